@@ -1,0 +1,1 @@
+"""What is observed of a streamer, and how it is judged."""

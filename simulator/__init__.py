@@ -1,0 +1,1 @@
+"""A Binance Spot look-alike on loopback, with faults on demand."""

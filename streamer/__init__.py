@@ -1,0 +1,1 @@
+"""Exchange frames in, ordered and complete records out."""

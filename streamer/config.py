@@ -1,0 +1,113 @@
+"""What a streamer is told: frozen, without pydantic, so that the child process stays small.
+
+`streamer.settings` fills these from TOML, environment and `--set`; durations are seconds and
+sizes are bytes by the time they are here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from streamer.units import ByteCount, Seconds
+
+STREAM_KINDS = ("trade", "aggTrade", "bookTicker")
+"""The stream kinds that have a typed event and an Avro schema."""
+
+_STRICT = {"extra": "forbid"}  # a misspelt key is an error, never a default in disguise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeConfig:
+    """Where the exchange is and what is wanted from it."""
+
+    __pydantic_config__ = _STRICT
+
+    websocket_url: str = "wss://stream.binance.com:9443"
+    rest_url: str = "https://api.binance.com"
+    ca_file: Path | None = None  # trusted beside the system's certificates
+    verify_tls: bool = True
+    proxy: str | None = None  # http://host:port, for the WebSocket and REST alike
+    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
+    streams: tuple[Literal["trade", "aggTrade", "bookTicker"], ...] = ("trade",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionConfig:
+    """How connections live, and when they are given up."""
+
+    __pydantic_config__ = _STRICT
+
+    max_age: Seconds = 4 * 3600.0  # the exchange cuts at 24 h; 6 rotations a day keep them dull
+    handshake_timeout: Seconds = 10.0
+    stale_after: Seconds = 30.0  # silence of one symbol's stream; 0 disables
+    ping_every: Seconds = 180.0
+    pong_within: Seconds = 10.0
+    backoff_initial: Seconds = 0.5
+    backoff_max: Seconds = 60.0
+    attempts_limit: int = 250  # of the exchange's 300 per window and IP; the rest is for people
+    attempts_window: Seconds = 300.0
+    rotation_overlap: Seconds = 5.0  # how long a quiet stream is heard on both connections
+    close_timeout: Seconds = 2.0  # the server may never answer a close handshake
+    max_message_bytes: ByteCount = 1 << 20  # the largest known payload is below 100 kB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkConfig:
+    """Where records go."""
+
+    __pydantic_config__ = _STRICT
+
+    kind: Literal["files", "kafka", "null"] = "files"
+    directory: Path = Path("data")
+    codec: Literal["null", "deflate"] = "null"  # the two that every Avro reader must know
+    rollover_bytes: ByteCount = 128 << 20
+    rollover_after: Seconds = 3600.0
+    fsync_every: Seconds = 1.0  # what a power cut may cost; 0: after every flushed block
+    rejected_bytes: ByteCount = 16 << 20  # undecodable frames kept for inspection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaConfig:
+    """The cluster, its topics, and settings passed through to librdkafka."""
+
+    __pydantic_config__ = _STRICT
+
+    bootstrap_servers: str = "localhost:9092"
+    topics: dict[str, str] = field(
+        default_factory=lambda: {
+            "trade": "market.crypto.trades.binance",
+            "aggTrade": "market.crypto.aggtrades.binance",
+            "bookTicker": "market.crypto.booktickers.binance",
+        }
+    )
+    compression: Literal["lz4", "zstd"] = "lz4"
+    queue_bytes: ByteCount = 32 << 20  # librdkafka's default is 1 GiB: more than our ceiling
+    client: dict[str, str | int | float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryConfig:
+    """How the streamer reports to whoever watches it."""
+
+    __pydantic_config__ = _STRICT
+
+    report_every: Seconds = 1.0
+    endpoint: str | None = None  # ipc://PATH of a watcher's ROUTER socket; None: nobody listens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamerConfig:
+    """Everything one streamer needs to know."""
+
+    exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
+    connection: ConnectionConfig = field(default_factory=ConnectionConfig)
+    sink: SinkConfig = field(default_factory=SinkConfig)
+    kafka: KafkaConfig = field(default_factory=KafkaConfig)
+    telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+    name: str = "streamer-1"
+    generation: int = 1  # counts the launches of this streamer by one supervisor
+    supervised: bool = False  # True leaves age and silence to the watcher's rules
+    stop_within: float = 10.0  # seconds from the wish to stop to the end of the process
+    hang_after: float = 30.0  # seconds without a turn of the loop until faulthandler ends it

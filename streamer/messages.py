@@ -1,0 +1,194 @@
+"""The telemetry wire: what a streamer reports, what it can be told, what it answers.
+
+Public API. A message on the wire is two ZeroMQ frames: the version (`WIRE_VERSION`) and the
+msgpack of one of the types here, tagged with its name in `type`. Counts are **cumulative** since
+the process began, so that a lost report costs nothing; `generation` tells one process from the
+next. New fields get defaults and are ignored by older readers; a change that would not be
+understood raises `WIRE_VERSION`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+import msgspec
+
+WIRE_VERSION = b"vigil/1"
+MAX_MESSAGE_BYTES = 1 << 20  # a report over 1,000 streams is about 300 kB
+RECENT_NOTICES = 256  # how many notices a report repeats, in case an earlier one was lost
+
+LATENCY_BUCKETS_SECONDS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+"""Upper bounds of every latency histogram; one more bucket holds the rest."""
+
+State = Literal["connecting", "streaming", "draining", "stopped"]
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    """Cumulative latencies by bucket.
+
+    `counts[i]` fell at or below `LATENCY_BUCKETS_SECONDS[i]`, above the bound before it; the last
+    count is everything above the last bound.
+    """
+
+    counts: tuple[int, ...] = (0,) * (len(LATENCY_BUCKETS_SECONDS) + 1)
+    sum_seconds: float = 0.0
+
+
+class StreamCounts(msgspec.Struct, frozen=True):
+    """One stream of one symbol."""
+
+    stream: str  # trade, aggTrade or bookTicker
+    symbol: str  # upper case, as in the payload
+    events_total: int  # unique events handed to the sink
+    duplicates_total: int
+    gaps_total: int
+    missing_total: int  # ids inside those gaps
+    last_id: int | None  # trade id, aggregate trade id or update id
+    silent_seconds: float  # since its last event; since its subscription while there is none
+    last_event_time: float | None  # Unix time of the last arrival
+
+
+class SlotState(msgspec.Struct, frozen=True):
+    """One subscription set and the connection that serves it now."""
+
+    slot: str
+    live: bool  # connected, upgraded and subscribed
+    connection_id: int | None
+    age_seconds: float | None  # since the upgrade; None while there is no connection
+    drops_total: int  # ends of a live connection outside our plan
+    last_pong_time: float | None  # Unix time of the last pong to our own ping
+    rotating: bool = False
+
+
+class SinkCounts(msgspec.Struct, frozen=True):
+    """What the sink did."""
+
+    kind: str
+    accepted_total: int = 0
+    acknowledged_total: int = 0  # written (files) or confirmed by the brokers (kafka)
+    errors_total: int = 0
+    queued: int = 0  # accepted, not yet acknowledged
+    bytes_total: int = 0
+    serializer_cache_size: int = 0
+    serializer_cache_evictions_total: int = 0
+    acknowledge_seconds: Histogram = Histogram()  # from accepted to acknowledged
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something worth a line in a log and in the profile, numbered from 1 without holes."""
+
+    number: int
+    time: float  # Unix time
+    kind: str  # one of NOTICE_KINDS
+    detail: dict[str, str | int | float | bool | None]
+
+
+NOTICE_KINDS = {
+    "connection_opened": "connection_id, slot, url",
+    "connection_closed": "connection_id, slot, planned, reason, code, age_seconds",
+    "connection_failed": "slot, error_type, error, retry_in_seconds",
+    "rotation_started": "slot, reason, from_connection",
+    "rotation_completed": "slot, reason, from_connection, to_connection, age_seconds, seconds",
+    "rotation_failed": "slot, reason, error",
+    "server_shutdown": "connection_id",
+    "pong_timeout": "connection_id, slot",
+    "gap": "stream, symbol, first_id, last_id, missing",
+    "frame_rejected": "error_type, connection_id, error",
+    "frame_unsupported": "kind, connection_id",
+    "sink_error": "error_type, error",
+    "warning": "message",
+}
+"""Kinds of notice with the keys of their `detail`; a reader must not choke on others."""
+
+
+class Report(msgspec.Struct, frozen=True, tag="report"):
+    """A streamer's state and counts; sent every second and once more at the end."""
+
+    streamer: str
+    generation: int
+    sequence: int  # 1, 2, 3, … within a generation
+    pid: int
+    time: float  # Unix time
+    uptime_seconds: float
+    state: State
+    streams: tuple[StreamCounts, ...]
+    slots: tuple[SlotState, ...]
+    sink: SinkCounts
+    message_errors: dict[str, int] = {}  # by error_type
+    connection_errors: dict[str, int] = {}  # by error_type
+    reconnects: dict[str, int] = {}  # by reason
+    rotations: dict[str, int] = {}  # by reason; completed ones
+    rotations_failed_total: int = 0
+    pong_timeouts_total: int = 0
+    reconnect_delay_seconds: float = 0.0  # the delay before the latest attempt
+    unsupported: dict[str, int] = {}  # frames of kinds without a schema, by kind
+    receive_latency: Histogram = Histogram()  # exchange's event time → received
+    notices: tuple[Notice, ...] = ()  # the latest RECENT_NOTICES
+    final: bool = False  # nothing follows: everything is flushed, or `exit_reason` says why not
+    exit_reason: str | None = None
+
+
+class Command(msgspec.Struct, frozen=True, tag="command"):
+    """A wish. Doing it twice is doing it once: a repeated `id` gets the same answer."""
+
+    id: str
+    name: str  # one of COMMANDS
+    within_seconds: float  # from its arrival; afterwards it is refused, not carried out late
+    arguments: dict[str, str | int | float | bool] = {}
+
+
+COMMANDS = {
+    "rotate": "replace connections without a gap; arguments: slot (default: all), reason",
+    "collect": "run the garbage collector and give free memory back to the system",
+    "drain": "stop reading, flush the sink, report, end with exit code 0",
+    "stop": "as drain, but give up the flush at the deadline",
+}
+
+
+class Answer(msgspec.Struct, frozen=True, tag="answer"):
+    """The result of a command: accepted and begun, or why not."""
+
+    id: str
+    ok: bool
+    detail: str = ""
+    result: dict[str, str | int | float | bool | None] = {}
+
+
+Message = Report | Answer  # from a streamer
+_T = TypeVar("_T")
+_encoder = msgspec.msgpack.Encoder()
+_from_streamer: msgspec.msgpack.Decoder[Report | Answer] = msgspec.msgpack.Decoder(Report | Answer)
+_to_streamer = msgspec.msgpack.Decoder(Command)
+
+
+class WireError(ValueError):
+    """A message that cannot be understood: wrong version, too many frames, not our msgpack."""
+
+
+def pack(message: Report | Answer | Command) -> list[bytes]:
+    """Return the frames of a message."""
+    return [WIRE_VERSION, _encoder.encode(message)]
+
+
+def unpack(frames: list[bytes]) -> Report | Answer:
+    """Return a streamer's message from its frames (without the ROUTER's identity frame).
+
+    Raises WireError.
+    """
+    return _decode(frames, _from_streamer)
+
+
+def unpack_command(frames: list[bytes]) -> Command:
+    """Return a command from its frames. Raises WireError."""
+    return _decode(frames, _to_streamer)
+
+
+def _decode(frames: list[bytes], decoder: msgspec.msgpack.Decoder[_T]) -> _T:
+    if len(frames) != 2 or frames[0] != WIRE_VERSION:
+        raise WireError(f"frames {WIRE_VERSION!r} and msgpack are wanted, not {frames[:1]!r}")
+    try:
+        return decoder.decode(frames[1])
+    except msgspec.MsgspecError as error:
+        raise WireError(str(error)) from error

@@ -1,0 +1,1 @@
+"""The lifecycle of streamers: launch, act on decisions, end with a verdict."""
