@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from streamer.units import ByteCount, Seconds
+from annotated_types import Ge, Gt, Le, MinLen
+
+from streamer.units import ByteCount, Parsed, Seconds
+from streamer.values import Listed, librdkafka_keys, rest_url, symbol, websocket_url
 
 STREAM_KINDS = ("trade", "aggTrade", "bookTicker")
 """The stream kinds that have a typed event and an Avro schema."""
 
 _STRICT = {"extra": "forbid"}  # a misspelt key is an error, never a default in disguise
+_DAY_SECONDS = 24 * 3600.0
+
+Positive = Annotated[Seconds, Gt(0)]
+Symbol = Annotated[str, Parsed(symbol)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +31,15 @@ class ExchangeConfig:
 
     __pydantic_config__ = _STRICT
 
-    websocket_url: str = "wss://stream.binance.com:9443"
-    rest_url: str = "https://api.binance.com"
+    websocket_url: Annotated[str, Parsed(websocket_url)] = "wss://stream.binance.com:9443"
+    rest_url: Annotated[str, Parsed(rest_url)] = "https://api.binance.com"
     ca_file: Path | None = None  # trusted beside the system's certificates
     verify_tls: bool = True
     proxy: str | None = None  # http://host:port, for the WebSocket and REST alike
-    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
-    streams: tuple[Literal["trade", "aggTrade", "bookTicker"], ...] = ("trade",)
+    symbols: Annotated[tuple[Symbol, ...], Listed(), MinLen(1)] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
+    streams: Annotated[
+        tuple[Literal["trade", "aggTrade", "bookTicker"], ...], Listed(), MinLen(1)
+    ] = ("trade",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +48,22 @@ class ConnectionConfig:
 
     __pydantic_config__ = _STRICT
 
-    max_age: Seconds = 4 * 3600.0  # the exchange cuts at 24 h; 6 rotations a day keep them dull
-    handshake_timeout: Seconds = 10.0
+    # The exchange cuts at 24 h; six rotations a day keep them an everyday thing.
+    max_age: Annotated[Seconds, Gt(0), Le(_DAY_SECONDS)] = 4 * 3600.0
+    handshake_timeout: Positive = 10.0
     stale_after: Seconds = 30.0  # silence of one symbol's stream; 0 disables
-    ping_every: Seconds = 180.0
-    pong_within: Seconds = 10.0
-    backoff_initial: Seconds = 0.5
-    backoff_max: Seconds = 60.0
-    attempts_limit: int = 250  # of the exchange's 300 per window and IP; the rest is for people
-    attempts_window: Seconds = 300.0
+    ping_every: Positive = 180.0
+    pong_within: Positive = 10.0
+    backoff_initial: Positive = 0.5
+    backoff_max: Positive = 60.0
+    # Of the exchange's 300 per window and IP; the rest is left for people.
+    attempts_limit: Annotated[int, Ge(1)] = 250
+    attempts_window: Positive = 300.0
     rotation_overlap: Seconds = 5.0  # how long a quiet stream is heard on both connections
-    close_timeout: Seconds = 2.0  # the server may never answer a close handshake
-    max_message_bytes: ByteCount = 1 << 20  # the largest known payload is below 100 kB
+    close_timeout: Positive = 2.0  # the server may never answer a close handshake
+    gap_wait: Seconds = 1.0  # another connection or a late frame may bring missing ids
+    # The largest payload known, a depth snapshot, stays below 100 kB.
+    max_message_bytes: Annotated[ByteCount, Ge(1024)] = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +75,8 @@ class SinkConfig:
     kind: Literal["files", "kafka", "null"] = "files"
     directory: Path = Path("data")
     codec: Literal["null", "deflate"] = "null"  # the two that every Avro reader must know
-    rollover_bytes: ByteCount = 128 << 20
-    rollover_after: Seconds = 3600.0
+    rollover_bytes: Annotated[ByteCount, Ge(64 << 10)] = 128 << 20
+    rollover_after: Positive = 3600.0
     fsync_every: Seconds = 1.0  # what a power cut may cost; 0: after every flushed block
     rejected_bytes: ByteCount = 16 << 20  # undecodable frames kept for inspection
 
@@ -83,8 +96,11 @@ class KafkaConfig:
         }
     )
     compression: Literal["lz4", "zstd"] = "lz4"
-    queue_bytes: ByteCount = 32 << 20  # librdkafka's default is 1 GiB: more than our ceiling
-    client: dict[str, str | int | float | bool] = field(default_factory=dict)
+    # librdkafka's default of 1 GiB is more than the memory ceiling.
+    queue_bytes: Annotated[ByteCount, Ge(1 << 20), Le(1 << 30)] = 32 << 20
+    client: Annotated[dict[str, str | int | float | bool], Parsed(librdkafka_keys)] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +109,7 @@ class TelemetryConfig:
 
     __pydantic_config__ = _STRICT
 
-    report_every: Seconds = 1.0
+    report_every: Positive = 1.0
     endpoint: str | None = None  # ipc://PATH of a watcher's ROUTER socket; None: nobody listens
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 _DURATION_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -48,10 +49,10 @@ def parse_size(value: object) -> int:
     raise ValueError("a size is wanted, such as 450MiB (2^20 bytes) or 450MB (10^6 bytes)")
 
 
-class _Parsed:
-    """Tells pydantic to run a parser first, without importing pydantic before it asks."""
+class Parsed:
+    """Marks an annotated type: run this function on the raw value before the type's own checks."""
 
-    def __init__(self, parse: Any) -> None:  # noqa: ANN401 - any callable of one argument
+    def __init__(self, parse: Callable[[Any], Any]) -> None:
         self.parse = parse
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:  # noqa: ANN401
@@ -60,5 +61,5 @@ class _Parsed:
         return core_schema.no_info_before_validator_function(self.parse, handler(source))
 
 
-Seconds = Annotated[float, _Parsed(parse_duration)]
-ByteCount = Annotated[int, _Parsed(parse_size)]
+Seconds = Annotated[float, Parsed(parse_duration)]
+ByteCount = Annotated[int, Parsed(parse_size)]

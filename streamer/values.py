@@ -1,0 +1,77 @@
+"""Values of settings that need more than a type: URLs, symbols, lists, client keys.
+
+Each function returns the value in its one normal form or raises ValueError, saying what would
+be right. Nothing here imports pydantic, so that frozen settings stay cheap to import.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from streamer.units import Parsed
+
+_MARKS = set("/@,! \t\n\"'")  # what would change the meaning of a stream's name
+
+
+class Listed(Parsed):
+    """Marks a list that a text may give with commas: `BTCUSDT,ETHUSDT`. Repetition is refused."""
+
+    def __init__(self) -> None:
+        super().__init__(_listed)
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, (list, tuple)) and len({str(item).upper() for item in value}) < len(value):
+        raise ValueError("each is wanted once")
+    return value
+
+
+def symbol(value: object) -> object:
+    """Return a symbol in upper case, as payloads hold it."""
+    if isinstance(value, str) and (not value or _MARKS & set(value)):
+        raise ValueError("a symbol such as BTCUSDT is wanted")
+    return value.upper() if isinstance(value, str) else value
+
+
+def websocket_url(value: object) -> object:
+    """Return the base URL of the WebSocket streams."""
+    return _base_url(value, ("wss", "ws"), "wss://stream.binance.com:9443")
+
+
+def rest_url(value: object) -> object:
+    """Return the base URL of the REST interface."""
+    return _base_url(value, ("https", "http"), "https://api.binance.com")
+
+
+def _base_url(value: object, schemes: tuple[str, ...], example: str) -> object:
+    if not isinstance(value, str):
+        return value
+    parts = urlsplit(value.strip())
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(f"a URL such as {example} is wanted ({' or '.join(schemes)})")
+    if parts.path not in ("", "/") or parts.query or parts.username:
+        raise ValueError(f"only scheme, host and port are wanted, such as {example}")
+    if parts.hostname == "binance.us" or parts.hostname.endswith(".binance.us"):
+        raise ValueError(
+            "binance.us is another venue, whose trades must not be recorded as Binance's"
+        )
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def librdkafka_keys(value: object) -> object:
+    """Return client settings with dotted keys: environment names can only hold `sasl_password`."""
+    if isinstance(value, dict):
+        return {str(key).replace("_", "."): item for key, item in _flat(value)}
+    return value
+
+
+def _flat(value: dict[Any, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """TOML reads `sasl.password = …` as a table in a table: put the dotted key together again."""
+    pairs: list[tuple[str, Any]] = []
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        pairs += _flat(item, f"{name}.") if isinstance(item, dict) else [(name, item)]
+    return pairs

@@ -1,0 +1,96 @@
+"""The settings of the whole: those of the streamer, and what watching and acting need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+from pydantic import Field
+
+from streamer.config import Positive
+from streamer.settings import StreamerSettings
+from streamer.settings import load as load_model
+from streamer.units import Parsed, Seconds, parse_duration, parse_size
+
+_STRICT = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorConfig:
+    """How often the streamer is looked at, and where the results are served."""
+
+    __pydantic_config__ = _STRICT
+
+    sample_every: Positive = 1.0  # 13 µs a look; a breach is acted on within two of them
+    profile_every: Positive = 60.0  # one sample of the profile; the predecessor's interval
+    slow_sample_every: Positive = 60.0  # USS and PSS: 10 ms per GB and a lock in the target
+    metrics_address: str = "127.0.0.1:9091"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorConfig:
+    """How streamers are launched, ended and launched again."""
+
+    __pydantic_config__ = _STRICT
+
+    runtime_directory: Path | None = None  # sockets, stack dumps; None: see the README
+    startup_timeout: Positive = 60.0  # from the launch to the first report
+    drain_grace: Positive = 10.0
+    term_grace: Positive = 5.0
+    abort_grace: Positive = 3.0  # for the stack dump
+    kill_grace: Positive = 5.0  # for the kernel to take the processes away
+    restart_limit: Annotated[int, Ge(0)] = 5
+    restart_window: Positive = 600.0
+    restart_backoff_initial: Positive = 1.0
+    restart_backoff_max: Positive = 60.0
+    healthy_after: Positive = 600.0  # after this long a restart begins with the first delay again
+    report_every: Positive = 300.0  # the plain report in a log
+    log_format: Literal["auto", "console", "json"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def _limit(value: object) -> object:
+    """Take `450MiB` as bytes and `4h` as seconds; a rule's metric says which one is meant."""
+    if isinstance(value, str):
+        for parse in (parse_size, parse_duration):
+            try:
+                return float(parse(value))
+            except ValueError:
+                continue
+        raise ValueError("a number, a size such as 450MiB or a duration such as 4h is wanted")
+    return value
+
+
+Limit = Annotated[float, Parsed(_limit)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleConfig:
+    """One `[[rules]]` entry; one with the name of a built-in rule replaces that."""
+
+    __pydantic_config__ = {**_STRICT, "populate_by_name": True}
+
+    name: str
+    metric: str
+    action: Literal["warn", "rotate", "restart", "abort"]
+    above: Limit | None = None
+    below: Limit | None = None
+    for_: Annotated[Seconds, Field(alias="for")] = 0.0
+    grace: Seconds = 0.0
+    cooldown: Seconds = 300.0  # one action per five minutes and cause, as a person would
+
+
+class Settings(StreamerSettings):
+    """Every section that there is."""
+
+    monitor: MonitorConfig = Field(default_factory=MonitorConfig)
+    supervisor: SupervisorConfig = Field(default_factory=SupervisorConfig)
+    rules: tuple[RuleConfig, ...] = ()
+
+
+def load(config_file: Path | None = None, assignments: Sequence[str] = ()) -> Settings:
+    """Return the validated settings. Raises streamer.errors.SettingsError."""
+    return load_model(Settings, config_file, assignments)
