@@ -1,0 +1,104 @@
+"""How strongly the floors of one or more windows speak for lasting growth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import mul
+
+from monitor.leak.bins import Bins
+from monitor.leak.floors import Floors, floors_of
+from monitor.leak.trend import Fit, admissible_fits
+
+HELD_Z = 2.0  # the z that scores 0.5: a held window cannot pass it
+_HALVING_PENALTY = 1.0  # short windows are many and see less
+_TOLERANCE_MB_PER_HOUR = 1.0
+_EARLY_TOLERANCE_MB = 8.0  # divided by the age: log-like growth is normal early
+_SMALLEST_GROWTH_MB = 4.0
+_GROWTH_OF_NOISE = 2.5
+_GROWTH_OF_LEVEL = 0.02
+_LATEST_SHARE = 0.4
+_WITHOUT_STEP_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one window says. MB means MiB."""
+
+    z: float  # (slope − tolerance)/error of the least suspicious shape, after safeguards
+    raw_z: float  # before the safeguards
+    held_by: tuple[str, ...]
+    floors: Floors
+    fits: list[Fit]  # admissible shapes, the best first
+    chosen: Fit  # the least suspicious one
+    halvings: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Slope's interval of 90 %: all shapes, widened by what calibration asked for."""
+        low = min(fit.slope - 2 * fit.error for fit in self.fits)
+        high = max(fit.slope + 2 * fit.error for fit in self.fits)
+        middle, half = (low + high) / 2, 1.3 * (high - low) / 2 + 3.0 / self.floors.window_hours
+        return middle - half, middle + half
+
+
+def weigh(bins: Bins, windows: list[int]) -> Evidence | None:
+    """Return the strongest evidence of the windows (in bins, the longest first)."""
+    found = [
+        evidence
+        for halvings, window in enumerate(windows)
+        if (evidence := _weigh_one(bins, window, halvings)) is not None
+    ]
+    if not found:
+        return None
+    strongest = max(found, key=lambda evidence: evidence.z)
+    # Without suspicion the longest window tells the slope best.
+    return (
+        strongest
+        if strongest.z > HELD_Z
+        else max(found, key=lambda evidence: evidence.floors.window_hours)
+    )
+
+
+def _weigh_one(bins: Bins, window: int, halvings: int) -> Evidence | None:
+    floors = floors_of(bins, window)
+    if floors is None:
+        return None
+    fits = admissible_fits(floors)
+    if not fits:
+        return None
+    age_hours = (bins.end_bin - window / 2) * bins.width_seconds / 3600
+    tolerance = max(_TOLERANCE_MB_PER_HOUR, _EARLY_TOLERANCE_MB / age_hours)
+    chosen = min(fits, key=lambda fit: (fit.slope - tolerance) / fit.error)
+    raw = (chosen.slope - tolerance) / chosen.error - _HALVING_PENALTY * halvings
+    held = _safeguards(floors, chosen)
+    z = min(raw, HELD_Z) if held else raw
+    return Evidence(z, raw, held, floors, fits, chosen, halvings)
+
+
+def _safeguards(floors: Floors, fit: Fit) -> tuple[str, ...]:
+    held = []
+    growth = fit.slope * floors.window_hours
+    enough = max(
+        _SMALLEST_GROWTH_MB,
+        _GROWTH_OF_NOISE * floors.noise_mb,
+        _GROWTH_OF_LEVEL * floors.floor_mb[-1],
+    )
+    if growth < enough:
+        held.append("small")
+    half = len(floors.hours) // 2
+    whole = plain_slope(floors.hours, floors.floor_mb)
+    if plain_slope(floors.hours[half:], floors.floor_mb[half:]) < _LATEST_SHARE * whole:
+        held.append("slowing")
+    edge = max(len(floors.floor_mb) // 8, 2)
+    total = sum(floors.floor_mb[-edge:]) / edge - sum(floors.floor_mb[:edge]) / edge
+    steps = [b - a for a, b in zip(floors.floor_mb, floors.floor_mb[1:], strict=False)]
+    if total - max(steps) < _WITHOUT_STEP_SHARE * total:
+        held.append("one step")
+    return tuple(held)
+
+
+def plain_slope(x: list[float], y: list[float]) -> float:
+    """Least-squares slope."""
+    mean = sum(x) / len(x)
+    centred = [value - mean for value in x]
+    return float(sum(map(mul, centred, y)) / sum(map(mul, centred, centred)))

@@ -1,0 +1,108 @@
+"""From bins to floors: what remains at the low points of each block of a window."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import sub
+
+from monitor.leak.bins import Bins
+
+_BLOCKS = 36  # enough for five regressors, few enough to be cheap
+_FEWEST_BLOCKS = 10
+_FLOOR_QUANTILE = 0.1  # one odd low bin does not make a floor
+_SMALLEST_DROP_MB = 1.0
+_SAWTOOTH_DROPS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """One row per block, oldest first. Hours count from the start of the window."""
+
+    hours: list[float]
+    floor_mb: list[float]
+    rate: list[float] | None  # messages per second in the block
+    peak_rate: list[float] | None  # running maximum of the smoothed rate
+    messages: list[float] | None  # cumulative at the block's end
+    rotations: list[float]  # cumulative at the block's end
+    window_hours: float
+    noise_mb: float  # of a bin about its block's floor
+
+
+def floors_of(bins: Bins, window_bins: int) -> Floors | None:
+    """Condense the last bins of a history; None when too few of them have samples."""
+    end = bins.end_bin
+    first = bisect_left(bins.index, end - window_bins)
+    index = bins.index[first:]
+    minimum = bins.minimum_mb[first:]
+    if len(index) < window_bins // 2:
+        return None
+    steps = list(map(sub, minimum[1:], minimum))
+    noise = _spread(steps) / math.sqrt(2)
+    size = _block_size(index, steps, noise, window_bins)
+    count = window_bins // size
+    start = end - count * size
+    hours: list[float] = []
+    floor: list[float] = []
+    rate: list[float] = []
+    peak: list[float] = []
+    messages: list[float] = []
+    rotations: list[float] = []
+    hour_per_bin = bins.width_seconds / 3600
+    low = bisect_left(index, start)
+    for block in range(count):
+        until = start + (block + 1) * size
+        high = bisect_left(index, until, low)
+        if high == low:
+            continue  # the machine slept: no floor here
+        values = sorted(minimum[low:high])
+        hours.append((block + 0.5) * size * hour_per_bin)
+        floor.append(values[int(_FLOOR_QUANTILE * len(values))])
+        before, after = max(first + low - 1, 0), first + high - 1
+        seconds = (bins.index[after] - bins.index[before]) * bins.width_seconds
+        total = bins.messages[after]
+        rate.append((total - bins.messages[before]) / seconds if seconds else 0.0)
+        peak.append(bins.peak_rate[after])
+        messages.append(total)
+        rotations.append(float(bisect_left(bins.rotations, until)))
+        low = high
+    if len(floor) < _FEWEST_BLOCKS:
+        return None
+    counted = not math.isnan(sum(rate)) and messages[-1] > messages[0]
+    return Floors(
+        hours=hours,
+        floor_mb=floor,
+        rate=rate if counted else None,
+        peak_rate=peak if counted else None,
+        messages=messages if counted else None,
+        rotations=rotations,
+        window_hours=count * size * hour_per_bin,
+        noise_mb=noise,
+    )
+
+
+def _block_size(
+    index: Sequence[int], steps: Sequence[float], noise_mb: float, window_bins: int
+) -> int:
+    """Bins per block: longer than the period of a saw-tooth, so that each holds a low point."""
+    size = max(2, window_bins // _BLOCKS)
+    drop = -max(6 * noise_mb, _SMALLEST_DROP_MB)
+    drops = [index[i + 1] for i, step in enumerate(steps) if step < drop]
+    if len(drops) < _SAWTOOTH_DROPS:
+        return size
+    gaps = sorted(b - a for a, b in pairwise(drops))
+    period = 1.15 * gaps[int(0.8 * len(gaps))]
+    widest = window_bins // 12
+    # Drops hours apart are rotations, not the period of a collector.
+    return max(size, min(math.ceil(period), widest)) if period <= 2 * widest else size
+
+
+def _spread(values: Sequence[float]) -> float:
+    """Robust standard deviation: 1.4826 × the median distance from the median."""
+    ordered = sorted(values)
+    middle = ordered[len(ordered) // 2]
+    distances = sorted(abs(value - middle) for value in ordered)
+    return 1.4826 * distances[len(distances) // 2]

@@ -1,0 +1,144 @@
+"""The trend of floors beside what explains them without a leak: load and warm-up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import mul
+
+from monitor.leak.floors import Floors
+
+WARM_UP_HOURS = (0.05, 8 / 60, 20 / 60, 45 / 60, 100 / 60)  # time constants that are tried
+_LOAD_GAIN = 2.0  # of BIC, before a load term may explain growth away
+_RESOLUTION_MB = 0.05  # no residual is believed to be smaller
+_DEPENDENT = 1e-7  # of a column's sum of squares left over by the others: it adds nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Floors = level + slope·hours + what the other terms explain."""
+
+    slope: float  # MB/h
+    error: float  # standard error of it, widened for correlated residuals
+    bic: float
+    terms: tuple[str, ...]
+    residual_mb: float  # standard deviation
+
+
+class Design:
+    """Centred columns and their products, computed once for all shapes of a window."""
+
+    def __init__(self, floors: Floors, reference: Sequence[float] | None = None) -> None:
+        self.count = len(floors.hours)
+        self.columns: dict[str, list[float]] = {
+            "time": _centred(floors.hours),
+            "floor": _centred(floors.floor_mb),
+        }
+        if floors.rate is not None and floors.peak_rate is not None:
+            self.columns["rate"] = _centred(floors.rate)
+            self.columns["peak rate"] = _centred(floors.peak_rate)
+        if reference is not None:
+            self.columns["reference"] = _centred(reference)
+        self.warm_ups: list[str] = []
+        for tau in WARM_UP_HOURS:
+            if tau > floors.window_hours / 2:
+                break
+            name = f"warm-up of {tau * 60:.0f} min"
+            self.columns[name] = _centred([-math.exp(-hour / tau) for hour in floors.hours])
+            self.warm_ups.append(name)
+        self._products: dict[tuple[str, str], float] = {}
+
+    def product(self, a: str, b: str) -> float:
+        """Sum of the products of two columns."""
+        key = (a, b) if a <= b else (b, a)
+        value = self._products.get(key)
+        if value is None:
+            value = self._products[key] = sum(map(mul, self.columns[a], self.columns[b]))
+        return value
+
+    def fit(self, terms: Sequence[str]) -> tuple[Fit, list[float]] | None:
+        """Least squares with the given terms, time last; None when a term has no positive share.
+
+        Returns the coefficients too, in the order of the terms and then the slope.
+        """
+        names = (*terms, "time")
+        size = len(names)
+        lower: list[list[float]] = []
+        half: list[float] = []  # L⁻¹ Xᵀy
+        for i, name in enumerate(names):
+            row: list[float] = []
+            for j in range(i):
+                value = self.product(name, names[j])
+                for k in range(j):
+                    value -= row[k] * lower[j][k]
+                row.append(value / lower[j][j])
+            whole = self.product(name, name)
+            pivot = whole - sum(map(mul, row, row))
+            if pivot <= _DEPENDENT * whole or pivot <= 0:
+                return None
+            row.append(math.sqrt(pivot))
+            lower.append(row)
+            rest = self.product(name, "floor") - sum(map(mul, row, half))
+            half.append(rest / row[i])
+        beta = half[:]
+        for i in range(size - 1, -1, -1):
+            for k in range(i + 1, size):
+                beta[i] -= lower[k][i] * beta[k]
+            beta[i] /= lower[i][i]
+        if any(share <= 0 for share in beta[:-1]):
+            return None
+        squares = max(self.product("floor", "floor") - sum(map(mul, half, half)), 0.0)
+        squares += self.count * _RESOLUTION_MB**2
+        bic = self.count * math.log(squares / self.count) + (size + 1) * math.log(self.count)
+        freedom = max(self.count - size - 1, 1)
+        residual = math.sqrt(squares / freedom)
+        fit = Fit(beta[-1], residual / lower[-1][-1], bic, tuple(terms), residual)
+        return fit, beta
+
+    def inflation(self, fit: Fit, beta: Sequence[float]) -> float:
+        """How much wider errors are since neighbouring residuals resemble each other."""
+        rest = list(self.columns["floor"])
+        for name, share in zip((*fit.terms, "time"), beta, strict=True):
+            rest = [value - share * x for value, x in zip(rest, self.columns[name], strict=True)]
+        squares = sum(map(mul, rest, rest)) + self.count * _RESOLUTION_MB**2
+        lag = sum(a * b for a, b in pairwise(rest)) / squares
+        lag = min(max(lag + 2 / self.count, 0.0), 0.9)
+        return math.sqrt((1 + lag) / (1 - lag))
+
+
+def admissible_fits(floors: Floors, within_bic: float = 4.0) -> list[Fit]:
+    """Every shape nearly as good as the best one, with honest errors; the best first."""
+    design = Design(floors)
+    found: list[tuple[Fit, list[float]]] = []
+    for transient in (None, *design.warm_ups):
+        found.extend(_with_loads(design, () if transient is None else (transient,)))
+    if not found:
+        return []
+    best = min(fit.bic for fit, _ in found)
+    near = sorted(
+        (pair for pair in found if pair[0].bic <= best + within_bic), key=lambda p: p[0].bic
+    )
+    return [
+        Fit(fit.slope, fit.error * design.inflation(fit, beta), fit.bic, fit.terms, fit.residual_mb)
+        for fit, beta in near
+    ]
+
+
+def _with_loads(design: Design, base: tuple[str, ...]) -> Iterator[tuple[Fit, list[float]]]:
+    plain = design.fit(base)
+    if plain is not None:
+        yield plain
+    if "rate" not in design.columns:
+        return
+    bar = plain[0].bic - _LOAD_GAIN if plain is not None else math.inf
+    for loads in (("rate",), ("peak rate",), ("rate", "peak rate")):
+        result = design.fit((*loads, *base))
+        if result is not None and result[0].bic < bar:
+            yield result
+
+
+def _centred(values: Sequence[float]) -> list[float]:
+    mean = sum(values) / len(values)
+    return [value - mean for value in values]
