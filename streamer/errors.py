@@ -1,0 +1,101 @@
+"""Every exception of this package.
+
+    StreamerError                   exit code 1
+    ├── SettingsError                         2  a setting is wrong: key, value, cure
+    ├── HandshakeError                        5  a connection could not be opened
+    │   └── UpgradeError                      5  … because of the HTTP status in the answer
+    ├── ProtocolError                         1  the server broke RFC 6455
+    ├── ConnectionLost                        1  the TCP or TLS stream is over
+    └── ConnectionEnded                       1  a WebSocket connection is over, and why
+
+`exit_code` is the exit code of a process that ends because of the error. While it streams, the
+feed answers the errors of connections by connecting again, so that they end no process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class StreamerError(Exception):
+    """Base of all errors that this package raises on purpose; its text is for people."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class SettingsError(StreamerError):
+    """A setting cannot work; the text names the key, what is wrong and what would be right."""
+
+    exit_code = 2
+
+
+class HandshakeError(StreamerError):
+    """A connection could not be opened.
+
+    `error_type` is a stable label for metrics: dns, refused, unreachable, timeout, proxy, tls,
+    upgrade or lost. `retry_after_seconds` is what the server asked for, if it did.
+    """
+
+    exit_code = 5
+
+    def __init__(
+        self, error_type: str, message: str, *, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UpgradeError(HandshakeError):
+    """The server answered the upgrade with an HTTP `status` other than 101.
+
+    429 and 418 are the exchange's rate limits, 403 its firewall.
+    """
+
+    def __init__(
+        self, message: str, *, status: int, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__("upgrade", message, retry_after_seconds=retry_after_seconds)
+        self.status = status
+
+
+class ProtocolError(StreamerError):
+    """The server broke RFC 6455.
+
+    `code` is what our Close frame should carry (1002, 1007 or 1009); `completed` holds what the
+    same feed had completed before the bad bytes, in order, so that nothing good is lost.
+    """
+
+    def __init__(self, code: int, message: str, completed: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.completed = completed
+
+
+class ConnectionLost(StreamerError):  # noqa: N818 - an event of every day, not a fault
+    """The byte stream is over: no more can be received or sent.
+
+    `reason` is a stable label: eof, reset, timeout, tls, network or send_buffer_full.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class ConnectionEnded(StreamerError):  # noqa: N818 - as ConnectionLost
+    """A WebSocket connection is over; everything that came before has been delivered.
+
+    `reason` is a stable label: closed (our own close, answered), close_timeout (our own close, not
+    answered in time), server_close, protocol_error, pong_timeout, subscribe_timeout,
+    subscription_refused, or one of ConnectionLost. `code` is the close code that came from the
+    server, 1006 for an end without one. `detail` is a sentence for people.
+    """
+
+    def __init__(self, reason: str, code: int, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.code = code
+        self.detail = detail
