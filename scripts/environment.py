@@ -17,7 +17,7 @@ DIRECTORY = ROOT / ".venv"
 
 def python(requirements: str) -> Path:
     """Return the environment's interpreter, with the pinned `requirements` file installed."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - the one place where an older one may arrive
         sys.exit(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}.")
     pinned = ROOT / requirements
     interpreter = DIRECTORY / "bin" / "python"

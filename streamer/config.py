@@ -13,7 +13,13 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, MinLen
 
 from streamer.units import ByteCount, Parsed, Seconds
-from streamer.values import Listed, librdkafka_keys, rest_url, symbol, websocket_url
+from streamer.values import (
+    Listed,
+    parse_client_keys,
+    parse_rest_url,
+    parse_symbol,
+    parse_websocket_url,
+)
 
 STREAM_KINDS = ("trade", "aggTrade", "bookTicker")
 """The stream kinds that have a typed event and an Avro schema."""
@@ -22,7 +28,7 @@ _STRICT = {"extra": "forbid"}  # a misspelt key is an error, never a default in 
 _DAY_SECONDS = 24 * 3600.0
 
 Positive = Annotated[Seconds, Gt(0)]
-Symbol = Annotated[str, Parsed(symbol)]
+Symbol = Annotated[str, Parsed(parse_symbol)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +37,8 @@ class ExchangeConfig:
 
     __pydantic_config__ = _STRICT
 
-    websocket_url: Annotated[str, Parsed(websocket_url)] = "wss://stream.binance.com:9443"
-    rest_url: Annotated[str, Parsed(rest_url)] = "https://api.binance.com"
+    websocket_url: Annotated[str, Parsed(parse_websocket_url)] = "wss://stream.binance.com:9443"
+    rest_url: Annotated[str, Parsed(parse_rest_url)] = "https://api.binance.com"
     ca_file: Path | None = None  # trusted beside the system's certificates
     verify_tls: bool = True
     proxy: str | None = None  # http://host:port, for the WebSocket and REST alike
@@ -98,7 +104,7 @@ class KafkaConfig:
     compression: Literal["lz4", "zstd"] = "lz4"
     # librdkafka's default of 1 GiB is more than the memory ceiling.
     queue_bytes: Annotated[ByteCount, Ge(1 << 20), Le(1 << 30)] = 32 << 20
-    client: Annotated[dict[str, str | int | float | bool], Parsed(librdkafka_keys)] = field(
+    client: Annotated[dict[str, str | int | float | bool], Parsed(parse_client_keys)] = field(
         default_factory=dict
     )
 

@@ -29,19 +29,19 @@ def _listed(value: object) -> object:
     return value
 
 
-def symbol(value: object) -> object:
+def parse_symbol(value: object) -> object:
     """Return a symbol in upper case, as payloads hold it."""
     if isinstance(value, str) and (not value or _MARKS & set(value)):
         raise ValueError("a symbol such as BTCUSDT is wanted")
     return value.upper() if isinstance(value, str) else value
 
 
-def websocket_url(value: object) -> object:
+def parse_websocket_url(value: object) -> object:
     """Return the base URL of the WebSocket streams."""
     return _base_url(value, ("wss", "ws"), "wss://stream.binance.com:9443")
 
 
-def rest_url(value: object) -> object:
+def parse_rest_url(value: object) -> object:
     """Return the base URL of the REST interface."""
     return _base_url(value, ("https", "http"), "https://api.binance.com")
 
@@ -61,7 +61,7 @@ def _base_url(value: object, schemes: tuple[str, ...], example: str) -> object:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def librdkafka_keys(value: object) -> object:
+def parse_client_keys(value: object) -> object:
     """Return client settings with dotted keys: environment names can only hold `sasl_password`."""
     if isinstance(value, dict):
         return {str(key).replace("_", "."): item for key, item in _flat(value)}

@@ -16,6 +16,7 @@ from streamer.settings import load as load_model
 from streamer.units import Parsed, Seconds, parse_duration, parse_size
 
 _STRICT = {"extra": "forbid"}
+_RULE = {"extra": "forbid", "populate_by_name": True}  # the key `for` is a word of Python
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,7 @@ Limit = Annotated[float, Parsed(_limit)]
 class RuleConfig:
     """One `[[rules]]` entry; one with the name of a built-in rule replaces that."""
 
-    __pydantic_config__ = {**_STRICT, "populate_by_name": True}
+    __pydantic_config__ = _RULE
 
     name: str
     metric: str
@@ -92,5 +93,5 @@ class Settings(StreamerSettings):
 
 
 def load(config_file: Path | None = None, assignments: Sequence[str] = ()) -> Settings:
-    """Return the validated settings. Raises streamer.errors.SettingsError."""
+    """Return the validated settings. Raises streamer.errors.ConfigurationError."""
     return load_model(Settings, config_file, assignments)

@@ -1,0 +1,64 @@
+"""The streamer's end of the telemetry: reports go out, commands come in, nothing ever waits.
+
+One DEALER socket, used by the feed's own thread. What the watcher cannot take is dropped: reports
+are cumulative, so the next one says it all again.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import zmq
+
+from streamer.messages import (
+    MAX_MESSAGE_BYTES,
+    Answer,
+    Command,
+    Report,
+    WireError,
+    pack,
+    unpack_command,
+)
+
+log = logging.getLogger(__name__)
+
+SEND_QUEUE = 16  # reports are cumulative: older ones than these help nobody
+RECEIVE_QUEUE = 64
+LINGER_MILLISECONDS = 1000  # for the final report; the default would wait for ever
+
+
+class Telemetry:
+    """Reports to a watcher's ROUTER socket at `endpoint`, as `NAME.GENERATION`."""
+
+    def __init__(self, endpoint: str, name: str, generation: int) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.set(zmq.IDENTITY, f"{name}.{generation}".encode())
+        self._socket.set(zmq.LINGER, LINGER_MILLISECONDS)
+        self._socket.set(zmq.SNDHWM, SEND_QUEUE)
+        self._socket.set(zmq.RCVHWM, RECEIVE_QUEUE)
+        self._socket.set(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        self._socket.connect(endpoint)
+        self.dropped_total = 0
+
+    def send(self, message: Report | Answer) -> None:
+        """Hand a message to ZeroMQ, or drop it when its queue is full."""
+        try:
+            self._socket.send_multipart(pack(message), flags=zmq.NOBLOCK)
+        except zmq.Again:
+            self.dropped_total += 1
+
+    def commands(self) -> list[Command]:
+        """Return the commands that came since the last call."""
+        received: list[Command] = []
+        while int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            try:
+                received.append(unpack_command(self._socket.recv_multipart(flags=zmq.NOBLOCK)))
+            except WireError as error:
+                log.warning("a command was not understood: %s", error)
+        return received
+
+    def close(self) -> None:
+        """Give the last report its second, then close."""
+        self._socket.close()
+        self._context.term()

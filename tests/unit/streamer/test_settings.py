@@ -1,0 +1,112 @@
+import pytest
+
+from streamer.errors import ConfigurationError
+from streamer.settings import MASK, StreamerSettings, load, masked
+
+NOTHING: dict[str, str] = {}
+
+
+def settings(*assignments, file=None, environment=NOTHING):
+    return load(StreamerSettings, file, assignments, environment)
+
+
+def refused(*assignments, file=None, environment=NOTHING):
+    with pytest.raises(ConfigurationError) as caught:
+        settings(*assignments, file=file, environment=environment)
+    return str(caught.value)
+
+
+def test_the_defaults_point_at_the_real_exchange():
+    default = settings()
+    assert default.exchange.websocket_url == "wss://stream.binance.com:9443"
+    assert default.exchange.verify_tls
+    assert default.connection.max_age == 4 * 3600
+
+
+def test_set_overrides_environment_overrides_file(tmp_path):
+    file = tmp_path / "vigil.toml"
+    file.write_text("[connection]\nmax_age = '1h'\nping_every = '60s'\nstale_after = 9\n")
+    environment = {"VIGIL_CONNECTION__MAX_AGE": "2h", "VIGIL_CONNECTION__PING_EVERY": "90s"}
+    merged = settings("connection.max_age=3h", file=file, environment=environment).connection
+    assert (merged.max_age, merged.ping_every, merged.stale_after) == (3 * 3600, 90, 9)
+
+
+@pytest.mark.parametrize("value", ['["BTCUSDT","ethusdt"]', "BTCUSDT,ethusdt", "btcusdt, ETHUSDT"])
+def test_lists_are_toml_or_text_with_commas(value):
+    assert settings(f"exchange.symbols={value}").exchange.symbols == ("BTCUSDT", "ETHUSDT")
+    environment = {"VIGIL_EXCHANGE__SYMBOLS": value}
+    assert settings(environment=environment).exchange.symbols == ("BTCUSDT", "ETHUSDT")
+
+
+def test_client_settings_keep_their_dots(tmp_path):
+    file = tmp_path / "vigil.toml"
+    file.write_text('[kafka.client]\nsasl.mechanism = "PLAIN"\n"security.protocol" = "SASL_SSL"\n')
+    environment = {"VIGIL_KAFKA__CLIENT__SASL_PASSWORD": "hunter2"}
+    client = settings("kafka.client.linger.ms=20", file=file, environment=environment).kafka.client
+    assert client == {
+        "sasl.mechanism": "PLAIN",
+        "security.protocol": "SASL_SSL",
+        "sasl.password": "hunter2",
+        "linger.ms": 20,
+    }
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("connection.max_age=soon", "connection.max_age = 'soon': a duration is wanted"),
+        ("connection.max_age=48h", "connection.max_age = '48h': input should be less than"),
+        ("connection.maxage=4h", "connection.maxage: no such key; did you mean max_age?"),
+        ("conection.max_age=4h", "conection: no such section; there are: connection"),
+        ("sink.kind=sqlite", "sink.kind = 'sqlite': input should be 'files', 'kafka' or 'null'"),
+        ("exchange.websocket_url=wss://stream.binance.us:9443", "another venue"),
+        ("exchange.websocket_url=https://stream.binance.com", "wss://stream.binance.com:9443"),
+        ("exchange.websocket_url=wss://x/ws", "only scheme, host and port"),
+        ("exchange.symbols=BTCUSDT,btcusdt", "each is wanted once"),
+        ("exchange.symbols=BTC/USDT", "a symbol such as BTCUSDT is wanted"),
+        ("exchange.symbols=[]", "at least 1 item"),
+        ("sink.rollover_bytes=12parsecs", "450MiB"),
+        ("connection.pong_within=200s", "less than connection.ping_every (180 s)"),
+        ("connection.backoff_initial=90s", "at most connection.backoff_max (60 s)"),
+        ('kafka.topics={"aggTrade" = "x"}', "kafka.topics: has no topic for the stream trade"),
+        ("max_age", "section.key=value is wanted"),
+    ],
+)
+def test_a_wrong_setting_names_its_key_and_the_cure(assignment, expected):
+    assert expected in refused(assignment)
+
+
+def test_every_error_is_said_at_once():
+    said = refused("sink.kind=x", "connection.ping_every=y", "nonsense.key=1").splitlines()
+    assert len(said) == 3
+
+
+def test_a_secret_on_the_command_line_is_refused_and_not_repeated():
+    said = refused("kafka.client.sasl.password=hunter2")
+    assert "VIGIL_KAFKA__CLIENT__SASL_PASSWORD" in said
+    assert "hunter2" not in said
+
+
+def test_a_wrong_secret_is_not_repeated_either():
+    said = refused(environment={"VIGIL_KAFKA__CLIENT__SASL_PASSWORD": "[1]"})
+    assert "kafka.client.sasl.password" in said
+    assert "1" not in said.replace(MASK, "")
+
+
+def test_a_file_that_cannot_be_read_or_parsed_is_named(tmp_path):
+    assert "cannot be read" in refused(file=tmp_path / "absent.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[exchange\n")
+    assert f"{broken}: is no valid TOML" in refused(file=broken)
+
+
+def test_secrets_are_masked_and_the_rest_is_shown():
+    environment = {"VIGIL_KAFKA__CLIENT__SASL_PASSWORD": "hunter2"}
+    shown = masked(settings("exchange.proxy=http://me:pw@proxy:3128", environment=environment))
+    assert shown["kafka"]["client"]["sasl.password"] == MASK
+    assert shown["exchange"]["proxy"] == f"http://{MASK}@proxy:3128"
+    assert shown["connection"]["max_age"] == 4 * 3600
+
+
+def test_sections_of_the_watcher_do_not_disturb_the_lone_streamer():
+    assert settings("monitor.sample_every=2s", "supervisor.drain_grace=3s")
