@@ -1,0 +1,283 @@
+"""The connections of all slots: opened within budget, subscribed, rotated, closed.
+
+Everything here happens on the feed's thread and never waits; what blocks (name resolution, TCP,
+TLS, the upgrade) runs in the connector's helper threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterable
+from random import Random
+from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
+from ssl import SSLContext
+
+from streamer.backoff import AttemptBudget, FullJitter
+from streamer.config import StreamerConfig
+from streamer.connection import Connection
+from streamer.connector import Connector, Failed, Opened
+from streamer.errors import ConnectionEnded
+from streamer.slot import Serving, Slot
+from streamer.tally import Tally
+
+log = logging.getLogger(__name__)
+
+STREAMS_PER_SLOT = 1000  # the exchange allows 1024 on a connection
+EXCHANGE_CUT_SECONDS = 24 * 3600.0
+PLANNED_BEFORE_CUT_SECONDS = 600.0  # time enough for a rotation that has to be tried again
+
+
+class Links:
+    """Owns slots and connections.
+
+    `covered(serving, wire_names, now)` tells whether a successor has been heard on every stream
+    without a hole, so that its predecessor may go.
+    """
+
+    def __init__(
+        self,
+        config: StreamerConfig,
+        wire_names: Iterable[str],
+        *,
+        tally: Tally,
+        selector: BaseSelector,
+        connector: Connector,
+        ssl_context: SSLContext | None,
+        covered: Callable[[Serving, Iterable[str], float], bool],
+    ) -> None:
+        random = Random()
+        self.slots = tuple(
+            Slot(
+                f"slot-{number}",
+                names,
+                FullJitter(config.connection.backoff_initial, config.connection.backoff_max, random),
+            )
+            for number, names in enumerate(_batched(wire_names, STREAMS_PER_SLOT), start=1)
+        )
+        self.connections: dict[int, Connection] = {}
+        self._config = config
+        self._tally = tally
+        self._selector = selector
+        self._connector = connector
+        self._ssl_context = ssl_context
+        self._covered = covered
+        self._slot_of = {slot.name: slot for slot in self.slots}
+        self._retiring: dict[int, str] = {}  # connection → reason of the rotation that ended it
+        self._numbers = itertools.count(1)
+        self._budget = AttemptBudget(
+            config.connection.attempts_limit, config.connection.attempts_window
+        )
+        # Times in µs are asked for here and on REST alike, so that a trade has one value.
+        self._url = f"{config.exchange.websocket_url}/stream?timeUnit=MICROSECOND"
+
+    def slot_of(self, connection: Connection) -> Slot:
+        """Return the slot that a connection was opened for."""
+        return self._slot_of[connection.slot]
+
+    def receive(self, connection: Connection, now: float) -> list[bytes]:
+        """Return the text payloads that have come; an end is dealt with here."""
+        try:
+            return connection.receive(now)
+        except ConnectionEnded as end:
+            self._ended(connection, end, now)
+            return []
+
+    def tick(self, now: float) -> None:
+        """Take the results of attempts, begin those due, and let every connection act."""
+        for result in self._connector.results():
+            if isinstance(result, Opened):
+                self._opened(result, now)
+            else:
+                self._failed(result, now)
+        for slot in self.slots:
+            self._attempt_if_due(slot, now)
+        for connection in tuple(self.connections.values()):
+            try:
+                connection.tick(now)
+            except ConnectionEnded as end:
+                self._ended(connection, end, now)
+                continue
+            self._follow(connection, now)
+        for slot in self.slots:
+            self._finish_rotation(slot, now)
+
+    def rotate(self, slot: Slot, reason: str, now: float) -> bool:
+        """Begin to replace a slot's connection; False when that is under way or impossible."""
+        if not slot.rotate(reason, now):
+            return False
+        assert slot.rotation is not None  # noqa: S101 - for mypy: rotate() has just made it
+        self._tally.notice(
+            "rotation_started",
+            slot=slot.name,
+            reason=reason,
+            from_connection=slot.rotation.from_connection,
+        )
+        return True
+
+    def rotate_before_cut(self, max_age: float, now: float) -> None:
+        """Rotate what has come of age: by our plan, and always before the exchange cuts."""
+        limit = min(max_age, EXCHANGE_CUT_SECONDS - PLANNED_BEFORE_CUT_SECONDS)
+        for slot in self.slots:
+            if slot.active is not None and now - slot.active.opened_at >= limit:
+                self.rotate(slot, "scheduled", now)
+
+    def follow_interest(self, connection: Connection, *, reading: bool = True) -> None:
+        """Tell the selector what the connection waits for."""
+        events = (EVENT_READ if reading else 0) | (EVENT_WRITE if connection.wants_write else 0)
+        key = self._selector.get_map().get(connection.fileno())
+        if key is None:
+            if events:
+                self._selector.register(connection.fileno(), events, connection)
+        elif not events:
+            self._selector.unregister(connection.fileno())
+        elif key.events != events:
+            self._selector.modify(connection.fileno(), events, connection)
+
+    def close(self) -> None:
+        """End every connection at once; what they have not delivered by now is not wanted."""
+        for connection in tuple(self.connections.values()):
+            self._forget(connection)
+        self._connector.close()
+
+    def _attempt_if_due(self, slot: Slot, now: float) -> None:
+        if slot.attempt_at is None or now < slot.attempt_at:
+            return
+        wait = self._budget.delay(now)
+        if wait > 0:
+            slot.attempt_at = now + wait
+            log.warning("connecting again in %.0f s: the exchange's limit on attempts", wait)
+            return
+        self._budget.spend(now)
+        slot.attempted()
+        self._tally.reconnect_delay_seconds = slot.delay_seconds
+        if slot.reconnect_reason is not None:
+            self._tally.reconnects[slot.reconnect_reason] += 1
+            slot.reconnect_reason = None
+        self._connector.start(
+            next(self._numbers),
+            slot.name,
+            self._url,
+            self._config.connection,
+            self._config.exchange,
+            self._ssl_context,
+        )
+
+    def _opened(self, result: Opened, now: float) -> None:
+        slot = self._slot_of[result.slot]
+        connection = Connection(
+            result.connection_id, slot.name, result.transport, self._config.connection, now, time.time
+        )
+        self.connections[connection.connection_id] = connection
+        slot.opened(connection.connection_id, now)
+        connection.subscribe(slot.wire_names, now)
+        self.follow_interest(connection)
+        self._tally.notice(
+            "connection_opened",
+            connection_id=connection.connection_id,
+            slot=slot.name,
+            url=self._config.exchange.websocket_url,
+        )
+
+    def _failed(self, result: Failed, now: float) -> None:
+        slot = self._slot_of[result.slot]
+        delay = slot.failed(now, result.error.retry_after_seconds)
+        self._tally.connection_errors[result.error.error_type] += 1
+        self._tally.reconnect_delay_seconds = delay
+        self._tally.notice(
+            "connection_failed",
+            slot=slot.name,
+            error_type=result.error.error_type,
+            error=str(result.error),
+            retry_in_seconds=round(delay, 3),
+        )
+        log.warning("%s: no connection (next attempt in %.1f s): %s", slot.name, delay, result.error)
+        if slot.rotation is not None:
+            self._rotation_failed(slot, str(result.error))
+
+    def _follow(self, connection: Connection, now: float) -> None:
+        """Note a completed subscription once, and keep the selector's interest true."""
+        slot = self._slot_of[connection.slot]
+        serving = slot.find(connection.connection_id)
+        if serving is not None and serving.subscribed_at is None and connection.subscribed:
+            slot.subscribed(connection.connection_id, now)
+            if connection.missing_streams:
+                message = f"not subscribed, though asked for: {', '.join(connection.missing_streams)}"
+                self._tally.notice("warning", message=message)
+                log.warning("%s: %s", slot.name, message)
+        if connection.connection_id in self.connections:
+            self.follow_interest(connection)
+
+    def _finish_rotation(self, slot: Slot, now: float) -> None:
+        successor, rotation = slot.successor, slot.rotation
+        if successor is None or successor.subscribed_at is None or rotation is None:
+            return
+        if not self._covered(successor, slot.wire_names, now):
+            return
+        retired = slot.retire()
+        self._completed(slot, rotation.reason, rotation.started_at, retired, now)
+        if retired is not None and (old := self.connections.get(retired.connection_id)) is not None:
+            self._retiring[retired.connection_id] = rotation.reason
+            old.close(now)
+
+    def _completed(
+        self, slot: Slot, reason: str, started_at: float, old: Serving | None, now: float
+    ) -> None:
+        self._tally.rotations[reason] += 1
+        self._tally.notice(
+            "rotation_completed",
+            slot=slot.name,
+            reason=reason,
+            from_connection=old.connection_id if old else None,
+            to_connection=slot.active.connection_id if slot.active else None,
+            age_seconds=round(now - old.opened_at, 3) if old else None,
+            seconds=round(now - started_at, 3),
+        )
+
+    def _ended(self, connection: Connection, end: ConnectionEnded, now: float) -> None:
+        slot = self._slot_of[connection.slot]
+        planned = self._retiring.pop(connection.connection_id, None)
+        rotation = slot.rotation
+        old = slot.active
+        meaning = slot.ended(connection.connection_id, end.reason, now)
+        self._forget(connection)
+        if end.reason == "pong_timeout":
+            self._tally.pong_timeouts_total += 1
+            self._tally.notice(
+                "pong_timeout", connection_id=connection.connection_id, slot=slot.name
+            )
+        if planned is None:
+            self._tally.connection_errors[end.reason] += 1
+            log.warning("%s: connection %d ended: %s", slot.name, connection.connection_id, end)
+        self._tally.notice(
+            "connection_closed",
+            connection_id=connection.connection_id,
+            slot=slot.name,
+            planned=planned is not None,
+            dropped=meaning == "dropped",
+            reason=planned or end.reason,
+            code=end.code,
+            age_seconds=round(now - connection.opened_at, 3),
+        )
+        if meaning == "replaced" and rotation is not None:
+            self._completed(slot, rotation.reason, rotation.started_at, old, now)
+        elif meaning in {"successor", "dropped"} and rotation is not None:
+            self._rotation_failed(slot, end.detail)
+
+    def _rotation_failed(self, slot: Slot, error: str) -> None:
+        self._tally.rotations_failed_total += 1
+        reason = slot.rotation.reason if slot.rotation else "the old connection ended first"
+        self._tally.notice("rotation_failed", slot=slot.name, reason=reason, error=error)
+
+    def _forget(self, connection: Connection) -> None:
+        self.connections.pop(connection.connection_id, None)
+        if connection.fileno() in self._selector.get_map():
+            self._selector.unregister(connection.fileno())
+        connection.abort()
+
+
+def _batched(items: Iterable[str], size: int) -> Iterable[tuple[str, ...]]:
+    iterator = iter(items)
+    while batch := tuple(itertools.islice(iterator, size)):
+        yield batch
