@@ -15,7 +15,10 @@ feed answers the errors of connections by connecting again, so that they end no 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from streamer.frames import Item
 
 
 class StreamerError(Exception):
@@ -67,7 +70,7 @@ class ProtocolError(StreamerError):
     same feed had completed before the bad bytes, in order, so that nothing good is lost.
     """
 
-    def __init__(self, code: int, message: str, completed: Sequence[object] = ()) -> None:
+    def __init__(self, code: int, message: str, completed: Sequence[Item] = ()) -> None:
         super().__init__(message)
         self.code = code
         self.completed = completed
