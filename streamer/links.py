@@ -52,7 +52,9 @@ class Links:
             Slot(
                 f"slot-{number}",
                 names,
-                FullJitter(config.connection.backoff_initial, config.connection.backoff_max, random),
+                FullJitter(
+                    config.connection.backoff_initial, config.connection.backoff_max, random.random
+                ),
             )
             for number, names in enumerate(_batched(wire_names, STREAMS_PER_SLOT), start=1)
         )
@@ -64,6 +66,7 @@ class Links:
         self._ssl_context = ssl_context
         self._covered = covered
         self._slot_of = {slot.name: slot for slot in self.slots}
+        self._attempts: dict[int, Slot] = {}  # by the number that the connection will have
         self._retiring: dict[int, str] = {}  # connection → reason of the rotation that ended it
         self._numbers = itertools.count(1)
         self._budget = AttemptBudget(
@@ -155,9 +158,10 @@ class Links:
         if slot.reconnect_reason is not None:
             self._tally.reconnects[slot.reconnect_reason] += 1
             slot.reconnect_reason = None
+        number = next(self._numbers)
+        self._attempts[number] = slot
         self._connector.start(
-            next(self._numbers),
-            slot.name,
+            number,
             self._url,
             self._config.connection,
             self._config.exchange,
@@ -165,7 +169,7 @@ class Links:
         )
 
     def _opened(self, result: Opened, now: float) -> None:
-        slot = self._slot_of[result.slot]
+        slot = self._attempts.pop(result.connection_id)
         connection = Connection(
             result.connection_id, slot.name, result.transport, self._config.connection, now, time.time
         )
@@ -181,7 +185,7 @@ class Links:
         )
 
     def _failed(self, result: Failed, now: float) -> None:
-        slot = self._slot_of[result.slot]
+        slot = self._attempts.pop(result.connection_id)
         delay = slot.failed(now, result.error.retry_after_seconds)
         self._tally.connection_errors[result.error.error_type] += 1
         self._tally.reconnect_delay_seconds = delay

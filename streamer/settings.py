@@ -24,7 +24,7 @@ from streamer.config import (
     StreamerConfig,
     TelemetryConfig,
 )
-from streamer.errors import ConfigurationError
+from streamer.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "VIGIL_"
 _SECRET_KEY = re.compile(r"password|secret|token|key\.pem|jaas", re.IGNORECASE)
@@ -69,7 +69,7 @@ def load(
     """Return the validated settings.
 
     `assignments` are the texts after `--set`, such as `connection.max_age=2h`.
-    Raises ConfigurationError with every problem found, each on a line of its own.
+    Raises SettingsError with every problem found, each on a line of its own.
     """
     values = _read_file(config_file) if config_file else {}
     _merge(values, _from_environment(os.environ if environment is None else environment))
@@ -82,12 +82,12 @@ def load(
     try:
         settings = model.model_validate(values)
     except ValidationError as error:
-        raise ConfigurationError(
+        raise SettingsError(
             "\n".join(unknown + [_explain(model, item) for item in error.errors()])
         ) from None
     problems = unknown + list(_contradictions(settings))
     if problems:
-        raise ConfigurationError("\n".join(problems))
+        raise SettingsError("\n".join(problems))
     return settings
 
 
@@ -116,9 +116,9 @@ def _read_file(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: is no valid TOML: {error}") from None
+        raise SettingsError(f"{path}: is no valid TOML: {error}") from None
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -137,11 +137,11 @@ def _from_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         key, separator, text = assignment.partition("=")
         path = key.strip().split(".", 2)  # kafka.client.sasl.password: the rest is one key
         if not separator or len(path) < 2 or not all(path):
-            raise ConfigurationError(
+            raise SettingsError(
                 f"--set {key}: section.key=value is wanted, such as connection.max_age=2h"
             )
         if _SECRET_KEY.search(key):
-            raise ConfigurationError(
+            raise SettingsError(
                 f"--set {key.strip()}: a secret on a command line can be read by everybody on the "
                 "machine; put it into the configuration file or the environment "
                 f"({ENVIRONMENT_PREFIX}{'__'.join(path).replace('.', '_').upper()})"

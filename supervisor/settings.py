@@ -93,5 +93,5 @@ class Settings(StreamerSettings):
 
 
 def load(config_file: Path | None = None, assignments: Sequence[str] = ()) -> Settings:
-    """Return the validated settings. Raises streamer.errors.ConfigurationError."""
+    """Return the validated settings. Raises streamer.errors.SettingsError."""
     return load_model(Settings, config_file, assignments)

@@ -1,6 +1,6 @@
 import pytest
 
-from streamer.errors import ConfigurationError
+from streamer.errors import SettingsError
 from streamer.settings import MASK, StreamerSettings, load, masked
 
 NOTHING: dict[str, str] = {}
@@ -11,7 +11,7 @@ def settings(*assignments, file=None, environment=NOTHING):
 
 
 def refused(*assignments, file=None, environment=NOTHING):
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(SettingsError) as caught:
         settings(*assignments, file=file, environment=environment)
     return str(caught.value)
 
