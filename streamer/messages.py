@@ -48,6 +48,7 @@ class StreamCounts(msgspec.Struct, frozen=True):
     last_id: int | None  # trade id, aggregate trade id or update id
     silent_seconds: float  # since its last event; since its subscription while there is none
     last_event_time: float | None  # Unix time of the last arrival
+    slot: str | None = None  # which slot subscribes it; None: not said, fine with a single one
 
 
 class SlotState(msgspec.Struct, frozen=True):

@@ -1,0 +1,83 @@
+"""Counts that never go back: sums over the generations of a streamer.
+
+Reports are cumulative within a generation and start at 0 with the next one. What is exported is
+the sum of the last counts of every generation that is gone, and the latest of the living one. A
+lost report costs nothing, a repeated or late one changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from streamer.messages import Histogram, Report
+
+Key = tuple[str, ...]
+"""A count's name and its labels, such as ("events", "trade", "BTCUSDT")."""
+
+
+class Counters:
+    """The counts of all streamers."""
+
+    def __init__(self) -> None:
+        self._gone: dict[str, Counter[Key]] = {}
+        self._latest: dict[str, Report] = {}
+
+    def observe(self, report: Report) -> bool:
+        """Take a report; return False when it is a copy or older than what is known."""
+        name = report.streamer
+        known = self._latest.get(name)
+        if known is not None:
+            if (report.generation, report.sequence) <= (known.generation, known.sequence):
+                return False
+            if report.generation > known.generation:
+                self._gone.setdefault(name, Counter()).update(dict(flatten(known)))
+        self._latest[name] = report
+        return True
+
+    def of(self, streamer: str) -> Counter[Key]:
+        """Return the sums of one streamer; what was never counted is 0."""
+        totals = Counter(self._gone.get(streamer, {}))
+        if streamer in self._latest:
+            totals.update(dict(flatten(self._latest[streamer])))
+        return totals
+
+    def all(self) -> Counter[Key]:
+        """Return the sums over all streamers."""
+        totals: Counter[Key] = Counter()
+        for streamer in self._latest:
+            totals.update(self.of(streamer))
+        return totals
+
+
+def flatten(report: Report) -> Iterator[tuple[Key, int]]:
+    """Yield every count of a report that only ever grows within a generation."""
+    for one in report.streams:
+        labels = (one.stream, one.symbol)
+        yield ("events", *labels), one.events_total
+        yield ("duplicates", *labels), one.duplicates_total
+        yield ("gaps", *labels), one.gaps_total
+        yield ("missing", *labels), one.missing_total
+    for slot in report.slots:
+        yield ("drops", slot.slot), slot.drops_total
+    for name in ("message_errors", "connection_errors", "reconnects", "rotations", "unsupported"):
+        counts: Mapping[str, int] = getattr(report, name)
+        for label, count in counts.items():
+            yield (name, label), count
+    yield ("rotations_failed",), report.rotations_failed_total
+    yield ("pong_timeouts",), report.pong_timeouts_total
+    sink = report.sink
+    yield ("accepted",), sink.accepted_total
+    yield ("acknowledged",), sink.acknowledged_total
+    yield ("sink_errors",), sink.errors_total
+    yield ("sink_bytes",), sink.bytes_total
+    yield ("cache_evictions",), sink.serializer_cache_evictions_total
+    yield from _histogram("receive", report.receive_latency)
+    yield from _histogram("acknowledge", sink.acknowledge_seconds)
+
+
+def _histogram(name: str, histogram: Histogram) -> Iterator[tuple[Key, int]]:
+    for index, count in enumerate(histogram.counts):
+        yield (name, str(index)), count
+    # Whole microseconds: sums of floats over weeks would drift.
+    yield (name, "sum_microseconds"), round(histogram.sum_seconds * 1e6)

@@ -1,0 +1,170 @@
+"""The watcher's end of the telemetry: a ROUTER socket that listens to the streamers it expects.
+
+Who may speak: a peer of our own user whose process id and identity (`NAME.GENERATION`) were
+announced with `expect`. On `ipc://` libzmq gives the credentials that the kernel vouches for as
+message property `Peer-Address`, in the form `HOST:UID:GID:PID` (measured with libzmq 4.3.5).
+Whatever else comes is counted and dropped. One thread owns the server.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import zmq
+
+from streamer.messages import (
+    MAX_MESSAGE_BYTES,
+    Answer,
+    Command,
+    Report,
+    WireError,
+    pack,
+    unpack,
+)
+
+SOCKET_NAME = "telemetry"
+PATH_LIMIT_BYTES = 107  # of a Unix socket's address on Linux, its final zero excluded
+SEND_QUEUE = 64  # commands are rare; a streamer that takes none is dealt with by signals
+RECEIVE_QUEUE = 1000  # 1,000 s of one streamer's reports, should we be stopped for a while
+AT_ONCE = 1000  # messages taken per call, so that a flood cannot hold the control loop
+
+
+class TelemetryError(RuntimeError):
+    """The server cannot be opened: says why and what helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    identity: bytes
+    pid: int
+
+
+class TelemetryServer:
+    """Receives reports and answers, sends commands. `directory` becomes 0700 and is locked."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory.absolute() / SOCKET_NAME
+        if len(os.fsencode(path)) > PATH_LIMIT_BYTES:
+            raise TelemetryError(
+                f"{path} is longer than the {PATH_LIMIT_BYTES} bytes that a Unix socket may have; "
+                "set supervisor.runtime_directory to a shorter path"
+            )
+        self.endpoint = f"ipc://{path}"
+        self.refused: Counter[str] = Counter()  # by why
+        self._expected: dict[str, _Peer] = {}
+        self._lock = _locked(directory)
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.set(zmq.LINGER, 0)  # what a dead streamer has not read, nobody will
+        self._socket.set(zmq.SNDHWM, SEND_QUEUE)
+        self._socket.set(zmq.RCVHWM, RECEIVE_QUEUE)
+        self._socket.set(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        self._socket.set(zmq.ROUTER_MANDATORY, 1)  # an error, not silence, for an absent peer
+        try:
+            self._socket.bind(self.endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise TelemetryError(f"cannot listen on {self.endpoint}: {error}") from error
+
+    def fileno(self) -> int:
+        """Return a descriptor that becomes readable when there may be messages.
+
+        It is edge-triggered: call `receive` until it returns nothing, and once per turn anyway.
+        """
+        return int(self._socket.getsockopt(zmq.FD))
+
+    def expect(self, streamer: str, generation: int, pid: int) -> None:
+        """Listen to this process as `streamer`, and no longer to the generation before."""
+        self._expected[streamer] = _Peer(f"{streamer}.{generation}".encode(), pid)
+
+    def receive(self) -> list[Report | Answer]:
+        """Return what has come, without waiting; at most `AT_ONCE` messages."""
+        received: list[Report | Answer] = []
+        for _ in range(AT_ONCE):
+            try:
+                identity, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                break
+            message = self._understood(identity.bytes, frames)
+            if message is not None:
+                received.append(message)
+        return received
+
+    def send(self, streamer: str, command: Command) -> bool:
+        """Send a command to the expected generation; False when it cannot be reached now."""
+        peer = self._expected.get(streamer)
+        if peer is None:
+            return False
+        try:
+            self._socket.send_multipart([peer.identity, *pack(command)], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                return False
+            raise
+        return True
+
+    def close(self) -> None:
+        """Close the socket and release the directory."""
+        self._socket.close()
+        self._context.term()
+        self._lock.close()
+
+    def _understood(self, identity: bytes, frames: list[zmq.Frame]) -> Report | Answer | None:
+        """Return the message, or None with its refusal counted."""
+        name = identity.decode(errors="replace").rpartition(".")[0]
+        peer = self._expected.get(name)
+        if peer is None or peer.identity != identity:
+            self.refused["unexpected identity"] += 1
+            return None
+        if not frames or _credentials(frames[0]) != (os.getuid(), peer.pid):
+            self.refused["foreign process"] += 1
+            return None
+        try:
+            message = unpack([frame.bytes for frame in frames])
+        except WireError:
+            self.refused["not understood"] += 1
+            return None
+        if isinstance(message, Report):
+            claimed = f"{message.streamer}.{message.generation}".encode()
+            if claimed != identity or message.pid != peer.pid:
+                self.refused["false claim"] += 1
+                return None
+        return message
+
+
+def _credentials(frame: zmq.Frame) -> tuple[int, int] | None:
+    """Return user and process id of the peer that sent a frame, or None when none are told."""
+    try:
+        parts = str(frame.get("Peer-Address")).rsplit(":", 3)
+        return int(parts[1]), int(parts[3])
+    except (zmq.ZMQError, IndexError, ValueError):
+        return None
+
+
+def _locked(directory: Path) -> IO[bytes]:
+    """Make the directory ours alone and return its lock. Raises TelemetryError.
+
+    Without the lock a second bind would succeed in silence and take our peers.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if directory.stat().st_uid != os.getuid():
+            raise TelemetryError(f"{directory} belongs to another user; choose another directory")
+        directory.chmod(0o700)
+        lock = (directory / f"{SOCKET_NAME}.lock").open("ab")
+    except OSError as error:
+        raise TelemetryError(f"cannot use {directory} for telemetry: {error}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise TelemetryError(
+            f"{directory} is in use by another supervisor; stop it, or give this one a "
+            "supervisor.runtime_directory of its own"
+        ) from error
+    return lock
