@@ -6,7 +6,9 @@
     │   └── UpgradeError                      5  … because of the HTTP status in the answer
     ├── ProtocolError                         1  the server broke RFC 6455
     ├── ConnectionLost                        1  the TCP or TLS stream is over
-    └── ConnectionEnded                       1  a WebSocket connection is over, and why
+    ├── ConnectionEnded                       1  a WebSocket connection is over, and why
+    ├── FrameRejected                         1  a frame cannot be decoded, or says what cannot be
+    └── SinkUnavailable                       5  the sink cannot be opened
 
 `exit_code` is the exit code of a process that ends because of the error. While it streams, the
 feed answers the errors of connections by connecting again, so that they end no process.
@@ -102,3 +104,20 @@ class ConnectionEnded(StreamerError):  # noqa: N818 - as ConnectionLost
         self.reason = reason
         self.code = code
         self.detail = detail
+
+
+class FrameRejected(StreamerError):  # noqa: N818 - the frame's fault, not ours
+    """A frame is no event: it cannot be decoded, or holds values that cannot be.
+
+    `error_type` is one of `streamer.checks.ERROR_TYPES`, a stable label for metrics.
+    """
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+
+class SinkUnavailable(StreamerError):  # noqa: N818 - mostly a matter of the surroundings
+    """The sink cannot be opened: directory, permissions, another writer, client settings."""
+
+    exit_code = 5

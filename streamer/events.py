@@ -1,0 +1,121 @@
+"""The exchange's events, as typed as JSON can say.
+
+Field names are readable here and single letters on the wire; `id` is the number that orders a
+stream (`t`, `a` or `u`). Prices and quantities stay the text that came. Fields that are not named
+here are ignored: `M` of trades, which the exchange documents as to be ignored, and what other
+venues add. `streamer.checks` tests what a type cannot say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+
+Whole = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]  # what Avro's long can hold
+
+
+class Trade(
+    msgspec.Struct,
+    frozen=True,
+    gc=False,  # holds only texts and numbers: no cycle is possible
+    rename={
+        "event_type": "e",
+        "event_time": "E",
+        "symbol": "s",
+        "id": "t",
+        "price": "p",
+        "quantity": "q",
+        "trade_time": "T",
+        "buyer_is_maker": "m",
+    },
+):
+    """One trade. Times are Unix times in the connection's unit, see `Route.decode`."""
+
+    event_type: Literal["trade"]
+    event_time: Whole
+    symbol: str
+    id: Whole
+    price: str
+    quantity: str
+    trade_time: Whole
+    buyer_is_maker: bool
+
+
+class AggTrade(
+    msgspec.Struct,
+    frozen=True,
+    gc=False,
+    rename={
+        "event_type": "e",
+        "event_time": "E",
+        "symbol": "s",
+        "id": "a",
+        "price": "p",
+        "quantity": "q",
+        "first_trade_id": "f",
+        "last_trade_id": "l",
+        "trade_time": "T",
+        "buyer_is_maker": "m",
+    },
+):
+    """Trades of one taker order at one price; `first_trade_id` ≤ `last_trade_id`."""
+
+    event_type: Literal["aggTrade"]
+    event_time: Whole
+    symbol: str
+    id: Whole
+    price: str
+    quantity: str
+    first_trade_id: Whole
+    last_trade_id: Whole
+    trade_time: Whole
+    buyer_is_maker: bool
+
+
+class BookTicker(
+    msgspec.Struct,
+    frozen=True,
+    gc=False,
+    rename={
+        "id": "u",
+        "symbol": "s",
+        "bid_price": "b",
+        "bid_quantity": "B",
+        "ask_price": "a",
+        "ask_quantity": "A",
+    },
+):
+    """The best bid and ask. The exchange sends neither a type nor a time with it."""
+
+    id: Whole
+    symbol: str
+    bid_price: str
+    bid_quantity: str
+    ask_price: str
+    ask_quantity: str
+
+
+Event = Trade | AggTrade | BookTicker
+EventT = TypeVar("EventT", Trade, AggTrade, BookTicker)
+EVENT_TYPES: dict[str, type[Trade] | type[AggTrade] | type[BookTicker]] = {
+    "trade": Trade,
+    "aggTrade": AggTrade,
+    "bookTicker": BookTicker,
+}
+
+
+class Envelope(msgspec.Struct, Generic[EventT], gc=False):
+    """A frame of a combined stream; its `stream` is known before it is decoded."""
+
+    data: EventT
+
+
+def envelope_decoder(kind: str) -> Callable[[bytes], Envelope[Any]]:
+    """Return what decodes the frames of a stream kind.
+
+    The decoder raises msgspec.MsgspecError or UnicodeDecodeError.
+    """
+    event_type: Any = EVENT_TYPES[kind]
+    return msgspec.json.Decoder(Envelope[event_type]).decode

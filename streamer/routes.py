@@ -1,0 +1,124 @@
+"""From a frame to the stream that it belongs to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from streamer.checks import (
+    TimeWindow,
+    check_agg_trade,
+    check_book_ticker,
+    check_trade,
+    rejection,
+)
+from streamer.errors import FrameRejected
+from streamer.events import BookTicker, Event, envelope_decoder
+from streamer.sequence import ContiguousSequence, IncreasingSequence, Sequence
+
+TimeUnit = Literal["us", "ms"]
+Arrival = tuple[Event, int]
+"""An event and when it was received, Unix time in microseconds: what waits in a sequence."""
+
+_CHECKS: dict[str, Callable[[Any, int, int], None]] = {
+    "trade": check_trade,
+    "aggTrade": check_agg_trade,
+    "bookTicker": check_book_ticker,
+}
+_STREAM = b'{"stream":'  # how the exchange begins every frame of a combined stream
+
+
+class Route:
+    """One subscribed stream of one symbol: its decoder, its order and its counts.
+
+    `time_unit` is what the connection was asked for (`timeUnit=MICROSECOND` or nothing), never
+    guessed; events come out in microseconds.
+    """
+
+    __slots__ = (
+        "_check",
+        "_decode",
+        "_in_milliseconds",
+        "_window",
+        "kind",
+        "name",
+        "received_us",
+        "sequence",
+        "symbol",
+    )
+
+    def __init__(
+        self, kind: str, symbol: str, *, time_unit: TimeUnit = "us", window: TimeWindow
+    ) -> None:
+        self.kind = kind
+        self.symbol = symbol
+        self.name = f"{symbol.lower()}@{kind}"
+        self.sequence: Sequence[Arrival] = (
+            IncreasingSequence() if kind == "bookTicker" else ContiguousSequence()
+        )
+        self.received_us: int | None = None  # Unix time of the last arrival, copies included
+        self._decode = envelope_decoder(kind)
+        self._check = _CHECKS[kind]
+        self._window = window
+        self._in_milliseconds = time_unit == "ms" and kind != "bookTicker"
+
+    def decode(self, payload: bytes, received_us: int) -> Event:
+        """Return the event of a frame of this stream, checked, times in microseconds.
+
+        `received_us` is the Unix time of its arrival. Raises FrameRejected.
+        """
+        try:
+            event: Event = self._decode(payload).data
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise rejection(error) from error
+        if self._in_milliseconds:
+            event = _in_microseconds(event)
+        if event.symbol != self.symbol:
+            raise FrameRejected("wrong_symbol", f"s {event.symbol[:40]!r} on {self.name}")
+        self._check(event, self._window.earliest_us, received_us + self._window.ahead_us)
+        self.received_us = received_us
+        return event
+
+
+def _in_microseconds(event: Event) -> Event:
+    if isinstance(event, BookTicker):
+        return event
+    return msgspec.structs.replace(
+        event, event_time=event.event_time * 1000, trade_time=event.trade_time * 1000
+    )
+
+
+class Routes:
+    """All subscribed streams, found by the first bytes of a frame."""
+
+    def __init__(
+        self,
+        kinds: Iterable[str],
+        symbols: Iterable[str],
+        *,
+        time_unit: TimeUnit = "us",
+        window: TimeWindow | None = None,
+    ) -> None:
+        window = window or TimeWindow()
+        symbols = tuple(symbols)
+        self.by_name: dict[str, Route] = {}
+        self._by_prefix: dict[bytes, Route] = {}
+        for kind in kinds:
+            for symbol in symbols:
+                route = Route(kind, symbol, time_unit=time_unit, window=window)
+                self.by_name[route.name] = route
+                for name in (msgspec.json.encode(route.name), json.dumps(route.name).encode()):
+                    self._by_prefix[_STREAM + name[:-1]] = route  # non-ASCII: plain or escaped
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self.by_name.values())
+
+    def __len__(self) -> int:
+        return len(self.by_name)
+
+    def find(self, payload: bytes) -> Route | None:
+        """Return the route of a frame, or None where `classify` has to look closer."""
+        return self._by_prefix.get(payload[: payload.find(b'"', 11)])

@@ -1,0 +1,78 @@
+"""Where records go. `open_sink` opens the one that the settings ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamer.config import StreamerConfig
+from streamer.events import Event
+from streamer.messages import SinkCounts
+from streamer.routes import Route
+
+
+@dataclass(frozen=True, slots=True)
+class SinkError:
+    """Something that went wrong while records were written or delivered, for a notice.
+
+    `error_type` is a stable label for metrics; `error` is a sentence for people.
+    """
+
+    error_type: str
+    error: str
+
+
+class Sink(Protocol):
+    """Takes events in order and says what became of them. One thread calls all of it.
+
+    An event is *accepted* by `put` and *acknowledged* when the sink's own durability is reached.
+    What was accepted is kept until it is acknowledged, whatever goes wrong meanwhile; to bound
+    that, the feed stops reading while `accepting` is False.
+    """
+
+    @property
+    def accepting(self) -> bool:
+        """Whether the feed may go on; a few more events are taken even when it is False."""
+
+    def put(self, route: Route, event: Event, received_us: int) -> None:
+        """Accept an event that arrived at a Unix time in microseconds. Never blocks."""
+
+    def poll(self, now: float) -> None:
+        """Do what is due, by a monotonic clock: to be called every 50 to 100 ms at least."""
+
+    def flush(self, within_seconds: float) -> int:
+        """Wait until all is acknowledged; return how many records are not, at the deadline."""
+
+    def close(self) -> None:
+        """Release everything. What is not acknowledged by now is given up."""
+
+    def counts(self) -> SinkCounts:
+        """Return the cumulative counts."""
+
+    def take_errors(self) -> list[SinkError]:
+        """Return the errors since the last call: few, however often the same one repeats."""
+
+
+def open_sink(config: StreamerConfig, routes: Iterable[Route]) -> Sink:
+    """Open the sink for these routes. Each is imported only when it is wanted.
+
+    May wait for a predecessor that is still writing. Raises SinkUnavailable or SettingsError.
+    """
+    if config.sink.kind == "files":
+        from streamer.sinks.files import FilesSink
+
+        return FilesSink(
+            config.sink, routes, lock_within_seconds=config.stop_within + LOCK_MARGIN_SECONDS
+        )
+    if config.sink.kind == "kafka":
+        from streamer.sinks.kafka import KafkaSink
+
+        return KafkaSink(config.kafka, routes)
+    from streamer.sinks.null import NullSink
+
+    return NullSink(routes)
+
+
+LOCK_MARGIN_SECONDS = 5.0
+"""A predecessor ends within its `stop_within`; this much more is for the machine."""

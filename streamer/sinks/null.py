@@ -1,0 +1,46 @@
+"""A sink that encodes and forgets: for benchmarks of everything before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streamer.events import Event
+from streamer.messages import SinkCounts
+from streamer.records import encoder
+from streamer.routes import Route
+from streamer.sinks import SinkError
+
+
+class NullSink:
+    """Acknowledges every record at once."""
+
+    accepting = True
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._encoders = {route: encoder(route.kind, route.symbol) for route in routes}
+        self._records = 0
+        self._bytes = 0
+
+    def put(self, route: Route, event: Event, received_us: int) -> None:
+        self._bytes += len(self._encoders[route](event, received_us))
+        self._records += 1
+
+    def poll(self, now: float) -> None:
+        pass
+
+    def flush(self, within_seconds: float) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+    def counts(self) -> SinkCounts:
+        return SinkCounts(
+            kind="null",
+            accepted_total=self._records,
+            acknowledged_total=self._records,
+            bytes_total=self._bytes,
+        )
+
+    def take_errors(self) -> list[SinkError]:
+        return []
