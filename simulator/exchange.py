@@ -1,0 +1,196 @@
+"""The exchange as one object: clock, tape, feed and faults, driven by one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Coroutine
+
+from simulator.connection import Connection
+from simulator.faults import EVENT_KINDS, EventFault, Fault, Record, Schedule, Value, parse_text
+from simulator.feed import Feed
+from simulator.frames import TEXT, frame
+from simulator.payloads import server_shutdown
+from simulator.replay import Replay, read
+from simulator.settings import Settings
+from simulator.tape import FirstIds, Rhythm, SymbolTape
+
+log = logging.getLogger(__name__)
+
+
+class Clock:
+    """Unix time that only runs forward: the wall clock once, the monotonic clock from then on."""
+
+    def __init__(self) -> None:
+        self._offset = time.time_ns() - time.monotonic_ns()
+
+    def microseconds(self) -> int:
+        """Return the Unix time in µs."""
+        return (time.monotonic_ns() + self._offset) // 1000
+
+
+class Exchange:
+    """What all servers share. Raises ValueError for a bad fault or recording."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = Clock()
+        self.start = int((settings.start_time or 0) * 1e6) or (
+            self.clock.microseconds() - int(settings.history * 1e6)
+        )
+        self.tapes = _tapes(settings, self.start)
+        self.replay = (
+            Replay(read(settings.replay), settings.replay_speed, settings.replay_delay)
+            if settings.replay
+            else None
+        )
+        self.feed = Feed(self.tapes, self.replay, settings.buffer_limit)
+        self.schedule = Schedule(tuple(self.tapes))
+        self.refused_until = self.rest_refused_until = 0.0  # Unix times
+        self.refusal: Record | None = None
+        self.rest_refusal: Record | None = None
+        self.attempts: deque[float] = deque()
+        self.attempts_total = 0
+        self._random = random.Random(settings.seed)
+        self._connection_numbers = 0
+        self._kicked = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        for text in settings.fault:
+            self.schedule.add(parse_text(text), self.clock.microseconds() / 1e6)
+
+    def now(self) -> float:
+        """Return the Unix time in seconds."""
+        return self.clock.microseconds() / 1e6
+
+    def next_connection(self) -> tuple[int, float]:
+        """Return the number of a new connection, from 1, and its own lag in seconds."""
+        self._connection_numbers += 1
+        return self._connection_numbers, self._random.uniform(0.0, self.settings.lag)
+
+    def kick(self) -> None:
+        """Let the next turn come at once: something changed."""
+        self._kicked.set()
+
+    def add_fault(self, keys: dict[str, Value]) -> Record:
+        """Plan a fault; raises ValueError."""
+        record = self.schedule.add(keys, self.now())
+        self.kick()
+        return record
+
+    async def run(self) -> None:
+        """Deliver events and faults, for ever."""
+        while True:
+            now = self.clock.microseconds()
+            for record in self.schedule.due(now / 1e6):
+                self._inject(record, now)
+            wake = self.feed.turn(now) / 1e6
+            if (planned := self.schedule.next_time()) is not None:
+                wake = min(wake, planned)
+            self._kicked.clear()
+            try:
+                async with asyncio.timeout(max(self.settings.tick, wake - self.now())):
+                    await self._kicked.wait()
+            except TimeoutError:
+                pass
+
+    def background(self, coroutine: Coroutine[None, None, None]) -> None:
+        """Run a coroutine beside the feed; its failure is logged."""
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def selected(self, selector: Value) -> list[Connection]:
+        """Return the connections that a fault's `connection` means."""
+        live = [
+            each for each in self.feed.connections.values() if not (each.closing or each.frozen)
+        ]
+        if selector == "oldest":
+            return live[:1]
+        if selector == "newest":
+            return live[-1:]
+        return live if selector == "all" else [each for each in live if each.number == selector]
+
+    def _inject(self, record: Record, now: int) -> None:
+        fault = record.fault
+        record.happened_at = now / 1e6
+        log.info("fault %d: %s %s", fault.number, fault.kind, fault.arguments)
+        chosen = self.selected(fault.arguments.get("connection", "all"))
+        if fault.kind in EVENT_KINDS:
+            everyone = fault.arguments["connection"] == "all"
+            numbers = None if everyone else frozenset(each.number for each in chosen)
+            self.feed.faults.append(EventFault(record, now / 1e6, numbers))
+            return
+        if fault.kind in ("refuse_connections", "rest_error"):
+            self._refuse(record, now / 1e6)
+            return
+        record.connections = [each.number for each in chosen]
+        for connection in chosen:
+            self._strike(connection, fault)
+        if "duration" not in fault.arguments and fault.kind != "server_shutdown":
+            record.ended_at = record.happened_at
+        else:
+            seconds = fault.seconds("duration" if "duration" in fault.arguments else "grace")
+            record.ended_at = record.happened_at + seconds
+
+    def _refuse(self, record: Record, now: float) -> None:
+        until = record.ended_at = now + record.fault.seconds("duration")
+        if record.fault.kind == "rest_error":
+            self.rest_refusal, self.rest_refused_until = record, until
+        else:
+            self.refusal, self.refused_until = record, until
+
+    def _strike(self, connection: Connection, fault: Fault) -> None:
+        loop_now = asyncio.get_running_loop().time()
+        match fault.kind:
+            case "reset":
+                connection.reset()
+            case "close":
+                code, reason = int(fault.arguments["code"] or 1000), fault.arguments["reason"]
+                self.background(connection.close(code, str(reason)))
+            case "half_open":
+                connection.freeze()
+                self.background(_reset_later(connection, fault.seconds("duration")))
+            case "no_pong":
+                connection.answers_pings_from = loop_now + fault.seconds("duration")
+            case "no_answer":
+                connection.answers_messages_from = loop_now + fault.seconds("duration")
+            case "server_shutdown":
+                wrapped = connection.subscriptions.combined
+                text = server_shutdown(self.clock.microseconds(), connection.unit, wrapped=wrapped)
+                connection.send([frame(TEXT, text.encode())])
+                self.background(_close_later(connection, fault.seconds("grace")))
+
+
+async def _close_later(connection: Connection, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    await connection.close(1001, "Server shutdown")
+
+
+async def _reset_later(connection: Connection, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    connection.reset()
+
+
+def _tapes(settings: Settings, start: int) -> dict[str, SymbolTape]:
+    total = sum(settings.symbols.values())
+    length = settings.burst_length if settings.burst_factor != 1 else 0.0
+    first = FirstIds(settings.first_trade_id, settings.first_agg_trade_id, settings.first_update_id)
+    return {
+        symbol: SymbolTape(
+            settings.seed,
+            symbol,
+            Rhythm(
+                settings.rate * weight / total,
+                settings.burst_factor,
+                settings.burst_period,
+                min(length, settings.burst_period),
+            ),
+            start,
+            book_ratio=settings.book_ratio,
+            first=first,
+        )
+        for symbol, weight in settings.symbols.items()
+    }

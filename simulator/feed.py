@@ -1,0 +1,153 @@
+"""The feed: brings due events from the tape (or a recording) to the connections that want them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from simulator import frames, malformed
+from simulator.connection import Connection
+from simulator.faults import EventFault
+from simulator.payloads import combined, stream_payload
+from simulator.replay import Replay
+from simulator.tape import EVENT_DELAY_MICROSECONDS, STREAMS, Event, SymbolTape
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Channel:
+    """One stream of one symbol while somebody listens."""
+
+    name: str
+    stream: str
+    tape: SymbolTape
+    cursor: int
+    listeners: dict[int, Connection]
+
+
+class Feed:
+    """Connections, what they listen to, and the events they are owed. Times are Unix µs."""
+
+    def __init__(
+        self, tapes: dict[str, SymbolTape], replay: Replay | None, buffer_limit_bytes: int
+    ) -> None:
+        self.connections: dict[int, Connection] = {}
+        self.faults: list[EventFault] = []
+        self.events_total = 0
+        self._known = {
+            f"{symbol.lower()}@{stream}": (stream, tape)
+            for symbol, tape in tapes.items()
+            for stream in STREAMS
+            if replay is None
+        }
+        self._replay = replay
+        self._buffer_limit_bytes = buffer_limit_bytes
+        self._channels: dict[str, _Channel] = {}
+
+    def refresh(self, connection: Connection, now: int) -> None:
+        """Follow a change of a connection's subscriptions; events come from now on."""
+        number, wanted = connection.number, connection.subscriptions.names
+        if connection.closing or number not in self.connections:
+            wanted = {}
+        for name, channel in list(self._channels.items()):
+            if name not in wanted:
+                channel.listeners.pop(number, None)
+            if not channel.listeners:
+                del self._channels[name]
+        for name in wanted:
+            if name not in self._channels and name in self._known:
+                stream, tape = self._known[name]
+                cursor = tape.index_after(stream, now - EVENT_DELAY_MICROSECONDS)
+                self._channels[name] = _Channel(name, stream, tape, cursor, {})
+            if name in self._channels:
+                self._channels[name].listeners[number] = connection
+        if self._replay is not None and any(name in self._replay.names for name in wanted):
+            self._replay.start(now)
+
+    def turn(self, now: int) -> int:
+        """Deliver everything due and return when there is more to do."""
+        self.faults = [fault for fault in self.faults if not self._finished(fault, now)]
+        due: list[tuple[int, _Channel, Event]] = []
+        later = now + 1_000_000
+        for channel in self._channels.values():
+            while True:
+                event = channel.tape.event(channel.stream, channel.cursor)
+                time = event.time + EVENT_DELAY_MICROSECONDS
+                if time > now:
+                    later = min(later, time)
+                    break
+                due.append((event.time, channel, event))
+                channel.cursor += 1
+        due.sort(key=_time)
+        for _, channel, event in due:
+            self._deliver(channel, event)
+        if self._replay is not None:
+            later = min(later, self._deliver_recorded(self._replay, now))
+        return min(later, self._flush(now))
+
+    def _deliver(self, channel: _Channel, event: Event) -> None:
+        self.events_total += 1
+        symbol = channel.tape.symbol
+        active = [
+            fault
+            for fault in self.faults
+            if not fault.used_up
+            and fault.concerns(*channel.listeners)
+            and fault.takes(channel.name, channel.stream, symbol, event.id)
+        ]
+        ready: dict[tuple[str, bool], bytes] = {}
+        for connection in channel.listeners.values():
+            variant = (connection.unit, connection.subscriptions.combined)
+            if (made := ready.get(variant)) is None:
+                payload = stream_payload(symbol, event, connection.unit)
+                text = combined(channel.name, payload) if variant[1] else payload
+                made = ready[variant] = frames.frame(frames.TEXT, text.encode())
+            wanted = [made]
+            for fault in active:
+                if fault.concerns(connection.number):
+                    bad = self._bad_frames(fault, channel, event, connection)
+                    wanted = fault.deliver(connection.number, wanted, bad)
+            connection.batch.extend(wanted)
+
+    def _bad_frames(
+        self, fault: EventFault, channel: _Channel, event: Event, connection: Connection
+    ) -> list[bytes]:
+        if fault.kind != "malformed":
+            return []
+        payload = stream_payload(channel.tape.symbol, event, connection.unit)
+        variant = str(fault.record.fault.arguments["variant"])
+        wrapped = connection.subscriptions.combined
+        return malformed.frames_of(variant, channel.name, payload, wrapped=wrapped)
+
+    def _deliver_recorded(self, replay: Replay, now: int) -> int:
+        for name, recorded in replay.due(now):
+            self.events_total += 1
+            for connection in self.connections.values():
+                if name in connection.subscriptions.names:
+                    connection.batch.append(frames.frame(frames.TEXT, recorded))
+        return replay.next_time(now)
+
+    def _flush(self, now: int) -> int:
+        later = now + 1_000_000
+        for connection in list(self.connections.values()):
+            if connection.batch:
+                connection.outbox.append((now + connection.lag_microseconds, connection.batch))
+                connection.batch = []
+            connection.send_due(now)
+            if connection.outbox:
+                later = min(later, connection.outbox[0][0])
+            if connection.unsent_bytes() > self._buffer_limit_bytes and not connection.closing:
+                log.warning("connection %d does not read: dropped", connection.number)
+                connection.reset()
+        return later
+
+    def _finished(self, fault: EventFault, now: int) -> bool:
+        if not fault.ended(now / 1e6):
+            return False
+        fault.record.ended_at = now / 1e6
+        return True
+
+
+def _time(due: tuple[int, _Channel, Event]) -> int:
+    return due[0]

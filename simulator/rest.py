@@ -1,0 +1,241 @@
+"""REST under `/api/v3`, over the same tape as the streams.
+
+Weights, parameters and error codes are those of rest-api.md and errors.md (2026).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from simulator.exchange import Exchange
+from simulator.payloads import TimeUnit, decimal, rest_aggregate, rest_trade, time_unit
+from simulator.tape import Aggregate, SymbolTape, Trade
+
+WEIGHTS = {"time": 1, "exchangeInfo": 20, "trades": 25, "historicalTrades": 25, "aggTrades": 4}
+_DEFAULT_LIMIT, _MAX_LIMIT = 500, 1000
+_MINUTE = 60.0
+
+
+class ApiError(Exception):
+    """An error of the API: its code and message, sent with status 400."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(slots=True)
+class Budget:
+    """Request weight per minute of the clock, 429 beyond it, 418 for those who go on. Pure."""
+
+    limit: int
+    ban_after: int
+    ban_seconds: float
+    used: int = 0
+    _minute: int = 0
+    _refused: int = 0
+    _banned_until: float = 0.0
+
+    def charge(self, weight: int, now: float) -> tuple[int, int]:
+        """Return the status (200, 429, 418) and the seconds of Retry-After."""
+        if now < self._banned_until:
+            return 418, int(self._banned_until - now) + 1
+        minute = int(now // _MINUTE)
+        if minute != self._minute:
+            self._minute, self.used, self._refused = minute, 0, 0
+        self.used += weight
+        if self.used <= self.limit:
+            return 200, 0
+        self._refused += 1
+        if self._refused > self.ban_after:
+            self._banned_until = now + self.ban_seconds
+            return 418, int(self.ban_seconds) + 1
+        return 429, int((minute + 1) * _MINUTE - now) + 1
+
+
+def application(exchange: Exchange) -> web.Application:
+    """Return the application that serves REST."""
+    api = _Api(exchange)
+    app = web.Application()
+    for name in WEIGHTS:
+        app.router.add_get(f"/api/v3/{name}", api.handler(name))
+    return app
+
+
+class _Api:
+    def __init__(self, exchange: Exchange) -> None:
+        settings = exchange.settings
+        self._exchange = exchange
+        self._budget = Budget(settings.weight_limit, settings.ban_after, settings.ban_time)
+        self._recorded = exchange.replay.symbols() if exchange.replay else set[str]()
+
+    def handler(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        """Return the handler of an endpoint: limits and faults first, then the answer."""
+        answer: Callable[[dict[str, str], TimeUnit], str] = getattr(self, f"_{name}")
+
+        async def handle(request: web.Request) -> web.Response:
+            now = self._exchange.now()
+            refusal = self._exchange.rest_refusal
+            if refusal is not None and now < self._exchange.rest_refused_until:
+                arguments = refusal.fault.arguments
+                return self._response(
+                    _error(-1001, "Internal error; unable to process your request."),
+                    int(arguments["status"] or 503),
+                    int(arguments["retry_after"] or 0),
+                )
+            status, retry_after = self._budget.charge(WEIGHTS[name], now)
+            if status != 200:
+                message = f"Too much request weight used; current limit is {self._budget.limit}."
+                return self._response(_error(-1003, message), status, retry_after)
+            try:
+                unit = time_unit(request.headers.get("X-MBX-TIME-UNIT", "MILLISECOND"))
+                return self._response(answer(dict(request.query), unit))
+            except ApiError as error:
+                return self._response(_error(error.code, str(error)), 400)
+            except ValueError as error:
+                return self._response(_error(-1100, str(error)), 400)
+
+        return handle
+
+    def _response(self, text: str, status: int = 200, retry_after: int = 0) -> web.Response:
+        headers = {
+            "X-MBX-USED-WEIGHT": str(self._budget.used),
+            "X-MBX-USED-WEIGHT-1M": str(self._budget.used),
+        }
+        if retry_after:
+            headers["Retry-After"] = str(retry_after)
+        return web.Response(
+            text=text, status=status, headers=headers, content_type="application/json"
+        )
+
+    def _horizon(self) -> int:
+        return self._exchange.clock.microseconds() - int(self._exchange.settings.rest_lag * 1e6)
+
+    def _time(self, query: dict[str, str], unit: TimeUnit) -> str:
+        now = self._exchange.clock.microseconds()
+        return f'{{"serverTime":{now if unit == "us" else now // 1000}}}'
+
+    def _trades(self, query: dict[str, str], unit: TimeUnit) -> str:
+        query.pop("fromId", None)  # only historicalTrades knows it
+        return self._historicalTrades(query, unit)
+
+    def _historicalTrades(self, query: dict[str, str], unit: TimeUnit) -> str:  # noqa: N802
+        tape = self._tape(query)
+        if tape is None:
+            return "[]"
+        end = tape.index_after("trade", self._horizon())
+        begin, end = _page(tape, "trade", query, end)
+        trades = (tape.event("trade", index) for index in range(begin, end))
+        return _array(rest_trade(each, unit) for each in trades if isinstance(each, Trade))
+
+    def _aggTrades(self, query: dict[str, str], unit: TimeUnit) -> str:  # noqa: N802
+        tape = self._tape(query)
+        if tape is None:
+            return "[]"
+        first = 0
+        end = tape.index_after("aggTrade", self._horizon())
+        since, until = (_integer(query, key) for key in ("startTime", "endTime"))
+        if "fromId" in query and (since is not None or until is not None):
+            raise ApiError(-1128, "Combination of optional parameters invalid.")
+        if until is not None:  # the end of the millisecond is meant
+            end = min(end, tape.index_after("aggTrade", _microseconds(until, last=True)))
+        if since is not None:
+            first = tape.index_after("aggTrade", _microseconds(since) - 1)
+            query = {**query, "fromId": str(tape.first.aggregate + first)}
+        begin, end = _page(tape, "aggTrade", query, end)
+        events = (tape.event("aggTrade", index) for index in range(begin, end))
+        return _array(rest_aggregate(each, unit) for each in events if isinstance(each, Aggregate))
+
+    def _exchangeInfo(self, query: dict[str, str], unit: TimeUnit) -> str:  # noqa: N802
+        wanted = [query["symbol"]] if "symbol" in query else list(self._exchange.tapes)
+        if "symbols" in query:
+            try:
+                wanted = list(json.loads(query["symbols"]))
+            except (ValueError, TypeError):
+                raise ApiError(-1100, "Illegal characters found in parameter 'symbols'.") from None
+        if unknown := [name for name in wanted if name not in self._exchange.tapes]:
+            del unknown
+            raise ApiError(-1121, "Invalid symbol.")
+        now = self._exchange.clock.microseconds()
+        limit = {
+            "rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1,
+            "limit": self._budget.limit,
+        }  # fmt: skip
+        info = {
+            "timezone": "UTC",
+            "serverTime": now if unit == "us" else now // 1000,
+            "rateLimits": [limit],
+            "exchangeFilters": [],
+            "symbols": [_symbol_info(self._exchange.tapes[name]) for name in wanted],
+        }
+        return json.dumps(info, ensure_ascii=False, separators=(",", ":"))
+
+    def _tape(self, query: dict[str, str]) -> SymbolTape | None:
+        """Return the tape of the symbol; None for one that only a recording knows."""
+        symbol = query.get("symbol")
+        if not symbol:
+            message = "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."
+            raise ApiError(-1102, message)
+        if symbol in self._recorded:
+            return None
+        if symbol not in self._exchange.tapes:
+            raise ApiError(-1121, "Invalid symbol.")
+        return self._exchange.tapes[symbol]
+
+
+def _page(tape: SymbolTape, stream: str, query: dict[str, str], end: int) -> tuple[int, int]:
+    """Return the first and the last index + 1 of what `fromId` and `limit` ask for."""
+    limit = _integer(query, "limit")
+    limit = _DEFAULT_LIMIT if limit is None else limit
+    if limit == 0:
+        raise ApiError(-1130, "Data sent for parameter 'limit' is not valid.")
+    limit = min(limit, _MAX_LIMIT)
+    from_id = _integer(query, "fromId")
+    begin = max(0, end - limit) if from_id is None else tape.index_of(stream, from_id)
+    return begin, min(end, begin + limit)
+
+
+def _integer(query: dict[str, str], key: str) -> int | None:
+    text = query.get(key)
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,20}", text):
+        raise ApiError(
+            -1100,
+            f"Illegal characters found in parameter '{key}'; legal range is '^[0-9]{{1,20}}$'.",
+        )
+    return int(text)
+
+
+def _microseconds(time: int, *, last: bool = False) -> int:
+    """Return a request's time in µs: the exchange takes ms and µs and tells them by their size."""
+    if time > 10**14:
+        return time
+    return time * 1000 + (999 if last else 0)
+
+
+def _symbol_info(tape: SymbolTape) -> dict[str, object]:
+    quote = next((each for each in ("USDT", "BTC", "ETH") if tape.symbol.endswith(each)), "")
+    return {
+        "symbol": tape.symbol,
+        "status": "TRADING",
+        "baseAsset": tape.symbol.removesuffix(quote),
+        "quoteAsset": quote,
+        "filters": [
+            {"filterType": "PRICE_FILTER", "tickSize": decimal(tape.instrument.tick)},
+            {"filterType": "LOT_SIZE", "stepSize": decimal(tape.instrument.lot)},
+        ],
+    }
+
+
+def _array(items: object) -> str:
+    return f"[{','.join(items)}]"  # type: ignore[arg-type]
+
+
+def _error(code: int, message: str) -> str:
+    return json.dumps({"code": code, "msg": message}, separators=(",", ":"))
