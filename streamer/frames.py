@@ -239,12 +239,13 @@ def _parse_close(payload: bytes) -> Close:
     if len(payload) == 1:
         raise ProtocolError(PROTOCOL_ERROR, "a close frame has half a code")
     (code,) = _SHORT.unpack_from(payload)
-    if code not in _CLOSE_CODES and not 3000 <= code < 5000:
-        raise ProtocolError(PROTOCOL_ERROR, f"close code {code} must not be sent")
     try:
-        return Close(code, payload[2:].decode())
+        close = Close(code, payload[2:].decode())
     except UnicodeDecodeError as error:
         raise ProtocolError(INVALID_DATA, "the reason of a close is not UTF-8") from error
+    if code not in _CLOSE_CODES and not 3000 <= code < 5000:
+        raise ProtocolError(PROTOCOL_ERROR, f"close code {code} must not be sent")
+    return close
 
 
 def encode(opcode: int, payload: bytes) -> bytes:
