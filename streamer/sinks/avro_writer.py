@@ -1,0 +1,155 @@
+"""One Avro container file after another in a directory: the mechanism without the policy.
+
+A file in progress is `20261122T220012Z-000042.avro.open`; it loses `.open` when it is complete.
+The number goes on over restarts, so that names are unique whatever the clock does.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from streamer.avro_files import SYNC_BYTES, Codec, block, header, intact
+
+OPEN_SUFFIX = ".avro.open"
+
+
+class Background(Protocol):
+    """Where slow calls go: a thread of its own, which does one after the other."""
+
+    def submit(self, function: Any, /, *arguments: Any) -> Future[Any]:  # noqa: ANN401 - any call
+        """Call later; the future tells the outcome."""
+
+
+class AvroWriter:
+    """Writes blocks into a file, and begins another one when told to finish it."""
+
+    def __init__(
+        self, directory: Path, schema: dict[str, Any], codec: Codec, background: Background
+    ) -> None:
+        self.directory = directory
+        self.size_bytes = 0  # of the file in progress, whole blocks only
+        self._schema = schema
+        self._codec: Codec = codec
+        self._background = background
+        self._fd: int | None = None
+        self._path = directory
+        self._sync = b""
+        self._number = last_number(directory)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a file is in progress."""
+        return self._fd is not None
+
+    def append(self, records: Sequence[bytes]) -> int:
+        """Hand a block of records to the operating system; return its length in bytes.
+
+        After an OSError nothing counts as written, and the next block takes the same place.
+        """
+        if self._fd is None:
+            self._begin()
+        assert self._fd is not None  # noqa: S101 - for the type checker: it was just opened
+        data = block(records, self._codec, self._sync)
+        _write_all(self._fd, data, self.size_bytes)
+        self.size_bytes += len(data)
+        return len(data)
+
+    def sync(self) -> Future[None] | None:
+        """Make what was written so far survive a power cut; None when no file is in progress."""
+        return None if self._fd is None else self._background.submit(os.fdatasync, self._fd)
+
+    def finish(self) -> Future[None] | None:
+        """Complete the file in progress, in the background; the next block begins another."""
+        if self._fd is None:
+            return None
+        future = self._background.submit(_finish, self._fd, self._path, self.size_bytes)
+        self._fd = None
+        self.size_bytes = 0
+        return future
+
+    def _begin(self) -> None:
+        self._number += 1
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        path = self.directory / f"{stamp}-{self._number:06d}{OPEN_SUFFIX}"
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+        self._sync = os.urandom(SYNC_BYTES)
+        start = header(self._schema, self._codec, self._sync)
+        try:
+            _write_all(fd, start, 0)
+            sync_directory(self.directory)
+        except OSError:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+            raise
+        self._fd, self._path, self.size_bytes = fd, path, len(start)
+
+
+def _write_all(fd: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        if not written:
+            raise OSError(errno.EIO, "nothing could be written")
+        offset += written
+        view = view[written:]
+
+
+def _finish(fd: int, path: Path, size_bytes: int) -> None:
+    try:
+        os.ftruncate(fd, size_bytes)  # a block that failed half-way may lie behind
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    _complete(path)
+
+
+def _complete(path: Path) -> None:
+    path.rename(path.with_suffix(""))
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make names in a directory survive a power cut."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def last_number(directory: Path) -> int:
+    """Return the highest number of a file in the directory, 0 when there is none."""
+    numbers = [path.name.partition(".")[0].rpartition("-")[2] for path in directory.glob("*.avro*")]
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+
+def repair(directory: Path) -> list[str]:
+    """Complete the files that a crash left in progress, up to their last whole block.
+
+    Returns a sentence for each, for the log. Raises OSError.
+    """
+    told = []
+    for path in sorted(directory.glob(f"*{OPEN_SUFFIX}")):
+        size_bytes = path.stat().st_size
+        try:
+            whole = intact(path)
+        except ValueError as error:
+            told.append(f"{path}: left as it is: {error}")
+            continue
+        torn = size_bytes - whole.length_bytes
+        if whole.records:
+            with path.open("r+b") as file:
+                file.truncate(whole.length_bytes)
+                os.fsync(file.fileno())
+            _complete(path)
+            told.append(f"{path}: {whole.records} records kept, {torn} torn bytes cut off")
+        else:
+            path.unlink()
+            told.append(f"{path}: removed, it held no whole block ({size_bytes} bytes)")
+    return told

@@ -1,0 +1,254 @@
+"""The sink `files`: Avro object container files, one after another per stream kind.
+
+What is promised: a record is acknowledged when its block was handed to the operating system, at
+most about `FLUSH_SECONDS` after it came, so that killing the process costs nothing acknowledged.
+A power cut costs at most what came in the last `fsync_every` seconds. A file that a crash left in
+progress is readable up to its last whole block, and completed there by the next start.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from streamer.config import SinkConfig
+from streamer.errors import SinkUnavailable
+from streamer.events import Event
+from streamer.messages import SinkCounts
+from streamer.records import encoder, load_schema
+from streamer.routes import Route
+from streamer.sinks import SinkError
+from streamer.sinks.avro_writer import AvroWriter, repair, sync_directory
+from streamer.sinks.delivery import AcknowledgeClock, Errors
+
+FLUSH_SECONDS = 0.2  # what SIGKILL may cost; ten small writes a second cost next to nothing
+FLUSH_RECORDS = 2_000  # about 200 kB: larger blocks make files neither smaller nor faster
+PENDING_LIMIT = 100_000  # records kept while the disk refuses them, about 15 MiB
+RETRY_SECONDS = 1.0  # a full disk is rarely emptied faster
+_LOCK_POLL_SECONDS = 0.05
+
+_ERROR_TYPES = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EACCES: "permission",
+    errno.EPERM: "permission",
+    errno.EROFS: "permission",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class _Pending:
+    """The records of one kind that are not in a file yet, and that file."""
+
+    def __init__(self, writer: AvroWriter) -> None:
+        self.writer = writer
+        self.records: list[bytes] = []
+        self.waiting_since: float | None = None  # as far as polls have seen
+        self.began_at = 0.0  # the file in progress
+        self.unsynced_since: float | None = None
+
+
+class FilesSink:
+    """Writes on the caller's thread, which takes microseconds; syncs and renames on its own."""
+
+    def __init__(
+        self, config: SinkConfig, routes: Iterable[Route], *, lock_within_seconds: float
+    ) -> None:
+        """Open the directory: lock it, repair what a crash left. Raises SinkUnavailable."""
+        routes = tuple(routes)
+        self._config = config
+        self._background = ThreadPoolExecutor(1, "sink-sync")
+        self._futures: list[Future[None]] = []
+        self._written = 0
+        self._bytes = 0
+        self._errors_total = 0
+        self._errors = Errors()
+        self._clock = AcknowledgeClock()
+        self._retry_at: float | None = None  # while the disk refuses
+        self._kinds: dict[str, _Pending] = {}
+        self._lock = _prepare(config.directory, lock_within_seconds)
+        try:
+            for kind in dict.fromkeys(route.kind for route in routes):
+                self._kinds[kind] = self._open_kind(kind)
+        except OSError as error:
+            os.close(self._lock)
+            raise _unavailable(config.directory, error) from error
+        self._targets = {
+            route: (encoder(route.kind, route.symbol), self._kinds[route.kind].records)
+            for route in routes
+        }
+
+    def _open_kind(self, kind: str) -> _Pending:
+        directory = self._config.directory / kind
+        directory.mkdir(exist_ok=True)
+        for told in repair(directory):
+            _log.warning("after a crash: %s", told)
+        return _Pending(
+            AvroWriter(directory, load_schema(kind), self._config.codec, self._background)
+        )
+
+    @property
+    def accepting(self) -> bool:
+        return self._retry_at is None and self._pending_total() < PENDING_LIMIT
+
+    def put(self, route: Route, event: Event, received_us: int) -> None:
+        encode, records = self._targets[route]
+        records.append(encode(event, received_us))
+
+    def poll(self, now: float) -> None:
+        if self._retry_at is None or now >= self._retry_at:
+            self._retry_at = None
+            for pending in self._kinds.values():
+                self._write_when_due(pending, now)
+        self._clock.observe(self._written + self._pending_total(), self._written, now)
+        for pending in self._kinds.values():
+            self._sync_when_due(pending, now)
+        self._collect(now)
+
+    def flush(self, within_seconds: float) -> int:
+        deadline = time.monotonic() + within_seconds
+        while True:
+            now = time.monotonic()
+            self._retry_at = None
+            for pending in self._kinds.values():
+                self._write(pending, now)
+                self._sync(pending)
+            self._clock.observe(self._written + self._pending_total(), self._written, now)
+            if not self._pending_total() or now + RETRY_SECONDS / 10 >= deadline:
+                break
+            time.sleep(RETRY_SECONDS / 10)
+        self._settle(deadline)
+        return self._pending_total()
+
+    def close(self) -> None:
+        for pending in self._kinds.values():
+            self._keep(pending.writer.finish())
+        self._settle(time.monotonic() + self._config.fsync_every + RETRY_SECONDS)
+        self._background.shutdown(wait=False)
+        os.close(self._lock)  # last: the successor repairs what it finds in progress
+
+    def counts(self) -> SinkCounts:
+        queued = self._pending_total()
+        return SinkCounts(
+            kind="files",
+            accepted_total=self._written + queued,
+            acknowledged_total=self._written,
+            errors_total=self._errors_total,
+            queued=queued,
+            bytes_total=self._bytes,
+            acknowledge_seconds=self._clock.histogram(),
+        )
+
+    def take_errors(self) -> list[SinkError]:
+        return self._errors.take()
+
+    def _pending_total(self) -> int:
+        return sum(len(pending.records) for pending in self._kinds.values())
+
+    def _write_when_due(self, pending: _Pending, now: float) -> None:
+        if pending.records:
+            if pending.waiting_since is None:
+                pending.waiting_since = now
+            if len(pending.records) >= FLUSH_RECORDS or (
+                now - pending.waiting_since >= FLUSH_SECONDS
+            ):
+                self._write(pending, now)
+        writer = pending.writer
+        if writer.is_open and (
+            writer.size_bytes >= self._config.rollover_bytes
+            or now - pending.began_at >= self._config.rollover_after
+        ):
+            self._keep(writer.finish())
+            pending.unsynced_since = None
+
+    def _write(self, pending: _Pending, now: float) -> None:
+        if not pending.records:
+            return
+        is_new = not pending.writer.is_open
+        try:
+            self._bytes += pending.writer.append(pending.records)
+        except OSError as error:
+            self._retry_at = now + RETRY_SECONDS
+            self._failed(pending.writer.directory, error, now)
+            return
+        self._written += len(pending.records)
+        pending.records.clear()  # the same list: `put` knows it
+        pending.waiting_since = None
+        if is_new:
+            pending.began_at = now
+        if pending.unsynced_since is None:
+            pending.unsynced_since = now
+
+    def _sync_when_due(self, pending: _Pending, now: float) -> None:
+        since = pending.unsynced_since
+        if since is not None and now - since >= self._config.fsync_every:
+            self._sync(pending)
+
+    def _sync(self, pending: _Pending) -> None:
+        if pending.unsynced_since is not None:
+            self._keep(pending.writer.sync())
+            pending.unsynced_since = None
+
+    def _keep(self, future: Future[None] | None) -> None:
+        if future is not None:
+            self._futures.append(future)
+
+    def _collect(self, now: float) -> None:
+        """Look at what the background has done."""
+        for future in [future for future in self._futures if future.done()]:
+            self._futures.remove(future)
+            if isinstance(error := future.exception(), OSError):
+                self._failed(self._config.directory, error, now)
+
+    def _settle(self, deadline: float) -> None:
+        """Wait for the background until the deadline."""
+        for future in self._futures:
+            try:
+                future.exception(max(deadline - time.monotonic(), 0.0))
+            except TimeoutError:
+                _log.warning("%s: not synced to the disk in time", self._config.directory)
+                return
+        self._collect(time.monotonic())
+
+    def _failed(self, directory: Path, error: OSError, now: float) -> None:
+        self._errors_total += 1
+        error_type = _ERROR_TYPES.get(error.errno or 0, "io")
+        self._errors.note(error_type, f"{directory}: {error.strerror or error}", now)
+
+
+def _prepare(directory: Path, lock_within_seconds: float) -> int:
+    """Make the directory and lock it; return the lock's descriptor."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        sync_directory(directory.parent)
+        lock = os.open(directory / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise _unavailable(directory, error) from error
+    deadline = time.monotonic() + lock_within_seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                os.close(lock)
+                raise SinkUnavailable(
+                    f"sink.directory {directory}: another streamer writes there, and did not end"
+                    f" within {lock_within_seconds:g} s; give each one a directory of its own"
+                ) from None
+            time.sleep(_LOCK_POLL_SECONDS)
+        else:
+            return lock
+
+
+def _unavailable(directory: Path, error: OSError) -> SinkUnavailable:
+    return SinkUnavailable(
+        f"sink.directory {directory}: {error.strerror or error}"
+        f" ({error.filename or directory}); a directory that this user can write is wanted"
+    )
