@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import sys
+import tempfile
 from pathlib import Path
 
 from aiohttp import web
@@ -64,7 +65,7 @@ class _Listener:
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, directory: Path) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -72,7 +73,7 @@ async def _serve(settings: Settings) -> None:
     tls: ssl.SSLContext | None = None
     ca_file: Path | None = None
     if not settings.plain:
-        tls, ca_file = server_context(settings.directory)
+        tls, ca_file = server_context(directory)
     streams = _Listener(websocket.application(exchange), settings.host, settings.port, tls)
     api = _Listener(rest.application(exchange), settings.host, settings.rest_port, tls)
     levers = _Listener(control.application(exchange), settings.host, settings.control_port, None)
@@ -129,7 +130,8 @@ def main(arguments: list[str] | None = None) -> int:
     if settings.die_with_parent:
         _die_with_parent()
     try:
-        asyncio.run(_serve(settings))
+        with tempfile.TemporaryDirectory(prefix="simulator-") as scratch:
+            asyncio.run(_serve(settings, settings.directory or Path(scratch)))
     except (ValueError, RecordingError, OSError) as error:
         sys.stderr.write(f"simulator: {error}\n")
         return _USAGE

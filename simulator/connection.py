@@ -8,8 +8,6 @@ import socket
 import struct
 from collections import deque
 
-from aiohttp import web
-
 from simulator import frames
 from simulator.payloads import TimeUnit
 from simulator.subscriptions import Subscriptions
@@ -26,7 +24,6 @@ class Connection:
     def __init__(
         self,
         number: int,
-        websocket: web.WebSocketResponse,
         transport: asyncio.Transport,
         subscriptions: Subscriptions,
         unit: TimeUnit,
@@ -44,7 +41,6 @@ class Connection:
         self.answers_pings_from = self.answers_messages_from = 0.0
         self.events_sent = self.pings_sent = self.pongs_received = self.pings_received = 0
         self.messages_received = 0
-        self._websocket = websocket
         self._transport = transport
         self._pings: dict[bytes, float] = {}  # unanswered, oldest first
         self._received: deque[float] = deque()

@@ -7,14 +7,13 @@ from the start of the simulator for those on its command line.
 
 from __future__ import annotations
 
-import argparse
 import heapq
 import itertools
 from dataclasses import dataclass, field
 
 from simulator.malformed import VARIANTS
-from simulator.settings import duration
 from simulator.tape import STREAMS
+from simulator.units import seconds
 
 Value = str | int | float | None
 
@@ -37,18 +36,25 @@ KINDS: dict[str, dict[str, Value]] = {
     "no_answer": {**_WHERE, "duration": 60.0},
     "rest_error": {"status": 503, "duration": 10.0, "retry_after": 1},
 }
-"""Keys and defaults by kind; each kind takes `at` too. Durations are seconds or `10s`.
+"""Keys and defaults by kind; each kind takes `at` too."""
 
-reset: RST. close: close frame, then the connection ends. half_open: neither sends nor reads.
-stall: the exchange stops sending (what is lost is listed as withheld). silent_connection: a stall
-of one connection. server_shutdown: announced, closed after `grace`. refuse_connections: `how` is
-tcp (refused), 503, or hang (accepted, never answered). withhold: the next `count` events are not
-sent, all of the stream that is next. duplicate: sent twice. reorder: held back and sent in reverse. burst: held back and sent at
-once. malformed: frames of `variant` before an event (which follows intact). no_pong: pings of the
-client stay unanswered. no_answer: control messages stay unanswered. rest_error: every REST
-request gets `status`.
-"""
-
+MEANINGS = {
+    "reset": "TCP reset",
+    "close": "close frame; the connection ends with the client's answer, or 5 s later",
+    "half_open": "neither reads nor sends; reset at the end of `duration`",
+    "stall": "the exchange stops sending; what is lost is listed as withheld",
+    "silent_connection": "a stall of one connection, which still answers pings and messages",
+    "server_shutdown": "announced, closed with 1001 after `grace`",
+    "refuse_connections": "how=tcp (refused), 503, or hang (accepted, never answered)",
+    "withhold": "the next `count` events of one stream are not sent",
+    "duplicate": "the next `count` events of one stream are sent twice",
+    "reorder": "the next `count` events of one stream are held back and sent in reverse",
+    "burst": "the next `count` events of all streams are held back and sent at once",
+    "malformed": "bad frames of `variant` before an event, which follows intact",
+    "no_pong": "pings of the client stay unanswered",
+    "no_answer": "control messages stay unanswered",
+    "rest_error": "every REST request gets `status`, with Retry-After",
+}
 EVENT_KINDS = ("stall", "silent_connection", "withhold", "duplicate", "reorder", "burst",
                "malformed")  # fmt: skip
 _LOSING = ("stall", "silent_connection", "withhold")
@@ -71,6 +77,19 @@ class Fault:
     def count(self) -> int:
         """Return how many events are meant."""
         return int(self.arguments["count"] or 0)
+
+
+def overview() -> str:
+    """Return kinds, keys, defaults and meanings for people."""
+    lines = ["Kinds of fault, with their keys and defaults; `at` (0) counts from the request, or",
+             "from the start; `connection` is all, oldest, newest, or a number:"]  # fmt: skip
+    for kind, defaults in KINDS.items():
+        keys = " ".join(
+            f"{key}={'' if value is None else value}" for key, value in defaults.items()
+        )
+        lines += [f"  {kind} {keys}", f"      {MEANINGS[kind]}"]
+    return "\n".join([*lines, "Variants of malformed: all (those that spoil one message), ",
+                      "  " + " ".join(VARIANTS)])  # fmt: skip
 
 
 def parse_text(text: str) -> dict[str, Value]:
@@ -109,10 +128,10 @@ def _number(key: str, value: Value, default: Value) -> Value:
     """Return a value in the type of its default: seconds, a count, or as it is."""
     try:
         if isinstance(default, float):
-            value = duration(str(value))
+            value = seconds(str(value))
         elif isinstance(default, int):
             value = int(str(value))
-    except (ValueError, argparse.ArgumentTypeError):
+    except ValueError:
         raise ValueError(
             f"{key}={value!r} is no {type(default).__name__}, as in {default}"
         ) from None

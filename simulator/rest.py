@@ -158,8 +158,7 @@ class _Api:
                 wanted = list(json.loads(query["symbols"]))
             except (ValueError, TypeError):
                 raise ApiError(-1100, "Illegal characters found in parameter 'symbols'.") from None
-        if unknown := [name for name in wanted if name not in self._exchange.tapes]:
-            del unknown
+        if not self._exchange.tapes.keys() >= set(wanted):
             raise ApiError(-1121, "Invalid symbol.")
         now = self._exchange.clock.microseconds()
         limit = {

@@ -7,26 +7,25 @@ Binance Spot, 2026) where it has one; each can be set, so that a day passes in a
 from __future__ import annotations
 
 import argparse
-import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-_UNIT_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+from simulator import faults, units
 
 
 def duration(text: str) -> float:
-    """Return seconds from `500ms`, `20s`, `4h` or a plain number of seconds.
+    """Return the seconds of a duration; raises argparse.ArgumentTypeError (for people)."""
+    try:
+        return units.seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
-    Raises argparse.ArgumentTypeError (a message for people) on anything else.
-    """
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no duration; right would be 500ms, 20s, 4h or a number of seconds"
-        )
-    return float(match[1]) * _UNIT_SECONDS[match[2] or "s"]
+
+def interval(text: str) -> float:
+    """Return the seconds of a duration above 0; raises argparse.ArgumentTypeError."""
+    if (value := duration(text)) > 0:
+        return value
+    raise argparse.ArgumentTypeError(f"{text!r} is no time; right would be anything above 0")
 
 
 def symbol_weights(text: str) -> dict[str, float]:
@@ -67,7 +66,7 @@ class Settings:
     rest_port: int
     control_port: int
     plain: bool
-    directory: Path
+    directory: Path | None
     die_with_parent: bool
     seed: int
     symbols: dict[str, float]
@@ -107,18 +106,16 @@ def parse(arguments: list[str] | None = None) -> Settings:
     """Return the settings of a command line (None: of this process); exits with 2 on errors."""
     values = vars(_parser().parse_args(arguments))
     values["fault"] = tuple(values["fault"])
-    if values["directory"] is None:
-        values["directory"] = Path(tempfile.mkdtemp(prefix="simulator-"))
     return Settings(**values)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m simulator",
-        description="A Binance Spot look-alike on loopback, with faults on demand. Once it "
-        "listens it prints one JSON line with its addresses; TERM and INT end it.",
-        epilog="Durations: 500ms, 20s, 5m, 4h, or seconds. Faults: see python -m simulator.faults",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="A Binance Spot look-alike on loopback, with faults on demand.\n"
+        "Once it listens it prints one JSON line with its addresses; TERM and INT end it.",
+        epilog=f"Durations: 500ms, 20s, 5m, 4h, or seconds.\n\n{faults.overview()}",
+        formatter_class=_Formatter,
     )
     _add_server(parser.add_argument_group("server"))
     _add_tape(parser.add_argument_group("tape: what is traded, the same for the same seed"))
@@ -128,6 +125,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults in the help, line ends of the epilog as they are."""
+
+
 def _add_server(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; meant for loopback only")
@@ -135,7 +136,7 @@ def _add_server(group: argparse._ArgumentGroup) -> None:
     add("--rest-port", type=int, default=0, help="of /api/v3; apart, as at the exchange")
     add("--control-port", type=int, default=0, help="of the control API (plain HTTP)")
     add("--plain", action="store_true", help="ws and http without TLS")
-    add("--directory", type=Path, help="for ca.pem and keys (default: a new temporary one)")
+    add("--directory", type=Path, help="for ca.pem and its key; without one a temporary one serves")
     add("--die-with-parent", action="store_true", help="end when the parent process ends (Linux)")
 
 
@@ -148,7 +149,7 @@ def _add_tape(group: argparse._ArgumentGroup) -> None:
         help="trades per second over all symbols, outside bursts; 100 is a normal day")  # fmt: skip
     add("--book-ratio", type=_positive, default=1.0, help="bookTicker updates per trade")
     add("--burst-factor", type=_positive, default=1.0, help="rate within a burst, as a multiple")
-    add("--burst-period", type=duration, default=60.0, help="from one burst to the next")
+    add("--burst-period", type=interval, default=60.0, help="from one burst to the next")
     add("--burst-length", type=duration, default=2.0, help="of a burst")
     add("--first-trade-id", type=int, default=5_000_000_000, help="above 32 bits, as for BTCUSDT")
     add("--first-agg-trade-id", type=int, default=3_000_000_000, help="as above")
@@ -161,17 +162,17 @@ def _add_tape(group: argparse._ArgumentGroup) -> None:
 
 def _add_websocket(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--tick", type=duration, default=0.002, help="events closer than this leave together")
+    add("--tick", type=interval, default=0.002, help="events closer than this leave together")
     add("--lag", type=duration, default=0.005,
         help="longest delivery delay; every connection draws one of its own")  # fmt: skip
-    add("--ping-interval", type=duration, default=20.0, help="between the server's pings")
-    add("--pong-timeout", type=duration, default=60.0, help="for the echo of a ping, then 1008")
-    add("--max-connection-age", type=duration, default=86400.0, help="then the server closes")
+    add("--ping-interval", type=interval, default=20.0, help="between the server's pings")
+    add("--pong-timeout", type=interval, default=60.0, help="for the echo of a ping, then 1008")
+    add("--max-connection-age", type=interval, default=86400.0, help="then the server closes")
     add("--message-limit", type=int, default=5,
         help="PING, PONG and JSON from a client within a second; more is 1008")  # fmt: skip
     add("--stream-limit", type=int, default=1024, help="streams per connection")
     add("--attempt-limit", type=int, default=300, help="connection attempts per window")
-    add("--attempt-window", type=duration, default=300.0, help="of the attempt limit")
+    add("--attempt-window", type=interval, default=300.0, help="of the attempt limit")
     add("--large-frame-bytes", type=int, default=4096, help="a control frame above is slow")
     add("--large-frame-delay", type=duration, default=10.0, help="how slow (observed by users)")
     add("--buffer-limit", type=int, default=64 << 20,
@@ -191,6 +192,6 @@ def _add_rehearsal(group: argparse._ArgumentGroup) -> None:
     add("--fault", action="append", default=[], metavar="'at=30s kind=reset'",
         help="repeatable; the same keys as in POST /faults")  # fmt: skip
     add("--replay", type=Path, metavar="FILE", help="recorded frames instead of the tape")
-    add("--replay-speed", type=float, default=1.0, help="of real time; 0 is as fast as possible")
+    add("--replay-speed", type=duration, default=1.0, help="of real time; 0 is as fast as possible")
     add("--replay-delay", type=duration, default=0.5,
         help="from the first subscription to the first frame, so that more can follow")  # fmt: skip

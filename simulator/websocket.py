@@ -52,7 +52,7 @@ class _Server:
             autoping=False, compress=False, max_msg_size=_MAX_MESSAGE_BYTES
         )
         await websocket.prepare(request)
-        connection = self._opened(request, websocket, subscriptions, unit)
+        connection = self._opened(request, subscriptions, unit)
         alive = asyncio.ensure_future(self._keep(connection))
         try:
             async for message in websocket:
@@ -80,14 +80,13 @@ class _Server:
     def _opened(
         self,
         request: web.Request,
-        websocket: web.WebSocketResponse,
         subscriptions: Subscriptions,
         unit: TimeUnit,
     ) -> Connection:
         if request.transport is None:
             raise ConnectionResetError("the client left during the upgrade")
         number, lag = self._exchange.next_connection()
-        connection = Connection(number, websocket, request.transport, subscriptions, unit, lag)
+        connection = Connection(number, request.transport, subscriptions, unit, lag)
         self._exchange.feed.connections[number] = connection
         self._follow(connection)
         log.info("connection %d: %s", number, request.path_qs[:200])

@@ -109,10 +109,16 @@ class Exchange:
         raise AssertionError(f"fault {number} has not ended within {within_seconds} s")
 
     def tape(
-        self, stream: str, symbol: str, from_id: int | None = None, to_id: int | None = None
+        self,
+        stream: str,
+        symbol: str,
+        from_id: int | None = None,
+        to_id: int | None = None,
+        *,
+        time_unit: str = "MICROSECOND",
     ) -> list[dict[str, Any]]:
-        """Return the payloads (times in µs) of a stream, ids inclusive, up to now."""
-        query = {"stream": stream, "symbol": symbol}
+        """Return the payloads of a stream, ids inclusive, up to now."""
+        query = {"stream": stream, "symbol": symbol, "time_unit": time_unit}
         query |= {} if from_id is None else {"from_id": str(from_id)}
         query |= {} if to_id is None else {"to_id": str(to_id)}
         text = self._ask(f"/tape?{urllib.parse.urlencode(query)}")
