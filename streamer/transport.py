@@ -211,9 +211,12 @@ class Transport:
             self.flush()
 
     def _lose(self, reason: str, detail: str) -> None:
-        """Note that nothing more will be received, and why; the first reason stands."""
+        """Note that nothing more will be received, and why; the first reason stands.
+
+        A failed send has taken the kernel's reason with it: reading ends without one then.
+        """
         if self._lost is None:
-            self._lost = ConnectionLost(reason, detail)
+            self._lost = self._mute or ConnectionLost(reason, detail)
 
     def _silence(self, reason: str, detail: str) -> None:
         """Note that nothing more can be sent, and why."""
