@@ -43,6 +43,8 @@ class ExchangeConfig:
     verify_tls: bool = True
     proxy: str | None = None  # http://host:port, for the WebSocket and REST alike
     symbols: Annotated[tuple[Symbol, ...], Listed(), MinLen(1)] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
+    # What times are asked for in; ms only to replay frames that were recorded without asking.
+    time_unit: Literal["us", "ms"] = "us"
     streams: Annotated[
         tuple[Literal["trade", "aggTrade", "bookTicker"], ...], Listed(), MinLen(1)
     ] = ("trade",)

@@ -73,7 +73,9 @@ class Links:
             config.connection.attempts_limit, config.connection.attempts_window
         )
         # Times in µs are asked for here and on REST alike, so that a trade has one value.
-        self._url = f"{config.exchange.websocket_url}/stream?timeUnit=MICROSECOND"
+        self._url = f"{config.exchange.websocket_url}/stream" + (
+            "?timeUnit=MICROSECOND" if config.exchange.time_unit == "us" else ""
+        )
 
     def slot_of(self, connection: Connection) -> Slot:
         """Return the slot that a connection was opened for."""
@@ -87,11 +89,15 @@ class Links:
             self._ended(connection, end, now)
             return []
 
-    def tick(self, now: float) -> None:
-        """Take the results of attempts, begin those due, and let every connection act."""
+    def tick(self, now: float) -> list[Connection]:
+        """Take the results of attempts, begin those due, let every connection act.
+
+        Returns the connections that have just been opened: they may hold messages already.
+        """
+        fresh: list[Connection] = []
         for result in self._connector.results():
             if isinstance(result, Opened):
-                self._opened(result, now)
+                fresh.append(self._opened(result, now))
             else:
                 self._failed(result, now)
         for slot in self.slots:
@@ -105,6 +111,14 @@ class Links:
             self._follow(connection, now)
         for slot in self.slots:
             self._finish_rotation(slot, now)
+        return fresh
+
+    def first_ids(self, connection: Connection) -> dict[str, int] | None:
+        """Return where to note first ids if the connection is a successor, else None."""
+        successor = self._slot_of[connection.slot].successor
+        if successor is None or successor.connection_id != connection.connection_id:
+            return None
+        return successor.first_ids
 
     def rotate(self, slot: Slot, reason: str, now: float) -> bool:
         """Begin to replace a slot's connection; False when that is under way or impossible."""
@@ -125,6 +139,17 @@ class Links:
         for slot in self.slots:
             if slot.active is not None and now - slot.active.opened_at >= limit:
                 self.rotate(slot, "scheduled", now)
+
+    def rotate_silent(self, silent: Callable[[str], float], limit: float, now: float) -> None:
+        """Rotate what serves a stream that is silent for too long, the alone streamer's rule.
+
+        A connection that has not lived that long itself is given its time: no storm.
+        """
+        for slot in self.slots:
+            if slot.active is None or now - slot.active.opened_at < limit:
+                continue
+            if any(silent(name) >= limit for name in slot.wire_names):
+                self.rotate(slot, "stale", now)
 
     def follow_interest(self, connection: Connection, *, reading: bool = True) -> None:
         """Tell the selector what the connection waits for."""
@@ -168,10 +193,15 @@ class Links:
             self._ssl_context,
         )
 
-    def _opened(self, result: Opened, now: float) -> None:
+    def _opened(self, result: Opened, now: float) -> Connection:
         slot = self._attempts.pop(result.connection_id)
         connection = Connection(
-            result.connection_id, slot.name, result.transport, self._config.connection, now, time.time
+            result.connection_id,
+            slot.name,
+            result.transport,
+            self._config.connection,
+            now,
+            time.time,
         )
         self.connections[connection.connection_id] = connection
         slot.opened(connection.connection_id, now)
@@ -183,6 +213,7 @@ class Links:
             slot=slot.name,
             url=self._config.exchange.websocket_url,
         )
+        return connection
 
     def _failed(self, result: Failed, now: float) -> None:
         slot = self._attempts.pop(result.connection_id)
@@ -196,7 +227,9 @@ class Links:
             error=str(result.error),
             retry_in_seconds=round(delay, 3),
         )
-        log.warning("%s: no connection (next attempt in %.1f s): %s", slot.name, delay, result.error)
+        log.warning(
+            "%s: no connection (next attempt in %.1f s): %s", slot.name, delay, result.error
+        )
         if slot.rotation is not None:
             self._rotation_failed(slot, str(result.error))
 
@@ -207,7 +240,9 @@ class Links:
         if serving is not None and serving.subscribed_at is None and connection.subscribed:
             slot.subscribed(connection.connection_id, now)
             if connection.missing_streams:
-                message = f"not subscribed, though asked for: {', '.join(connection.missing_streams)}"
+                message = (
+                    f"not subscribed, though asked for: {', '.join(connection.missing_streams)}"
+                )
                 self._tally.notice("warning", message=message)
                 log.warning("%s: %s", slot.name, message)
         if connection.connection_id in self.connections:

@@ -15,7 +15,7 @@ import msgspec
 
 WIRE_VERSION = b"vigil/1"
 MAX_MESSAGE_BYTES = 1 << 20  # a report over 1,000 streams is about 300 kB
-RECENT_NOTICES = 256  # how many notices a report repeats, in case an earlier one was lost
+RECENT_NOTICES = 256  # the most that a report holds; they repeat, in case a report is lost
 
 LATENCY_BUCKETS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -88,7 +88,7 @@ class Notice(msgspec.Struct, frozen=True):
 
 NOTICE_KINDS = {
     "connection_opened": "connection_id, slot, url",
-    "connection_closed": "connection_id, slot, planned, reason, code, age_seconds",
+    "connection_closed": "connection_id, slot, planned, dropped, reason, code, age_seconds",
     "connection_failed": "slot, error_type, error, retry_in_seconds",
     "rotation_started": "slot, reason, from_connection",
     "rotation_completed": "slot, reason, from_connection, to_connection, age_seconds, seconds",
@@ -97,7 +97,7 @@ NOTICE_KINDS = {
     "pong_timeout": "connection_id, slot",
     "gap": "stream, symbol, first_id, last_id, missing",
     "frame_rejected": "error_type, connection_id, error",
-    "frame_unsupported": "kind, connection_id",
+    "frame_unsupported": "frame_kind, connection_id; once for each kind",
     "sink_error": "error_type, error",
     "warning": "message",
 }
@@ -126,7 +126,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     reconnect_delay_seconds: float = 0.0  # the delay before the latest attempt
     unsupported: dict[str, int] = {}  # frames of kinds without a schema, by kind
     receive_latency: Histogram = Histogram()  # exchange's event time → received
-    notices: tuple[Notice, ...] = ()  # the latest RECENT_NOTICES
+    notices: tuple[Notice, ...] = ()  # those of the last half minute
     final: bool = False  # nothing follows: everything is flushed, or `exit_reason` says why not
     exit_reason: str | None = None
 

@@ -51,13 +51,21 @@ class Route:
     )
 
     def __init__(
-        self, kind: str, symbol: str, *, time_unit: TimeUnit = "us", window: TimeWindow
+        self,
+        kind: str,
+        symbol: str,
+        *,
+        time_unit: TimeUnit = "us",
+        window: TimeWindow,
+        gap_wait_seconds: float = 1.0,
     ) -> None:
         self.kind = kind
         self.symbol = symbol
         self.name = f"{symbol.lower()}@{kind}"
         self.sequence: Sequence[Arrival] = (
-            IncreasingSequence() if kind == "bookTicker" else ContiguousSequence()
+            IncreasingSequence()
+            if kind == "bookTicker"
+            else ContiguousSequence(wait_seconds=gap_wait_seconds)
         )
         self.received_us: int | None = None  # Unix time of the last arrival, copies included
         self._decode = envelope_decoder(kind)
@@ -101,6 +109,7 @@ class Routes:
         *,
         time_unit: TimeUnit = "us",
         window: TimeWindow | None = None,
+        gap_wait_seconds: float = 1.0,
     ) -> None:
         window = window or TimeWindow()
         symbols = tuple(symbols)
@@ -108,7 +117,13 @@ class Routes:
         self._by_prefix: dict[bytes, Route] = {}
         for kind in kinds:
             for symbol in symbols:
-                route = Route(kind, symbol, time_unit=time_unit, window=window)
+                route = Route(
+                    kind,
+                    symbol,
+                    time_unit=time_unit,
+                    window=window,
+                    gap_wait_seconds=gap_wait_seconds,
+                )
                 self.by_name[route.name] = route
                 for name in (msgspec.json.encode(route.name), json.dumps(route.name).encode()):
                     self._by_prefix[_STREAM + name[:-1]] = route  # non-ASCII: plain or escaped

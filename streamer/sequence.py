@@ -57,6 +57,9 @@ class Sequence(Protocol[Item]):
     def held(self) -> int:
         """How many items wait."""
 
+    def reaches(self, event_id: int) -> bool:
+        """Tell whether nothing up to this id can be missing any more: forwarded or declared."""
+
     def advance(self, event_id: int) -> bool:
         """Tell whether this is simply the next one, which is then taken. The fast path."""
 
@@ -119,6 +122,9 @@ class ContiguousSequence(Generic[Item]):
     @property
     def held(self) -> int:
         return len(self._held)
+
+    def reaches(self, event_id: int) -> bool:
+        return self._next is not None and self._next > event_id
 
     def advance(self, event_id: int) -> bool:
         if event_id != self._expected:
@@ -200,6 +206,9 @@ class IncreasingSequence(Generic[Item]):
     @property
     def held(self) -> int:
         return 0
+
+    def reaches(self, event_id: int) -> bool:
+        return True  # what was skipped is superseded
 
     def advance(self, event_id: int) -> bool:
         if event_id <= self._last:

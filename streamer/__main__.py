@@ -1,0 +1,48 @@
+"""`python -m streamer`: one streamer alone, as one process, until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from streamer.errors import SettingsError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m streamer",
+        description="Streams Binance market data into Kafka or Avro files until SIGTERM.",
+        epilog="Exit codes: 0 everything received is acknowledged; 1 something is not; 2 usage or "
+        "configuration; 5 the sink could not be opened; 130/143 a second signal.",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting, such as exchange.symbols=BTCUSDT,ETHUSDT (repeatable)",
+    )
+    parser.add_argument(
+        "--log-format", choices=("auto", "console", "json"), default="auto", help="default: auto"
+    )
+    options = parser.parse_args(arguments)
+
+    import streamer.logs as logs  # after the usage is known to be right: --help stays quick
+    from streamer.run import run_streamer
+    from streamer.settings import StreamerSettings, load
+
+    logs.configure(options.log_format, "info")
+    try:
+        settings = load(StreamerSettings, options.config, options.set)
+    except SettingsError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - for the person at the prompt
+        return error.exit_code
+    return run_streamer(settings.streamer_config())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

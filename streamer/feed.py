@@ -1,0 +1,215 @@
+"""The loop: sockets, order, sink, telemetry, all on one thread that never waits for any of them."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import selectors
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from streamer.config import StreamerConfig
+from streamer.connection import Connection
+from streamer.connector import Connector
+from streamer.handshake import make_ssl_context
+from streamer.intake import Intake
+from streamer.links import Links
+from streamer.messages import State
+from streamer.rejected import RejectedFrames
+from streamer.report import Reporter, Silence
+from streamer.requests import Requests
+from streamer.routes import Routes
+from streamer.sinks import Sink
+from streamer.tally import Tally
+from streamer.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+
+HOUSEKEEPING_SECONDS = 0.05  # deliveries, deadlines, commands: often enough, and 20 times a second
+FLUSH_SLICE_SECONDS = 0.2  # between two looks at signals while the sink is flushed
+CATCH_UP_EVERY_SECONDS = 1.0  # silence, ages, the watchdog: what is counted in seconds
+
+
+class Feed:
+    """One streamer at work: `run` returns when it has been asked to stop, and has stopped."""
+
+    def __init__(self, config: StreamerConfig, sink_of: Callable[[Routes], Sink]) -> None:
+        now = time.monotonic()
+        exchange, connection = config.exchange, config.connection
+        self._config = config
+        self._tally = Tally()
+        routes = Routes(
+            exchange.streams,
+            exchange.symbols,
+            time_unit=exchange.time_unit,
+            gap_wait_seconds=connection.gap_wait,
+        )
+        self._sink = sink_of(routes)
+        self._intake = Intake(
+            routes,
+            self._sink,
+            RejectedFrames(config.sink.directory, config.sink.rejected_bytes),
+            self._tally,
+            lambda link: self._rotate_now(link, "server_shutdown"),
+            overlap_seconds=connection.rotation_overlap,
+        )
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe()
+        for descriptor in (self._wake_read, self._wake_write):
+            os.set_blocking(descriptor, False)
+        self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+        self._links = Links(
+            config,
+            routes.by_name,
+            tally=self._tally,
+            selector=self._selector,
+            connector=Connector(self.wake),
+            ssl_context=make_ssl_context(exchange),
+            covered=self._intake.covered,
+        )
+        self._silence = Silence(routes, now)
+        self._reporter = Reporter(
+            config, routes, self._links, self._sink, self._tally, self._silence, now
+        )
+        endpoint = config.telemetry.endpoint
+        self._telemetry = Telemetry(endpoint, config.name, config.generation) if endpoint else None
+        self._requests = Requests(self._links, self.stop)
+        self._reading = True
+        self._stop_reason: str | None = None
+        self._flush_within = config.stop_within
+        self._housekeeping_at = self._catch_up_at = self._report_at = now
+
+    @property
+    def wake_descriptor(self) -> int:
+        """What to write to, from a signal, to end the loop's wait."""
+        return self._wake_write
+
+    def wake(self) -> None:
+        """End the loop's wait; safe from any thread."""
+        with suppress(BlockingIOError):  # it is full of wakes already
+            os.write(self._wake_write, b"\0")
+
+    def stop(self, reason: str, within_seconds: float | None = None) -> None:
+        """Wish for the end: read no more, flush within the given time, report, return."""
+        if self._stop_reason is None:
+            self._stop_reason = reason
+        if within_seconds is not None:
+            self._flush_within = min(self._flush_within, within_seconds)
+
+    def run(self) -> int:
+        """Stream until stopped; return how many accepted records are unacknowledged."""
+        try:
+            while self._stop_reason is None:
+                self._turn()
+            return self._drain()
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            self._links.close()
+            self._sink.close()
+            if self._telemetry is not None:
+                self._telemetry.close()
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        for key, events in self._selector.select(max(0.0, self._housekeeping_at - now)):
+            if key.data is None:
+                os.read(self._wake_read, 4096)
+                self._housekeeping_at = 0.0  # something has happened on another thread
+            elif events & selectors.EVENT_READ:
+                self._read(key.data)
+            else:
+                self._housekeeping_at = 0.0  # writable: the tick sends what waits
+        now = time.monotonic()
+        if now >= self._housekeeping_at:
+            self._housekeep(now)
+            self._housekeeping_at = time.monotonic() + HOUSEKEEPING_SECONDS
+
+    def _read(self, connection: Connection) -> None:
+        payloads = self._links.receive(connection, time.monotonic())
+        if payloads:
+            self._intake.take(connection, payloads, self._links.first_ids(connection))
+            if not self._sink.accepting:
+                self._heed_backpressure()
+        if connection.wants_write:
+            self._links.follow_interest(connection, reading=self._reading)
+
+    def _housekeep(self, now: float) -> None:
+        for connection in self._links.tick(now):
+            self._read(connection)  # messages may have come with the upgrade
+        self._sink.poll(now)
+        self._heed_backpressure()
+        self._intake.expire(now)
+        for error in self._sink.take_errors():
+            log.error("sink: %s", error.error)
+            self._tally.notice("sink_error", error_type=error.error_type, error=error.error)
+        if now >= self._catch_up_at:
+            self._catch_up(now)
+            self._catch_up_at = now + CATCH_UP_EVERY_SECONDS
+        if self._telemetry is not None:
+            self._listen(self._telemetry, now)
+        if now >= self._report_at:
+            # Not from the time it was due: after a stall, one report and not a burst of them.
+            self._report_at = now + self._config.telemetry.report_every
+            self._report(now, self._state())
+
+    def _catch_up(self, now: float) -> None:
+        # A loop that hangs, even in C, is ended by this timer of faulthandler's own thread.
+        faulthandler.dump_traceback_later(self._config.hang_after, exit=True)
+        self._silence.update(now, time.time_ns() // 1000)
+        connection = self._config.connection
+        if self._config.supervised:
+            self._links.rotate_before_cut(float("inf"), now)
+            return
+        self._links.rotate_before_cut(connection.max_age, now)
+        if connection.stale_after:
+            by_name = self._intake.routes.by_name
+            self._links.rotate_silent(
+                lambda name: self._silence.seconds(by_name[name], now), connection.stale_after, now
+            )
+
+    def _listen(self, telemetry: Telemetry, now: float) -> None:
+        for command in telemetry.commands():
+            telemetry.send(self._requests.carry_out(command, now))
+
+    def _heed_backpressure(self) -> None:
+        """Read only while the sink takes what is read: the rest waits in the kernel's buffers."""
+        accepting = self._sink.accepting
+        if accepting != self._reading:
+            self._reading = accepting
+            log.warning("the sink %s", "accepts again" if accepting else "is full: reading stops")
+            for connection in self._links.connections.values():
+                self._links.follow_interest(connection, reading=accepting)
+
+    def _rotate_now(self, connection: Connection, reason: str) -> None:
+        slot = self._links.slot_of(connection)
+        if slot.active is not None and slot.active.connection_id == connection.connection_id:
+            self._links.rotate(slot, reason, time.monotonic())
+
+    def _state(self) -> State:
+        return "streaming" if all(slot.live for slot in self._links.slots) else "connecting"
+
+    def _report(
+        self, now: float, state: State, *, final: bool = False, exit_reason: str | None = None
+    ) -> None:
+        if self._telemetry is not None:
+            report = self._reporter.report(now, state, final=final, exit_reason=exit_reason)
+            self._telemetry.send(report)
+
+    def _drain(self) -> int:
+        """Flush the sink, saying every second that it goes on; return what is left at the end."""
+        log.info("stopping (%s): no more is read, the sink is flushed", self._stop_reason)
+        self._links.close()
+        self._intake.expire(float("inf"))
+        deadline = time.monotonic() + self._flush_within
+        left = self._sink.flush(0.0)
+        while left and (now := time.monotonic()) < deadline:
+            faulthandler.dump_traceback_later(self._config.hang_after, exit=True)
+            self._report(now, "draining")
+            left = self._sink.flush(min(FLUSH_SLICE_SECONDS, deadline - now))
+        reason = f"{left} records are not acknowledged" if left else None
+        if reason:
+            log.error("%s after %.1f s", reason, self._flush_within)
+        self._report(time.monotonic(), "stopped", final=True, exit_reason=reason)
+        return left

@@ -1,0 +1,137 @@
+"""The cumulative report that a watcher gets each second."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+
+from streamer.config import StreamerConfig
+from streamer.links import Links
+from streamer.messages import Report, SlotState, State, StreamCounts
+from streamer.routes import Route
+from streamer.sinks import Sink
+from streamer.slot import Slot
+from streamer.tally import Tally
+
+NOTICE_REPEATED_SECONDS = 30.0
+"""A notice is in every report of this long: a lost report then loses none."""
+
+
+class Silence:
+    """How long each route has been silent, on the monotonic clock, whatever the wall clock does.
+
+    `update` is to be called about once a second.
+    """
+
+    def __init__(self, routes: Iterable[Route], now: float) -> None:
+        self._seen: dict[Route, tuple[int | None, float]] = {
+            route: (route.received_us, now) for route in routes
+        }
+
+    def update(self, now: float, time_us: int) -> None:
+        """Note which routes have received something since the last call."""
+        for route, (received_us, at) in self._seen.items():
+            latest = route.received_us
+            if latest is not None and latest != received_us:
+                since = min(max(time_us - latest, 0) / 1e6, now - at)
+                self._seen[route] = latest, now - since
+
+    def seconds(self, route: Route, now: float) -> float:
+        """Return how long the route has been silent."""
+        return now - self._seen[route][1]
+
+
+class Reporter:
+    """Makes reports of what the parts have counted."""
+
+    def __init__(
+        self,
+        config: StreamerConfig,
+        routes: Iterable[Route],
+        links: Links,
+        sink: Sink,
+        tally: Tally,
+        silence: Silence,
+        now: float,
+    ) -> None:
+        self._config = config
+        self._routes = tuple(routes)
+        self._links = links
+        self._sink = sink
+        self._tally = tally
+        self._silence = silence
+        self._slot_of = {name: slot for slot in links.slots for name in slot.wire_names}
+        self._started_at = now
+        self._sequence = 0
+
+    def report(
+        self, now: float, state: State, *, final: bool = False, exit_reason: str | None = None
+    ) -> Report:
+        """Return the state of everything."""
+        self._sequence += 1
+        wall = time.time()
+        self._silence.update(now, round(wall * 1e6))
+        tally = self._tally
+        return Report(
+            streamer=self._config.name,
+            generation=self._config.generation,
+            sequence=self._sequence,
+            pid=os.getpid(),
+            time=wall,
+            uptime_seconds=now - self._started_at,
+            state=state,
+            streams=tuple(self._counts(route, now) for route in self._routes),
+            slots=tuple(self._slot(slot, now) for slot in self._links.slots),
+            sink=self._sink.counts(),
+            message_errors=dict(tally.message_errors),
+            connection_errors=dict(tally.connection_errors),
+            reconnects=dict(tally.reconnects),
+            rotations=dict(tally.rotations),
+            rotations_failed_total=tally.rotations_failed_total,
+            pong_timeouts_total=tally.pong_timeouts_total,
+            reconnect_delay_seconds=tally.reconnect_delay_seconds,
+            unsupported=dict(tally.unsupported),
+            receive_latency=tally.receive_latency.histogram(),
+            notices=tuple(
+                notice for notice in tally.notices if wall - notice.time <= NOTICE_REPEATED_SECONDS
+            ),
+            final=final,
+            exit_reason=exit_reason,
+        )
+
+    def _counts(self, route: Route, now: float) -> StreamCounts:
+        sequence = route.sequence
+        return StreamCounts(
+            stream=route.kind,
+            symbol=route.symbol,
+            events_total=sequence.events_total,
+            duplicates_total=sequence.duplicates_total,
+            gaps_total=sequence.gaps_total,
+            missing_total=sequence.missing_total,
+            last_id=sequence.last_id,
+            silent_seconds=self._silent_seconds(route, now),
+            last_event_time=None if route.received_us is None else route.received_us / 1e6,
+            slot=self._slot_of[route.name].name,
+        )
+
+    def _silent_seconds(self, route: Route, now: float) -> float:
+        """Return the silence of a stream that could have spoken: since its subscription at most."""
+        seconds = self._silence.seconds(route, now)
+        active = self._slot_of[route.name].active
+        if active is None or active.subscribed_at is None:
+            return seconds
+        return min(seconds, now - active.subscribed_at)
+
+    def _slot(self, slot: Slot, now: float) -> SlotState:
+        active = slot.active
+        connection = self._links.connections.get(active.connection_id) if active else None
+        return SlotState(
+            slot=slot.name,
+            live=slot.live,
+            connection_id=active.connection_id if active else None,
+            age_seconds=now - active.opened_at if active else None,
+            drops_total=slot.drops_total,
+            last_pong_time=connection.last_pong_time if connection else None,
+            rotating=slot.rotation is not None,
+        )

@@ -1,0 +1,78 @@
+"""Commands from a watcher, carried out once each and answered."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+from streamer.links import Links
+from streamer.messages import COMMANDS, Answer, Command
+
+REMEMBERED = 256  # answers to repeat when a command comes twice
+
+
+class Stop(Protocol):
+    """Wishes for the end of the streamer."""
+
+    def __call__(self, reason: str, within_seconds: float | None = None) -> None:
+        """Flush within the given time, or within the streamer's own."""
+
+
+class Requests:
+    """Carries out commands on the feed's own thread, so that none meets a half-done turn."""
+
+    def __init__(self, links: Links, stop: Stop) -> None:
+        self._links = links
+        self._stop = stop
+        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._actions: dict[str, Callable[[Command, float], Answer]] = {
+            "rotate": self._rotate,
+            "collect": self._collect,
+            "drain": self._drain,
+            "stop": self._drain,
+        }
+
+    def carry_out(self, command: Command, now: float) -> Answer:
+        """Return the answer: what was begun, or why nothing was. The same for the same id."""
+        answer = self._answers.get(command.id)
+        if answer is None:
+            action = self._actions.get(command.name)
+            if action is None:
+                known = ", ".join(COMMANDS)
+                answer = Answer(command.id, False, f"no such command; there are: {known}")
+            else:
+                answer = action(command, now)
+            self._answers[command.id] = answer
+            if len(self._answers) > REMEMBERED:
+                self._answers.popitem(last=False)
+        return answer
+
+    def _rotate(self, command: Command, now: float) -> Answer:
+        name = command.arguments.get("slot")
+        slots = [slot for slot in self._links.slots if name in (None, slot.name)]
+        if not slots:
+            return Answer(command.id, False, f"no slot {name}")
+        reason = str(command.arguments.get("reason", "command"))
+        begun = [slot.name for slot in slots if self._links.rotate(slot, reason, now)]
+        detail = f"rotating {', '.join(begun)}" if begun else "under way or without connection"
+        return Answer(command.id, bool(begun), detail)
+
+    def _collect(self, command: Command, now: float) -> Answer:
+        collected = gc.collect()
+        trimmed = trim_memory()
+        return Answer(command.id, True, "", {"collected_objects": collected, "trimmed": trimmed})
+
+    def _drain(self, command: Command, now: float) -> Answer:
+        self._stop(command.name, command.within_seconds)
+        return Answer(command.id, True, "draining")
+
+
+def trim_memory() -> bool:
+    """Give freed memory back to the system; False where the C library cannot (not glibc)."""
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except AttributeError:
+        return False

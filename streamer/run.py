@@ -1,0 +1,48 @@
+"""A streamer as a process: signals, the feed, the exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from types import FrameType
+
+from streamer.config import StreamerConfig
+from streamer.errors import StreamerError
+from streamer.feed import Feed
+from streamer.sinks import open_sink
+
+log = logging.getLogger(__name__)
+
+UNACKNOWLEDGED_EXIT_CODE = 1
+
+
+def run_streamer(config: StreamerConfig) -> int:
+    """Stream until SIGTERM, SIGINT or a command ends it; return the exit code.
+
+    0 only when everything received is acknowledged. A second signal skips the flush: 130 or 143.
+    """
+    if not config.exchange.verify_tls:
+        log.warning("exchange.verify_tls is false: anybody on the way can change the data")
+    try:
+        feed = Feed(config, lambda routes: open_sink(config, routes))
+    except StreamerError as error:
+        log.error("%s", error)  # noqa: TRY400 - a person needs the sentence, not the traceback
+        return error.exit_code
+    _heed_signals(feed)
+    return UNACKNOWLEDGED_EXIT_CODE if feed.run() else 0
+
+
+def _heed_signals(feed: Feed) -> None:
+    asked: list[int] = []
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+        if len(asked) > 1:
+            os._exit(128 + number)  # the second one: at once, whatever is not flushed
+        feed.stop(signal.Signals(number).name)
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a watcher's business; its default would kill
+    signal.set_wakeup_fd(feed.wake_descriptor, warn_on_full_buffer=False)

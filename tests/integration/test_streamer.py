@@ -1,0 +1,159 @@
+"""The lone streamer against the simulated exchange: what it stores is what the tape holds."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.audit import audit_files, read_files
+from tests.exchange import Exchange
+from tests.streaming import Process, at_exchange, eventually
+
+STREAMS = ("trade", "aggTrade", "bookTicker")
+
+
+def streamer(tmp_path, exchange, **settings):
+    settings = {
+        "exchange.streams": ",".join(STREAMS),
+        "sink.directory": tmp_path / "records",
+        "connection.rotation_overlap": "500ms",
+        "connection.backoff_initial": "100ms",
+        **settings,
+    }
+    return Process(tmp_path / "streamer.log", "streamer", *at_exchange(exchange, **settings))
+
+
+def opened(exchange):
+    """How many connections the exchange has accepted so far."""
+    return exchange.status()["attempts_total"]
+
+
+def stored(tmp_path, stream="trade"):
+    return sum(path.stat().st_size for path in (tmp_path / "records" / stream).glob("*"))
+
+
+def test_every_event_is_stored_once_exact_and_in_order_over_rotations(tmp_path):
+    with (
+        Exchange(tmp_path, rate=150) as exchange,
+        streamer(tmp_path, exchange, connection__max_age="2s") as process,
+    ):
+        eventually(lambda: opened(exchange) >= 4, what="three rotations", within=20)
+        assert process.stop() == 0
+        for stream in STREAMS:
+            for symbol in exchange.symbols:
+                audit = audit_files(exchange, tmp_path / "records", stream, symbol)
+                assert audit.clean, (stream, symbol, audit)
+                assert audit.count > 50
+
+
+def test_after_a_reset_exactly_the_hole_is_missing(tmp_path):
+    with (
+        Exchange(tmp_path, rate=300) as exchange,
+        streamer(tmp_path, exchange, connection__backoff_initial="1s") as process,
+    ):
+        eventually(lambda: stored(tmp_path), what="records")
+        exchange.fault("reset")
+        eventually(lambda: opened(exchange) >= 2, what="a reconnect")
+        size = stored(tmp_path)
+        eventually(lambda: stored(tmp_path) > size + 50_000, what="more records")
+        assert process.stop() == 0
+        for symbol in exchange.symbols:
+            audit = audit_files(exchange, tmp_path / "records", "trade", symbol)
+            assert not (audit.doubled or audit.disordered or audit.wrong or audit.foreign), audit
+            missing = audit.missing
+            assert missing == tuple(range(missing[0], missing[-1] + 1)), "one hole, in one piece"
+            assert (
+                f"gap: trade of {symbol} from {missing[0]} to {missing[-1]}" in process.output
+                or f'"event": "gap: trade of {symbol} from {missing[0]} to {missing[-1]}'
+                in process.output
+            )
+
+
+@pytest.mark.parametrize("fault", ["duplicate", "reorder", "server_shutdown", "burst"])
+def test_a_fault_that_loses_nothing_leaves_no_trace(tmp_path, fault):
+    with Exchange(tmp_path, rate=150) as exchange, streamer(tmp_path, exchange) as process:
+        eventually(lambda: stored(tmp_path), what="records")
+        record = exchange.fault(fault)
+        exchange.happened(record["number"])
+        size = stored(tmp_path)
+        eventually(lambda: stored(tmp_path) > size + 30_000, what="more records")
+        assert process.stop() == 0
+        for symbol in exchange.symbols:
+            audit = audit_files(exchange, tmp_path / "records", "trade", symbol)
+            assert audit.clean, audit
+
+
+def test_withheld_ids_are_the_gap_that_is_declared(tmp_path):
+    with (
+        Exchange(tmp_path, rate=150) as exchange,
+        streamer(tmp_path, exchange, connection__gap_wait="300ms") as process,
+    ):
+        eventually(lambda: stored(tmp_path), what="records")
+        planned = exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=7)
+        withheld = exchange.happened(planned["number"])
+        eventually(lambda: "gap: trade of ETHUSDT" in process.output, what="the gap")
+        assert process.stop() == 0
+        audit = audit_files(exchange, tmp_path / "records", "trade", "ETHUSDT")
+        assert len(audit.missing) == 7
+        assert f"from {audit.missing[0]} to {audit.missing[-1]} (7 missing)" in process.output
+        assert withheld
+
+
+def test_a_killed_streamer_loses_only_what_was_not_yet_on_disk(tmp_path):
+    with Exchange(tmp_path, rate=150) as exchange:
+        with streamer(tmp_path, exchange) as process:
+            eventually(lambda: stored(tmp_path) > 20_000, what="records")
+            process.stop(signal.SIGKILL)
+        with streamer(tmp_path, exchange) as process:
+            size = stored(tmp_path)
+            eventually(lambda: stored(tmp_path) > size + 20_000, what="more records")
+            assert process.stop() == 0
+        for symbol in exchange.symbols:
+            audit = audit_files(exchange, tmp_path / "records", "trade", symbol)
+            assert not (audit.doubled or audit.disordered or audit.wrong or audit.foreign), audit
+            missing = audit.missing
+            assert missing == tuple(range(missing[0], missing[-1] + 1)), "one hole, in one piece"
+
+
+def test_a_second_signal_skips_the_flush(tmp_path):
+    with Exchange(tmp_path, rate=50) as exchange:
+        settings = {
+            "sink.kind": "kafka",
+            "kafka.bootstrap_servers": "127.0.0.1:1",  # nobody listens: the flush would wait
+        }
+        with streamer(tmp_path, exchange, **settings) as process:
+            eventually(lambda: opened(exchange) >= 1, what="a connection")
+            eventually(lambda: exchange.connections()[0]["sent"] > 50, what="events")
+            process.send(signal.SIGTERM)
+            eventually(lambda: "stopping" in process.output, what="the drain")
+            assert process.stop(signal.SIGTERM) == 143
+
+
+def test_unacknowledged_records_are_an_exit_code(tmp_path):
+    with Exchange(tmp_path, rate=50) as exchange:
+        settings = {
+            "sink.kind": "kafka",
+            "kafka.bootstrap_servers": "127.0.0.1:1",
+        }
+        with streamer(tmp_path, exchange, **settings) as process:
+            eventually(lambda: opened(exchange) >= 1, what="a connection")
+            eventually(lambda: exchange.connections()[0]["sent"] > 50, what="events")
+            assert process.stop(within=20) == 1
+            assert "records are not acknowledged" in process.output
+
+
+def test_a_wrong_setting_ends_it_with_the_key_and_the_cure(tmp_path):
+    with Process(tmp_path / "log", "streamer", "--set", "exchange.symbols=BTC/USDT") as process:
+        assert process.wait() == 2
+        assert "a symbol such as BTCUSDT is wanted" in process.output
+        assert "Traceback" not in process.output
+
+
+def test_a_tls_certificate_that_is_not_trusted_is_refused_with_the_cure(tmp_path):
+    with Exchange(tmp_path, rate=50) as exchange:
+        exchange.ca_file = None
+        with streamer(tmp_path, exchange) as process:
+            eventually(lambda: "exchange.ca_file" in process.output, what="the refusal")
+            assert process.stop() == 0
+    assert not read_files(tmp_path / "records", "trade")

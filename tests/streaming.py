@@ -1,0 +1,102 @@
+"""A lone streamer as a process, for tests: started as a user would, watched from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def eventually(
+    condition: Callable[[], Any], *, within: float = 15.0, what: str = "it", every: float = 0.05
+) -> Any:
+    """Return the first true result of a condition that is asked again until the deadline."""
+    deadline = time.monotonic() + within
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {within:g} s; last: {result!r}")
+        time.sleep(every)
+
+
+def at_exchange(exchange: Any, **more: Any) -> list[str]:
+    """Return `--set` arguments that point at a simulated exchange, and further settings."""
+    settings = {
+        "exchange.websocket_url": exchange.websocket_url,
+        "exchange.rest_url": exchange.rest_url,
+        "exchange.symbols": ",".join(exchange.symbols),
+    }
+    if exchange.ca_file is not None:
+        settings["exchange.ca_file"] = str(exchange.ca_file)
+    settings |= {key.replace("__", "."): str(value) for key, value in more.items()}
+    return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+
+
+class Process:
+    """A `python -m MODULE` while the block lasts; output in `output_file`. Ended for sure."""
+
+    def __init__(
+        self,
+        output_file: Path,
+        module: str,
+        *arguments: str | Path,
+        environment: Mapping[str, str] | None = None,
+        end_within: float = 15.0,
+    ) -> None:
+        self.output_file = output_file
+        self._command = [sys.executable, "-m", module, *map(str, arguments)]
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+        self._end_within = end_within
+        self.process: subprocess.Popen[bytes]
+
+    def __enter__(self) -> Process:
+        with self.output_file.open("ab") as output:
+            self.process = subprocess.Popen(
+                self._command, stdout=output, stderr=output, cwd=ROOT, env=self._environment
+            )
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(self._end_within)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    @property
+    def output(self) -> str:
+        """Everything that it has printed so far."""
+        return self.output_file.read_text(errors="replace")
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def wait(self, within: float | None = None) -> int:
+        """Return the exit code; fails, with the output, when it does not end in time."""
+        try:
+            return self.process.wait(within or self._end_within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it did not end in time:\n{self.output[-4000:]}") from None
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, within: float | None = None) -> int:
+        """Send a signal and return the exit code."""
+        self.send(number)
+        return self.wait(within)
