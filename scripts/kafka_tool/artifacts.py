@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from .errors import KafkaToolError
+from .errors import KafkaToolError, UnavailableError
 
 LOCK = Path(__file__).with_name("artifacts.toml")
 REPOSITORY_VARIABLE = "VIGIL_MAVEN_REPOSITORY"
@@ -130,7 +130,7 @@ def fetch(artifacts: Iterable[Artifact], directory: Path) -> None:
     elif shutil.which("mvn"):
         run_maven("copy", _copy_project(artifacts, directory), directory)
     else:
-        raise KafkaToolError(
+        raise UnavailableError(
             "Apache Kafka is not in the cache and there is nothing to fetch it with: install "
             f"Maven (mvn), or set {REPOSITORY_VARIABLE} to the address of a Maven repository"
         )

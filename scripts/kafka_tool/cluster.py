@@ -13,7 +13,7 @@ from signal import SIGKILL
 from . import broker, registry
 from .artifacts import cache_directory, install, locked
 from .errors import KafkaToolError
-from .java import make_keystore, tail
+from .java import java, make_keystore, tail
 from .processes import Process, end, spawn
 from .settings import PLAIN_USER, SUPER_USER, Settings, Wishes
 
@@ -67,6 +67,7 @@ class Cluster:
                     f"a cluster runs in {self.directory} already: `status` describes it, "
                     "`start-node` and `registry start` bring back what is missing"
                 )
+            java()  # without it, nothing is worth fetching
             kafka = _install("kafka")
             registry_home = _install("registry") if self.settings.wishes.registry else None
             deadline = time.monotonic() + timeout_seconds

@@ -13,12 +13,14 @@ from types import FrameType
 
 from .artifacts import cache_directory, install, locked
 from .cluster import Cluster
-from .errors import KafkaToolError
+from .errors import KafkaToolError, UnavailableError
 from .lock import write_lock
 from .processes import wait_for_end
 from .settings import Wishes
 
-EXIT_ERROR, EXIT_NOT_RUNNING = 1, 3  # 3 as `systemctl status` has it
+EXIT_ERROR = 1
+EXIT_NOT_RUNNING = 3  # as `systemctl status` has it
+EXIT_UNAVAILABLE = 4
 _START_SECONDS = 90.0  # 3 s is usual; three nodes on a machine busy with other tests take 20
 _COMMAND_GRACE_SECONDS = 30.0  # more than a supervised streamer's own stop takes
 _WATCH_SECONDS = 1.0
@@ -36,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         code: int = options.command(options)
     except KafkaToolError as error:
         print(f"kafka: {error}", file=sys.stderr)
-        return EXIT_ERROR
+        return EXIT_UNAVAILABLE if isinstance(error, UnavailableError) else EXIT_ERROR
     except Terminated:
         return 143
     except KeyboardInterrupt:

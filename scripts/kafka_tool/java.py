@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .errors import KafkaToolError
+from .errors import KafkaToolError, UnavailableError
 
 _TOOL_SECONDS = 60  # a second is usual; a machine busy with three brokers takes several
 QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")  # for what ends or idles soon
@@ -17,7 +17,7 @@ def java(program: str = "java") -> str:
     found = shutil.which(program, path=str(Path(home, "bin")) if home else None)
     if found is None:
         where = f"JAVA_HOME ({home})" if home else "the PATH"
-        raise KafkaToolError(
+        raise UnavailableError(
             f"Kafka needs Java 17 or newer, and there is no {program} in {where}: "
             "install a JRE (Debian: openjdk-17-jre-headless) or set JAVA_HOME"
         )
