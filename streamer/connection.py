@@ -101,7 +101,7 @@ class Connection:
         try:
             data = self._transport.receive()
         except ConnectionLost as error:
-            raise self._end(error.reason, _ABNORMAL, error.detail) from error
+            raise self._end_lost(error) from error
         if self._transport.drained:
             self._drained_at = now
         if not data:
@@ -161,7 +161,7 @@ class Connection:
         self._transport.flush()
         lost = self._transport.lost
         if lost is not None and not self._readable():
-            self._end(lost.reason, _ABNORMAL, lost.detail)
+            self._end_lost(lost)
         self._check_deadlines(now)
         if self._ending is not None:
             raise self._ending
@@ -285,6 +285,11 @@ class Connection:
         poll = select.poll()
         poll.register(self._transport, select.POLLIN)
         return bool(poll.poll(0))
+
+    def _end_lost(self, lost: ConnectionLost) -> ConnectionEnded:
+        # Many a server answers a close by hanging up: the end that we wished for all the same.
+        reason = "closed" if self.closing else lost.reason
+        return self._end(reason, _ABNORMAL, lost.detail)
 
     def _end(self, reason: str, code: int, detail: str) -> ConnectionEnded:
         """Note why the connection is over; the first reason stands and is returned."""

@@ -79,9 +79,10 @@ class Subscriptions:
     def take(self, answer: Answer) -> list[bytes]:
         """Note an answer; return what is to be asked next."""
         if answer.error is not None:
-            if answer.request_id is None or answer.request_id in self._open:
+            anonymous = answer.request_id is None  # it can only mean what is open now
+            if answer.request_id in self._open or (anonymous and self._open):
                 self.refusal = self.refusal or f"the exchange refused: {answer.error}"
-            elif answer.request_id == self._list_id:
+            elif answer.request_id == self._list_id or anonymous:
                 self._list_id = None  # the check is a courtesy; the subscriptions stand
             return []
         if answer.request_id == self._list_id and self._list_id is not None:

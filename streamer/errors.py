@@ -94,10 +94,10 @@ class ConnectionLost(StreamerError):  # noqa: N818 - an event of every day, not 
 class ConnectionEnded(StreamerError):  # noqa: N818 - as ConnectionLost
     """A WebSocket connection is over; everything that came before has been delivered.
 
-    `reason` is a stable label: closed (our own close, answered), close_timeout (our own close, not
-    answered in time), server_close, protocol_error, pong_timeout, subscribe_timeout,
-    subscription_refused, or one of ConnectionLost. `code` is the close code that came from the
-    server, 1006 for an end without one. `detail` is a sentence for people.
+    `reason` is a stable label: closed (as we asked), close_timeout (not answered in time),
+    server_close, protocol_error, pong_timeout, subscribe_timeout, subscription_refused, or one of
+    ConnectionLost. `code` is the close code that came from the server, 1006 for an end without
+    one. `detail` is a sentence for people.
     """
 
     def __init__(self, reason: str, code: int, detail: str) -> None:
