@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from streamer.checks import ERROR_TYPES
+from streamer.classify import ControlAnswer, ServerShutdown, Unsupported, classify
+from streamer.errors import FrameRejected
+from streamer.routes import Routes
+from tests.unit.streamer.payloads import AGG_TRADE, BOOK_TICKER, TRADE, frame
+
+ROUTES = Routes(("trade", "aggTrade", "bookTicker"), ("BTCUSDT",))
+DEPTH = {"e": "depthUpdate", "E": 1, "s": "BTCUSDT", "U": 1, "u": 2, "b": [["1", "2"]], "a": []}
+
+
+def of(message: object) -> object:
+    return classify(json.dumps(message).encode(), ROUTES)
+
+
+@pytest.mark.parametrize(
+    ("message", "answer"),
+    [
+        ({"result": None, "id": 1}, ControlAnswer(1, None)),
+        ({"result": ["btcusdt@trade"], "id": "abc"}, ControlAnswer("abc", ["btcusdt@trade"])),
+        ({"result": True, "id": None}, ControlAnswer(None, True)),
+        (
+            {"code": 2, "msg": "Invalid request", "id": 7},
+            ControlAnswer(7, None, "Invalid request (code 2)"),
+        ),
+        (
+            {"code": 0, "msg": "Unknown property"},
+            ControlAnswer(None, None, "Unknown property (code 0)"),
+        ),
+        (
+            {"error": {"code": 3, "msg": "Invalid JSON"}, "id": 3},
+            ControlAnswer(3, None, "Invalid JSON (code 3)"),
+        ),
+        ({"error": "no", "id": [1]}, ControlAnswer(None, None, "no")),
+    ],
+)
+def test_answers_are_told_from_events(message, answer):
+    assert of(message) == answer
+
+
+def test_a_server_shutdown_comes_in_two_shapes():
+    shutdown = {"e": "serverShutdown", "E": 1_726_000_000_123}
+
+    assert of(shutdown) == ServerShutdown()
+    assert of({"stream": "!serverShutdown", "data": shutdown}) == ServerShutdown()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kind"),
+    [
+        ("btcusdt@depth@100ms", DEPTH, "depthUpdate"),
+        ("btcusdt@kline_1m", {"e": "kline", "s": "BTCUSDT", "k": {}}, "kline"),
+        ("btcusdt@miniTicker", {"e": "24hrMiniTicker"}, "24hrMiniTicker"),
+        ("btcusdt@ticker", {"e": "24hrTicker"}, "24hrTicker"),
+        ("btcusdt@depth5", {"lastUpdateId": 1, "bids": [], "asks": []}, "partialDepth"),
+        ("!ticker@arr", [{"e": "24hrTicker"}], "list"),
+        ("btcusdt@news", {"e": "<script>" * 9}, "other"),
+        ("btcusdt@news", {"headline": 1}, "other"),
+        ("btcusdt@news", {"e": ["depthUpdate"]}, "other"),
+    ],
+)
+def test_kinds_without_a_schema_are_counted_as_such(name, data, kind):
+    assert of({"stream": name, "data": data}) == Unsupported(kind)
+
+
+@pytest.mark.parametrize("data", [DEPTH, {"lastUpdateId": 1, "bids": [], "asks": []}])
+def test_raw_frames_of_such_kinds_are_too(data):
+    assert isinstance(of(data), Unsupported)
+    assert of([data]) == Unsupported("list")
+
+
+def test_an_event_in_another_order_of_keys_still_finds_its_route():
+    message = {"data": TRADE, "stream": "btcusdt@trade"}
+
+    assert of(message) is ROUTES.by_name["btcusdt@trade"]
+
+
+@pytest.mark.parametrize(
+    ("error_type", "payload"),
+    [
+        ("not_json", b"nonsense"),
+        ("not_json", b"\x00\x01\x02\x03"),
+        ("truncated", b""),
+        ("truncated", b'{"stream":"btcusdt@trade","data":{"e":"tra'),
+        ("invalid_utf8", b'{"stream":"\xff\xfe","data":{}}'),
+        ("unknown_shape", b"{}"),
+        ("unknown_shape", b"42"),
+        ("unknown_shape", b'{"hello":"world"}'),
+        ("missing_field", b'{"stream":"btcusdt@trade"}'),
+        ("wrong_type", b'{"stream":1,"data":{}}'),
+        ("wrong_type", b'{"stream":"x@depth","data":3}'),
+        ("unknown_stream", frame(TRADE | {"s": "ETHUSDT"}, "ethusdt@trade")),
+        ("unknown_stream", frame(BOOK_TICKER, "ethusdt@bookTicker")),
+        ("unknown_stream", frame({}, "ethusdt@trade")),
+        ("not_combined", json.dumps(TRADE).encode()),
+        ("not_combined", json.dumps(AGG_TRADE).encode()),
+        ("not_combined", json.dumps(BOOK_TICKER).encode()),
+    ],
+)
+def test_the_rest_is_refused_by_kind(error_type, payload):
+    with pytest.raises(FrameRejected) as raised:
+        classify(payload, ROUTES)
+
+    assert raised.value.error_type == error_type
+    assert error_type in ERROR_TYPES
+    assert len(str(raised.value)) < 300

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.sequence import ContiguousSequence, Gap, IncreasingSequence
+
+
+def feed(sequence: Any, event_id: int, now: float) -> list[Any]:
+    """Do as the feed does: the fast path first."""
+    return [event_id] if sequence.advance(event_id) else sequence.take(event_id, event_id, now)
+
+
+def check_order(forwarded: list[int | Gap], first: int, last: int) -> None:
+    """Every id from first to last, forwarded or in a gap, each once and in order."""
+    expected = first
+    for step in forwarded:
+        if isinstance(step, Gap):
+            assert step.first_id == expected
+            assert step.last_id >= step.first_id
+            expected = step.last_id + 1
+        else:
+            assert step == expected
+            expected += 1
+    assert expected == last + 1
+
+
+def test_contiguous_ids_take_the_fast_path() -> None:
+    sequence = ContiguousSequence[int]()
+
+    assert feed(sequence, 7, 0.0) == [7]
+    assert sequence.advance(8)
+    assert sequence.advance(9)
+    assert (sequence.events_total, sequence.last_id) == (3, 9)
+
+
+def test_a_resumed_sequence_goes_on_after_its_last_id() -> None:
+    sequence = ContiguousSequence[int](last_id=6)
+
+    assert sequence.last_id == 6
+    assert feed(sequence, 6, 0.0) == []
+    assert feed(sequence, 8, 0.0) == []
+    assert feed(sequence, 7, 0.1) == [7, 8]
+
+
+def test_copies_are_counted_not_forwarded() -> None:
+    sequence = ContiguousSequence[int]()
+
+    assert [feed(sequence, i, 0.0) for i in (1, 1, 2, 1, 2, 3)] == [[1], [], [2], [], [], [3]]
+    assert (sequence.events_total, sequence.duplicates_total) == (3, 3)
+
+
+def test_what_comes_after_a_jump_waits_for_the_missing_ids() -> None:
+    sequence = ContiguousSequence[int]()
+
+    assert [feed(sequence, i, 0.0) for i in (1, 4, 3)] == [[1], [], []]
+    assert sequence.held == 2
+    assert feed(sequence, 4, 0.1) == []
+    assert feed(sequence, 2, 0.2) == [2, 3, 4]
+    assert (sequence.held, sequence.gaps_total, sequence.duplicates_total) == (0, 0, 1)
+    assert sequence.advance(5)
+
+
+def test_a_gap_is_declared_after_the_wait_and_late_ids_are_duplicates() -> None:
+    sequence = ContiguousSequence[int](wait_seconds=1.0)
+    feed(sequence, 1, 0.0)
+    feed(sequence, 4, 0.0)
+    feed(sequence, 5, 0.5)
+
+    assert sequence.expire(0.9) == []
+    assert sequence.expire(1.0) == [Gap(2, 3), 4, 5]
+    assert (sequence.gaps_total, sequence.missing_total, sequence.events_total) == (1, 2, 3)
+    assert feed(sequence, 2, 1.1) == []
+    assert sequence.duplicates_total == 1
+    assert sequence.advance(6)
+
+
+def test_each_gap_has_its_own_wait() -> None:
+    sequence = ContiguousSequence[int](wait_seconds=1.0)
+    feed(sequence, 1, 0.0)
+    feed(sequence, 3, 0.0)
+    feed(sequence, 5, 0.8)
+
+    assert sequence.expire(1.0) == [Gap(2, 2), 3]
+    assert sequence.expire(1.7) == []
+    assert sequence.expire(1.8) == [Gap(4, 4), 5]
+
+
+def test_a_gap_is_suspected_since_the_first_arrival_above_it() -> None:
+    sequence = ContiguousSequence[int](wait_seconds=1.0)
+    feed(sequence, 1, 0.0)
+    feed(sequence, 5, 0.0)
+    feed(sequence, 3, 0.9)
+
+    assert sequence.expire(1.0) == [Gap(2, 2), 3, Gap(4, 4), 5]
+
+
+def test_waiting_is_bounded_in_number() -> None:
+    sequence = ContiguousSequence[int](held_limit=3)
+    feed(sequence, 1, 0.0)
+
+    assert [feed(sequence, i, 0.0) for i in (3, 4, 5)] == [[], [], []]
+    assert feed(sequence, 6, 0.0) == [Gap(2, 2), 3, 4, 5, 6]
+    assert sequence.held == 0
+
+
+@given(
+    first=st.integers(0, 2**40),
+    missing=st.sets(st.integers(1, 60)),
+    order=st.randoms(use_true_random=False),
+    copies=st.lists(st.integers(0, 60)),
+    shuffle_width=st.integers(1, 40),
+)
+def test_whatever_comes_the_order_is_complete(
+    first: int, missing: set[int], order: Any, copies: list[int], shuffle_width: int
+) -> None:
+    """Two connections' ids in nearly any order, some lost, some twice, with time passing."""
+    arrivals = [i for i in [*range(61), *copies] if i not in missing]
+    arrivals = sorted(arrivals[1:], key=lambda i: i + order.random() * shuffle_width)
+    sequence = ContiguousSequence[int](wait_seconds=1.0, held_limit=10)
+    forwarded: list[int | Gap] = list(feed(sequence, first, 0.0))
+    now = 0.0
+    for i in arrivals:
+        now += order.choice([0.0, 0.01, 0.4])
+        forwarded += feed(sequence, first + i, now)
+        assert sequence.held <= 10
+        if order.random() < 0.3:
+            forwarded += sequence.expire(now)
+    forwarded += sequence.expire(now + 1.0)
+
+    assert sequence.last_id is not None
+    check_order(forwarded, first, sequence.last_id)
+    assert sequence.held == 0
+    assert sequence.last_id == first + max([0, *arrivals])
+    gaps = [step for step in forwarded if isinstance(step, Gap)]
+    assert sequence.gaps_total == len(gaps)
+    assert sequence.missing_total == sum(gap.missing for gap in gaps)
+    assert sequence.events_total == len(forwarded) - len(gaps)
+    assert sequence.events_total + sequence.duplicates_total == 1 + len(arrivals)
+
+
+@given(st.lists(st.integers(0, 50)))
+def test_two_connections_in_order_lose_nothing_and_copy_nothing(cuts: list[int]) -> None:
+    """However the two are interleaved, all of it comes out once, at once."""
+    one, two = iter(range(51)), iter(range(51))
+    sequence = ContiguousSequence[int]()
+    forwarded: list[Any] = []
+    for turn, cut in enumerate(cuts):
+        for event_id in itertools.islice((one, two)[turn % 2], cut):
+            forwarded += feed(sequence, event_id, 0.0)
+    for event_id in [*one, *two]:
+        forwarded += feed(sequence, event_id, 0.0)
+
+    assert forwarded == list(range(51))
+    assert sequence.duplicates_total == 51
+
+
+def test_an_increasing_sequence_forwards_what_is_newer() -> None:
+    sequence = IncreasingSequence[int]()
+
+    assert [feed(sequence, i, 0.0) for i in (0, 5, 5, 3, 9)] == [[0], [5], [], [], [9]]
+    assert (sequence.events_total, sequence.duplicates_total, sequence.last_id) == (3, 2, 9)
+    assert (sequence.held, sequence.gaps_total, sequence.expire(9.9)) == (0, 0, [])
+    assert IncreasingSequence[int](last_id=4).advance(4) is False
