@@ -6,6 +6,7 @@ through fastavro, the tape as the JSON that the exchange itself would have sent.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -67,7 +68,19 @@ class Audit:
     @property
     def clean(self) -> bool:
         """Whether every event is there once, in order, exact."""
-        return not (self.missing or self.doubled or self.disordered or self.wrong or self.foreign)
+        return self.intact and not self.missing
+
+    @property
+    def intact(self) -> bool:
+        """Whether what is there is there once, in order, exact; something may be missing."""
+        return not (self.doubled or self.disordered or self.wrong or self.foreign)
+
+    @property
+    def holes(self) -> list[tuple[int, int]]:
+        """The missing ids as runs, both ends included."""
+        runs = itertools.groupby(enumerate(self.missing), lambda pair: pair[1] - pair[0])
+        ranges = [[number for _, number in run] for _, run in runs]
+        return [(numbers[0], numbers[-1]) for numbers in ranges]
 
 
 def read_files(directory: Path, stream: str) -> list[dict[str, Any]]:
@@ -108,9 +121,7 @@ def compare(
         missing=tuple(sorted(expected.keys() - counted.keys())),
         doubled=tuple(sorted(number for number, times in counted.items() if times > 1)),
         disordered=tuple(
-            after
-            for before, after in zip(first_time, first_time[1:], strict=False)
-            if after < before
+            after for before, after in itertools.pairwise(first_time) if after < before
         ),
         wrong=tuple(wrong),
         foreign=tuple(sorted(counted.keys() - expected.keys())),

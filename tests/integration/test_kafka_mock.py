@@ -1,0 +1,89 @@
+"""Into Kafka's protocol: librdkafka's mock cluster in this process, read back by kcat."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import fastavro
+import pytest
+from confluent_kafka import Producer
+
+from tests.audit import audit_records
+from tests.exchange import Exchange
+from tests.streaming import ROOT, Process, at_exchange, eventually
+from tests.tools import required
+
+TOPICS = {
+    "trade": "market.crypto.trades.binance",
+    "aggTrade": "market.crypto.aggtrades.binance",
+    "bookTicker": "market.crypto.booktickers.binance",
+}
+SINGLE_OBJECT = b"\xc3\x01"  # Avro 1.11, single-object encoding: marker, then an 8-byte fingerprint
+HEADER = re.compile(rb"(\d+) (\d+) (\d+) ")
+
+
+@pytest.fixture
+def brokers():
+    """The address of a mock cluster that lives in this process, reached over TCP."""
+    cluster = Producer({"bootstrap.servers": "unused:1", "test.mock.num.brokers": 3})
+    metadata = cluster.list_topics(timeout=10)
+    yield ",".join(f"{broker.host}:{broker.port}" for broker in metadata.brokers.values())
+    cluster.flush(1)
+
+
+def consume(brokers: str, topic: str) -> list[tuple[int, bytes, bytes]]:
+    """Return (partition, key, value) of every message, in the order of each partition."""
+    # Sizes first: a binary value may hold any delimiter.
+    command = [required("kcat", "kcat"), "-C", "-b", brokers, "-t", topic, "-o", "beginning"]
+    command += ["-e", "-q", "-f", "%p %K %S %k%s"]
+    output = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+    messages, position = [], 0
+    while match := HEADER.match(output, position):
+        partition, key_bytes, value_bytes = map(int, match.groups())
+        middle = match.end() + key_bytes
+        position = middle + value_bytes
+        messages.append((partition, output[match.end() : middle], output[middle:position]))
+    assert position == len(output)
+    return messages
+
+
+def decode(stream: str, value: bytes):
+    schema = json.loads((ROOT / "streamer" / "schemas" / f"{stream}.avsc").read_text())
+    parsed = fastavro.parse_schema(schema)
+    canonical = fastavro.schema.to_parsing_canonical_form(schema)
+    fingerprint = fastavro.schema.fingerprint(canonical, "CRC-64-AVRO")
+    assert value[:2] == SINGLE_OBJECT
+    assert value[2:10] == bytes.fromhex(fingerprint)
+    return fastavro.schemaless_reader(io.BytesIO(value[10:]), parsed, None)
+
+
+def test_every_event_reaches_the_brokers_once_exact_and_in_order(tmp_path: Path, brokers):
+    settings = {
+        "exchange.streams": ",".join(TOPICS),
+        "sink.kind": "kafka",
+        "sink.directory": tmp_path / "records",
+        "kafka.bootstrap_servers": brokers,
+        "connection.max_age": "2s",
+        "connection.rotation_overlap": "500ms",
+    }
+    with Exchange(tmp_path, rate=150) as exchange:
+        arguments = at_exchange(exchange, **settings)
+        with Process(tmp_path / "streamer.log", "streamer", *arguments) as process:
+            eventually(
+                lambda: exchange.status()["attempts_total"] >= 3, what="two rotations", within=20
+            )
+            assert process.stop() == 0, process.output
+        for stream, topic in TOPICS.items():
+            messages = consume(brokers, topic)
+            partitions = {key: partition for partition, key, _ in messages}
+            assert all(partitions[key] == partition for partition, key, _ in messages)
+            assert partitions.keys() == {symbol.encode() for symbol in exchange.symbols}
+            records = [decode(stream, value) for _, _, value in messages]
+            for symbol in exchange.symbols:
+                audit = audit_records(exchange, records, stream, symbol)
+                assert audit.clean, (stream, symbol, audit)
+                assert audit.count > 50
