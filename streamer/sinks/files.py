@@ -2,7 +2,8 @@
 
 What is promised: a record is acknowledged when its block was handed to the operating system, at
 most about `FLUSH_SECONDS` after it came, so that killing the process costs nothing acknowledged.
-A power cut costs at most what came in the last `fsync_every` seconds. A file that a crash left in
+A power cut costs about what came in the last `fsync_every` seconds; with 0 each block is synced
+at once. A file that a crash left in
 progress is readable up to its last whole block, and completed there by the next start.
 """
 
@@ -72,6 +73,7 @@ class FilesSink:
         self._errors = Errors()
         self._clock = AcknowledgeClock()
         self._retry_at: float | None = None  # while the disk refuses
+        self._is_closed = False
         self._kinds: dict[str, _Pending] = {}
         self._lock = _prepare(config.directory, lock_within_seconds)
         try:
@@ -128,6 +130,9 @@ class FilesSink:
         return self._pending_total()
 
     def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
         for pending in self._kinds.values():
             self._keep(pending.writer.finish())
         self._settle(time.monotonic() + self._config.fsync_every + RETRY_SECONDS)

@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fastavro
+import pytest
+
+from streamer.config import SinkConfig
+from streamer.errors import SinkUnavailable
+from streamer.events import BookTicker
+from streamer.routes import Routes
+from streamer.sinks import avro_writer
+from streamer.sinks.files import FLUSH_SECONDS, PENDING_LIMIT, RETRY_SECONDS, FilesSink
+from tests.unit.streamer.payloads import NOW_US
+
+ROUTES = Routes(("trade", "bookTicker"), ("BTCUSDT", "ETHUSDT"))
+ROUTE = ROUTES.by_name["btcusdt@bookTicker"]
+PATIENCE_SECONDS = 10.0
+
+
+def config(directory: Path, **changes) -> SinkConfig:
+    return SinkConfig(**({"directory": directory} | changes))
+
+
+@pytest.fixture
+def opened(tmp_path):
+    sinks = []
+
+    def open_(**changes) -> FilesSink:
+        sinks.append(FilesSink(config(tmp_path, **changes), ROUTES, lock_within_seconds=0.1))
+        return sinks[-1]
+
+    yield open_
+    for sink in sinks:
+        sink.close()
+
+
+def ticker(update_id: int, symbol: str = "BTCUSDT") -> BookTicker:
+    return BookTicker(update_id, symbol, "1.5", "2", "3", "4")
+
+
+def put(sink: FilesSink, *update_ids: int) -> None:
+    for update_id in update_ids:
+        sink.put(ROUTE, ticker(update_id), NOW_US)
+
+
+def stored(directory: Path, kind: str = "bookTicker") -> list[int]:
+    """Return the ids that an independent reader finds, in the order of the files' names."""
+    ids = []
+    for path in sorted((directory / kind).iterdir()):
+        with path.open("rb") as file:
+            ids += [record["update_id"] for record in fastavro.reader(file)]
+    return ids
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in (directory / "bookTicker").iterdir())
+
+
+def test_a_record_is_accepted_then_acknowledged(opened, tmp_path):
+    sink = opened()
+    put(sink, 1, 2)
+    sink.poll(0.0)
+    assert (sink.counts().accepted_total, sink.counts().acknowledged_total) == (2, 0)
+    assert sink.counts().queued == 2
+
+    sink.poll(FLUSH_SECONDS)
+
+    counts = sink.counts()
+    assert (counts.accepted_total, counts.acknowledged_total, counts.queued) == (2, 2, 0)
+    assert counts.bytes_total > 0
+    assert sum(counts.acknowledge_seconds.counts) == 2
+    assert counts.acknowledge_seconds.sum_seconds == pytest.approx(2 * FLUSH_SECONDS)
+    assert stored(tmp_path) == [1, 2]  # of the file in progress
+    assert names(tmp_path)[0].endswith("-000001.avro.open")
+
+
+def test_closing_completes_the_file(opened, tmp_path):
+    sink = opened()
+    put(sink, 1, 2, 3)
+
+    assert sink.flush(PATIENCE_SECONDS) == 0
+    sink.close()
+
+    assert stored(tmp_path) == [1, 2, 3]
+    assert [name.partition(".")[2] for name in names(tmp_path)] == ["avro"]
+    assert stored(tmp_path, "trade") == []  # nothing came: no file
+
+
+def test_files_roll_over_by_size(opened, tmp_path):
+    sink = opened(rollover_bytes=3000)
+    for i in range(10):
+        put(sink, *range(i * 10, i * 10 + 10))
+        sink.poll(float(i))
+        sink.poll(i + FLUSH_SECONDS)
+    sink.flush(PATIENCE_SECONDS)
+    sink.close()
+
+    sizes = [path.stat().st_size for path in (tmp_path / "bookTicker").iterdir()]
+    assert len(sizes) > 2
+    assert all(size < 5000 for size in sizes)
+    assert stored(tmp_path) == list(range(100))
+
+
+def test_files_roll_over_by_time(opened, tmp_path):
+    sink = opened(rollover_after=60.0)
+    for now in (0.0, 30.0, 61.0, 90.0):
+        put(sink, int(now))
+        sink.poll(now)
+        sink.poll(now + FLUSH_SECONDS)
+    sink.close()
+
+    assert len(names(tmp_path)) == 2
+    assert stored(tmp_path) == [0, 30, 61, 90]
+
+
+def test_numbers_go_on_after_a_restart(opened, tmp_path):
+    for i in range(3):
+        sink = opened()
+        put(sink, i)
+        sink.flush(PATIENCE_SECONDS)
+        sink.close()
+
+    assert [name[-11:-5] for name in names(tmp_path)] == ["000001", "000002", "000003"]
+    assert stored(tmp_path) == [0, 1, 2]
+
+
+def test_deflated_files_are_read_by_any_reader(opened, tmp_path):
+    sink = opened(codec="deflate")
+    put(sink, *range(500))
+    sink.flush(PATIENCE_SECONDS)
+    sink.close()
+
+    assert stored(tmp_path) == list(range(500))
+
+
+def test_a_second_writer_is_refused(opened, tmp_path):
+    opened()
+
+    with pytest.raises(SinkUnavailable, match="another streamer writes there") as raised:
+        FilesSink(config(tmp_path), ROUTES, lock_within_seconds=0.1)
+    assert raised.value.exit_code == 5
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_a_successor_waits_for_its_predecessor(tmp_path):
+    script = (
+        "import fcntl, os, sys, time\n"
+        "fd = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)\n"
+        "fcntl.flock(fd, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(SinkUnavailable):
+            FilesSink(config(tmp_path), ROUTES, lock_within_seconds=0.0)
+        holder.stdin.close()
+        FilesSink(config(tmp_path), ROUTES, lock_within_seconds=PATIENCE_SECONDS).close()
+
+
+def test_a_killed_process_loses_nothing_acknowledged(tmp_path):
+    """SIGKILL in mid-stream; the next start completes what it left."""
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from tests.unit.streamer.sinks.test_files import *\n"
+        "sink = FilesSink(config(Path(sys.argv[1])), ROUTES, lock_within_seconds=1)\n"
+        "for i in range(10**9):\n"
+        "    put(sink, i); sink.poll(time.monotonic())\n"
+        "    if i % 1000 == 0: print(sink.counts().acknowledged_total, flush=True)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        acknowledged = 0
+        while acknowledged < 5000:
+            acknowledged = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+        acknowledged = int([acknowledged, *process.stdout.read().splitlines()[:-1]][-1])
+    (torn,) = (tmp_path / "bookTicker").iterdir()
+    with torn.open("ab") as file:
+        file.write(b"\x80\x02torn")
+
+    FilesSink(config(tmp_path), ROUTES, lock_within_seconds=PATIENCE_SECONDS).close()
+
+    ids = stored(tmp_path)
+    assert ids == list(range(len(ids)))
+    assert len(ids) >= acknowledged
+    assert names(tmp_path)[0].endswith(".avro")
+
+
+def test_what_holds_no_record_is_removed_and_what_is_foreign_stays(opened, tmp_path, caplog):
+    directory = tmp_path / "bookTicker"
+    directory.mkdir()
+    (directory / "x-000001.avro.open").write_bytes(b"")
+    (directory / "x-000002.avro.open").write_bytes(b"Obj\x01\x04\x16avro.sch")
+    (directory / "x-000003.avro.open").write_bytes(b"something else")
+
+    opened()
+
+    assert names(tmp_path) == ["x-000003.avro.open"]
+    assert "left as it is" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("number", "error_type"),
+    [(errno.ENOSPC, "disk_full"), (errno.EROFS, "permission"), (errno.EIO, "io")],
+)
+def test_a_disk_that_refuses_loses_nothing(opened, tmp_path, monkeypatch, number, error_type):
+    """Half of a block goes out, then the disk is full: the block is written again, once."""
+    sink = opened()
+    put(sink, 1)
+    sink.poll(0.0)
+    sink.poll(1.0)
+    pwrite = os.pwrite
+    written = []
+
+    def failing(fd: int, data: memoryview, offset: int) -> int:
+        if written:
+            raise OSError(number, os.strerror(number))
+        written.append(pwrite(fd, data[: len(data) // 2], offset))
+        return written[0]
+
+    monkeypatch.setattr(avro_writer.os, "pwrite", failing)
+    put(sink, 2, 3)
+    sink.poll(2.0)
+    sink.poll(3.0)
+
+    assert not sink.accepting
+    assert sink.counts().queued == 2
+    assert sink.counts().errors_total == 1
+    (error,) = sink.take_errors()
+    assert error.error_type == error_type
+    assert str(tmp_path) in error.error
+    sink.poll(3.0 + RETRY_SECONDS / 2)
+    assert sink.counts().errors_total == 1  # not before its time
+    sink.poll(3.0 + RETRY_SECONDS)
+    assert sink.counts().errors_total == 2
+    assert sink.take_errors() == []  # the same, told already
+    assert stored_up_to_the_tear(tmp_path) == [1]
+
+    monkeypatch.setattr(avro_writer.os, "pwrite", pwrite)
+    put(sink, 4)  # a few more are taken
+    sink.poll(9.0)
+    assert sink.accepting
+    assert sink.flush(PATIENCE_SECONDS) == 0
+    sink.close()
+    assert stored(tmp_path) == [1, 2, 3, 4]
+
+
+def stored_up_to_the_tear(directory: Path) -> list[int]:
+    ids = []
+    for path in (directory / "bookTicker").iterdir():
+        with path.open("rb") as file, pytest.raises(Exception):  # noqa: B017, PT011 - any reader's
+            ids += [ids.append(record["update_id"]) for record in fastavro.reader(file)]
+    return ids
+
+
+def test_a_directory_that_cannot_take_a_file_is_tried_again(opened, tmp_path):
+    sink = opened()
+    (tmp_path / "bookTicker").rmdir()
+    put(sink, 1)
+    sink.poll(0.0)
+    sink.poll(1.0)
+    assert not sink.accepting
+    assert sink.flush(0.0) == 1
+
+    (tmp_path / "bookTicker").mkdir()
+    assert sink.flush(PATIENCE_SECONDS) == 0
+    assert sink.accepting
+    sink.close()
+    assert stored(tmp_path) == [1]
+
+
+def test_pending_records_are_bounded(opened):
+    sink = opened()
+    put(sink, *range(PENDING_LIMIT - 1))
+    assert sink.accepting
+    put(sink, PENDING_LIMIT)
+    assert not sink.accepting
+    sink.poll(0.0)
+    assert sink.accepting
+
+
+def test_a_file_in_the_way_is_a_clear_error(tmp_path):
+    (tmp_path / "data").write_text("a file")
+
+    with pytest.raises(SinkUnavailable, match=r"sink\.directory"):
+        FilesSink(config(tmp_path / "data"), ROUTES, lock_within_seconds=0.0)
+
+
+@pytest.mark.parametrize("fsync_every", [0.0, 1.0])
+def test_syncing_keeps_to_its_policy(opened, monkeypatch, fsync_every):
+    sink = opened(fsync_every=fsync_every)
+    synced = []
+    monkeypatch.setattr(avro_writer.os, "fdatasync", synced.append)
+    for now in (0.0, 0.25, 0.5, 0.75):
+        put(sink, int(now * 10))
+        sink.poll(now)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    expected = 2 if fsync_every == 0 else 0
+    while len(synced) < expected and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(synced) == expected
+
+    sink.poll(1.25)
+    while not synced and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(synced) == (expected or 1)

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import io
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import fastavro
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+from streamer.config import KafkaConfig
+from streamer.errors import SettingsError, SinkFailed
+from streamer.events import BookTicker, Trade
+from streamer.records import load_schema, single_object_header
+from streamer.routes import Route, Routes
+from streamer.sinks.kafka import LOG_REPEAT_SECONDS, PROTECTED, KafkaSink, RepeatFilter
+from tests.unit.streamer.payloads import NOW_US
+
+ROUTES = Routes(("trade", "bookTicker"), ("BTCUSDT", "ETHUSDT", "币安人生USDT"))
+PATIENCE_SECONDS = 20.0
+UNREACHABLE = "127.0.0.1:1"
+MOCK = """
+import sys
+from confluent_kafka import Producer
+producer = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
+brokers = producer.list_topics(timeout=10).brokers.values()
+print(",".join(f"{broker.host}:{broker.port}" for broker in brokers), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Run librdkafka's mock cluster in a process of its own; give its address."""
+    command = [sys.executable, "-c", MOCK]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
+def event(route: Route, event_id: int) -> Trade | BookTicker:
+    if route.kind == "bookTicker":
+        return BookTicker(event_id, route.symbol, "1.5", "2", "3", "4")
+    return Trade("trade", NOW_US, route.symbol, event_id, "1.5", "2", NOW_US, True)
+
+
+def poll_until(sink: KafkaSink, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        sink.poll(time.monotonic())
+        time.sleep(0.005)
+
+
+def consume(cluster: str, topic: str, count: int) -> list[tuple[bytes, int, dict]]:
+    """Return key, partition and record of each message, by an independent reader."""
+    consumer = Consumer({"bootstrap.servers": cluster, "group.id": "test"})
+    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in partitions])
+    kind = "trade" if "trade" in topic else "bookTicker"
+    schema = fastavro.parse_schema(load_schema(kind))
+    found = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(found) < count and time.monotonic() < deadline:
+        for message in consumer.consume(count, timeout=0.2):
+            assert message.error() is None
+            value = message.value()
+            assert value[:10] == single_object_header(kind)
+            record = fastavro.schemaless_reader(io.BytesIO(value[10:]), schema)
+            found.append((message.key(), message.partition(), record))
+    consumer.close()
+    return found
+
+
+def test_records_arrive_once_in_order_under_their_symbol(cluster):
+    topics = {"trade": "whole.trade", "bookTicker": "whole.book"}
+    sink = KafkaSink(KafkaConfig(bootstrap_servers=cluster, topics=topics), ROUTES)
+    for event_id in range(300):
+        for route in ROUTES:
+            sink.put(route, event(route, event_id), NOW_US)
+    assert sink.counts().accepted_total == 1800
+    poll_until(sink, lambda: sink.counts().acknowledged_total == 1800)
+    sink.poll(time.monotonic())
+
+    counts = sink.counts()
+    assert (counts.errors_total, counts.queued, counts.kind) == (0, 0, "kafka")
+    assert sum(counts.acknowledge_seconds.counts) == 1800
+    assert counts.bytes_total > 1800 * 50
+    for topic in topics.values():
+        messages = consume(cluster, topic, 900)
+        assert len(messages) == 900
+        for symbol in ("BTCUSDT", "ETHUSDT", "币安人生USDT"):
+            own = [message for message in messages if message[0] == symbol.encode()]
+            ids = [
+                record.get("trade_id", record.get("update_id"))
+                for _, _, record in own
+                if record["symbol"] == symbol
+            ]
+            assert ids == list(range(300))
+            assert {partition for _, partition, _ in own} == {partition_of(symbol.encode(), 4)}
+    sink.close()
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition that Java's clients choose: murmur2, as its authors describe it."""
+    mask, mixer = 0xFFFFFFFF, 0x5BD1E995
+    value = 0x9747B28C ^ len(key)
+    whole = len(key) // 4 * 4
+    for start in range(0, whole, 4):
+        k = int.from_bytes(key[start : start + 4], "little") * mixer & mask
+        value = value * mixer & mask ^ ((k ^ k >> 24) * mixer & mask)
+    if rest := key[whole:]:
+        value = (value ^ int.from_bytes(rest, "little")) * mixer & mask
+    value = (value ^ value >> 13) * mixer & mask
+    return ((value ^ value >> 15) & 0x7FFFFFFF) % partitions
+
+
+def test_a_full_queue_stops_the_feed_and_keeps_the_order(cluster):
+    topics = {"trade": "full.trade", "bookTicker": "full.book"}
+    config = KafkaConfig(bootstrap_servers=cluster, topics=topics, queue_bytes=4096)
+    sink = KafkaSink(config, ROUTES)
+    route = ROUTES.by_name["btcusdt@trade"]
+    accepted = 0
+    while sink.accepting:
+        sink.put(route, event(route, accepted), NOW_US)
+        accepted += 1
+    for _ in range(5):  # what the feed still has in hand
+        sink.put(route, event(route, accepted), NOW_US)
+        accepted += 1
+    assert sink.counts().queued >= 5
+
+    assert sink.flush(PATIENCE_SECONDS) == 0
+
+    assert sink.accepting
+    assert sink.counts().acknowledged_total == accepted
+    ids = [record["trade_id"] for _, _, record in consume(cluster, "full.trade", accepted)]
+    assert ids == list(range(accepted))
+    sink.close()
+
+
+def test_without_a_broker_records_wait_and_the_log_says_so(caplog):
+    sink = KafkaSink(KafkaConfig(bootstrap_servers=UNREACHABLE), ROUTES)
+    route = ROUTES.by_name["btcusdt@trade"]
+    sink.put(route, event(route, 1), NOW_US)
+    errors = []
+
+    def told() -> bool:
+        errors.extend(sink.take_errors())
+        return any(error.error_type == "all_brokers_down" for error in errors)
+
+    with caplog.at_level(logging.ERROR, "streamer.librdkafka"):
+        poll_until(sink, told)
+    assert all("connecting goes on" in error.error for error in errors)
+    assert len(errors) == len({error.error_type for error in errors})  # each once in a while
+    assert "Connection refused" in caplog.text
+    assert sink.flush(0.05) == 1
+    counts = sink.counts()
+    assert (counts.queued, counts.acknowledged_total, counts.errors_total) == (1, 0, 0)
+    assert sink.accepting
+    sink.close()
+
+
+def test_librdkafka_does_not_write_to_stderr(capfd):
+    sink = KafkaSink(KafkaConfig(bootstrap_servers=UNREACHABLE), ROUTES)
+    poll_until(sink, lambda: bool(sink.take_errors()))
+    sink.close()
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_record_that_kafka_refuses_ends_the_sink(cluster):
+    topics = {"trade": "small.trade", "bookTicker": "small.book"}
+    client = {"message.max.bytes": 1000}
+    config = KafkaConfig(bootstrap_servers=cluster, topics=topics, client=client)
+    routes = Routes(("trade",), ("X" * 2000,))
+    sink = KafkaSink(config, routes)
+    (route,) = routes
+    sink.put(route, event(route, 1), NOW_US)
+
+    assert not sink.accepting
+    assert sink.counts().errors_total == 1
+    assert [error.error_type for error in sink.take_errors()] == ["delivery"]
+    with pytest.raises(SinkFailed, match="too large"):
+        sink.poll(0.0)
+    sink.close()
+
+
+@pytest.mark.parametrize("key", [*PROTECTED, "error_cb", "on_delivery"])
+def test_settings_that_would_break_the_guarantees_are_refused(key):
+    with pytest.raises(SettingsError) as raised:
+        KafkaSink(KafkaConfig(client={key: 1}), ROUTES)
+
+    assert f"kafka.client.{key}" in str(raised.value)
+    assert ": " in str(raised.value)
+
+
+@pytest.mark.parametrize("client", [{"no.such.key": 1}, {"linger.ms": "soon"}])
+def test_settings_that_librdkafka_refuses_are_told(client):
+    with pytest.raises(SettingsError, match=r"kafka\.client"):
+        KafkaSink(KafkaConfig(client=client), ROUTES)
+
+
+def test_a_stream_without_a_topic_is_refused():
+    with pytest.raises(SettingsError, match=r"kafka\.topics\.bookTicker"):
+        KafkaSink(KafkaConfig(topics={"trade": "t"}), ROUTES)
+
+
+def test_a_message_that_repeats_is_logged_once_in_a_while():
+    now = [0.0]
+    repeat = RepeatFilter(lambda: now[0])
+
+    def record(kind: str) -> logging.LogRecord:
+        return logging.LogRecord("x", logging.ERROR, "", 0, "%s [%s] %s", (kind, "p", "t"), None)
+
+    assert [repeat.filter(record(kind)) for kind in ("FAIL", "FAIL", "MAXPOLL", "FAIL")] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    now[0] = LOG_REPEAT_SECONDS
+    late = record("FAIL")
+    assert repeat.filter(late)
+    assert late.getMessage() == "FAIL [p] t (and 2 more like it)"
