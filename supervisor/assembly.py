@@ -1,0 +1,262 @@
+"""A service from settings: every part is made here, and closed here."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time as clocks
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from monitor.decide import State
+from monitor.http import HttpError, MetricsServer
+from monitor.model import Mode
+from monitor.profiles import SoakProfile
+from monitor.recorder import Recorder
+from monitor.rules import Rule, built_in_rules, merged
+from monitor.sampler import Sampler
+from monitor.telemetry import TelemetryError, TelemetryServer
+from streamer.config import StreamerConfig
+from streamer.settings import masked
+from streamer import logs
+from supervisor import runtime_directory
+from supervisor.bootstrap import stream
+from supervisor.child import Target
+from supervisor.control import Control
+from supervisor.display import Display, open_display
+from supervisor.errors import ExitCode, UsageError
+from supervisor.escalation import Graces
+from supervisor.fleet import Fleet
+from supervisor.journal import Journal
+from supervisor.lifecycle import Lifecycle
+from supervisor.notify import Notifier
+from supervisor.process_tree import become_subreaper
+from supervisor.reload import Reload
+from supervisor.restart import RestartPolicy
+from supervisor.service import Parts, Service
+from supervisor.settings import RuleConfig, Settings, load
+
+_REPORTED_PACKAGES = ("vigil", "multiprocess", "psutil", "pyzmq", "confluent-kafka", "fastavro")
+
+
+@dataclass(frozen=True, slots=True)
+class Mission:
+    """What a supervisor is started for."""
+
+    mode: Mode
+    profile: SoakProfile | None = None  # of a soak
+    output: Path | None = None  # where the profile goes; None: into the runtime directory
+
+
+def carry_out(
+    mission: Mission,
+    config_file: Path | None,
+    assignments: Sequence[str],
+    target: Target = stream,
+) -> ExitCode:
+    """Run a mission to its end and return the exit code.
+
+    `target` is what each child runs, given a StreamerConfig. Raises SettingsError and
+    SupervisorError.
+    """
+    notifier = Notifier.from_environment()
+    settings = load(config_file, assignments)
+    as_json = logs.configure(settings.supervisor.log_format, settings.supervisor.log_level)
+    reload = Reload(
+        settings,
+        lambda: load(config_file, assignments),
+        lambda loaded: rules_of(loaded, mission),
+        graces_of,
+        restart_policy_of,
+    )
+    with ExitStack() as resources:
+        resources.callback(notifier.close)
+        display = resources.enter_context(open_display(as_json=as_json))
+        parts = _parts(mission, settings, notifier, reload, target, display, resources)
+        return Service(parts, clocks.monotonic()).run()
+
+
+def _parts(
+    mission: Mission,
+    settings: Settings,
+    notifier: Notifier,
+    reload: Reload,
+    target: Target,
+    display: Display,
+    resources: ExitStack,
+) -> Parts:
+    now, time = clocks.monotonic(), clocks.time()
+    directory = runtime_directory.prepare(settings.supervisor.runtime_directory)
+    state = State(rules=rules_of(settings, mission), mode=mission.mode)
+    if mission.profile is not None:
+        state.horizon_seconds = mission.profile.duration_seconds
+        state.bin_seconds = mission.profile.bin_seconds
+    telemetry = resources.enter_context(_telemetry(directory))
+    metrics = resources.enter_context(_metrics(settings.monitor.metrics_address))
+    become_subreaper()
+    fleet = _fleet(settings, telemetry.endpoint, directory, target, display.owns_terminal, now)
+    journal = Journal(
+        Recorder(mission.profile, _summary(settings), _environment(), time, now),
+        mission.output or directory / "profile.json",
+    )
+    monitor = settings.monitor
+    return Parts(
+        duration_seconds=mission.profile.duration_seconds if mission.profile else None,
+        startup_timeout_seconds=settings.supervisor.startup_timeout,
+        sample_every_seconds=monitor.sample_every,
+        checkpoint_every_seconds=monitor.profile_every,
+        report_every_seconds=settings.supervisor.report_every,
+        state=state,
+        fleet=fleet,
+        control=Control(mission.mode, fleet, telemetry, directory),
+        telemetry=telemetry,
+        journal=journal,
+        display=display,
+        notifier=notifier,
+        own=Sampler(os.getpid(), "supervisor", 0, slow_every_seconds=0),
+        metrics=metrics,
+        reload=reload,
+    )
+
+
+def rules_of(settings: Settings, mission: Mission) -> tuple[Rule, ...]:
+    """Return the built-in rules with those of the settings. Raises UsageError."""
+    connection = settings.connection
+    built_in = built_in_rules(
+        mission.mode,
+        mission.profile,
+        connection_max_age_seconds=connection.max_age,
+        stale_after_seconds=connection.stale_after,
+        ping_every_seconds=connection.ping_every,
+        pong_within_seconds=connection.pong_within,
+    )
+    return merged(built_in, [_rule(entry) for entry in settings.rules])
+
+
+def _rule(entry: RuleConfig) -> Rule:
+    if (entry.above is None) == (entry.below is None):
+        raise UsageError(f"rules: {entry.name!r}: one of above and below is wanted")
+    limit = entry.above if entry.above is not None else entry.below
+    assert limit is not None  # noqa: S101 - for mypy: one of the two is there
+    try:
+        return Rule(
+            name=entry.name,
+            metric=entry.metric,
+            limit=limit,
+            direction="above" if entry.above is not None else "below",
+            for_seconds=entry.for_,
+            grace_seconds=entry.grace,
+            cooldown_seconds=entry.cooldown,
+            action=entry.action,
+        )
+    except ValueError as error:
+        raise UsageError(f"rules: {error}") from None
+
+
+def graces_of(settings: Settings) -> Graces:
+    """Return the grace periods."""
+    supervisor = settings.supervisor
+    return Graces(
+        drain_seconds=supervisor.drain_grace,
+        term_seconds=supervisor.term_grace,
+        abort_seconds=supervisor.abort_grace,
+        kill_seconds=supervisor.kill_grace,
+    )
+
+
+def restart_policy_of(settings: Settings) -> RestartPolicy:
+    """Return the budget and the delays of restarts."""
+    supervisor = settings.supervisor
+    return RestartPolicy(
+        limit=supervisor.restart_limit,
+        window_seconds=supervisor.restart_window,
+        backoff_initial_seconds=supervisor.restart_backoff_initial,
+        backoff_max_seconds=supervisor.restart_backoff_max,
+        healthy_after_seconds=supervisor.healthy_after,
+    )
+
+
+def _fleet(
+    settings: Settings,
+    endpoint: str,
+    directory: Path,
+    target: Target,
+    keep_output: bool,
+    now: float,
+) -> Fleet:
+    """Make one streamer with all symbols; shards of symbols will be several."""
+    slow_every = settings.monitor.slow_sample_every
+
+    def make_sampler(pid: int, name: str, generation: int) -> Sampler:
+        return Sampler(pid, name, generation, slow_every_seconds=slow_every)
+
+    def config(generation: int) -> tuple[StreamerConfig]:
+        launched: StreamerConfig = settings.streamer_config(
+            name="streamer-1",
+            generation=generation,
+            supervised=True,
+            stop_within=settings.supervisor.drain_grace,
+        )
+        telemetry = replace(launched.telemetry, endpoint=endpoint)
+        return (replace(launched, telemetry=telemetry),)
+
+    lifecycle = Lifecycle(
+        "streamer-1", target, config, graces_of(settings), directory, keep_output=keep_output
+    )
+    return Fleet([lifecycle], restart_policy_of(settings), make_sampler, now)
+
+
+@contextmanager
+def _telemetry(directory: Path) -> Iterator[TelemetryServer]:
+    try:
+        server = TelemetryServer(directory)
+    except TelemetryError as error:
+        raise UsageError(f"supervisor.runtime_directory = {directory}: {error}") from None
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@contextmanager
+def _metrics(address: str) -> Iterator[MetricsServer]:
+    server = MetricsServer(address)
+    try:
+        server.start()
+    except HttpError as error:
+        raise UsageError(f"monitor.metrics_address = {address}: {error}") from None
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _summary(settings: Settings) -> dict[str, Any]:
+    """Return what the profile keeps of the settings."""
+    return {
+        "symbols": list(settings.exchange.symbols),
+        "streams": list(settings.exchange.streams),
+        "connection_max_age_seconds": settings.connection.max_age,
+        "stale_after_seconds": settings.connection.stale_after,
+        "effective": masked(settings),
+    }
+
+
+def _environment() -> dict[str, Any]:
+    versions = {}
+    for package in _REPORTED_PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # run from a source tree that was never installed
+            versions[package] = None
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "packages": versions,
+    }

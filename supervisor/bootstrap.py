@@ -1,0 +1,82 @@
+"""The first lines that run in a child, before anything of the streamer is imported.
+
+Everything here is lean on purpose: what this module imports, every streamer carries.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from streamer.config import StreamerConfig
+
+_PR_SET_PDEATHSIG: Final = 1
+DIAGNOSE_SIGNAL: Final = signal.SIGUSR2
+"""Dumps the stacks of all threads and lets the process go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upbringing:
+    """What a child must know of its parent before it becomes a streamer."""
+
+    parent_pid: int
+    stacks_file: Path  # SIGABRT and DIAGNOSE_SIGNAL write the stacks of all threads there
+    output_file: Path | None = None  # stdout and stderr; None: the parent's
+
+
+def enter(upbringing: Upbringing, target: Callable[..., int], arguments: tuple[Any, ...]) -> None:
+    """Set the child up, run `target(*arguments)` and exit with the code that it returns."""
+    die_with(upbringing.parent_pid)
+    os.setsid()
+    _no_core_dumps()
+    _dump_stacks_into(upbringing.stacks_file)
+    if upbringing.output_file is not None:
+        _redirect_output(upbringing.output_file)
+    sys.exit(target(*arguments))
+
+
+def stream(config: StreamerConfig) -> int:
+    """Run one streamer; its imports happen here, so that the parent never makes them."""
+    from streamer.run import run_streamer
+
+    return run_streamer(config)
+
+
+def die_with(parent_pid: int) -> None:
+    """Ask the kernel for SIGTERM when the parent dies, and exit if it is dead already."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent_pid:  # it died between the spawn and the line above
+        sys.exit(128 + signal.SIGTERM)
+
+
+def _no_core_dumps() -> None:
+    """Refuse core dumps: they hold secrets and, at 450 MiB, delay the restart."""
+    # A system call filter may forbid it; the unit file says LimitCORE=0 itself.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _dump_stacks_into(path: Path) -> None:
+    """Let SIGABRT and DIAGNOSE_SIGNAL write every thread's stack, even while C holds the GIL."""
+    # Never closed: the handlers write to this descriptor for as long as the process lives.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    faulthandler.enable(descriptor, all_threads=True)
+    faulthandler.register(DIAGNOSE_SIGNAL, descriptor, all_threads=True)
+
+
+def _redirect_output(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    for stream_number in (1, 2):
+        os.dup2(descriptor, stream_number)
+    os.close(descriptor)

@@ -1,0 +1,78 @@
+"""One child process: launched, watched by a pidfd, signalled, reaped. When to do so is policy."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import multiprocess
+
+from supervisor.bootstrap import Upbringing, enter
+
+Target = Callable[..., int]
+"""What runs in the child: importable by name; what it returns is the exit code."""
+
+
+class Child:
+    """A process in a session of its own; its `pid` is the session's id as well.
+
+    Readiness and signals go through the pidfd, which can never mean a recycled PID; `multiprocess`
+    alone reaps, or it would believe the process alive for ever.
+    """
+
+    def __init__(self, process: Any, pidfd: int, stacks_file: Path) -> None:  # noqa: ANN401
+        self._process = process
+        self.pid: int = process.pid
+        self.pidfd = pidfd  # readable once the process has ended
+        self.stacks_file = stacks_file
+
+    @classmethod
+    def launch(
+        cls,
+        target: Target,
+        arguments: tuple[Any, ...],
+        *,
+        stacks_file: Path,
+        output_file: Path | None = None,
+    ) -> Child:
+        """Start `target(*arguments)` in a fresh interpreter. Raises OSError.
+
+        The death signal follows the thread that spawned: only the main thread may call this.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("a child is launched from the main thread only")
+        upbringing = Upbringing(os.getpid(), stacks_file, output_file)
+        process = multiprocess.get_context("spawn").Process(
+            target=enter, args=(upbringing, target, arguments)
+        )
+        process.start()
+        return cls(process, os.pidfd_open(process.pid), stacks_file)
+
+    def send(self, number: signal.Signals) -> bool:
+        """Send a signal; False: the process has ended already."""
+        try:
+            signal.pidfd_send_signal(self.pidfd, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def has_ended(self) -> bool:
+        """Say whether the process is over; it stays a zombie until `reap`."""
+        return bool(select.select([self.pidfd], [], [], 0)[0])
+
+    def reap(self) -> int:
+        """Return the exit code of an ended process (negative: the signal's number), and free it.
+
+        Until here the PID cannot be used again, so sweep the session before.
+        """
+        exit_code: int = self._process.exitcode
+        self._process.close()
+        os.close(self.pidfd)
+        if self.stacks_file.exists() and self.stacks_file.stat().st_size == 0:
+            self.stacks_file.unlink()  # nothing was dumped
+        return exit_code

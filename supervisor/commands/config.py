@@ -1,0 +1,22 @@
+"""`config`: the effective settings, secrets masked."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from streamer.settings import masked
+from supervisor.errors import ExitCode
+from supervisor.settings import load
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: the shared options say which settings are meant."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the settings as JSON."""
+    settings = masked(load(options.config, options.assignments))
+    sys.stdout.write(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+    return ExitCode.PASS

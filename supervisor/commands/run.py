@@ -1,0 +1,16 @@
+"""`run`: the service. Streams until stopped; restarts within a budget."""
+
+from __future__ import annotations
+
+import argparse
+
+from supervisor.assembly import Mission, carry_out
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: what `run` does is in the settings."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until a signal or a spent restart budget; return the exit code."""
+    return carry_out(Mission("run"), options.config, options.assignments)

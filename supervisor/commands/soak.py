@@ -1,0 +1,76 @@
+"""`soak`: stream for a time, then a verdict."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from pathlib import Path
+
+from monitor.profiles import PROFILES, ProfileError, SoakProfile, from_mapping, scaled
+from streamer.units import parse_duration
+from supervisor.assembly import Mission, carry_out
+from supervisor.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a soak is told."""
+    parser.add_argument(
+        "--profile",
+        required=True,
+        metavar="NAME|FILE",
+        help=f"what is expected: {', '.join(PROFILES)}, or a TOML file",
+    )
+    parser.add_argument(
+        "--duration",
+        type=_duration,
+        metavar="D",
+        help="another length, such as 90s or 4h; the profile's criteria are scaled to it",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="where the profile of the run goes (JSON)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Stream, judge, and return the verdict's exit code."""
+    profile = _profile(options.profile)
+    if options.duration is not None:
+        try:
+            profile = scaled(profile, options.duration)
+        except ProfileError as error:
+            raise UsageError(f"--duration: {error}") from None
+    output = options.output or Path(profile.output_file)
+    if not output.resolve().parent.is_dir():
+        raise UsageError(f"--output {output}: there is no directory {output.resolve().parent}")
+    mission = Mission("soak", profile, output.resolve())
+    return carry_out(mission, options.config, options.assignments)
+
+
+def _profile(name_or_file: str) -> SoakProfile:
+    if name_or_file in PROFILES:
+        return PROFILES[name_or_file]
+    path = Path(name_or_file)
+    try:
+        mapping = tomllib.loads(path.read_text(encoding="utf-8"))
+        return from_mapping(mapping, path.stem)
+    except FileNotFoundError:
+        raise UsageError(
+            f"--profile {name_or_file}: neither a built-in profile ({', '.join(PROFILES)}) "
+            "nor a file"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"--profile {path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--profile {path}: is no valid TOML: {error}") from None
+    except ProfileError as error:
+        raise UsageError(f"--profile {path}: {error}") from None
+
+
+def _duration(text: str) -> float:
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: a duration above 0 is wanted")
+    return seconds

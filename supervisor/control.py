@@ -1,0 +1,196 @@
+"""Carrying out what was decided: commands to streamers, endings, restarts, the conclusion."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.model import Abort, Action, Breach, Exited, Fail, Mode, Restart, Rotate, Severity, Warn
+from monitor.telemetry import TelemetryServer
+from streamer.messages import Answer, Report
+from supervisor.diagnosis import keep_in_background
+from supervisor.errors import ExitCode
+from supervisor.escalation import Step
+from supervisor.fleet import Fleet
+from supervisor.requests import Requests
+
+log = logging.getLogger(__name__)
+
+_ANSWER_WITHIN_SECONDS = 5.0  # a healthy feed loop turns many times a second
+_QUIET_WITHIN_SECONDS = 60.0  # a restart that waits for a quiet moment waits no longer
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """Why the run ends, and with which exit code (None: what the verdict says)."""
+
+    reason: str  # of `Recorder.ended`
+    exit_code: ExitCode | None = None
+
+
+@dataclass(slots=True)
+class _Postponed:
+    action: Restart
+    until: float
+
+
+class Control:
+    """Acts on a fleet. What comes of it is seen as reports and exits by whoever owns the loop."""
+
+    def __init__(
+        self, mode: Mode, fleet: Fleet, telemetry: TelemetryServer, directory: Path
+    ) -> None:
+        self.mode = mode
+        self.conclusion: Conclusion | None = None
+        self._fleet = fleet
+        self._telemetry = telemetry
+        self._directory = directory
+        self._requests = Requests(str(os.getpid()))
+        self._postponed: dict[str, _Postponed] = {}
+        self._restarting: set[str] = set()
+
+    def carry_out(self, action: Action, now: float) -> None:
+        """Do what was wished for."""
+        match action:
+            case Warn(breach):
+                _say(breach)
+            case Fail(breach):
+                _say(breach, "the verdict will fail")
+            case Rotate(breach, reason):
+                _say(breach, "its connection is rotated" if breach.slot else "rotated")
+                slot = {"slot": breach.slot} if breach.slot else {}
+                self._ask(breach.streamer, "rotate", now, {**slot, "reason": reason})
+            case Restart(breach):
+                _say(breach, "it is restarted")
+                self._restart(action, now)
+            case Abort(breach):
+                _say(breach, "the soak is aborted")
+                self.conclude(Conclusion("aborted"), now, spare=breach.streamer)
+                self.end(breach.streamer, now, _first_step(action))
+
+    def conclude(
+        self,
+        conclusion: Conclusion,
+        now: float,
+        first: Step = Step.DRAIN,
+        spare: str | None = None,
+    ) -> None:
+        """End everything, for the first reason that was given; `spare` is ended by the caller."""
+        self.conclusion = self.conclusion or conclusion
+        self._postponed.clear()
+        for member in self._fleet:
+            member.launch_at = None
+            if member.lifecycle.name != spare:
+                self.end(member.lifecycle.name, now, first)
+
+    def override(self, conclusion: Conclusion | None, now: float, first: Step) -> None:
+        """End everything for this reason, whatever was given before (None: keep that)."""
+        self.conclusion = conclusion or self.conclusion
+        self.conclude(self.conclusion or Conclusion("error"), now, first)
+
+    def end(self, name: str, now: float, first: Step) -> None:
+        """End one streamer, beginning at a step."""
+        if self._fleet.members[name].lifecycle.end(now, first) is Step.DRAIN:
+            self._ask(name, "drain", now)
+
+    def exited(self, exited: Exited, now: float) -> None:
+        """Decide what the end of a process means: a restart, or the end of everything."""
+        _describe(exited)
+        if self.conclusion is not None:
+            return
+        name = exited.streamer
+        if not self._fleet.members[name].ever_reported:
+            log.error("%s could not start", name)
+            self.conclude(Conclusion("streamer_ended", ExitCode.STARTUP_FAILED), now)
+        elif self.mode == "soak" and name not in self._restarting:
+            self.conclude(Conclusion("streamer_ended"), now)
+        elif (delay := self._fleet.restart(name, now)) is None:
+            policy = self._fleet.policy
+            log.critical(
+                "%s: its %d restarts in %g s are spent", name, policy.limit, policy.window_seconds
+            )
+            self.conclude(Conclusion("streamer_ended", ExitCode.RESTART_BUDGET_SPENT), now)
+        else:
+            self._restarting.discard(name)
+            log.warning("%s is launched again in %.1f s", name, delay)
+
+    def answered(self, answer: Answer, now: float) -> None:
+        """Note the answer to a command."""
+        request = self._requests.answered(answer)
+        if request is None:
+            return
+        name = request.command.name
+        if answer.ok:
+            log.debug("%s: %s: %s", request.streamer, name, answer.detail or "accepted")
+            return
+        log.warning("%s refused %r: %s", request.streamer, name, answer.detail)
+        if name == "drain":
+            self.end(request.streamer, now, Step.TERM)
+
+    def look_at_deadlines(self, now: float, reports: dict[str, Report]) -> None:
+        """Do what was put off until now; name the commands that were never answered."""
+        for request in self._requests.overdue(now):
+            command = request.command
+            log.warning(
+                "%s did not answer %r in %g s",
+                request.streamer,
+                command.name,
+                command.within_seconds,
+            )
+        for name, postponed in list(self._postponed.items()):
+            report = reports.get(name)
+            rotating = report is not None and any(slot.rotating for slot in report.slots)
+            if now >= postponed.until or not rotating:
+                del self._postponed[name]
+                self.end(name, now, _first_step(postponed.action))
+
+    def _restart(self, action: Restart, now: float) -> None:
+        name = action.breach.streamer
+        self._restarting.add(name)
+        lifecycle = self._fleet.members[name].lifecycle
+        if action.diagnose and lifecycle.child is not None:
+            lifecycle.diagnose()
+            path = self._directory / f"{name}.{lifecycle.generation}.diagnosis"
+            keep_in_background(lifecycle.child.pid, path)
+        if action.when_quiet:
+            self._postponed[name] = _Postponed(action, now + _QUIET_WITHIN_SECONDS)
+        else:
+            self._postponed.pop(name, None)
+            self.end(name, now, _first_step(action))
+
+    def _ask(
+        self,
+        streamer: str,
+        name: str,
+        now: float,
+        arguments: dict[str, str | int | float | bool] | None = None,
+    ) -> None:
+        command = self._requests.issue(streamer, name, now, _ANSWER_WITHIN_SECONDS, arguments)
+        if not self._telemetry.send(streamer, command):
+            log.warning("%s cannot be reached for %r", streamer, name)
+            if name == "drain":
+                self.end(streamer, now, Step.TERM)
+
+
+def _first_step(action: Restart | Abort) -> Step:
+    if action.kill_now:
+        return Step.KILL
+    return Step.TERM if action.skip_drain else Step.DRAIN
+
+
+def _say(breach: Breach, consequence: str = "") -> None:
+    level = logging.ERROR if breach.severity is Severity.CRITICAL else logging.WARNING
+    ending = f"; {consequence}" if consequence else ""
+    log.log(level, "%s: %s%s", breach.streamer, breach.message, ending)
+
+
+def _describe(exited: Exited) -> None:
+    if exited.exit_code < 0:
+        how = f"ended by {signal.Signals(-exited.exit_code).name}"
+    else:
+        how = f"exited with {exited.exit_code}"
+    level = logging.INFO if exited.expected else logging.ERROR
+    log.log(level, "%s: generation %d %s", exited.streamer, exited.generation, how)

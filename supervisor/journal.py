@@ -1,0 +1,44 @@
+"""The written side of a run: what is recorded, checkpointed, published, and judged at the end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from monitor import checkpoint
+from monitor.recorder import Recorder
+from monitor.verdict import Verdict, concluded
+
+log = logging.getLogger(__name__)
+
+
+class Journal:
+    """Keeps the profile on disk, so that it survives whatever comes."""
+
+    def __init__(self, recorder: Recorder, path: Path) -> None:
+        self.recorder = recorder
+        self.path = path
+        # A slow disk delays the next checkpoint, never a sample.
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._under_way: Future[None] | None = None
+
+    def checkpoint(self, now: float, time: float) -> None:
+        """Write the profile so far in the background, unless the previous write is under way."""
+        if self._under_way is not None:
+            if not self._under_way.done():
+                log.warning("the profile's previous checkpoint is still being written")
+                return
+            if error := self._under_way.exception():
+                log.error("the profile could not be written: %s", error)
+        document = self.recorder.document(now, time)
+        self._under_way = self._writer.submit(checkpoint.write, self.path, document)
+
+    def conclude(self, now: float, time: float) -> tuple[Mapping[str, Any], Verdict]:
+        """Judge the profile, write it and return both. Raises CheckpointError."""
+        self._writer.shutdown(wait=True)  # an older state must not overwrite the last one
+        document, verdict = concluded(self.recorder.document(now, time))
+        checkpoint.write(self.path, document)
+        return document, verdict

@@ -1,0 +1,114 @@
+"""SIGHUP: read the settings again, take over what can change while streamers run, name the rest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+from monitor.rules import Rule
+from streamer.errors import SettingsError
+from supervisor.errors import UsageError
+from supervisor.escalation import Graces
+from supervisor.restart import RestartPolicy
+from supervisor.service import Service
+from supervisor.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RELOADABLE: Final = frozenset(
+    {
+        "rules",
+        "monitor.sample_every",
+        "monitor.profile_every",
+        "supervisor.startup_timeout",
+        "supervisor.drain_grace",
+        "supervisor.term_grace",
+        "supervisor.abort_grace",
+        "supervisor.kill_grace",
+        "supervisor.restart_limit",
+        "supervisor.restart_window",
+        "supervisor.restart_backoff_initial",
+        "supervisor.restart_backoff_max",
+        "supervisor.healthy_after",
+        "supervisor.report_every",
+        "supervisor.log_level",
+    }
+)
+"""What changes at once; everything else is for the next start."""
+
+
+def changes(before: Settings, after: Settings) -> Iterator[str]:
+    """Yield the keys whose values differ, such as `connection.max_age`."""
+    old, new = before.model_dump(), after.model_dump()
+    for section in old:
+        if not isinstance(old[section], dict):
+            if old[section] != new[section]:
+                yield section
+            continue
+        yield from (
+            f"{section}.{key}" for key in old[section] if old[section][key] != new[section][key]
+        )
+
+
+class Reload:
+    """Applies the settings of now to a running service."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[], Settings],
+        rules_of: Callable[[Settings], tuple[Rule, ...]],
+        graces_of: Callable[[Settings], Graces],
+        restart_policy_of: Callable[[Settings], RestartPolicy],
+    ) -> None:
+        self._settings = settings
+        self._load = load
+        self._rules_of = rules_of
+        self._graces_of = graces_of
+        self._restart_policy_of = restart_policy_of
+
+    def __call__(self, service: Service, now: float) -> None:
+        """Read and apply; wrong settings change nothing."""
+        try:
+            after = self._load()
+            rules = self._rules_of(after)
+        except (SettingsError, UsageError) as error:
+            log.error("SIGHUP: nothing is changed: %s", error)  # noqa: TRY400 - a person's typo
+            return
+        changed = sorted(changes(self._settings, after))
+        applied = [key for key in changed if key in RELOADABLE]
+        waiting = [key for key in changed if key not in RELOADABLE]
+        self._apply(service, after, rules, now)
+        log.info("SIGHUP: changed: %s", ", ".join(applied) or "nothing")
+        if waiting:
+            log.warning("SIGHUP: needs a new start: %s", ", ".join(waiting))
+        # What waits stays different, so that the next SIGHUP names it again.
+        self._settings = _with(self._settings, after, applied)
+
+    def _apply(
+        self, service: Service, after: Settings, rules: tuple[Rule, ...], now: float
+    ) -> None:
+        service.state.rules = rules
+        service.sample.change(after.monitor.sample_every, now)
+        service.checkpoint.change(after.monitor.profile_every, now)
+        service.report.change(after.supervisor.report_every, now)
+        service.startup_timeout_seconds = after.supervisor.startup_timeout
+        service.parts.fleet.policy = self._restart_policy_of(after)
+        for member in service.parts.fleet:
+            member.lifecycle.graces = self._graces_of(after)
+        logging.getLogger().setLevel(after.supervisor.log_level.upper())
+
+
+def _with(before: Settings, after: Settings, keys: list[str]) -> Settings:
+    """Return `before` with the values that `after` has for the keys."""
+    update: dict[str, Any] = {}
+    for key in keys:
+        section, _, name = key.partition(".")
+        if not name:
+            update[section] = getattr(after, section)
+            continue
+        old = update.get(section, getattr(before, section))
+        update[section] = replace(old, **{name: getattr(getattr(after, section), name)})
+    return before.model_copy(update=update)

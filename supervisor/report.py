@@ -1,0 +1,110 @@
+"""What people read: one line of state, the plain report of a run, the final block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monitor.criteria import Criterion
+from monitor.snapshot import Snapshot, StreamerSnapshot
+from monitor.verdict import Verdict
+from supervisor.errors import ExitCode
+
+MEBIBYTE = 1 << 20
+_RULE = "─" * 72
+_BY_OUTCOME = {
+    "pass": ExitCode.PASS,
+    "fail": ExitCode.VERDICT_FAIL,
+    "inconclusive": ExitCode.VERDICT_INCONCLUSIVE,
+}
+
+
+def exit_code_of(verdict: Verdict) -> ExitCode:
+    """Return the exit code of a verdict."""
+    return _BY_OUTCOME[verdict.outcome]
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as H:MM:SS."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}"
+
+
+def mebibytes(count: float | None, *, signed: bool = False) -> str:
+    """Return a size in MiB; a dash when it is not known."""
+    if count is None:
+        return "–"
+    return f"{count / MEBIBYTE:{'+' if signed else ''}.1f} MiB"
+
+
+def connection_state(streamer: StreamerSnapshot) -> str:
+    """Return what the connections of a streamer do, in words."""
+    if not streamer.up or streamer.report is None:
+        return "starting" if streamer.up else "down"
+    slots = streamer.report.slots
+    live = sum(slot.live for slot in slots)
+    rotating = ", rotating" if any(slot.rotating for slot in slots) else ""
+    return f"{streamer.report.state}, {live} of {len(slots)} connections live{rotating}"
+
+
+def events_total(snapshot: Snapshot) -> int:
+    """Return the unique events of all streams."""
+    return sum(one.events_total for streamer in snapshot.streamers for one in streamer.streams)
+
+
+def status_line(snapshot: Snapshot) -> str:
+    """Return the state in one line, as `systemctl status` shows it."""
+    live = sum(streamer.streaming for streamer in snapshot.streamers)
+    rss = max((one.sample.rss_bytes for one in snapshot.streamers if one.sample), default=None)
+    return (
+        f"{live} of {len(snapshot.streamers)} streaming, "
+        f"{snapshot.events_per_second:,.1f} msg/s, RSS {mebibytes(rss)}, "
+        f"up {clock(snapshot.elapsed_seconds)}"
+    )
+
+
+def plain_report(snapshot: Snapshot) -> str:
+    """Return the report that goes into a log every few minutes."""
+    of = f" of {clock(snapshot.duration_seconds)}" if snapshot.duration_seconds else ""
+    lines = [
+        f"elapsed      {clock(snapshot.elapsed_seconds)}{of}",
+        f"messages     {events_total(snapshot):,} in total, {snapshot.events_per_second:,.1f}/s",
+    ]
+    for streamer in snapshot.streamers:
+        sample = streamer.sample
+        lines += [
+            f"{streamer.name} (generation {streamer.generation}, pid {streamer.pid})",
+            f"  RSS        {mebibytes(sample.rss_bytes if sample else None)}"
+            f" (ceiling {mebibytes(snapshot.memory_ceiling_bytes)})",
+            f"  VMS        {mebibytes(sample.vms_bytes if sample else None)}",
+            f"  growth     {mebibytes(streamer.growth_bytes, signed=True)}",
+            f"  connection {connection_state(streamer)}",
+        ]
+        lines += [
+            f"  {one.symbol:<10} {one.stream:<10} {one.events_total:>14,} "
+            f"{one.per_second:>10,.1f}/s"
+            for one in streamer.streams
+        ]
+    return "\n".join(lines)
+
+
+def verdict_block(verdict: Verdict, path: Path) -> str:
+    """Return the final block: each criterion with what was observed, its limit and outcome."""
+    lines = [_RULE, f"{'criterion':<24} {'observed':>14} {'limit':>14}  outcome", _RULE]
+    for criterion in verdict.criteria:
+        lines.append(
+            f"{criterion.name:<24} {_value(criterion.observed, criterion):>14} "
+            f"{_value(criterion.limit, criterion):>14}  {_outcome(criterion)}"
+        )
+        if criterion.outcome != "pass" and criterion.reason:
+            lines.append(f"    {criterion.reason}")
+    lines += [_RULE, f"verdict: {verdict.outcome}", f"profile: {path}", _RULE]
+    return "\n".join(lines)
+
+
+def _value(number: float | None, criterion: Criterion) -> str:
+    return "–" if number is None else f"{number:,.4g} {criterion.unit}".rstrip()
+
+
+def _outcome(criterion: Criterion) -> str:
+    return criterion.outcome if criterion.required else f"{criterion.outcome} (informational)"

@@ -1,0 +1,48 @@
+"""When a failed streamer may be launched again: backoff, jitter and a budget, without a clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartPolicy:
+    """At most `limit` restarts in `window_seconds`, with growing delays between them."""
+
+    limit: int
+    window_seconds: float
+    backoff_initial_seconds: float
+    backoff_max_seconds: float
+    healthy_after_seconds: float  # a life this long makes the next delay the first one again
+
+
+@dataclass(frozen=True, slots=True)
+class RestartHistory:
+    """What one streamer has used of its budget."""
+
+    restarts: tuple[float, ...] = ()  # when the ones inside the window were granted
+    in_a_row: int = 0  # without a healthy life in between
+
+
+def grant(
+    policy: RestartPolicy,
+    history: RestartHistory,
+    now: float,
+    *,
+    lived_seconds: float,
+    jitter: float,
+) -> tuple[RestartHistory, float | None]:
+    """Return the new history and the delay in seconds, or None: the budget is spent.
+
+    `jitter` in [0, 1) takes up to half of the delay, so that streamers which fell together do not
+    come back together.
+    """
+    recent = tuple(at for at in history.restarts if now - at < policy.window_seconds)
+    if len(recent) >= policy.limit:
+        return RestartHistory(recent, history.in_a_row), None
+    in_a_row = 0 if lived_seconds >= policy.healthy_after_seconds else history.in_a_row
+    # The exponent is bounded before the power is taken: 2.0 ** 1024 would overflow.
+    longest = min(
+        policy.backoff_max_seconds, policy.backoff_initial_seconds * 2.0 ** min(in_a_row, 60)
+    )
+    return RestartHistory((*recent, now), in_a_row + 1), longest * (1.0 - 0.5 * jitter)

@@ -1,0 +1,43 @@
+"""The private directory of one supervisor: sockets, stack dumps, diagnoses."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from supervisor.errors import UsageError
+
+
+def prepare(configured: Path | None, environment: Mapping[str, str] | None = None) -> Path:
+    """Return the directory, made if need be, with mode 0700.
+
+    The configured one, else systemd's $RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/vigil, else a
+    fresh one below the system's temporary directory. Raises UsageError.
+    """
+    environment = os.environ if environment is None else environment
+    if configured is None and environment.get("RUNTIME_DIRECTORY"):
+        # systemd lists several with colons; the unit file asks for one.
+        configured = Path(environment["RUNTIME_DIRECTORY"].split(":")[0])
+    if configured is None and environment.get("XDG_RUNTIME_DIR"):
+        configured = Path(environment["XDG_RUNTIME_DIR"]) / "vigil"
+    if configured is None:
+        return Path(tempfile.mkdtemp(prefix="vigil-"))
+    try:
+        configured.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = configured.stat()
+        if found.st_uid != os.geteuid():
+            raise UsageError(
+                f"supervisor.runtime_directory = {configured}: belongs to user {found.st_uid}; "
+                f"a directory of user {os.geteuid()}, who runs this, is wanted"
+            )
+        if stat.S_IMODE(found.st_mode) != 0o700:
+            configured.chmod(0o700)  # the sockets inside come out 0755
+    except OSError as error:
+        raise UsageError(
+            f"supervisor.runtime_directory = {configured}: cannot be used: {error.strerror}; "
+            "a directory that the user may write is wanted"
+        ) from None
+    return configured.resolve()

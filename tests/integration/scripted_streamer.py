@@ -1,0 +1,185 @@
+"""Streamers with manners of their own: each function is what a child runs, given a config.
+
+Imported by the child by name, so it stays as lean as the real one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from streamer.config import StreamerConfig
+from streamer.messages import Answer, Report, SinkCounts, SlotState, StreamCounts
+from streamer.telemetry import Telemetry
+
+EVENTS_PER_SECOND = 200
+_leak: list[bytearray] = []
+
+
+class Speaker:
+    """Reports like a healthy streamer, and answers."""
+
+    def __init__(self, config: StreamerConfig) -> None:
+        assert config.telemetry.endpoint
+        self.config = config
+        self.telemetry = Telemetry(config.telemetry.endpoint, config.name, config.generation)
+        self.began = time.monotonic()
+        self.sequence = 0
+        self.stopping = False
+
+    def turn(self) -> None:
+        """Answer, report, sleep until the next report."""
+        for command in self.telemetry.commands():
+            self.telemetry.send(Answer(command.id, ok=True))
+            self.stopping |= command.name in ("drain", "stop")
+        self.report()
+        time.sleep(self.config.telemetry.report_every)
+
+    def report(self, *, final: bool = False) -> None:
+        self.sequence += 1
+        uptime = time.monotonic() - self.began
+        events = int(uptime * EVENTS_PER_SECOND)
+        streams = tuple(
+            StreamCounts("trade", symbol, events, 0, 0, 0, events, 0.0, time.time())
+            for symbol in self.config.exchange.symbols
+        )
+        slot = SlotState("slot-1", not final, 1, uptime, 0, time.time())
+        self.telemetry.send(
+            Report(
+                streamer=self.config.name,
+                generation=self.config.generation,
+                sequence=self.sequence,
+                pid=os.getpid(),
+                time=time.time(),
+                uptime_seconds=uptime,
+                state="stopped" if final else "streaming",
+                streams=streams,
+                slots=(slot,),
+                sink=SinkCounts("null", events * len(streams), events * len(streams)),
+                final=final,
+            )
+        )
+
+    def speak(self, on_turn: Callable[[float], None] = lambda uptime: None) -> int:
+        """Report until told to stop."""
+        while not self.stopping:
+            self.turn()
+            on_turn(time.monotonic() - self.began)
+        self.report(final=True)
+        self.telemetry.close()
+        return 0
+
+
+def _stop_at_term(speaker: Speaker) -> None:
+    def stop(number: int, frame: object) -> None:
+        speaker.stopping = True
+        Path(speaker.config.sink.directory, "flushed").touch()
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def healthy(config: StreamerConfig) -> int:
+    """Behave."""
+    speaker = Speaker(config)
+    _stop_at_term(speaker)
+    return speaker.speak()
+
+
+def ignores_term(config: StreamerConfig) -> int:
+    """Refuse to end: no drain, no TERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    speaker = Speaker(config)
+    while True:
+        speaker.turn()
+
+
+def ignores_all(config: StreamerConfig) -> int:
+    """Ignore even SIGABRT, so that SIGKILL must do it."""
+    signal.signal(signal.SIGABRT, signal.SIG_IGN)
+    return ignores_term(config)
+
+
+def stops_itself(config: StreamerConfig) -> int:
+    """Be stopped after half a second of reports."""
+
+    def stop(uptime: float) -> None:
+        if uptime > 0.5:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    return Speaker(config).speak(stop)
+
+
+def holds_gil(config: StreamerConfig) -> int:
+    """Have a thread keep the GIL inside C after half a second of reports."""
+    hold = threading.Timer(0.5, ctypes.PyDLL(None).sleep, (3600,))
+    hold.daemon = True
+    speaker = Speaker(config)
+    _stop_at_term(speaker)  # a handler in Python, which will never get its turn
+    hold.start()
+    return speaker.speak()
+
+
+def has_family(config: StreamerConfig) -> int:
+    """Leave a grandchild in the session and one in a session of its own."""
+    for own_session in (False, True):
+        subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(300)"],
+            start_new_session=own_session,
+            env={"VIGIL_TEST_FAMILY": str(config.sink.directory)},
+        )
+    return healthy(config)
+
+
+def leaks(config: StreamerConfig) -> int:
+    """Grow by 40 MiB a second."""
+
+    def grow(uptime: float) -> None:
+        _leak.append(bytearray(os.urandom(1 << 20)) * round(40 * config.telemetry.report_every))
+
+    speaker = Speaker(config)
+    _stop_at_term(speaker)
+    return speaker.speak(grow)
+
+
+def never_reports(config: StreamerConfig) -> int:
+    """Live without a word."""
+    time.sleep(300)
+    return 0
+
+
+def fails_at_once(config: StreamerConfig) -> int:
+    """Be unable to start."""
+    return 7
+
+
+def dies_young(config: StreamerConfig) -> int:
+    """Report for a moment, then crash."""
+
+    def die(uptime: float) -> None:
+        if uptime > 0.3:
+            os._exit(9)
+
+    return Speaker(config).speak(die)
+
+
+def leaves_unacknowledged(config: StreamerConfig) -> int:
+    """Drain, but not completely."""
+    Speaker(config).speak()
+    return 1
+
+
+def lists_modules(config: StreamerConfig) -> int:
+    """Write down what a real streamer has imported before it streams."""
+    import streamer.run  # noqa: F401 - for its imports
+
+    Path(config.sink.directory, "modules.json").write_text(json.dumps(sorted(sys.modules)))
+    Path(config.sink.directory, "environment.json").write_text(json.dumps(dict(os.environ)))
+    return healthy(config)

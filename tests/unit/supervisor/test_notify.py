@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from supervisor.notify import Notifier
+
+
+@pytest.fixture
+def systemd(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "n"))
+        listener.settimeout(1.0)
+        yield listener
+
+
+def test_it_speaks_the_protocol(systemd):
+    notifier = Notifier(systemd.getsockname())
+    notifier.ready()
+    notifier.status("3 of 3 streaming")
+    notifier.watchdog()
+    notifier.extend(1.5)
+    notifier.stopping()
+    heard = [systemd.recv(100).decode() for _ in range(5)]
+    notifier.close()
+    assert heard == [
+        "READY=1",
+        "STATUS=3 of 3 streaming",
+        "WATCHDOG=1",
+        "EXTEND_TIMEOUT_USEC=1500000",
+        "STOPPING=1",
+    ]
+
+
+def test_abstract_sockets_are_understood():
+    name = f"vigil-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{name}")
+        listener.settimeout(1.0)
+        notifier = Notifier(f"@{name}")
+        notifier.ready()
+        assert listener.recv(100) == b"READY=1"
+        notifier.close()
+
+
+def test_no_child_inherits_the_variables():
+    environment = {"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": "30000000", "HOME": "/"}
+    notifier = Notifier.from_environment(environment)
+    assert environment == {"HOME": "/"}
+    assert notifier.watchdog_seconds == 30.0
+    notifier.close()
+
+
+def test_a_watchdog_for_another_process_is_not_ours():
+    environment = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}
+    assert Notifier.from_environment(environment).watchdog_seconds is None
+    environment = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
+    assert Notifier.from_environment(environment).watchdog_seconds == 30.0
+
+
+def test_nobody_listening_harms_nothing(tmp_path):
+    Notifier(str(tmp_path / "gone")).ready()
+    silent = Notifier(None)
+    silent.ready()
+    silent.close()

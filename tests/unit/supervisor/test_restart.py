@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor.restart import RestartHistory, RestartPolicy, grant
+
+POLICY = RestartPolicy(
+    limit=5,
+    window_seconds=600,
+    backoff_initial_seconds=1,
+    backoff_max_seconds=10,
+    healthy_after_seconds=300,
+)
+
+
+def test_delays_double_up_to_the_longest():
+    history, delays = RestartHistory(), []
+    for launch in range(5):
+        history, delay = grant(POLICY, history, launch, lived_seconds=1, jitter=0.0)
+        delays.append(delay)
+    assert delays == [1, 2, 4, 8, 10]
+
+
+def test_the_sixth_in_ten_minutes_is_refused_and_the_first_leaves_the_window():
+    history = RestartHistory()
+    for launch in range(5):
+        history, _ = grant(POLICY, history, launch, lived_seconds=1, jitter=0.0)
+    refused, delay = grant(POLICY, history, 599.0, lived_seconds=1, jitter=0.0)
+    assert delay is None
+    assert refused.restarts == history.restarts
+    _, delay = grant(POLICY, history, 600.0, lived_seconds=1, jitter=0.0)
+    assert delay is not None
+
+
+def test_a_healthy_life_makes_the_first_delay_the_next_one():
+    history = RestartHistory((), in_a_row=7)
+    _, delay = grant(POLICY, history, 0.0, lived_seconds=300, jitter=0.0)
+    assert delay == 1
+
+
+def test_a_limit_of_zero_allows_no_restart():
+    policy = RestartPolicy(
+        limit=0,
+        window_seconds=600,
+        backoff_initial_seconds=1,
+        backoff_max_seconds=10,
+        healthy_after_seconds=300,
+    )
+    assert grant(policy, RestartHistory(), 0.0, lived_seconds=1e6, jitter=0.5)[1] is None
+
+
+@given(st.floats(0, 1, exclude_max=True), st.integers(0, 10_000))
+def test_jitter_takes_up_to_half_and_no_history_overflows(jitter, in_a_row):
+    _, delay = grant(POLICY, RestartHistory((), in_a_row), 0.0, lived_seconds=0, jitter=jitter)
+    assert delay is not None
+    longest = min(10, 2.0 ** min(in_a_row, 10))
+    assert longest / 2 <= delay <= longest
+
+
+@given(st.lists(st.floats(0.0, 200.0), min_size=1, max_size=60))
+def test_no_window_ever_holds_more_than_the_limit(gaps):
+    now, history, granted = 0.0, RestartHistory(), []
+    for gap in gaps:
+        now += gap
+        history, delay = grant(POLICY, history, now, lived_seconds=gap, jitter=0.3)
+        if delay is not None:
+            granted.append(now)
+    for start in granted:
+        assert sum(start <= at < start + POLICY.window_seconds for at in granted) <= POLICY.limit
+
+
+@pytest.mark.parametrize("lived", [0, 299.9])
+def test_a_short_life_does_not_reset(lived):
+    _, delay = grant(POLICY, RestartHistory((), 2), 0.0, lived_seconds=lived, jitter=0.0)
+    assert delay == 4
