@@ -18,7 +18,7 @@ ERROR_TYPES = {
     "truncated": "JSON that ends too early",
     "missing_field": "a field is missing",
     "wrong_type": "a field has another type than documented, or the event is of another kind",
-    "bad_id": "an id below 0 or above 2⁶³ − 1, or first and last in the wrong order",
+    "bad_id": "an id below 0, above 2⁶³ − 1 or absurdly far ahead; first and last in the wrong order",
     "bad_time": "a time that cannot be, as in another unit",
     "bad_price": "no positive plain decimal number",
     "bad_quantity": "no positive plain decimal number",
@@ -52,10 +52,13 @@ def check_trade(event: Trade | AggTrade, earliest_us: int, latest_us: int) -> No
         raise FrameRejected(
             "bad_time", f"{times}: not within {earliest_us} to {latest_us} microseconds"
         )
-    if _decimal("bad_price", "p", event.price) == ZERO:
-        raise FrameRejected("bad_price", f"p: above zero is wanted, not {event.price}")
-    if _decimal("bad_quantity", "q", event.quantity) == ZERO:
-        raise FrameRejected("bad_quantity", f"q: above zero is wanted, not {event.quantity}")
+    try:
+        is_positive = decimal(event.price) != ZERO and decimal(event.quantity) != ZERO
+    except ValueError:
+        is_positive = False
+    if not is_positive:  # which of the two, and why, is worth time only now
+        _check_positive("bad_price", "p", event.price)
+        _check_positive("bad_quantity", "q", event.quantity)
 
 
 def check_agg_trade(event: AggTrade, earliest_us: int, latest_us: int) -> None:
@@ -77,6 +80,11 @@ def _check_side(letter: str, price: str, quantity: str) -> None:
         raise FrameRejected("bad_price", f"{letter}: zero, but there is a quantity of {quantity}")
 
 
+def _check_positive(error_type: str, letter: str, text: str) -> None:
+    if _decimal(error_type, letter, text) == ZERO:
+        raise FrameRejected(error_type, f"{letter}: above zero is wanted, not {text}")
+
+
 def _decimal(error_type: str, letter: str, text: str) -> bytes:
     try:
         return decimal(text)
@@ -87,11 +95,17 @@ def _decimal(error_type: str, letter: str, text: str) -> bytes:
 _TIME_FIELDS = "ET"
 
 
-def rejection(error: msgspec.MsgspecError | UnicodeDecodeError) -> FrameRejected:
-    """Return the rejection that says what msgspec found wrong with a frame."""
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding foreign bytes raises: a frame of 10,000 brackets is the last one."""
+
+
+def rejection(error: Exception) -> FrameRejected:
+    """Return the rejection for one of UNDECODABLE: what was found wrong with a frame."""
     text = str(error)
     if isinstance(error, UnicodeDecodeError):
         return FrameRejected("invalid_utf8", text)
+    if isinstance(error, RecursionError):
+        return FrameRejected("too_deep", "nested too deeply")
     if not isinstance(error, msgspec.ValidationError):
         return FrameRejected("truncated" if "truncated" in text else "not_json", text)
     if "missing required field" in text:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from streamer.checks import rejection
+from streamer.checks import UNDECODABLE, rejection
 from streamer.errors import FrameRejected
 from streamer.events import EVENT_TYPES
 from streamer.routes import Route, Routes
@@ -50,7 +50,7 @@ def classify(
     """
     try:
         message = msgspec.json.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise rejection(error) from error
     if isinstance(message, list):  # a raw all-market stream
         return Unsupported("list")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from streamer.checks import UNDECODABLE
+
 _FRAME_BYTES_MAX = 3500  # a SUBSCRIBE above about 4096 bytes was seen to get no answer
 _ENVELOPE_BYTES = 64  # method, id and punctuation around the names
 
@@ -28,7 +30,7 @@ class Answer:
         """
         try:
             message = msgspec.json.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNDECODABLE:
             return None
         if not isinstance(message, dict) or "e" in message or "stream" in message:
             return None

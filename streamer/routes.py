@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from streamer.checks import (
+    UNDECODABLE,
     TimeWindow,
     check_agg_trade,
     check_book_ticker,
@@ -28,6 +29,8 @@ _CHECKS: dict[str, Callable[[Any, int, int], None]] = {
     "aggTrade": check_agg_trade,
     "bookTicker": check_book_ticker,
 }
+JUMP_LIMIT = 1_000_000_000
+"""Ids between an event and the next one at most: months of the busiest symbol's trades."""
 _STREAM = b'{"stream":'  # how the exchange begins every frame of a combined stream
 
 
@@ -41,6 +44,7 @@ class Route:
     __slots__ = (
         "_check",
         "_decode",
+        "_id_ceiling",
         "_in_milliseconds",
         "_window",
         "kind",
@@ -71,6 +75,7 @@ class Route:
         self._decode = envelope_decoder(kind)
         self._check = _CHECKS[kind]
         self._window = window
+        self._id_ceiling = -1
         self._in_milliseconds = time_unit == "ms" and kind != "bookTicker"
 
     def decode(self, payload: bytes, received_us: int) -> Event:
@@ -80,15 +85,24 @@ class Route:
         """
         try:
             event: Event = self._decode(payload).data
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNDECODABLE as error:
             raise rejection(error) from error
         if self._in_milliseconds:
             event = _in_microseconds(event)
         if event.symbol != self.symbol:
             raise FrameRejected("wrong_symbol", f"s {event.symbol[:40]!r} on {self.name}")
         self._check(event, self._window.earliest_us, received_us + self._window.ahead_us)
+        if event.id > self._id_ceiling:
+            self._check_jump(event.id)
         self.received_us = received_us
         return event
+
+    def _check_jump(self, event_id: int) -> None:
+        """Refuse an id so far ahead that all later ones would look like copies."""
+        last_id = self.sequence.last_id
+        if last_id is not None and event_id - last_id > JUMP_LIMIT:
+            raise FrameRejected("bad_id", f"{event_id} comes after {last_id} on {self.name}")
+        self._id_ceiling = event_id + JUMP_LIMIT if last_id is None else last_id + JUMP_LIMIT
 
 
 def _in_microseconds(event: Event) -> Event:

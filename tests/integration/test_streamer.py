@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
@@ -11,6 +12,11 @@ from tests.exchange import Exchange
 from tests.streaming import Process, at_exchange, eventually
 
 STREAMS = ("trade", "aggTrade", "bookTicker")
+MALFORMED_ERROR_TYPES = {
+    *("bad_price", "bad_time", "binary", "invalid_utf8", "missing_field", "not_json"),
+    *("too_deep", "truncated", "unknown_shape", "wrong_symbol", "wrong_type"),
+}
+FATAL_VARIANTS = ("oversized", "reserved_bit", "unknown_opcode", "masked", "stray_continuation")
 
 
 def streamer(tmp_path, exchange, **settings):
@@ -150,3 +156,42 @@ def test_a_tls_certificate_that_is_not_trusted_is_refused_with_the_cure(tmp_path
             eventually(lambda: "exchange.ca_file" in process.output, what="the refusal")
             assert process.stop() == 0
     assert not read_files(tmp_path / "records", "trade")
+
+
+def test_malformed_frames_are_kept_and_counted_and_disturb_nothing_else(tmp_path):
+    with Exchange(tmp_path, rate=150) as exchange, streamer(tmp_path, exchange) as process:
+        eventually(lambda: stored(tmp_path), what="records")
+        planned = exchange.fault("malformed", variant="all", stream="trade", symbol="BTCUSDT")
+        exchange.happened(planned["number"])
+        invalid = exchange.fault(
+            "malformed", variant="invalid_utf8", stream="trade", symbol="BTCUSDT"
+        )
+        exchange.happened(invalid["number"])
+        size = stored(tmp_path)
+        eventually(lambda: stored(tmp_path) > size + 20_000, what="more records")
+        assert process.stop() == 0
+        kept = [
+            json.loads(line)
+            for path in sorted((tmp_path / "records" / "rejected").glob("*.jsonl"))
+            for line in path.read_text().splitlines()
+        ]
+        assert {each["error_type"] for each in kept} == MALFORMED_ERROR_TYPES
+        for symbol in exchange.symbols:
+            audit = audit_files(exchange, tmp_path / "records", "trade", symbol)
+            assert audit.clean, audit
+        assert exchange.status()["attempts_total"] == 1, "a bad message costs no connection"
+
+
+def test_a_broken_protocol_costs_the_connection_and_nothing_else(tmp_path):
+    with Exchange(tmp_path, rate=100) as exchange, streamer(tmp_path, exchange) as process:
+        for number, variant in enumerate(FATAL_VARIANTS, start=1):
+            eventually(lambda: exchange.connections() and stored(tmp_path), what="a connection")
+            planned = exchange.fault("malformed", variant=variant, stream="trade")
+            exchange.happened(planned["number"])
+            eventually(
+                lambda wanted=number + 1: opened(exchange) >= wanted, what=f"reconnect {number}"
+            )
+        assert process.stop() == 0
+        assert process.output.count("the server broke the protocol") == len(FATAL_VARIANTS)
+        for symbol in exchange.symbols:
+            assert audit_files(exchange, tmp_path / "records", "trade", symbol).intact
