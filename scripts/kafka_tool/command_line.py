@@ -188,6 +188,7 @@ def _wishes(options: argparse.Namespace) -> Wishes:
         registry=options.registry,
         sasl=options.sasl,
         tls=options.tls,
+        optimize=options.optimize,
         heap_mib=options.heap_mib,
         log_directory=str(directory.resolve()) if directory else None,
         properties=properties,
@@ -286,6 +287,11 @@ def _wish_options() -> argparse.ArgumentParser:
         default=defaults.heap_mib,
         metavar="N",
         help="Java heap of a node (default: %(default)s)",
+    )
+    wishes.add_argument(
+        "--optimize",
+        action="store_true",
+        help="let Java compile fully, as in production: for benchmarks; starts take longer",
     )
     wishes.add_argument(
         "--log-directory",

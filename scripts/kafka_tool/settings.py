@@ -21,6 +21,7 @@ class Wishes:
     sasl: bool = False
     tls: bool = False
     heap_mib: int = 384  # a broker at work holds about 100; three fit beside a test run
+    optimize: bool = False
     log_directory: str | None = None
     properties: dict[str, str] = field(default_factory=dict)
 
