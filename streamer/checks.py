@@ -18,7 +18,7 @@ ERROR_TYPES = {
     "truncated": "JSON that ends too early",
     "missing_field": "a field is missing",
     "wrong_type": "a field has another type than documented, or the event is of another kind",
-    "bad_id": "an id below 0, above 2⁶³ − 1 or absurdly far ahead; first and last in the wrong order",
+    "bad_id": "an id below 0, above 2⁶³ − 1, absurdly far ahead, or first above last",
     "bad_time": "a time that cannot be, as in another unit",
     "bad_price": "no positive plain decimal number",
     "bad_quantity": "no positive plain decimal number",

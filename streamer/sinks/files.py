@@ -15,7 +15,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from streamer.config import SinkConfig
@@ -32,6 +32,7 @@ FLUSH_SECONDS = 0.2  # what SIGKILL may cost; ten small writes a second cost nex
 FLUSH_RECORDS = 2_000  # about 200 kB: larger blocks make files neither smaller nor faster
 PENDING_LIMIT = 100_000  # records kept while the disk refuses them, about 15 MiB
 RETRY_SECONDS = 1.0  # a full disk is rarely emptied faster
+CLOSE_SECONDS = 3.0  # for the last sync, which takes milliseconds on a healthy disk
 _LOCK_POLL_SECONDS = 0.05
 
 _ERROR_TYPES = {
@@ -126,7 +127,7 @@ class FilesSink:
             if not self._pending_total() or now + RETRY_SECONDS / 10 >= deadline:
                 break
             time.sleep(RETRY_SECONDS / 10)
-        self._settle(deadline)
+        self._settle(deadline)  # or not: `close` waits for the disk in any case
         return self._pending_total()
 
     def close(self) -> None:
@@ -135,7 +136,8 @@ class FilesSink:
         self._is_closed = True
         for pending in self._kinds.values():
             self._keep(pending.writer.finish())
-        self._settle(time.monotonic() + self._config.fsync_every + RETRY_SECONDS)
+        if not self._settle(time.monotonic() + CLOSE_SECONDS):
+            _log.warning("%s: not synced to the disk in time", self._config.directory)
         self._background.shutdown(wait=False)
         os.close(self._lock)  # last: the successor repairs what it finds in progress
 
@@ -212,15 +214,11 @@ class FilesSink:
             if isinstance(error := future.exception(), OSError):
                 self._failed(self._config.directory, error, now)
 
-    def _settle(self, deadline: float) -> None:
-        """Wait for the background until the deadline."""
-        for future in self._futures:
-            try:
-                future.exception(max(deadline - time.monotonic(), 0.0))
-            except TimeoutError:
-                _log.warning("%s: not synced to the disk in time", self._config.directory)
-                return
+    def _settle(self, deadline: float) -> bool:
+        """Wait for the background until the deadline; tell whether it is done."""
+        wait(self._futures, max(deadline - time.monotonic(), 0.0))
         self._collect(time.monotonic())
+        return not self._futures
 
     def _failed(self, directory: Path, error: OSError, now: float) -> None:
         self._errors_total += 1

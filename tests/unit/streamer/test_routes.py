@@ -7,7 +7,7 @@ import pytest
 from streamer.checks import ERROR_TYPES, TimeWindow
 from streamer.errors import FrameRejected
 from streamer.events import AggTrade, BookTicker, Trade
-from streamer.routes import Routes
+from streamer.routes import JUMP_LIMIT, Routes
 from tests.unit.streamer.payloads import (
     AGG_TRADE,
     BOOK_TICKER,
@@ -204,6 +204,27 @@ def test_malformed_frames_are_refused_by_kind(routes, error_type, payload):
     assert raised.value.error_type == error_type
     assert error_type in ERROR_TYPES
     assert str(raised.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_id_absurdly_far_ahead_does_not_silence_the_stream(routes, kind):
+    route = routes.by_name[f"btcusdt@{kind}"]
+    letter = {"trade": "t", "aggTrade": "a", "bookTicker": "u"}[kind]
+
+    def take(event_id: int) -> list[Any]:
+        event = route.decode(frame(PAYLOADS[kind] | {letter: event_id}, route.name), NOW_US)
+        return route.sequence.take(event.id, event, 0.0)
+
+    start = 5_000_000_000
+    assert take(start)
+    with pytest.raises(FrameRejected, match="comes after") as raised:
+        take(start + 2**60)
+    assert raised.value.error_type == "bad_id"
+    assert take(start + 1)
+    for step in range(1, 5):  # far, but not absurd: from wherever it has got to
+        take(start + step * JUMP_LIMIT)
+        route.sequence.expire(99.0)
+    assert route.sequence.last_id == start + 4 * JUMP_LIMIT
 
 
 def test_a_refused_frame_leaves_no_trace_in_its_route(routes):

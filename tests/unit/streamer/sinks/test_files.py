@@ -257,7 +257,7 @@ def stored_up_to_the_tear(directory: Path) -> list[int]:
     ids = []
     for path in (directory / "bookTicker").iterdir():
         with path.open("rb") as file, pytest.raises(Exception):  # noqa: B017, PT011 - any reader's
-            ids += [ids.append(record["update_id"]) for record in fastavro.reader(file)]
+            ids.extend(record["update_id"] for record in fastavro.reader(file))
     return ids
 
 
