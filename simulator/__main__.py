@@ -23,8 +23,8 @@ from simulator.replay import RecordingError
 from simulator.settings import Settings, parse
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_END_SECONDS = 0.2  # for handlers at the end; 0 would mean for ever
 _USAGE = 2  # the exit code of a wrong command line
-_REFUSAL_LOOK_SECONDS = 0.02  # how soon a fault closes or opens the listening socket
 
 
 class _Listener:
@@ -33,7 +33,9 @@ class _Listener:
     def __init__(
         self, app: web.Application, host: str, port: int, tls: ssl.SSLContext | None
     ) -> None:
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=_END_SECONDS
+        )
         self._tls = tls
         self._server: asyncio.Server | None = None
         # Bound but never listening: keeps the port ours while nothing listens on it.
@@ -105,13 +107,12 @@ async def _serve(settings: Settings, directory: Path) -> None:
 async def _refuse(exchange: Exchange, streams: _Listener) -> None:
     """Close the streams' listening socket while a fault says so."""
     while True:
-        refusal = exchange.refusal
-        refused = refusal is not None and refusal.fault.arguments["how"] == "tcp"
-        if refused and exchange.now() < exchange.refused_until:
-            streams.close()
-        else:
-            await streams.open()
-        await asyncio.sleep(_REFUSAL_LOOK_SECONDS)
+        await exchange.listening_refused.wait()
+        streams.close()
+        while (left := exchange.refused_until - exchange.now()) > 0:
+            await asyncio.sleep(left)
+        exchange.listening_refused.clear()
+        await streams.open()
 
 
 def _die_with_parent() -> None:

@@ -52,6 +52,7 @@ class Exchange:
         self.refused_until = self.rest_refused_until = 0.0  # Unix times
         self.refusal: Record | None = None
         self.rest_refusal: Record | None = None
+        self.listening_refused = asyncio.Event()  # the streams' socket is to be closed
         self.attempts: deque[float] = deque()
         self.attempts_total = 0
         self._random = random.Random(settings.seed)
@@ -141,6 +142,8 @@ class Exchange:
             self.rest_refusal, self.rest_refused_until = record, until
         else:
             self.refusal, self.refused_until = record, until
+            if record.fault.arguments["how"] == "tcp":
+                self.listening_refused.set()
 
     def _strike(self, connection: Connection, fault: Fault) -> None:
         loop_now = asyncio.get_running_loop().time()

@@ -218,12 +218,14 @@ class EventFault:
             case "malformed":
                 return bad + frames
             case "reorder" | "burst":
-                held = self._held.setdefault(connection, [])
-                held.extend(frames)
-                if self._left:
-                    return []
-                return held[::-1] if self.kind == "reorder" else held
+                self._held.setdefault(connection, []).extend(frames)
+                return [] if self._left else self.release(connection)
         return []
+
+    def release(self, connection: int) -> list[bytes]:
+        """Return what is still held back for a connection, once."""
+        held = self._held.pop(connection, [])
+        return held[::-1] if self.kind == "reorder" else held
 
 
 class Schedule:

@@ -146,6 +146,8 @@ class Feed:
         if not fault.ended(now / 1e6):
             return False
         fault.record.ended_at = now / 1e6
+        for connection in self.connections.values():  # those that did not get the last event
+            connection.batch.extend(fault.release(connection.number))
         return True
 
 

@@ -98,15 +98,13 @@ class Exchange:
         records: list[dict[str, Any]] = json.loads(self._ask("/faults"))
         return records
 
+    def begun(self, number: int, within_seconds: float = 10.0) -> dict[str, Any]:
+        """Return the record of a fault once it is at work; fails after a deadline."""
+        return self._record(number, "happened_at", within_seconds)
+
     def happened(self, number: int, within_seconds: float = 10.0) -> dict[str, Any]:
-        """Return the record of a fault once it has ended; fails after a deadline."""
-        deadline = time.monotonic() + within_seconds
-        while time.monotonic() < deadline:
-            record = next(each for each in self.faults() if each["number"] == number)
-            if record["ended_at"] is not None and record["ended_at"] <= self.status()["time"]:
-                return record
-            time.sleep(0.02)
-        raise AssertionError(f"fault {number} has not ended within {within_seconds} s")
+        """Return the record of a fault once it is over; fails after a deadline."""
+        return self._record(number, "ended_at", within_seconds)
 
     def tape(
         self,
@@ -133,6 +131,15 @@ class Exchange:
         """Return the exchange's own view of itself."""
         status: dict[str, Any] = json.loads(self._ask("/status"))
         return status
+
+    def _record(self, number: int, key: str, within_seconds: float) -> dict[str, Any]:
+        deadline = time.monotonic() + within_seconds
+        while time.monotonic() < deadline:
+            record = next(each for each in self.faults() if each["number"] == number)
+            if record[key] is not None and record[key] <= self.status()["time"]:
+                return record
+            time.sleep(0.02)
+        raise AssertionError(f"fault {number} has no {key} within {within_seconds} s")
 
     def _ask(self, path: str, body: bytes | None = None) -> bytes:
         try:

@@ -1,0 +1,120 @@
+"""REST over real sockets, and its budget as a pure function."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from simulator.rest import Budget
+from tests.unit.simulator.conftest import Client
+
+FIRST_TRADE, FIRST_AGGREGATE = 5_000_000_000, 3_000_000_000
+
+
+def test_trades_are_those_of_the_tape(shared: Client) -> None:
+    path = f"historicalTrades?symbol=BTCUSDT&fromId={FIRST_TRADE + 5}&limit=7"
+    status, trades, headers = shared.rest(path, **{"X-MBX-TIME-UNIT": "MICROSECOND"})
+    tape = shared.exchange.tape("trade", "BTCUSDT", FIRST_TRADE + 5, FIRST_TRADE + 11)
+    assert status == 200
+    assert [
+        (each["id"], each["price"], each["qty"], each["time"], each["isBuyerMaker"])
+        for each in trades
+    ] == [(each["t"], each["p"], each["q"], each["T"], each["m"]) for each in tape]
+    assert len(trades) == 7
+    assert int(headers["X-MBX-USED-WEIGHT-1M"]) >= 25
+
+
+def test_aggregates_are_those_of_the_tape(shared: Client) -> None:
+    path = f"aggTrades?symbol=ETHUSDT&fromId={FIRST_AGGREGATE}&limit=9"
+    _, aggregates, _ = shared.rest(path, **{"X-MBX-TIME-UNIT": "MICROSECOND"})
+    tape = shared.exchange.tape("aggTrade", "ETHUSDT", FIRST_AGGREGATE, FIRST_AGGREGATE + 8)
+    for each in tape:
+        del each["e"], each["E"], each["s"]
+    assert aggregates == tape
+    assert len(aggregates) == 9
+
+
+def test_without_an_id_the_latest_come(shared: Client) -> None:
+    _, one, _ = shared.rest("trades?symbol=BTCUSDT&limit=1")
+    _, many, _ = shared.rest("trades?symbol=BTCUSDT")
+    assert len(many) == 500
+    assert 0 <= many[-1]["id"] - one[0]["id"] < 1000
+    assert abs(one[0]["time"] - time.time() * 1000) < 10_000
+
+
+def test_the_limit_is_at_most_1000(shared: Client) -> None:
+    _, trades, _ = shared.rest(f"historicalTrades?symbol=BTCUSDT&fromId={FIRST_TRADE}&limit=9999")
+    assert len(trades) == 1000
+
+
+def test_aggregates_by_time(shared: Client) -> None:
+    _, first, _ = shared.rest(f"aggTrades?symbol=BTCUSDT&fromId={FIRST_AGGREGATE}&limit=50")
+    since, until = first[10]["T"], first[40]["T"]
+    query = f"aggTrades?symbol=BTCUSDT&startTime={since}&endTime={until}"
+    _, between, _ = shared.rest(query)
+    assert between == [each for each in first if since <= each["T"] <= until]
+
+
+def test_an_id_of_the_future_finds_nothing(shared: Client) -> None:
+    assert shared.rest("aggTrades?symbol=BTCUSDT&fromId=9000000000")[:2] == (200, [])
+
+
+def test_time_and_exchange_info(shared: Client) -> None:
+    assert abs(shared.rest("time")[1]["serverTime"] - time.time() * 1e3) < 10_000
+    _, micro, _ = shared.rest("time", **{"X-MBX-TIME-UNIT": "MICROSECOND"})
+    assert abs(micro["serverTime"] - time.time() * 1e6) < 10_000_000
+    _, info, _ = shared.rest("exchangeInfo")
+    assert [each["symbol"] for each in info["symbols"]] == ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
+    _, info, _ = shared.rest("exchangeInfo?symbol=ETHUSDT")
+    assert (info["symbols"][0]["baseAsset"], info["symbols"][0]["quoteAsset"]) == ("ETH", "USDT")
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("trades?symbol=NOPE", -1121),
+        ("exchangeInfo?symbol=NOPE", -1121),
+        ("aggTrades", -1102),
+        ("trades?symbol=BTCUSDT&limit=x", -1100),
+        ("trades?symbol=BTCUSDT&limit=0", -1130),
+        ("aggTrades?symbol=BTCUSDT&fromId=1&startTime=1", -1128),
+        ("exchangeInfo?symbols=oops", -1100),
+    ],
+)
+def test_errors(shared: Client, path: str, code: int) -> None:
+    status, answer, _ = shared.rest(path)
+    assert (status, answer["code"]) == (400, code)
+    assert answer["msg"]
+
+
+def test_the_tail_may_lag(start: Callable[..., Client]) -> None:
+    client = start("--rest-lag", "30s")
+    _, trades, _ = client.rest("trades?symbol=BTCUSDT&limit=1")
+    assert trades[0]["time"] < (time.time() - 29) * 1000
+
+
+def test_too_much_weight_is_429_then_418(start: Callable[..., Client]) -> None:
+    client = start("--weight-limit", "30", "--ban-after", "1", "--ban-time", "90s")
+    results: list[Any] = [client.rest("trades?symbol=BTCUSDT&limit=1") for _ in range(5)]
+    statuses = [status for status, _, _ in results]
+    assert statuses[0] == 200
+    assert {429, 418} <= set(statuses)
+    assert results[-1][1]["code"] == -1003
+    assert 60 < int(results[-1][2]["Retry-After"]) <= 91
+
+
+def test_the_budget_begins_anew_every_minute() -> None:
+    budget = Budget(limit=50, ban_after=1, ban_seconds=100)
+    assert budget.charge(50, 60.0) == (200, 0)
+    assert budget.charge(1, 90.0) == (429, 31)
+    assert budget.charge(50, 120.0) == (200, 0)
+    assert budget.used == 50
+
+
+def test_a_ban_outlives_the_minute() -> None:
+    budget = Budget(limit=1, ban_after=1, ban_seconds=100)
+    statuses = [budget.charge(1, second)[0] for second in (60.0, 61.0, 62.0, 130.0, 163.0)]
+    assert statuses == [200, 429, 418, 418, 200]
