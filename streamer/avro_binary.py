@@ -48,6 +48,10 @@ def long(value: int) -> bytes:
     return _PAIRS[value << 1 & 0x3FFF] + _PAIRS[value >> 13 & 0x3FFF] + _high_bits[value >> 27]
 
 
+_SIZES = [long(size) for size in range(17)]  # 38 digits need 16 bytes
+_POWERS = [10 ** (DECIMAL_SCALE - digits) for digits in range(DECIMAL_SCALE + 1)]
+
+
 def string(text: str) -> bytes:
     """Return an Avro string."""
     encoded = text.encode()
@@ -67,9 +71,9 @@ def decimal(text: str) -> bytes:
         raise ValueError(f"a plain decimal number is wanted, not {text[:40]!r}")
     if len(whole) > DECIMAL_INTEGER_DIGITS or len(fraction) > DECIMAL_SCALE:
         raise ValueError(f"at most 20 digits before and 18 after the point, not {text[:60]!r}")
-    value = int(digits) * 10 ** (DECIMAL_SCALE - len(fraction))
+    value = int(digits) * _POWERS[len(fraction)]
     size = value.bit_length() + 8 >> 3  # one bit more than needed: the sign of two's complement
-    encoded: bytes = varint(size << 1) + value.to_bytes(size, "big")
+    encoded: bytes = _SIZES[size] + value.to_bytes(size, "big")
     return encoded
 
 
