@@ -156,13 +156,13 @@ class FrameParser:
         if second == 126:
             header_bytes = 4
             if available < header_bytes:
-                self._check_header(opcode, final, second)
+                self._check_header(opcode, final, 0)
                 return -header_bytes
             (length,) = _SHORT.unpack_from(data, position + 2)
         elif second == 127:
             header_bytes = 10
             if available < header_bytes:
-                self._check_header(opcode, final, second)
+                self._check_header(opcode, final, 0)
                 return -header_bytes
             (length,) = _LONG.unpack_from(data, position + 2)
         self._check_header(opcode, final, length)

@@ -207,8 +207,8 @@ def test_refusals_carry_a_code_and_what_came_before(bad, code, word):
     "header",
     [
         b"\x09\x05",
-        b"\x89\x7e",
-        b"\x89\x7f",
+        b"\x89\x7e\x00\x7e",
+        b"\x89\x7f" + bytes(6) + b"\x01\x00",
         b"\x81\xfe",
         b"\xc1\x05",
         b"\x80\x05",
@@ -224,6 +224,18 @@ def test_a_message_at_the_limit_passes_whole_and_in_fragments():
     whole = b"x" * LIMIT
     assert parse([frame(0x1, whole)]) == ([whole], None)
     assert parse([frame(0x1, whole[:600], fin=False) + frame(0x0, whole[600:])]) == ([whole], None)
+
+
+def test_the_limit_is_for_each_message_anew():
+    half = b"x" * (LIMIT // 2)
+    message = frame(0x1, half, fin=False) + frame(0x0, half)
+    assert parse([message * 3]) == ([half + half] * 3, None)
+
+
+def test_a_length_written_longer_than_needed_is_read_in_any_chunking():
+    data = b"\x89\x7e\x00\x05abcde\x81\x7f" + bytes(7) + b"\x02ok"
+    assert parse([data]) == ([Ping(b"abcde"), b"ok"], None)
+    assert parse([data[i : i + 1] for i in range(len(data))]) == parse([data]) == oracle([data])
 
 
 def test_only_text_tells_whether_there_is_anything_else():

@@ -262,10 +262,14 @@ def test_an_endless_body_is_cut():
 
 
 def test_a_redirect_is_not_followed():
-    with serve(answering(b"HTTP/1.1 302 Found\r\nLocation: ws://elsewhere/\r\n\r\n")) as port:
-        error = refused(f"ws://localhost:{port}")
+    visits = []
+    with serve(visits.append) as elsewhere:
+        head = f"HTTP/1.1 302 Found\r\nLocation: ws://localhost:{elsewhere}/\r\n\r\n"
+        with serve(answering(head.encode())) as port:
+            error = refused(f"ws://localhost:{port}")
     assert error.status == 302
-    assert "ws://elsewhere/" in str(error)
+    assert f"ws://localhost:{elsewhere}/" in str(error)
+    assert visits == []
 
 
 @pytest.mark.parametrize(

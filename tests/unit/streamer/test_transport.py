@@ -44,7 +44,7 @@ def read_to_end(transport):
 class MemoryServer:
     """TLS of a server in memory, so that a test decides which bytes leave when."""
 
-    def __init__(self, context, sock):
+    def __init__(self, context, sock, early=b""):
         self.sock = sock
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
@@ -55,6 +55,8 @@ class MemoryServer:
                 self.push()
                 self.incoming.write(sock.recv(65536))
             else:
+                if early:
+                    self.tls.write(early)
                 self.push()
                 return
 
@@ -143,6 +145,23 @@ def test_a_record_cut_in_two_waits_for_its_other_half(authority):
         while received != b"firstsecond":
             readable(transport)
             received += transport.receive()
+
+
+def test_data_in_the_same_segment_as_the_end_of_the_handshake(authority):
+    """It is in TLS's memory already, so that the socket would never become readable for it."""
+    context = authority.server_context("localhost")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # there, the server has the last word
+    go = threading.Event()
+
+    def handle(sock):
+        server = MemoryServer(context, sock, early=b"early")
+        go.wait()
+        server.sock.close()
+
+    with serve(handle) as port:
+        transport = open_tls(port, client_context(authority))
+        assert transport.receive() == b"early"
+        go.set()
 
 
 def test_close_notify_ends_the_stream_though_tcp_stays_open(authority):
