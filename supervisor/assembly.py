@@ -13,17 +13,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from monitor.decide import State
 from monitor.http import HttpError, MetricsServer
 from monitor.model import Mode
 from monitor.profiles import SoakProfile
 from monitor.recorder import Recorder
 from monitor.rules import Rule, built_in_rules, merged
 from monitor.sampler import Sampler
+from monitor.state import State
 from monitor.telemetry import TelemetryError, TelemetryServer
+from streamer import logs
 from streamer.config import StreamerConfig
 from streamer.settings import masked
-from streamer import logs
 from supervisor import runtime_directory
 from supervisor.bootstrap import stream
 from supervisor.child import Target
@@ -248,7 +248,7 @@ def _summary(settings: Settings) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, Any]:
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in _REPORTED_PACKAGES:
         try:
             versions[package] = version(package)

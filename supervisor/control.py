@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.model import Abort, Action, Breach, Exited, Fail, Mode, Restart, Rotate, Severity, Warn
+from monitor.recorder import Ended
 from monitor.telemetry import TelemetryServer
 from streamer.messages import Answer, Report
 from supervisor.diagnosis import keep_in_background
@@ -27,7 +28,7 @@ _QUIET_WITHIN_SECONDS = 60.0  # a restart that waits for a quiet moment waits no
 class Conclusion:
     """Why the run ends, and with which exit code (None: what the verdict says)."""
 
-    reason: str  # of `Recorder.ended`
+    reason: Ended
     exit_code: ExitCode | None = None
 
 

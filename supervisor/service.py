@@ -14,10 +14,11 @@ from typing import Final
 
 import zmq
 
-from monitor.decide import State, decide
+from monitor.decide import decide
 from monitor.http import MetricsServer
 from monitor.model import Abort, Event, Reported, Restart, Tick
 from monitor.sampler import Sampler
+from monitor.state import State
 from monitor.telemetry import TelemetryServer
 from streamer.messages import Answer, Report
 from supervisor.control import Conclusion, Control

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from monitor import checkpoint
-from monitor.verdict import judge
+from monitor.verdict import DocumentError, judge
 from supervisor.errors import UsageError
 from supervisor.report import exit_code_of, verdict_block
 
@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the verdict and return its exit code."""
     try:
         verdict = judge(checkpoint.load(options.profile))
-    except checkpoint.CheckpointError as error:
+    except (checkpoint.CheckpointError, DocumentError) as error:
         raise UsageError(str(error)) from None
     if options.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(verdict)).decode() + "\n")

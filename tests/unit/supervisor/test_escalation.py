@@ -8,7 +8,7 @@ from supervisor.escalation import Graces, Step, advance, begin, hurry
 GRACES = Graces(drain_seconds=10, term_seconds=5, abort_seconds=3, kill_seconds=5)
 
 
-def test_every_step_comes_after_the_grace_of_the_one_before():
+def test_every_step_comes_after_the_grace_of_the_one_before() -> None:
     escalation = begin(GRACES, 100.0)
     seen = []
     for tenth in range(300):
@@ -24,17 +24,17 @@ def test_every_step_comes_after_the_grace_of_the_one_before():
     ]
 
 
-def test_after_a_long_sleep_each_step_still_gets_its_grace():
+def test_after_a_long_sleep_each_step_still_gets_its_grace() -> None:
     escalation = advance(begin(GRACES, 0.0), 1000.0)
     assert (escalation.step, escalation.deadline) == (Step.TERM, 1005.0)
 
 
-def test_giving_up_is_the_last_step():
+def test_giving_up_is_the_last_step() -> None:
     escalation = begin(GRACES, 0.0, Step.GIVE_UP)
     assert advance(escalation, 1e9) is escalation
 
 
-def test_hurrying_goes_forward_only():
+def test_hurrying_goes_forward_only() -> None:
     escalation = begin(GRACES, 0.0, Step.TERM)
     assert hurry(escalation, 1.0, Step.DRAIN) is escalation
     assert hurry(escalation, 1.0, Step.TERM) is escalation
@@ -53,7 +53,9 @@ graces = st.builds(
 
 
 @given(graces, steps, st.lists(st.tuples(st.floats(0, 50), st.none() | steps), max_size=30))
-def test_it_never_goes_back_and_ends_within_the_sum_of_the_graces(graces, first, moves):
+def test_it_never_goes_back_and_ends_within_the_sum_of_the_graces(
+    graces: Graces, first: Step, moves: list[tuple[float, Step | None]]
+) -> None:
     now, escalation = 0.0, begin(graces, 0.0, first)
     for later, wish in moves:
         now += later

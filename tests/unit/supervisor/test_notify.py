@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,14 +11,14 @@ from supervisor.notify import Notifier
 
 
 @pytest.fixture
-def systemd(tmp_path):
+def systemd(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "n"))
         listener.settimeout(1.0)
         yield listener
 
 
-def test_it_speaks_the_protocol(systemd):
+def test_it_speaks_the_protocol(systemd: socket.socket) -> None:
     notifier = Notifier(systemd.getsockname())
     notifier.ready()
     notifier.status("3 of 3 streaming")
@@ -34,7 +36,7 @@ def test_it_speaks_the_protocol(systemd):
     ]
 
 
-def test_abstract_sockets_are_understood():
+def test_abstract_sockets_are_understood() -> None:
     name = f"vigil-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(f"\0{name}")
@@ -45,7 +47,7 @@ def test_abstract_sockets_are_understood():
         notifier.close()
 
 
-def test_no_child_inherits_the_variables():
+def test_no_child_inherits_the_variables() -> None:
     environment = {"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": "30000000", "HOME": "/"}
     notifier = Notifier.from_environment(environment)
     assert environment == {"HOME": "/"}
@@ -53,14 +55,14 @@ def test_no_child_inherits_the_variables():
     notifier.close()
 
 
-def test_a_watchdog_for_another_process_is_not_ours():
+def test_a_watchdog_for_another_process_is_not_ours() -> None:
     environment = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}
     assert Notifier.from_environment(environment).watchdog_seconds is None
     environment = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
     assert Notifier.from_environment(environment).watchdog_seconds == 30.0
 
 
-def test_nobody_listening_harms_nothing(tmp_path):
+def test_nobody_listening_harms_nothing(tmp_path: Path) -> None:
     Notifier(str(tmp_path / "gone")).ready()
     silent = Notifier(None)
     silent.ready()

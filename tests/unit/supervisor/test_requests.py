@@ -4,7 +4,7 @@ from streamer.messages import Answer
 from supervisor.requests import Requests
 
 
-def test_an_answer_finds_its_request_once():
+def test_an_answer_finds_its_request_once() -> None:
     requests = Requests("7")
     command = requests.issue("streamer-1", "rotate", 0.0, 5.0, {"slot": "a"})
     assert (command.name, command.within_seconds, command.arguments) == (
@@ -19,14 +19,14 @@ def test_an_answer_finds_its_request_once():
     assert requests.answered(answer) is None
 
 
-def test_ids_differ():
+def test_ids_differ() -> None:
     requests = Requests("7")
     ids = {requests.issue("s", "drain", 0.0, 5.0).id for _ in range(10)}
     assert len(ids) == 10
     assert all(one.startswith("7-") for one in ids)
 
 
-def test_silence_is_told_once():
+def test_silence_is_told_once() -> None:
     requests = Requests("7")
     command = requests.issue("streamer-1", "drain", 0.0, 5.0)
     assert requests.overdue(4.9) == []

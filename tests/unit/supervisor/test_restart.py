@@ -15,7 +15,7 @@ POLICY = RestartPolicy(
 )
 
 
-def test_delays_double_up_to_the_longest():
+def test_delays_double_up_to_the_longest() -> None:
     history, delays = RestartHistory(), []
     for launch in range(5):
         history, delay = grant(POLICY, history, launch, lived_seconds=1, jitter=0.0)
@@ -23,7 +23,7 @@ def test_delays_double_up_to_the_longest():
     assert delays == [1, 2, 4, 8, 10]
 
 
-def test_the_sixth_in_ten_minutes_is_refused_and_the_first_leaves_the_window():
+def test_the_sixth_in_ten_minutes_is_refused_and_the_first_leaves_the_window() -> None:
     history = RestartHistory()
     for launch in range(5):
         history, _ = grant(POLICY, history, launch, lived_seconds=1, jitter=0.0)
@@ -34,13 +34,13 @@ def test_the_sixth_in_ten_minutes_is_refused_and_the_first_leaves_the_window():
     assert delay is not None
 
 
-def test_a_healthy_life_makes_the_first_delay_the_next_one():
+def test_a_healthy_life_makes_the_first_delay_the_next_one() -> None:
     history = RestartHistory((), in_a_row=7)
     _, delay = grant(POLICY, history, 0.0, lived_seconds=300, jitter=0.0)
     assert delay == 1
 
 
-def test_a_limit_of_zero_allows_no_restart():
+def test_a_limit_of_zero_allows_no_restart() -> None:
     policy = RestartPolicy(
         limit=0,
         window_seconds=600,
@@ -52,7 +52,7 @@ def test_a_limit_of_zero_allows_no_restart():
 
 
 @given(st.floats(0, 1, exclude_max=True), st.integers(0, 10_000))
-def test_jitter_takes_up_to_half_and_no_history_overflows(jitter, in_a_row):
+def test_jitter_takes_up_to_half_and_no_history_overflows(jitter: float, in_a_row: int) -> None:
     _, delay = grant(POLICY, RestartHistory((), in_a_row), 0.0, lived_seconds=0, jitter=jitter)
     assert delay is not None
     longest = min(10, 2.0 ** min(in_a_row, 10))
@@ -60,7 +60,7 @@ def test_jitter_takes_up_to_half_and_no_history_overflows(jitter, in_a_row):
 
 
 @given(st.lists(st.floats(0.0, 200.0), min_size=1, max_size=60))
-def test_no_window_ever_holds_more_than_the_limit(gaps):
+def test_no_window_ever_holds_more_than_the_limit(gaps: list[float]) -> None:
     now, history, granted = 0.0, RestartHistory(), []
     for gap in gaps:
         now += gap
@@ -72,6 +72,6 @@ def test_no_window_ever_holds_more_than_the_limit(gaps):
 
 
 @pytest.mark.parametrize("lived", [0, 299.9])
-def test_a_short_life_does_not_reset(lived):
+def test_a_short_life_does_not_reset(lived: float) -> None:
     _, delay = grant(POLICY, RestartHistory((), 2), 0.0, lived_seconds=lived, jitter=0.0)
     assert delay == 4

@@ -9,12 +9,12 @@ from supervisor.errors import UsageError
 from supervisor.runtime_directory import prepare
 
 
-def test_the_setting_comes_first(tmp_path):
+def test_the_setting_comes_first(tmp_path: Path) -> None:
     environment = {"RUNTIME_DIRECTORY": "/a", "XDG_RUNTIME_DIR": "/b"}
     assert prepare(tmp_path / "mine", environment) == tmp_path / "mine"
 
 
-def test_then_systemd_then_the_session_then_a_fresh_one(tmp_path):
+def test_then_systemd_then_the_session_then_a_fresh_one(tmp_path: Path) -> None:
     environment = {"RUNTIME_DIRECTORY": f"{tmp_path}/one:{tmp_path}/two"}
     assert prepare(None, environment) == tmp_path / "one"
     assert prepare(None, {"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "vigil"
@@ -25,18 +25,18 @@ def test_then_systemd_then_the_session_then_a_fresh_one(tmp_path):
         directory.rmdir()
 
 
-def test_it_becomes_private(tmp_path):
+def test_it_becomes_private(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir(mode=0o755)
     assert prepare(tmp_path / "open", {}).stat().st_mode & 0o777 == 0o700
 
 
-def test_what_cannot_be_used_is_named(tmp_path):
+def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"supervisor\.runtime_directory = .*file/x"):
         prepare(tmp_path / "file" / "x", {})
 
 
-def test_a_foreign_directory_is_refused(tmp_path):
+def test_a_foreign_directory_is_refused(tmp_path: Path) -> None:
     foreign = Path("/usr")
     if os.geteuid() == 0:  # root owns /usr, and may give a directory away
         foreign = tmp_path

@@ -7,7 +7,7 @@ import signal
 from supervisor.signals import SignalQueue
 
 
-def test_signals_queue_up_in_order_and_wake_a_poll():
+def test_signals_queue_up_in_order_and_wake_a_poll() -> None:
     with SignalQueue((signal.SIGUSR1, signal.SIGHUP)) as signals:
         assert signals.take() == []
         os.kill(os.getpid(), signal.SIGHUP)
@@ -17,7 +17,7 @@ def test_signals_queue_up_in_order_and_wake_a_poll():
         assert select.select([signals], [], [], 0)[0] == []
 
 
-def test_the_handlers_of_before_come_back():
+def test_the_handlers_of_before_come_back() -> None:
     before = signal.getsignal(signal.SIGUSR1)
     with SignalQueue((signal.SIGUSR1,)):
         assert signal.getsignal(signal.SIGUSR1) != before
