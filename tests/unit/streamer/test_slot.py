@@ -1,12 +1,11 @@
 import random
 
 from streamer.backoff import FullJitter
-
 from streamer.slot import SETTLED_SECONDS, Slot
 
 
 def slot():
-    return Slot("slot-1", ["btcusdt@trade"], FullJitter(1.0, 60.0, random.Random(1)))
+    return Slot("slot-1", ["btcusdt@trade"], FullJitter(1.0, 60.0, random.Random(1).random))
 
 
 def live(now=0.0, connection_id=1):

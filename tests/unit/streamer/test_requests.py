@@ -1,0 +1,92 @@
+import pytest
+
+from streamer.messages import COMMANDS, Command
+from streamer.requests import REMEMBERED, Requests
+
+
+class Slot:
+    def __init__(self, name):
+        self.name = name
+
+
+class Links:
+    def __init__(self, possible=True):
+        self.slots = (Slot("slot-1"), Slot("slot-2"))
+        self.rotated = []
+        self._possible = possible
+
+    def rotate(self, slot, reason, now):
+        if self._possible:
+            self.rotated.append((slot.name, reason, now))
+        return self._possible
+
+
+@pytest.fixture
+def links():
+    return Links()
+
+
+@pytest.fixture
+def stopped():
+    return []
+
+
+@pytest.fixture
+def requests(links, stopped):
+    return Requests(
+        links, lambda reason, within_seconds=None: stopped.append((reason, within_seconds))
+    )
+
+
+def test_rotate_takes_all_slots_or_one(requests, links):
+    assert requests.carry_out(Command("1", "rotate", 5.0), 10.0).ok
+    assert links.rotated == [("slot-1", "command", 10.0), ("slot-2", "command", 10.0)]
+    links.rotated.clear()
+    arguments = {"slot": "slot-2", "reason": "stale"}
+    assert requests.carry_out(Command("2", "rotate", 5.0, arguments), 11.0).ok
+    assert links.rotated == [("slot-2", "stale", 11.0)]
+
+
+def test_a_slot_that_is_not_there_is_refused(requests, links):
+    answer = requests.carry_out(Command("1", "rotate", 5.0, {"slot": "slot-9"}), 10.0)
+    assert not answer.ok
+    assert "slot-9" in answer.detail
+    assert not links.rotated
+
+
+def test_a_rotation_that_cannot_begin_is_not_answered_as_done():
+    requests = Requests(Links(possible=False), lambda *_: None)
+    assert not requests.carry_out(Command("1", "rotate", 5.0), 10.0).ok
+
+
+def test_the_same_id_is_carried_out_once_and_answered_alike(requests, links):
+    first = requests.carry_out(Command("1", "rotate", 5.0), 10.0)
+    again = requests.carry_out(Command("1", "rotate", 5.0), 12.0)
+    assert again == first
+    assert len(links.rotated) == 2
+
+
+def test_the_memory_of_answers_is_bounded(requests, links):
+    for number in range(REMEMBERED + 1):
+        requests.carry_out(Command(str(number), "rotate", 5.0), 1.0)
+    links.rotated.clear()
+    requests.carry_out(Command("0", "rotate", 5.0), 2.0)
+    assert links.rotated, "the oldest answer has been forgotten"
+
+
+@pytest.mark.parametrize("name", ["drain", "stop"])
+def test_drain_and_stop_wish_for_the_end_within_the_deadline(requests, stopped, name):
+    assert requests.carry_out(Command("1", name, 5.0), 10.0).ok
+    assert stopped == [(name, 5.0)]
+
+
+def test_collect_says_what_it_did(requests):
+    answer = requests.carry_out(Command("1", "collect", 5.0), 10.0)
+    assert answer.ok
+    assert isinstance(answer.result["collected_objects"], int)
+
+
+def test_an_unknown_command_is_refused_with_those_there_are(requests):
+    answer = requests.carry_out(Command("1", "explode", 5.0), 10.0)
+    assert not answer.ok
+    assert all(name in answer.detail for name in COMMANDS)

@@ -1,0 +1,97 @@
+import pytest
+import zmq
+
+from streamer.messages import (
+    WIRE_VERSION,
+    Answer,
+    Command,
+    Report,
+    SinkCounts,
+    WireError,
+    pack,
+    unpack,
+    unpack_command,
+)
+from streamer.telemetry import SEND_QUEUE, Telemetry
+from tests.streaming import eventually
+
+
+def report(sequence=1):
+    return Report(
+        "streamer-1", 1, sequence, 4711, 1e9, 1.0, "streaming", (), (), SinkCounts("null")
+    )
+
+
+@pytest.fixture
+def watcher(tmp_path):
+    context = zmq.Context()
+    socket = context.socket(zmq.ROUTER)
+    socket.set(zmq.LINGER, 0)
+    socket.set(zmq.RCVTIMEO, 5000)
+    socket.bind(f"ipc://{tmp_path}/t.sock")
+    yield socket
+    socket.close()
+    context.term()
+
+
+@pytest.fixture
+def telemetry(tmp_path, watcher):
+    subject = Telemetry(f"ipc://{tmp_path}/t.sock", "streamer-1", 3)
+    yield subject
+    subject.close()
+
+
+def test_messages_survive_the_wire():
+    for message in (report(), Answer("1", True, "done", {"trimmed": True})):
+        assert unpack(pack(message)) == message
+    command = Command("7", "rotate", 5.0, {"slot": "slot-1"})
+    assert unpack_command(pack(command)) == command
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [],
+        [b"x"],
+        [WIRE_VERSION],
+        [b"vigil/0", b"\x80"],
+        [WIRE_VERSION, b"\xc1"],
+        [WIRE_VERSION] * 3,
+    ],
+)
+def test_what_is_not_understood_is_a_wire_error(frames):
+    with pytest.raises(WireError):
+        unpack(frames)
+
+
+def test_a_reader_passes_over_fields_that_it_does_not_know():
+    import msgspec
+
+    fields = msgspec.msgpack.decode(pack(report())[1])
+    fields["added_later"] = 1
+    assert unpack([WIRE_VERSION, msgspec.msgpack.encode(fields)]) == report()
+
+
+def test_reports_go_out_under_name_and_generation(watcher, telemetry):
+    telemetry.send(report())
+    identity, *frames = watcher.recv_multipart()
+    assert identity == b"streamer-1.3"
+    assert unpack(frames) == report()
+
+
+def test_commands_come_in_and_nonsense_is_passed_over(watcher, telemetry):
+    telemetry.send(report())
+    identity, *_ = watcher.recv_multipart()
+    watcher.send_multipart([identity, b"nonsense"])
+    command = Command("7", "drain", 5.0)
+    watcher.send_multipart([identity, *pack(command)])
+    assert eventually(telemetry.commands) == [command]
+    assert telemetry.commands() == []
+
+
+def test_nobody_listening_costs_reports_and_never_time(tmp_path):
+    lonely = Telemetry(f"ipc://{tmp_path}/nobody.sock", "streamer-1", 1)
+    for sequence in range(SEND_QUEUE + 10):
+        lonely.send(report(sequence))
+    assert lonely.dropped_total == 10
+    lonely.close()
