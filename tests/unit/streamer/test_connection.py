@@ -73,10 +73,9 @@ class Server:
 
 @pytest.fixture
 def ends():
-    left, right = socket.create_server(("127.0.0.1", 0)), None
-    client = socket.create_connection(left.getsockname())
-    right, _ = left.accept()
-    left.close()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        right, _ = listener.accept()
     yield client, right
     client.close()
     right.close()
@@ -236,6 +235,17 @@ def test_our_ping_and_its_pong(connection, server):
     assert connection.last_pong_time == 5e8
     assert connection.next_deadline() == BEGAN + 362.0
     connection.tick(BEGAN + 200.0)
+
+
+def test_our_ping_waits_for_its_turn_without_keeping_the_loop_busy(connection, server):
+    server.sock.sendall(Frame(Opcode.PING, b"p").serialize(mask=False) * 3)
+    receive(connection, BEGAN + 179.5)
+    server.receive(3)
+    connection.tick(BEGAN + 180.0)
+    assert server.silent()
+    assert connection.next_deadline() == BEGAN + 180.5
+    connection.tick(BEGAN + 180.5)
+    assert server.receive(1)[0].opcode is Opcode.PING
 
 
 def test_a_pong_that_does_not_come(connection, server):
