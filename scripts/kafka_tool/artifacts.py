@@ -157,7 +157,7 @@ def run_maven(goal: str, project: str, directory: Path, *options: str) -> None:
 def project_xml(body: str) -> str:
     """Return a Maven project that exists to resolve things."""
     return (
-        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        "<project><modelVersion>4.0.0</modelVersion>"
         f"<groupId>vigil</groupId><artifactId>kafka</artifactId><version>1</version>{body}</project>"
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from .artifacts import cache_directory, install, locked
-from .cluster import Cluster
+from .cluster import Cluster, Description
 from .errors import KafkaToolError, UnavailableError
 from .lock import write_lock
 from .processes import wait_for_end
@@ -33,7 +33,6 @@ class Terminated(KeyboardInterrupt):
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminate)
     try:
         code: int = options.command(options)
     except KafkaToolError as error:
@@ -141,7 +140,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _run_command(program: list[str], cluster: Cluster) -> int:
     try:
-        child = subprocess.Popen(program, env=os.environ | _environment(cluster))
+        child = subprocess.Popen(program, env=os.environ | vigil_environment(cluster.describe()))
     except OSError as error:
         raise KafkaToolError(f"{program[0]} could not be started: {error.strerror}") from error
     try:
@@ -165,18 +164,21 @@ def _end_command(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _environment(cluster: Cluster) -> dict[str, str]:
-    """Return the settings that point Vigil at the cluster."""
-    description = cluster.describe()
+def vigil_environment(description: Description) -> dict[str, str]:
+    """Return the settings that point Vigil at a cluster, as variables of the environment."""
     result = {"VIGIL_KAFKA__BOOTSTRAP_SERVERS": str(description["bootstrap_servers"])}
-    if description["client"]:
-        result["VIGIL_KAFKA__CLIENT"] = json.dumps(description["client"])
+    client = description["client"]
+    if isinstance(client, dict) and client:
+        # A string of JSON is one of TOML too, which is what the settings are written in.
+        pairs = (f"{json.dumps(key)} = {json.dumps(value)}" for key, value in client.items())
+        result["VIGIL_KAFKA__CLIENT"] = f"{{{', '.join(pairs)}}}"
     if description["registry_url"]:
         result["VIGIL_KAFKA__SCHEMA_REGISTRY_URL"] = str(description["registry_url"])
     return result
 
 
-def _terminate(signal_number: int, frame: FrameType | None) -> None:
+def terminate(signal_number: int, frame: FrameType | None) -> None:
+    """Handle SIGTERM as Ctrl-C is handled, so that nothing is left behind."""
     raise Terminated
 
 

@@ -157,6 +157,36 @@ def test_run_gives_the_command_a_cluster_and_leaves_nothing(tmp_path: Path) -> N
     assert processes_of(directory) == []
 
 
+def test_a_terminated_run_ends_its_command_and_its_cluster(tmp_path: Path) -> None:
+    directory = tmp_path / "kafka"
+    program = f"import time; print(1, flush=True); time.sleep(900)  # {directory}"
+    run = subprocess.Popen(
+        [SCRIPT, "run", "--directory", directory, "--", sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert run.stdout is not None
+        assert run.stdout.readline(), "the command did not start"
+        run.terminate()
+        assert run.wait(DEADLINE_SECONDS) == 143
+        assert processes_of(directory) == []
+    finally:
+        run.kill()
+        run.communicate()
+
+
+def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [SCRIPT, "start", "--registry", "--directory", tmp_path, "--set", "num.io.threads=0"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "num.io.threads" in result.stderr
+    assert processes_of(tmp_path) == []
+
+
 def test_a_cluster_ends_with_the_tests_that_are_killed(tmp_path: Path) -> None:
     directory = tmp_path / "kafka"
     start = [str(SCRIPT), "start", "--die-with-parent", "--directory", str(directory)]
