@@ -45,17 +45,19 @@ class Connection:
         self._pings: dict[bytes, float] = {}  # unanswered, oldest first
         self._received: deque[float] = deque()
 
-    def send(self, wanted: list[bytes]) -> None:
-        """Write frames, each in a TLS record of its own, unless the connection is past that."""
-        if not (self.closing or self.frozen or self._transport.is_closing()):
-            self._transport.writelines(wanted)
+    def send(self, wanted: list[bytes]) -> bool:
+        """Write frames, each in a TLS record of its own; False when the connection is past that."""
+        if self.closing or self.frozen or self._transport.is_closing():
+            return False
+        self._transport.writelines(wanted)
+        return True
 
     def send_due(self, now_microseconds: int) -> None:
         """Write the batches whose time has come."""
         while self.outbox and self.outbox[0][0] <= now_microseconds:
             batch = self.outbox.popleft()[1]
-            self.events_sent += len(batch)
-            self.send(batch)
+            if self.send(batch):
+                self.events_sent += len(batch)
 
     def unsent_bytes(self) -> int:
         """Return how much waits because the client does not read."""

@@ -32,6 +32,7 @@ KINDS: dict[str, dict[str, Value]] = {
     "reorder": {**_WHAT, "count": 2},
     "burst": {**_WHAT, "count": 100},
     "malformed": {**_WHAT, "variant": "all", "count": 1},
+    "fragment": {**_WHAT, "count": 1},
     "no_pong": {**_WHERE, "duration": 60.0},
     "no_answer": {**_WHERE, "duration": 60.0},
     "rest_error": {"status": 503, "duration": 10.0, "retry_after": 1},
@@ -51,14 +52,16 @@ MEANINGS = {
     "reorder": "the next `count` events of one stream are held back and sent in reverse",
     "burst": "the next `count` events of all streams are held back and sent at once",
     "malformed": "bad frames of `variant` before an event, which follows intact",
+    "fragment": "the next `count` events of one stream are sent in fragments: valid, but rare",
     "no_pong": "pings of the client stay unanswered",
     "no_answer": "control messages stay unanswered",
     "rest_error": "every REST request gets `status`, with Retry-After",
 }
 EVENT_KINDS = ("stall", "silent_connection", "withhold", "duplicate", "reorder", "burst",
-               "malformed")  # fmt: skip
+               "malformed", "fragment")  # fmt: skip
 _LOSING = ("stall", "silent_connection", "withhold")
 _REFUSALS = ("tcp", "503", "hang")
+_RANGES = {"code": (1000, 4999), "status": (400, 599), "count": (1, 1_000_000)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,9 @@ def validated(number: int, keys: dict[str, Value], symbols: tuple[str, ...]) -> 
     for key, allowed in choices.items():
         if values.get(key) is not None and str(values[key]) not in allowed:
             raise ValueError(f"{key}={values[key]}: right would be {', '.join(allowed)}")
+    for key, (low, high) in _RANGES.items():
+        if key in values and not low <= int(values[key] or 0) <= high:
+            raise ValueError(f"{key}={values[key]}: right would be {low} to {high}")
     return Fault(number, kind, float(at or 0), values)
 
 
@@ -208,15 +214,20 @@ class EventFault:
         """Tell whether any of these connections suffers from it."""
         return self._connections is None or not self._connections.isdisjoint(connections)
 
-    def deliver(self, connection: int, frames: list[bytes], bad: list[bytes]) -> list[bytes]:
-        """Return what a connection gets in place of an event's frames; `bad` is for malformed."""
+    def deliver(self, connection: int, frames: list[bytes], special: list[bytes]) -> list[bytes]:
+        """Return what a connection gets in place of an event's frames.
+
+        `special` are the bad frames of malformed, or the fragments of fragment.
+        """
         if connection not in self.record.connections:
             self.record.connections.append(connection)
         match self.kind:
             case "duplicate":
                 return frames * 2
             case "malformed":
-                return bad + frames
+                return special + frames
+            case "fragment":
+                return special
             case "reorder" | "burst":
                 self._held.setdefault(connection, []).extend(frames)
                 return [] if self._left else self.release(connection)

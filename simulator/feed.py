@@ -106,18 +106,21 @@ class Feed:
             wanted = [made]
             for fault in active:
                 if fault.concerns(connection.number):
-                    bad = self._bad_frames(fault, channel, event, connection)
-                    wanted = fault.deliver(connection.number, wanted, bad)
+                    special = self._special_frames(fault, channel, event, connection)
+                    wanted = fault.deliver(connection.number, wanted, special)
             connection.batch.extend(wanted)
 
-    def _bad_frames(
+    def _special_frames(
         self, fault: EventFault, channel: _Channel, event: Event, connection: Connection
     ) -> list[bytes]:
-        if fault.kind != "malformed":
+        if fault.kind not in ("malformed", "fragment"):
             return []
         payload = stream_payload(channel.tape.symbol, event, connection.unit)
-        variant = str(fault.record.fault.arguments["variant"])
         wrapped = connection.subscriptions.combined
+        if fault.kind == "fragment":
+            text = combined(channel.name, payload) if wrapped else payload
+            return frames.fragmented(frames.TEXT, text.encode())
+        variant = str(fault.record.fault.arguments["variant"])
         return malformed.frames_of(variant, channel.name, payload, wrapped=wrapped)
 
     def _deliver_recorded(self, replay: Replay, now: int) -> int:

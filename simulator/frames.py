@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _FINAL = 0x80
 
 
@@ -15,6 +15,17 @@ def frame(opcode: int, payload: bytes, *, final: bool = True) -> bytes:
     if size < 1 << 16:
         return bytes((first, 126)) + size.to_bytes(2, "big") + payload
     return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+
+
+def fragmented(opcode: int, payload: bytes) -> list[bytes]:
+    """Return a message in three fragments with an unsolicited pong between: valid, and rare."""
+    third = len(payload) // 3 + 1
+    return [
+        frame(opcode, payload[:third], final=False),
+        frame(PONG, b""),
+        frame(CONTINUATION, payload[third : 2 * third], final=False),
+        frame(CONTINUATION, payload[2 * third :]),
+    ]
 
 
 def close_frame(code: int, reason: str) -> bytes:

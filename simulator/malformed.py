@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from simulator.frames import BINARY, TEXT, frame
+from simulator.frames import BINARY, CONTINUATION, TEXT, frame
 from simulator.payloads import combined
 
 _OVERSIZED_BYTES = 2 << 20  # twice what our own client accepts; the largest real ones are < 100 kB
@@ -80,7 +80,7 @@ _FRAMES: dict[str, Callable[[bytes], bytes]] = {
     ),
     "unknown_opcode": lambda payload: frame(0x3, payload),
     "masked": lambda payload: b"\x81\x82\x00\x00\x00\x00{}",
-    "stray_continuation": lambda payload: frame(0x0, payload),
+    "stray_continuation": lambda payload: frame(CONTINUATION, payload),
 }
 VARIANTS = (*_CHANGES, *_TEXTS, *_FRAMES)
 FATAL = (

@@ -155,7 +155,7 @@ class _Api:
         wanted = [query["symbol"]] if "symbol" in query else list(self._exchange.tapes)
         if "symbols" in query:
             try:
-                wanted = list(json.loads(query["symbols"]))
+                wanted = [str(name) for name in json.loads(query["symbols"])]
             except (ValueError, TypeError):
                 raise ApiError(-1100, "Illegal characters found in parameter 'symbols'.") from None
         if not self._exchange.tapes.keys() >= set(wanted):

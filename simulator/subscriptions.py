@@ -80,6 +80,8 @@ def _read(text: str) -> dict[str, object]:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise Refused(3, f"Invalid JSON: expected value at {where}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits; brackets without end
+        raise Refused(3, "Invalid JSON: expected value at line 1 column 1") from None
     if not isinstance(request, dict) or "method" not in request:
         raise Refused(2, f"Invalid request: missing field `method` at line 1 column {len(text)}")
     if not _is_id(request.get("id")):

@@ -123,7 +123,7 @@ class _Server:
         if len(text.encode()) > self._settings.large_frame_bytes:
             await asyncio.sleep(self._settings.large_frame_delay)
         answer = connection.subscriptions.answer(text)
-        connection.send([frames.frame(frames.TEXT, answer.encode())])
+        connection.send([frames.frame(frames.TEXT, answer.encode(errors="replace"))])
         self._follow(connection)
 
     async def _keep(self, connection: Connection) -> None:

@@ -96,6 +96,15 @@ def test_malformed_frames_come_between_intact_ones(client: Client) -> None:
         assert [each["data"]["t"] for each in messages if each not in good] == [at]
 
 
+def test_fragments_carry_the_same_events(client: Client) -> None:
+    with client.open(STREAM) as connection:
+        begin = receive(connection)["data"]["t"]
+        number = client.exchange.fault("fragment", count=5)["number"]
+        _, last = range_of(client.exchange.happened(number))
+        received = until_past(connection, last)
+        assert received == list(range(begin + 1, received[-1] + 1))
+
+
 def test_a_stall_of_one_stream_leaves_the_others(client: Client) -> None:
     with client.open("/stream?streams=btcusdt@trade/btcusdt@aggTrade/ethusdt@trade") as connection:
         receive(connection)

@@ -77,6 +77,11 @@ def test_text_that_is_no_json_is_located() -> None:
     }
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"id":' + "1" * 5000 + "}"])
+def test_json_that_is_too_much_is_refused(text: str) -> None:
+    assert json.loads(Subscriptions().answer(text))["code"] == 3
+
+
 def test_beyond_the_limit_nothing_is_subscribed() -> None:
     state = Subscriptions(limit=2)
     ask(state, method="SUBSCRIBE", params=["a@trade", "b@trade"])

@@ -22,16 +22,16 @@ from simulator.tape import (
 
 START = 1_700_000_000_000_000
 RHYTHMS = [Rhythm(50.0), Rhythm(0.02), Rhythm(7.3, 20.0, 3.0, 0.5), Rhythm(5000.0, 4.0, 1.0, 1.0)]
-tapes = st.builds(
-    lambda seed, rhythm: tape(seed, rhythm), st.integers(0, 3), st.sampled_from(RHYTHMS)
-)
-indices = st.integers(0, 10_000_000)
-streams = st.sampled_from(STREAMS)
 
 
 @cache
-def tape(seed: int, rhythm: Rhythm, symbol: str = "BTCUSDT") -> SymbolTape:
+def tape_of(seed: int, rhythm: Rhythm, symbol: str = "BTCUSDT") -> SymbolTape:
     return SymbolTape(seed, symbol, rhythm, START)
+
+
+tapes = st.builds(tape_of, st.integers(0, 3), st.sampled_from(RHYTHMS))
+indices = st.integers(0, 10_000_000)
+streams = st.sampled_from(STREAMS)
 
 
 @given(tapes, streams, indices)
@@ -97,9 +97,9 @@ def test_the_same_seed_gives_the_same_tape_in_any_order() -> None:
 
 
 def test_seed_and_symbol_change_the_tape() -> None:
-    reference = tape(1, RHYTHMS[0]).event("trade", 10)
-    assert tape(2, RHYTHMS[0]).event("trade", 10) != reference
-    assert tape(1, RHYTHMS[0], "ETHUSDT").event("trade", 10) != reference
+    reference = tape_of(1, RHYTHMS[0]).event("trade", 10)
+    assert tape_of(2, RHYTHMS[0]).event("trade", 10) != reference
+    assert tape_of(1, RHYTHMS[0], "ETHUSDT").event("trade", 10) != reference
 
 
 def test_the_rate_is_kept_and_bursts_add_to_it() -> None:
@@ -119,8 +119,8 @@ def test_rhythm_position_is_the_inverse_of_seconds(rhythm: Rhythm, position: flo
 
 def test_a_tape_has_a_beginning() -> None:
     with pytest.raises(IndexError, match="before the tape began"):
-        tape(1, RHYTHMS[0]).event("trade", -1)
-    assert tape(1, RHYTHMS[0]).index_of("trade", 0) == 0
+        tape_of(1, RHYTHMS[0]).event("trade", -1)
+    assert tape_of(1, RHYTHMS[0]).index_of("trade", 0) == 0
 
 
 def test_first_ids_can_be_chosen() -> None:
