@@ -37,6 +37,7 @@ METRICS = {
 """What a rule can name, each with its unit. `for` counts consecutive readings beyond the limit,
 except for `events_per_second`, where it is the length of the sliding window."""
 
+HEARTBEAT_SECONDS = 10.0  # a report comes every second; ten missing ones are no jitter
 KILL_FACTOR = 1.2  # above this multiple of the ceiling nothing gentle has time to work
 SILENCE_COOLDOWN_FACTOR = 4  # silence that a rotation did not heal is rarely the connection's
 
@@ -101,7 +102,7 @@ def built_in_rules(
         Rule(
             name="heartbeat",
             metric="report_age_seconds",
-            limit=10.0,
+            limit=HEARTBEAT_SECONDS,
             action="abort" if mode == "soak" else "restart",
             skip_drain=True,  # it hears nothing; the stack dump after ABRT tells where it hangs
             diagnose=True,

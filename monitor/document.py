@@ -1,0 +1,169 @@
+"""The profile document: what a run is judged by, now and later.
+
+Public format, version in `schema_version`. The keys of the predecessor (`test_metadata`,
+`summary_statistics`, `memory_samples` with their fields) keep their names and meanings; `_mb` is
+MiB. Series per process are columns of equal length, whose last row is an interval still open.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import MutableSequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from monitor.counters import Counters, Key
+from monitor.events import EventLog, as_json, iso
+from monitor.generation import Generation
+from monitor.model import Breach
+from monitor.profiles import PROFILES, SoakProfile, to_mapping
+from streamer.messages import LATENCY_BUCKETS_SECONDS
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(slots=True)
+class Run:
+    """The material of the document."""
+
+    profile: SoakProfile | None
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+    started_time: float
+    rows: MutableSequence[dict[str, Any]]
+    streamers: dict[str, list[Generation]] = field(default_factory=dict)
+    actions: dict[tuple[str, str], tuple[float, Breach]] = field(default_factory=dict)  # first ones
+    action_counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    ended: str | None = None
+    ended_elapsed: float | None = None
+
+
+def as_document(
+    run: Run, events: EventLog, counters: Counters, elapsed_seconds: float, time: float
+) -> dict[str, Any]:
+    """Return the document as JSON-able values, without a verdict yet."""
+    elapsed = run.ended_elapsed if run.ended_elapsed is not None else elapsed_seconds
+    profile = run.profile
+    interval = (profile or PROFILES["24h"]).sample_interval_seconds
+    totals = counters.all()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": None,
+        "criteria": [],
+        "test_metadata": {
+            "test_duration_hours": profile.duration_seconds / 3600 if profile else None,
+            "actual_duration_hours": elapsed / 3600,
+            "start_time": iso(run.started_time),
+            "end_time": iso(time),
+            "symbols": list(run.settings.get("symbols", [])),
+            "sample_interval_seconds": interval,
+            "total_samples": len(run.rows),
+            "mode": "soak" if profile else "run",
+            "ended": run.ended,
+        },
+        "summary_statistics": _summary(run, totals, elapsed),
+        "profile": to_mapping(profile) if profile else None,
+        "settings": run.settings,
+        "environment": run.environment,
+        "actions": [
+            {
+                "rule": rule,
+                "action": action,
+                "count": run.action_counts[rule, action],
+                "first_elapsed_seconds": round(first, 3),
+                "observed": breach.observed,
+                "limit": breach.limit,
+                "message": breach.message,
+            }
+            for (rule, action), (first, breach) in run.actions.items()
+        ],
+        "latency": {
+            "bucket_seconds": list(LATENCY_BUCKETS_SECONDS),
+            "receive": _histogram(totals, "receive"),
+            "acknowledge": _histogram(totals, "acknowledge"),
+        },
+        "event_counts": dict(events.counts),
+        "events_dropped": events.dropped,
+        "events": [as_json(entry) for entry in events.all()],
+        "streamers": [
+            {"name": name, "generations": [_generation(one, elapsed) for one in generations]}
+            for name, generations in run.streamers.items()
+        ],
+        "memory_samples": list(run.rows),
+    }
+
+
+def _summary(run: Run, totals: Counter[Key], elapsed_seconds: float) -> dict[str, Any]:
+    def total(name: str) -> int:
+        return sum(count for key, count in totals.items() if key[0] == name)
+
+    messages = total("events")
+    first = run.rows[0]["rss_mb"] if run.rows else None
+    last = run.rows[-1]["rss_mb"] if run.rows else None
+    return {
+        "initial_rss_mb": first,
+        "final_rss_mb": last,
+        "memory_growth_mb": last - first if first is not None else None,
+        "total_messages": messages,
+        "avg_message_rate": messages / elapsed_seconds if elapsed_seconds > 0 else None,
+        "peak_rss_mb": max((row["rss_max_mb"] for row in run.rows), default=None),
+        "duplicates": total("duplicates"),
+        "gaps": total("gaps"),
+        "missing_ids": total("missing"),
+        "rotations": total("rotations"),
+        "rotations_failed": total("rotations_failed"),
+        "unscheduled_drops": total("drops"),
+        "reconnects": total("reconnects"),
+        "pong_timeouts": total("pong_timeouts"),
+        "message_errors": total("message_errors"),
+        "connection_errors": total("connection_errors"),
+        "unsupported": total("unsupported"),
+        "sink_accepted": total("accepted"),
+        "sink_acknowledged": total("acknowledged"),
+        "sink_errors": total("sink_errors"),
+    }
+
+
+def _generation(one: Generation, elapsed_seconds: float) -> dict[str, Any]:
+    report = one.report
+    bins = [*one.bins, *([one.binner.open] if one.binner.open else [])]
+    exited = one.exited
+    ended_elapsed = one.exited_elapsed if one.exited_elapsed is not None else elapsed_seconds
+    return {
+        "generation": one.launched.generation,
+        "pid": one.launched.pid,
+        "started_seconds": round(one.launched_elapsed, 3),
+        "ended_seconds": round(ended_elapsed, 3),
+        "exit_code": exited.exit_code if exited else None,
+        "exit_expected": exited.expected if exited else None,
+        "exit_reason": report.exit_reason if report else None,
+        "reports": one.reports_total,
+        "longest_report_gap_seconds": round(one.longest_report_gap_seconds, 3),
+        "oldest_connection_seconds": round(one.oldest_connection_seconds, 3),
+        "rotations": sum(report.rotations.values()) if report else 0,
+        "rotations_due": one.rotations_due,
+        "rotations_pending": one.rotations_pending,
+        "drops": sum(slot.drops_total for slot in report.slots) if report else 0,
+        "longest_silence_seconds": {key: round(value, 3) for key, value in one.silences.items()},
+        "sink_kind": report.sink.kind if report else None,
+        "sink_queued": report.sink.queued if report else None,
+        "final_report": report.final if report else None,
+        "peak_rss_bytes": one.peak_rss_bytes,
+        "bins": {
+            "seconds": one.binner.bin_seconds,
+            "index": [each.index for each in bins],
+            "rss_min_bytes": [each.rss_min_bytes for each in bins],
+            "rss_max_bytes": [each.rss_max_bytes for each in bins],
+            "rss_last_bytes": [each.rss_last_bytes for each in bins],
+            "messages_total": [each.messages_total for each in bins],
+            "rotations_total": [each.rotations_total for each in bins],
+        },
+    }
+
+
+def _histogram(totals: Counter[Key], name: str) -> dict[str, Any]:
+    buckets = len(LATENCY_BUCKETS_SECONDS) + 1
+    return {
+        "counts": [totals[name, str(index)] for index in range(buckets)],
+        "sum_seconds": totals[name, "sum_microseconds"] / 1e6,
+    }

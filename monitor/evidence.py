@@ -1,0 +1,136 @@
+"""A profile document as the judge reads it: ours, or the predecessor's with what it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from monitor.profiles import HOUR, MIB, PROFILES, SoakProfile, scaled
+from monitor.series import Bin
+
+
+class DocumentError(ValueError):
+    """A document that is no profile: says what is missing or wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One generation of a streamer."""
+
+    name: str
+    generation: int
+    started_seconds: float
+    bin_seconds: float
+    bins: tuple[Bin, ...]  # complete ones
+    peak_rss_bytes: int
+    facts: Mapping[str, Any]  # the generation's other keys; empty in the predecessor's format
+
+    def __str__(self) -> str:
+        return f"{self.name} generation {self.generation}"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is judged. `own_format` is False for the predecessor's, which lacks the rest."""
+
+    own_format: bool
+    profile: SoakProfile
+    elapsed_seconds: float
+    ended: str | None
+    rows: Sequence[Mapping[str, Any]]
+    processes: tuple[Process, ...]
+    summary: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    symbols: tuple[str, ...]
+    actions: Sequence[Mapping[str, Any]] | None
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the run did not come to its end for a cause that is judged elsewhere, or not."""
+        return self.own_format and self.ended != "completed"
+
+    def setting(self, name: str, default: float) -> float:
+        """Return a number of the settings."""
+        return float(self.settings.get(name, default))
+
+
+def evidence_of(document: Mapping[str, Any]) -> Evidence:
+    """Return what a document says. Raises DocumentError when it is no profile."""
+    try:
+        return _evidence(document)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise DocumentError(f"not a profile that can be judged: {error!r}") from error
+
+
+def _evidence(document: Mapping[str, Any]) -> Evidence:
+    meta = document["test_metadata"]
+    rows = document["memory_samples"]
+    own_format = "schema_version" in document
+    if own_format and document["schema_version"] != 1:
+        raise ValueError(f"schema_version {document['schema_version']} is not known here; 1 is")
+    if own_format:
+        processes = tuple(
+            _process(streamer["name"], generation)
+            for streamer in document["streamers"]
+            for generation in streamer["generations"]
+        )
+    else:
+        processes = _predecessors(rows, float(meta["sample_interval_seconds"]))
+    return Evidence(
+        own_format=own_format,
+        profile=_profile(document, meta),
+        elapsed_seconds=float(meta["actual_duration_hours"]) * 3600,
+        ended=meta.get("ended"),
+        rows=[{"elapsed_seconds": row["elapsed_hours"] * 3600, **row} for row in rows],
+        processes=processes,
+        summary=document.get("summary_statistics") or {},
+        settings=document.get("settings") or {},
+        symbols=tuple(meta.get("symbols") or ()),
+        actions=document.get("actions"),
+    )
+
+
+def _profile(document: Mapping[str, Any], meta: Mapping[str, Any]) -> SoakProfile:
+    if document.get("profile"):
+        return SoakProfile(**document["profile"])
+    hours = meta.get("test_duration_hours")
+    seconds = float(hours) * 3600 if hours else PROFILES["24h"].duration_seconds
+    return scaled(PROFILES["1h" if seconds <= HOUR else "24h"], seconds)
+
+
+def _process(name: str, generation: Mapping[str, Any]) -> Process:
+    columns = generation["bins"]
+    bins = tuple(
+        Bin(*values)
+        for values in zip(
+            columns["index"],
+            columns["rss_min_bytes"],
+            columns["rss_max_bytes"],
+            columns["rss_last_bytes"],
+            columns["messages_total"],
+            columns["rotations_total"],
+            strict=True,
+        )
+    )
+    return Process(
+        name=name,
+        generation=generation["generation"],
+        started_seconds=generation["started_seconds"],
+        bin_seconds=float(columns["seconds"]),
+        bins=bins[:-1],  # the last one was still open
+        peak_rss_bytes=generation["peak_rss_bytes"],
+        facts=generation,
+    )
+
+
+def _predecessors(rows: Sequence[Mapping[str, Any]], seconds: float) -> tuple[Process, ...]:
+    """Return the one process that sampled itself; each of its samples is a bin of its own."""
+    bins: list[Bin] = []
+    for row in rows:
+        index = max(round(row["elapsed_hours"] * 3600 / seconds) - 1, 0)
+        if not bins or index > bins[-1].index:
+            rss = round(row["rss_mb"] * MIB)
+            bins.append(Bin(index, rss, rss, rss, row["messages_received"], 0))
+    peak = max((one.rss_max_bytes for one in bins), default=0)
+    return (Process("predecessor", 1, 0.0, seconds, tuple(bins), peak, {}),) if bins else ()

@@ -1,0 +1,139 @@
+"""The record of one process of a streamer, from its launch to its exit."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import MutableSequence
+from dataclasses import dataclass, field
+
+from monitor.growth import Growth, growth
+from monitor.model import Exited, Launched, Sample
+from monitor.series import Bin, Binner, LeakTrack
+from streamer.messages import Notice, Report
+
+RATE_SECONDS = 10.0  # the rates of the live view are means over this time
+
+
+@dataclass(slots=True)
+class Generation:
+    """What was seen of one process. Times called elapsed count from the start of the run."""
+
+    launched: Launched
+    launched_elapsed: float
+    binner: Binner
+    leak: LeakTrack
+    bins: MutableSequence[Bin]
+    max_age_seconds: float
+    sample: Sample | None = None
+    first_rss_bytes: int | None = None
+    peak_rss_bytes: int = 0
+    grown: Growth | None = None
+    report: Report | None = None
+    report_at: float = 0.0
+    reports_total: int = 0
+    longest_report_gap_seconds: float = 0.0
+    oldest_connection_seconds: float = 0.0
+    rotations_due: int = 0
+    silences: dict[str, float] = field(default_factory=dict)  # longest, by "stream:symbol"
+    exited: Exited | None = None
+    exited_elapsed: float | None = None
+    recent: deque[tuple[float, Report]] = field(default_factory=deque)
+    recent_cpu: deque[tuple[float, float]] = field(default_factory=deque)
+    _due: dict[str, int | None] = field(default_factory=dict)  # connection over age, by slot
+    _notices: int = 0  # number of the last one seen
+
+    def take_sample(self, sample: Sample) -> None:
+        """Keep a look from outside."""
+        self.sample = sample
+        if self.first_rss_bytes is None:
+            self.first_rss_bytes = sample.rss_bytes
+        self.peak_rss_bytes = max(self.peak_rss_bytes, sample.rss_bytes)
+        _keep(self.recent_cpu, sample.at, sample.cpu_seconds)
+        completed = self.binner.add(sample.at, sample.rss_bytes)
+        if completed is not None:
+            self.bins.append(completed)
+            self.leak.add(completed)
+            self.grown = growth(self.bins, self.binner.bin_seconds)
+
+    def take_report(self, report: Report, at: float) -> tuple[Notice, ...]:
+        """Keep a report; return its notices that were not seen yet."""
+        before = self.report
+        if before is not None:
+            if report.sequence <= before.sequence:
+                return ()
+            # By the streamer's own clock: a pause of ours delays reports, it does not stop them.
+            gap = report.uptime_seconds - before.uptime_seconds
+            if report.state not in ("draining", "stopped"):  # a flush has its own deadline
+                self.longest_report_gap_seconds = max(self.longest_report_gap_seconds, gap)
+        self.report, self.report_at = report, at
+        self.reports_total += 1
+        _keep(self.recent, at, report)
+        self.binner.messages_total = sum(one.events_total for one in report.streams)
+        self.binner.rotations_total = sum(report.rotations.values())
+        self._take_slots(report)
+        for one in report.streams:
+            key = f"{one.stream}:{one.symbol}"
+            self.silences[key] = max(self.silences.get(key, 0.0), one.silent_seconds)
+        fresh = tuple(notice for notice in report.notices if notice.number > self._notices)
+        if fresh:
+            self._notices = fresh[-1].number
+        return fresh
+
+    def take_exit(self, exited: Exited, now: float, elapsed: float) -> None:
+        """Keep the end; a process that fell silent before it did so until now."""
+        self.exited, self.exited_elapsed = exited, elapsed
+        if self.report is not None and not self.report.final and not exited.expected:
+            silent = now - self.report_at
+            self.longest_report_gap_seconds = max(self.longest_report_gap_seconds, silent)
+
+    def _take_slots(self, report: Report) -> None:
+        for slot in report.slots:
+            age = slot.age_seconds
+            if age is None:
+                continue
+            self.oldest_connection_seconds = max(self.oldest_connection_seconds, age)
+            if age >= self.max_age_seconds and self._due.get(slot.slot) != slot.connection_id:
+                self._due[slot.slot] = slot.connection_id
+                self.rotations_due += 1
+
+    @property
+    def rotations_pending(self) -> int:
+        """How many connections that reached their age still serve."""
+        slots = self.report.slots if self.report is not None else ()
+        return sum(
+            slot.connection_id is not None and self._due.get(slot.slot) == slot.connection_id
+            for slot in slots
+        )
+
+    @property
+    def up(self) -> bool:
+        """Whether the process has not ended."""
+        return self.exited is None
+
+    @property
+    def cpu_cores(self) -> float | None:
+        """Cores used over the last seconds."""
+        return _slope(self.recent_cpu)
+
+    def rate(self, stream: str, symbol: str) -> float:
+        """Return events per second of a stream over the last seconds."""
+        if len(self.recent) < 2:
+            return 0.0
+        (first_at, first), (last_at, last) = self.recent[0], self.recent[-1]
+        counts = [
+            sum(o.events_total for o in report.streams if (o.stream, o.symbol) == (stream, symbol))
+            for report in (first, last)
+        ]
+        return (counts[1] - counts[0]) / (last_at - first_at) if last_at > first_at else 0.0
+
+
+def _keep(series: deque, at: float, value: object) -> None:  # type: ignore[type-arg]
+    series.append((at, value))
+    while len(series) > 2 and series[1][0] <= at - RATE_SECONDS:
+        series.popleft()
+
+
+def _slope(series: deque[tuple[float, float]]) -> float | None:
+    if len(series) < 2 or series[-1][0] <= series[0][0]:
+        return None
+    return (series[-1][1] - series[0][1]) / (series[-1][0] - series[0][0])

@@ -1,0 +1,216 @@
+"""Criteria on what the streamers brought: rate, symbols, connections, and what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from monitor.criteria import Criterion
+from monitor.evidence import Evidence
+from monitor.profiles import HOUR
+
+AGE_OVERRUN_SECONDS = 300.0
+"""No connection outlives its age by 5 min: a 48th of the 4 h. Compressed runs scale it too, but
+never below what one rotation may take."""
+
+ROTATION_TAKES_SECONDS = 15.0  # a handshake's timeout of 10 s and an overlap of 5 s
+
+
+def feed_criteria(evidence: Evidence) -> tuple[Criterion, ...]:
+    """Return the criteria on the feed."""
+    return (
+        _rate(evidence),
+        _symbols(evidence),
+        _silence(evidence),
+        _drops(evidence),
+        _age(evidence),
+        _rotations(evidence),
+        _told(evidence, "gaps", "gaps", "gaps in ids"),
+        _told(evidence, "missing ids", "missing_ids", "ids inside gaps"),
+        _told(evidence, "duplicates", "duplicates", "copies recognised and left out"),
+        _told(evidence, "message errors", "message_errors", "frames refused"),
+        _told(evidence, "connection errors", "connection_errors", "failed attempts to connect"),
+        _told(evidence, "sink errors", "sink_errors", "records refused by the sink"),
+        _unacknowledged(evidence),
+    )
+
+
+def _rate(evidence: Evidence) -> Criterion:
+    """Judge every window, not the mean: an hour of outage hides behind busy ones."""
+    limit, window = evidence.profile.rate_limit_per_second, evidence.profile.rate_window_seconds
+    streams = evidence.settings.get("streams")
+    rates = list(_windows(evidence.rows, window))
+    lowest = min((rate for _, rate in rates), default=None)
+    first = next((at for at, rate in rates if rate < limit), None)
+    outcome = "inconclusive" if lowest is None else "fail" if lowest < limit else "pass"
+    return Criterion(
+        name="message rate",
+        expression=f"unique trades and aggregate trades ≥ limit in every window of {window:g} s",
+        observed=lowest,
+        limit=limit,
+        unit="per second",
+        outcome=outcome,  # type: ignore[arg-type]  # one of the three, see above
+        # Who streams book tickers only has no message that this limit was made for.
+        required=streams is None or bool({"trade", "aggTrade"} & set(streams)),
+        samples=len(rates),
+        first_breach=first,
+        reason="" if rates else "no whole window was observed",
+    )
+
+
+def _windows(
+    rows: Iterable[Mapping[str, Any]], window_seconds: float
+) -> Iterable[tuple[float, float]]:
+    """Yield the end and the mean rate of each window that ends with a row."""
+    points = [
+        (row["elapsed_seconds"], row.get("rated_events", row["messages_received"])) for row in rows
+    ]
+    start = 0
+    for at, total in points:
+        # Rows are written a little after their time: half a second must not cost a window.
+        while start + 1 < len(points) and points[start + 1][0] <= at - window_seconds + 0.5:
+            start += 1
+        since, before = points[start]
+        if at - since >= window_seconds - 0.5:
+            yield at, (total - before) / (at - since)
+
+
+def _symbols(evidence: Evidence) -> Criterion:
+    streams = evidence.settings.get("streams") or []
+    expected = [f"{stream}:{symbol}" for stream in streams for symbol in evidence.symbols]
+    delivered: Mapping[str, int] | None = evidence.rows[-1].get("events") if evidence.rows else None
+    silent = [key for key in expected if not (delivered or {}).get(key)]
+    known = bool(expected) and delivered is not None
+    return Criterion(
+        name="every symbol",
+        expression="every stream of every symbol delivered",
+        observed=len(expected) - len(silent) if known else None,
+        limit=len(expected) if known else None,
+        unit="streams",
+        outcome=("fail" if silent else "pass") if known else "inconclusive",
+        required=True,
+        samples=len(evidence.rows),
+        reason=("never: " + ", ".join(silent) if silent else "") if known else "not recorded",
+    )
+
+
+def _silence(evidence: Evidence) -> Criterion:
+    limit = evidence.setting("stale_after_seconds", 30.0)
+    silences = [
+        (seconds, key)
+        for process in evidence.processes
+        for key, seconds in process.facts.get("longest_silence_seconds", {}).items()
+    ]
+    longest, key = max(silences, default=(None, ""))
+    return Criterion(
+        name="longest silence",
+        expression="time without an event on a stream of a symbol ≤ limit",
+        observed=longest,
+        limit=limit,
+        unit="s",
+        outcome="inconclusive" if longest is None else "fail" if longest > limit else "pass",
+        required=False,  # a quiet night of a small symbol is no fault
+        samples=len(silences),
+        reason=key or "not recorded",
+    )
+
+
+def _drops(evidence: Evidence) -> Criterion:
+    limit = evidence.profile.drops_limit
+    drops = evidence.summary.get("unscheduled_drops")
+    reports = _reports(evidence)
+    known = drops is not None and reports > 0
+    too_many = drops is not None and limit is not None and drops >= limit
+    return Criterion(
+        name="unscheduled drops",
+        expression="slots left without a live connection outside the plan < limit",
+        observed=drops if known else None,
+        limit=limit,
+        unit="count",
+        outcome="inconclusive" if not known else "fail" if too_many else "pass",
+        required=limit is not None,
+        samples=reports,
+        reason="" if known else "not recorded",
+    )
+
+
+def _age(evidence: Evidence) -> Criterion:
+    age = evidence.setting("connection_max_age_seconds", 4 * HOUR)
+    limit = age + min(AGE_OVERRUN_SECONDS, max(ROTATION_TAKES_SECONDS, age / 48))
+    ages = [
+        one.facts["oldest_connection_seconds"]
+        for one in evidence.processes
+        if one.facts.get("reports")
+    ]
+    oldest = max(ages, default=None)
+    return Criterion(
+        name="connection age",
+        expression=f"no connection outlives {age:g} s by more than {limit - age:g} s",
+        observed=oldest,
+        limit=limit,
+        unit="s",
+        outcome="inconclusive" if oldest is None else "fail" if oldest > limit else "pass",
+        required=True,
+        samples=_reports(evidence),
+        reason="" if ages else "not recorded",
+    )
+
+
+def _rotations(evidence: Evidence) -> Criterion:
+    """Compare with what the observed ages asked for.
+
+    A connection that reached its age must have been rotated, unless it was lost meanwhile, or
+    the run ended while its rotation was under way.
+    """
+    facts = [one.facts for one in evidence.processes if one.facts.get("reports")]
+    due = sum(one["rotations_due"] for one in facts)
+    done = sum(one["rotations"] for one in facts)
+    excused = sum(one["rotations_pending"] + one["drops"] for one in facts)
+    return Criterion(
+        name="rotations",
+        expression="connections that reached their age were rotated",
+        observed=done if facts else None,
+        limit=max(due - excused, 0) if facts else None,
+        unit="count",
+        outcome=("fail" if done < due - excused else "pass") if facts else "inconclusive",
+        required=True,
+        samples=_reports(evidence),
+        reason=f"{due} due, {excused} excused" if facts else "not recorded",
+    )
+
+
+def _unacknowledged(evidence: Evidence) -> Criterion:
+    """Ask the last process of each streamer: it resumed from what those before it left."""
+    last = {one.name: one.facts for one in evidence.processes if one.facts}.values()
+    final = bool(last) and all(one.get("final_report") for one in last)
+    queued = sum(one.get("sink_queued") or 0 for one in last)
+    return Criterion(
+        name="sink acknowledged",
+        expression="records accepted and not acknowledged at the end ≤ limit",
+        observed=queued if final else None,
+        limit=0,
+        unit="records",
+        outcome=("fail" if queued else "pass") if final else "inconclusive",
+        required=True,
+        samples=len(last),
+        reason="" if final else "no final report",
+    )
+
+
+def _told(evidence: Evidence, name: str, key: str, expression: str) -> Criterion:
+    count = evidence.summary.get(key)
+    return Criterion(
+        name=name,
+        expression=f"{expression}, told only",
+        observed=count,
+        limit=None,
+        unit="count",
+        outcome="inconclusive" if count is None else "pass",
+        required=False,
+        samples=_reports(evidence),
+        reason="" if count is not None else "not recorded",
+    )
+
+
+def _reports(evidence: Evidence) -> int:
+    return sum(one.facts.get("reports", 0) for one in evidence.processes)

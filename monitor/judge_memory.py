@@ -1,0 +1,177 @@
+"""Criteria on memory and on what else a process uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from monitor.criteria import Criterion, Outcome
+from monitor.evidence import Evidence, Process
+from monitor.growth import Growth, growth
+from monitor.leak import Assessment
+from monitor.profiles import MIB
+from monitor.series import DetectorFactory, LeakTrack
+
+THREAD_GROWTH = 10  # helper threads come and go with connections; more than that stays
+FILE_GROWTH = 50  # two connections per slot, files of a rollover, brokers
+
+
+def memory_criteria(evidence: Evidence, detector: DetectorFactory | None) -> tuple[Criterion, ...]:
+    """Return the criteria on memory; without a detector the recorded leak scores are taken."""
+    return (
+        _ceiling(evidence),
+        _growth(evidence),
+        _recorded_leak(evidence) if detector is None else _leak(evidence, detector),
+        _mean_cpu(evidence),
+        _increase(evidence, "thread growth", "threads", THREAD_GROWTH),
+        _increase(evidence, "open file growth", "open_files", FILE_GROWTH),
+    )
+
+
+def _ceiling(evidence: Evidence) -> Criterion:
+    limit = evidence.profile.memory_ceiling_bytes / MIB
+    peaks = [
+        (row["elapsed_seconds"], float(row.get("rss_max_mb", row["rss_mb"])))
+        for row in evidence.rows
+    ]
+    highest = max(
+        [peak for _, peak in peaks] + [one.peak_rss_bytes / MIB for one in evidence.processes],
+        default=0.0,
+    )
+    first = next((at for at, peak in peaks if peak > limit), None)
+    seen = bool(highest)
+    return Criterion(
+        name="memory ceiling",
+        expression="largest RSS of a streamer ≤ limit, in every sample",
+        observed=highest if seen else None,
+        limit=limit,
+        unit="MiB",
+        outcome=("fail" if highest > limit else "pass") if seen else "inconclusive",
+        required=True,
+        samples=len(peaks),
+        first_breach=first,
+        reason="" if seen else "no samples",
+    )
+
+
+def _growth(evidence: Evidence) -> Criterion:
+    limit = evidence.profile.memory_growth_limit_bytes / MIB
+    judged = list(_growths(evidence))
+    worst = max(judged, key=lambda one: one[1].bytes, default=None)
+    outcome: Outcome = "inconclusive"
+    reason = "too few samples after the warm-up"
+    if worst is not None:
+        process, grown = worst
+        low, high = grown.low_bytes / MIB, grown.high_bytes / MIB
+        reason = f"{process}: between {low:+.1f} and {high:+.1f} MiB"
+        if any(one.low_bytes / MIB >= limit for _, one in judged):
+            outcome = "fail"
+        elif all(one.high_bytes / MIB < limit for _, one in judged):
+            outcome = "pass"
+    return Criterion(
+        name="memory growth",
+        expression="growth of the floor, last fifth against first, < limit",
+        observed=worst[1].bytes / MIB if worst else None,
+        limit=limit,
+        unit="MiB",
+        outcome=outcome,
+        required=True,
+        samples=sum(one.bins for _, one in judged),
+        reason=reason,
+    )
+
+
+def _growths(evidence: Evidence) -> Iterator[tuple[Process, Growth]]:
+    for process in evidence.processes:
+        grown = growth(process.bins, process.bin_seconds)
+        if grown is not None:
+            yield process, grown
+
+
+def _leak(evidence: Evidence, detector: DetectorFactory) -> Criterion:
+    worst: tuple[Process, Assessment] | None = None
+    first: float | None = None
+    reason = "no samples"
+    for process in evidence.processes:
+        track = LeakTrack(process.bin_seconds, evidence.profile.duration_seconds, detector)
+        for one in process.bins:
+            score = track.add(one).score
+            if score is not None and score > evidence.profile.leak_score_fail and first is None:
+                first = process.started_seconds + (one.index + 1) * process.bin_seconds
+        latest = track.latest
+        if latest is None:
+            continue
+        if latest.score is None:
+            reason = latest.reason
+        elif worst is None or latest.score > (worst[1].score or 0.0):
+            worst = (process, latest)
+    if worst is not None:
+        reason = f"{worst[0]}: {worst[1].reason}"
+    samples = sum(len(process.bins) for process in evidence.processes)
+    return _scored(evidence, worst[1].score if worst else None, samples, first, reason)
+
+
+def _recorded_leak(evidence: Evidence) -> Criterion:
+    scores = [
+        (row["elapsed_seconds"], row["leak_score"])
+        for row in evidence.rows
+        if row.get("leak_score") is not None
+    ]
+    first = next((at for at, one in scores if one > evidence.profile.leak_score_fail), None)
+    score = max((one for _, one in scores), default=None)
+    return _scored(evidence, score, len(scores), first, "" if scores else "no score yet")
+
+
+def _scored(
+    evidence: Evidence, score: float | None, samples: int, first: float | None, reason: str
+) -> Criterion:
+    profile = evidence.profile
+    outcome: Outcome = "inconclusive"
+    if score is not None and score < profile.leak_score_pass:
+        outcome = "pass"
+    elif score is not None and score > profile.leak_score_fail:
+        outcome = "fail"
+    return Criterion(
+        name="leak score",
+        expression=f"score < {profile.leak_score_pass:g}; above {profile.leak_score_fail:g} a leak",
+        observed=score,
+        limit=profile.leak_score_pass,
+        unit="score",
+        outcome=outcome,
+        required=profile.leak_required,
+        samples=samples,
+        first_breach=first,
+        reason=reason,
+    )
+
+
+def _mean_cpu(evidence: Evidence) -> Criterion:
+    shares = [row["cpu_cores"] for row in evidence.rows if row.get("cpu_cores") is not None]
+    return Criterion(
+        name="cpu",
+        expression="mean use of all streamers, told only",
+        observed=sum(shares) / len(shares) if shares else None,
+        limit=None,
+        unit="cores",
+        outcome="pass" if shares else "inconclusive",
+        required=False,
+        samples=len(shares),
+        reason="" if shares else "no samples",
+    )
+
+
+def _increase(evidence: Evidence, name: str, key: str, limit: int) -> Criterion:
+    """Compare the least of the last tenth with the least of the first: peaks are no growth."""
+    values = [row[key] for row in evidence.rows if row.get(key) is not None]
+    part = len(values) // 10
+    increase = min(values[-part:]) - min(values[:part]) if part else None
+    return Criterion(
+        name=name,
+        expression="last tenth against first tenth ≤ limit",
+        observed=increase,
+        limit=limit,
+        unit="count",
+        outcome="inconclusive" if increase is None else "fail" if increase > limit else "pass",
+        required=False,
+        samples=len(values),
+        reason="" if part else "too few samples",
+    )

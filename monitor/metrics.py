@@ -1,0 +1,274 @@
+"""Prometheus metrics from the latest snapshot: names and labels are public API.
+
+The predecessor's names keep their meaning; what it lacked carries `vigil_` or its `binance_` kin.
+A registry of its own keeps out the `process_*` series of the supervisor, which would be mixed up
+with the streamers', and a custom collector writes no `_created` series. A streamer that is not up
+has no memory figures: an absent series can be alerted on, a zero would look like a good one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from monitor.counters import Key
+from monitor.snapshot import Snapshot, StreamerSnapshot
+from streamer.messages import LATENCY_BUCKETS_SECONDS
+
+_STATES = ("pass", "fail", "inconclusive")
+
+_COUNTERS = (
+    ("binance_message_errors", "Frames that could not be decoded.", "message_errors", "error_type"),
+    ("binance_unsupported_frames", "Frames of kinds without a schema.", "unsupported", "kind"),
+    ("binance_connection_rotations", "Completed rotations.", "rotations", "reason"),
+    ("binance_connection_rotation_failures", "Rotations given up.", "rotations_failed", None),
+    ("binance_connection_drops", "Connections lost outside the plan.", "drops", "slot"),
+    ("binance_reconnects", "Reconnections.", "reconnects", "reason"),
+    (
+        "binance_connection_errors",
+        "Failed attempts to connect.",
+        "connection_errors",
+        "error_type",
+    ),
+    ("binance_pong_timeouts", "Pongs that did not come in time.", "pong_timeouts", None),
+    ("serializer_cache_evictions", "Schemas put out of the cache.", "cache_evictions", None),
+    ("kafka_messages_produced", "Records acknowledged by the sink.", "acknowledged", None),
+    ("kafka_produce_errors", "Records the sink could not write.", "sink_errors", None),
+    ("vigil_sink_accepted_records", "Records handed to the sink.", "accepted", None),
+    ("vigil_sink_acknowledged_records", "Records acknowledged by the sink.", "acknowledged", None),
+    ("vigil_sink_bytes", "Bytes written by the sink.", "sink_bytes", None),
+)
+"""Name without `_total`, help, the count's name in `counters.flatten`, and its label."""
+
+_STREAM_COUNTERS = (
+    ("binance_stream_events", "Unique events by stream and symbol.", "events"),
+    ("binance_duplicate_messages", "Copies recognised and left out.", "duplicates"),
+    ("binance_gaps", "Gaps in the exchange's ids.", "gaps"),
+    ("binance_missing_ids", "Ids inside gaps.", "missing"),
+)
+
+
+class SnapshotCollector(Collector):
+    """Turns what `source` returns into metric families at each scrape."""
+
+    def __init__(self, source: Callable[[], Snapshot | None]) -> None:
+        self._source = source
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families; none before the first snapshot."""
+        snapshot = self._source()
+        if snapshot is not None:
+            yield from _process(snapshot.streamers)
+            yield from _feed(snapshot)
+            yield from _counts(snapshot.totals)
+            yield from _latencies(snapshot.totals)
+            yield from _judgement(snapshot)
+
+
+def registry_of(source: Callable[[], Snapshot | None]) -> CollectorRegistry:
+    """Return a registry that holds our metrics and nothing else."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(SnapshotCollector(source))
+    return registry
+
+
+def _process(streamers: Iterable[StreamerSnapshot]) -> Iterator[Metric]:
+    values: dict[str, tuple[str, Callable[[StreamerSnapshot], float | None]]] = {
+        "vigil_streamer_up": ("1 when the streamer's process lives.", lambda s: s.up),
+        "vigil_streamer_generation": ("Launches of the streamer so far.", lambda s: s.generation),
+        "process_memory_rss_bytes": (
+            "Resident memory of the streamer, seen from outside.",
+            lambda s: s.sample.rss_bytes if s.up and s.sample else None,
+        ),
+        "process_memory_vms_bytes": (
+            "Address space of the streamer.",
+            lambda s: s.sample.vms_bytes if s.up and s.sample else None,
+        ),
+        "vigil_streamer_threads": (
+            "Threads of the streamer.",
+            lambda s: s.sample.threads if s.up and s.sample else None,
+        ),
+        "vigil_streamer_open_files": (
+            "Open file descriptors of the streamer.",
+            lambda s: s.sample.open_files if s.up and s.sample else None,
+        ),
+        "vigil_streamer_cpu_cores": ("Cores that the streamer uses.", lambda s: s.cpu_cores),
+        "vigil_sample_timestamp_seconds": (
+            "Time of the latest look at the streamer.",
+            lambda s: s.sample.time if s.sample else None,
+        ),
+        "vigil_report_timestamp_seconds": (
+            "Time of the streamer's latest report.",
+            lambda s: s.report.time if s.report else None,
+        ),
+        "vigil_memory_growth_bytes": ("Growth of the memory's floor.", lambda s: s.growth_bytes),
+        "memory_leak_detection_score": (
+            "0 to 1: from 0.5 suspected, above 0.8 a leak.",
+            lambda s: s.leak.score if s.leak else None,
+        ),
+    }
+    streamers = tuple(streamers)
+    for name, (text, read) in values.items():
+        family = GaugeMetricFamily(name, text, labels=["streamer"])
+        for streamer in streamers:
+            value = read(streamer)
+            if value is not None:
+                family.add_metric([streamer.name], float(value))
+        yield family
+
+
+def _feed(snapshot: Snapshot) -> Iterator[Metric]:
+    reports = [one.report for one in snapshot.streamers if one.up and one.report is not None]
+    slots = [slot for report in reports for slot in report.slots]
+    ages = [slot.age_seconds for slot in slots if slot.age_seconds is not None]
+    pongs = [slot.last_pong_time for slot in slots if slot.last_pong_time is not None]
+    times = [
+        one.last_event_time
+        for report in reports
+        for one in report.streams
+        if one.last_event_time is not None
+    ]
+    yield _gauge(
+        "binance_connection_status",
+        "1 when every slot has a live, subscribed connection.",
+        snapshot.ready,
+    )
+    if ages:
+        yield _gauge(
+            "binance_connection_lifetime_seconds", "Age of the oldest connection.", max(ages)
+        )
+    if pongs:
+        yield _gauge(
+            "binance_last_pong_timestamp_seconds",
+            "Time of the last pong; of the slot where it is longest ago.",
+            min(pongs),
+        )
+    if times:
+        yield _gauge(
+            "binance_last_message_timestamp_seconds", "Arrival of the latest event.", max(times)
+        )
+    if reports:
+        yield _gauge(
+            "binance_reconnect_delay_seconds",
+            "Delay before the latest attempt to connect.",
+            max(report.reconnect_delay_seconds for report in reports),
+        )
+        yield _gauge(
+            "serializer_cache_size",
+            "Schemas in the serializers' caches.",
+            sum(report.sink.serializer_cache_size for report in reports),
+        )
+        yield _gauge(
+            "vigil_sink_queued_records",
+            "Records accepted and not yet acknowledged.",
+            sum(report.sink.queued for report in reports),
+        )
+    silence = GaugeMetricFamily(
+        "binance_stream_silent_seconds", "Time since the last event.", labels=["stream", "symbol"]
+    )
+    for report in reports:
+        for one in report.streams:
+            silence.add_metric([one.stream, one.symbol], one.silent_seconds)
+    yield silence
+
+
+def _counts(totals: Mapping[Key, int]) -> Iterator[Metric]:
+    by_symbol: dict[str, int] = {}
+    for key, count in totals.items():
+        if key[0] == "events":
+            by_symbol[key[2]] = by_symbol.get(key[2], 0) + count
+    received = CounterMetricFamily(
+        "binance_messages_received",
+        "Unique events, copies excluded; all streams of a symbol.",
+        labels=["symbol"],
+    )
+    for symbol, count in by_symbol.items():
+        received.add_metric([symbol], count)
+    yield received
+    for name, text, counted in _STREAM_COUNTERS:
+        family = CounterMetricFamily(name, text, labels=["stream", "symbol"])
+        for key, count in totals.items():
+            if key[0] == counted:
+                family.add_metric(list(key[1:]), count)
+        yield family
+    for name, text, counted, label in _COUNTERS:
+        if label is None:
+            family = CounterMetricFamily(name, text, value=totals.get((counted,), 0))
+        else:
+            family = CounterMetricFamily(name, text, labels=[label])
+            for key, count in totals.items():
+                if key[0] == counted:
+                    family.add_metric([key[1]], count)
+        yield family
+
+
+def _latencies(totals: Mapping[Key, int]) -> Iterator[Metric]:
+    yield _histogram(
+        "kafka_produce_duration_seconds",
+        "From handing a record to the sink to its acknowledgement.",
+        "acknowledge",
+        totals,
+    )
+    yield _histogram(
+        "binance_receive_latency_seconds",
+        "From the exchange's event time to reception; includes the clocks' difference.",
+        "receive",
+        totals,
+    )
+
+
+def _judgement(snapshot: Snapshot) -> Iterator[Metric]:
+    criteria = GaugeMetricFamily(
+        "vigil_criterion_state",
+        "1 for the state that a criterion of the soak is in.",
+        labels=["criterion", "state"],
+    )
+    for criterion in snapshot.criteria:
+        for state in _STATES:
+            criteria.add_metric([criterion.name, state], float(criterion.outcome == state))
+    yield criteria
+    actions = CounterMetricFamily(
+        "vigil_actions", "Actions taken on breached rules.", labels=["rule", "action"]
+    )
+    for (rule, action), count in snapshot.actions.items():
+        actions.add_metric([rule, action], count)
+    yield actions
+    yield _gauge(
+        "vigil_memory_ceiling_bytes",
+        "RSS above which a streamer is ended.",
+        snapshot.memory_ceiling_bytes,
+    )
+    yield _gauge("vigil_snapshot_timestamp_seconds", "Time of these figures.", snapshot.time)
+    if snapshot.supervisor is not None:
+        yield _gauge(
+            "vigil_supervisor_memory_rss_bytes",
+            "Resident memory of the supervisor itself.",
+            snapshot.supervisor.rss_bytes,
+        )
+        yield CounterMetricFamily(
+            "vigil_supervisor_cpu_seconds",
+            "CPU time of the supervisor itself.",
+            value=snapshot.supervisor.cpu_seconds,
+        )
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=float(value))
+
+
+def _histogram(name: str, text: str, counted: str, totals: Mapping[Key, int]) -> Metric:
+    bounds = [*(str(bound) for bound in LATENCY_BUCKETS_SECONDS), "+Inf"]
+    below, buckets = 0, []
+    for index, bound in enumerate(bounds):
+        below += totals.get((counted, str(index)), 0)
+        buckets.append((bound, below))
+    seconds = totals.get((counted, "sum_microseconds"), 0) / 1e6
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=seconds)

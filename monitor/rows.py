@@ -1,0 +1,110 @@
+"""The rows of `memory_samples`: what all streamers showed in one interval of the profile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from monitor.counters import Counters
+from monitor.events import iso
+from monitor.generation import Generation
+from monitor.model import Sample
+from monitor.profiles import MIB
+from monitor.state import RATED_STREAMS
+
+
+@dataclass(slots=True)
+class Interval:
+    """Extremes over the samples of an interval. RSS is always the largest streamer's."""
+
+    rss_min: dict[str, int] = field(default_factory=dict)  # by streamer
+    rss_max: dict[str, int] = field(default_factory=dict)
+    rss_last: dict[str, int] = field(default_factory=dict)
+    vms_last: dict[str, int] = field(default_factory=dict)
+    uss_bytes: int | None = None
+    pss_bytes: int | None = None
+    threads: int = 0
+    open_files: int = 0
+    age_seconds: float | None = None
+    cpu_seconds: float = 0.0
+    own: Sample | None = None
+    own_from: Sample | None = None
+
+    def add(self, sample: Sample, known: float | None) -> None:
+        """Take a sample; `known` is the CPU time of the process at the one before."""
+        name, rss = sample.streamer, sample.rss_bytes
+        self.rss_min[name] = min(self.rss_min.get(name, rss), rss)
+        self.rss_max[name] = max(self.rss_max.get(name, rss), rss)
+        self.rss_last[name] = rss
+        self.vms_last[name] = sample.vms_bytes
+        self.threads = max(self.threads, sample.threads)
+        self.open_files = max(self.open_files, sample.open_files)
+        self.cpu_seconds += sample.cpu_seconds - (known if known is not None else 0.0)
+        if sample.uss_bytes is not None:
+            self.uss_bytes = max(self.uss_bytes or 0, sample.uss_bytes)
+            self.pss_bytes = max(self.pss_bytes or 0, sample.pss_bytes or 0)
+
+    def add_age(self, generation: Generation) -> None:
+        """Take the ages of a report."""
+        for slot in generation.report.slots if generation.report else ():
+            if slot.age_seconds is not None:
+                self.age_seconds = max(self.age_seconds or 0.0, slot.age_seconds)
+
+    def add_own(self, sample: Sample) -> None:
+        """Take a sample of the supervisor itself."""
+        self.own = sample
+        if self.own_from is None:
+            self.own_from = sample
+
+    def next(self) -> Interval:
+        """Return the interval that follows."""
+        return Interval(own_from=self.own)
+
+
+def row(
+    interval: Interval,
+    living: Iterable[Generation],
+    counters: Counters,
+    elapsed_seconds: float,
+    seconds: float,
+    time: float,
+) -> dict[str, Any]:
+    """Return the row of an interval of `seconds` that ended at `elapsed_seconds`."""
+    events = {
+        f"{key[1]}:{key[2]}": count for key, count in counters.all().items() if key[0] == "events"
+    }
+    scores = [one.leak.latest.score for one in living if one.leak.latest is not None]
+    own, own_from = interval.own, interval.own_from
+    own_seconds = own.at - own_from.at if own and own_from else 0.0
+    return {
+        "timestamp": iso(time),
+        "elapsed_hours": elapsed_seconds / 3600,
+        "rss_mb": max(interval.rss_last.values()) / MIB,
+        "vms_mb": max(interval.vms_last.values()) / MIB,
+        "messages_received": sum(events.values()),
+        "elapsed_seconds": round(elapsed_seconds, 3),
+        "rss_min_mb": max(interval.rss_min.values()) / MIB,
+        "rss_max_mb": max(interval.rss_max.values()) / MIB,
+        "uss_mb": _mb(interval.uss_bytes),
+        "pss_mb": _mb(interval.pss_bytes),
+        "rated_events": sum(
+            count for key, count in events.items() if key.split(":")[0] in RATED_STREAMS
+        ),
+        "events": events,
+        "leak_score": max((score for score in scores if score is not None), default=None),
+        "cpu_cores": round(interval.cpu_seconds / seconds, 5) if seconds > 0 else None,
+        "threads": interval.threads,
+        "open_files": interval.open_files,
+        "connection_age_seconds": interval.age_seconds,
+        "supervisor_rss_mb": _mb(own.rss_bytes if own else None),
+        "supervisor_cpu_cores": (
+            round((own.cpu_seconds - own_from.cpu_seconds) / own_seconds, 5)
+            if own and own_from and own_seconds > 0
+            else None
+        ),
+    }
+
+
+def _mb(size_bytes: int | None) -> float | None:
+    return None if size_bytes is None else size_bytes / MIB

@@ -1,0 +1,81 @@
+"""The latest state in frozen form, for those who show it: live view, metrics, `/status`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from monitor.counters import Key
+from monitor.criteria import Criterion
+from monitor.events import Entry
+from monitor.leak import Assessment
+from monitor.model import Sample
+from streamer.messages import Report
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSnapshot:
+    """One stream of one symbol."""
+
+    stream: str
+    symbol: str
+    events_total: int  # over all generations
+    per_second: float  # mean of the last 10 s
+    silent_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamerSnapshot:
+    """One streamer; its latest generation, living or not."""
+
+    name: str
+    generation: int
+    pid: int
+    up: bool
+    launched_time: float
+    exit_code: int | None
+    sample: Sample | None  # the latest look; its `time` says how old it is
+    growth_bytes: float | None  # of the floor; before there is one, since the first sample
+    leak: Assessment | None
+    cpu_cores: float | None
+    report: Report | None  # slots, sink and state as last told
+    report_age_seconds: float | None
+    streams: tuple[StreamSnapshot, ...]
+    totals: Mapping[Key, int]  # counters.flatten's keys, over all generations
+
+    @property
+    def streaming(self) -> bool:
+        """Whether it is up and every slot has a live, subscribed connection."""
+        report = self.report
+        return (
+            self.up
+            and report is not None
+            and report.state == "streaming"
+            and bool(report.slots)
+            and all(slot.live for slot in report.slots)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything at one moment."""
+
+    time: float
+    elapsed_seconds: float
+    duration_seconds: float | None  # None in `run`
+    profile: str | None
+    memory_ceiling_bytes: int
+    streamers: tuple[StreamerSnapshot, ...]
+    totals: Mapping[Key, int]  # over all streamers
+    events_per_second: float
+    recent_events: tuple[Entry, ...]
+    event_counts: Mapping[str, int]
+    criteria: tuple[Criterion, ...]  # as they stand, once a minute; () in `run`
+    actions: Mapping[tuple[str, str], int]  # (rule, action) -> how often
+    supervisor: Sample | None
+    supervisor_cpu_cores: float | None
+
+    @property
+    def ready(self) -> bool:
+        """Whether every streamer streams."""
+        return bool(self.streamers) and all(one.streaming for one in self.streamers)

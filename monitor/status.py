@@ -1,0 +1,77 @@
+"""The snapshot as plain JSON values, for `/status` and `vigil status --json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from monitor.events import as_json, iso
+from monitor.snapshot import Snapshot, StreamerSnapshot
+
+
+def as_status(snapshot: Snapshot) -> dict[str, Any]:
+    """Return what `/status` answers: public format, keys are only ever added."""
+    return {
+        "time": iso(snapshot.time),
+        "ready": snapshot.ready,
+        "profile": snapshot.profile,
+        "elapsed_seconds": snapshot.elapsed_seconds,
+        "duration_seconds": snapshot.duration_seconds,
+        "memory_ceiling_bytes": snapshot.memory_ceiling_bytes,
+        "events_per_second": snapshot.events_per_second,
+        "streamers": [_streamer(one) for one in snapshot.streamers],
+        "criteria": [asdict(one) for one in snapshot.criteria],
+        "actions": [
+            {"rule": rule, "action": action, "count": count}
+            for (rule, action), count in snapshot.actions.items()
+        ],
+        "event_counts": dict(snapshot.event_counts),
+        "recent_events": [as_json(entry) for entry in snapshot.recent_events],
+        "supervisor": {
+            "rss_bytes": snapshot.supervisor.rss_bytes if snapshot.supervisor else None,
+            "cpu_cores": snapshot.supervisor_cpu_cores,
+        },
+    }
+
+
+def _streamer(one: StreamerSnapshot) -> dict[str, Any]:
+    sample, report = one.sample, one.report
+    return {
+        "name": one.name,
+        "generation": one.generation,
+        "pid": one.pid,
+        "up": one.up,
+        "streaming": one.streaming,
+        "launched": iso(one.launched_time),
+        "exit_code": one.exit_code,
+        "rss_bytes": sample.rss_bytes if sample else None,
+        "vms_bytes": sample.vms_bytes if sample else None,
+        "uss_bytes": sample.uss_bytes if sample else None,
+        "growth_bytes": one.growth_bytes,
+        "cpu_cores": one.cpu_cores,
+        "threads": sample.threads if sample else None,
+        "open_files": sample.open_files if sample else None,
+        "leak_score": one.leak.score if one.leak else None,
+        "leak_reason": one.leak.reason if one.leak else None,
+        "state": report.state if report else None,
+        "report_age_seconds": one.report_age_seconds,
+        "streams": [asdict(stream) for stream in one.streams],
+        "slots": [
+            {
+                "slot": slot.slot,
+                "live": slot.live,
+                "age_seconds": slot.age_seconds,
+                "drops_total": slot.drops_total,
+                "rotating": slot.rotating,
+            }
+            for slot in (report.slots if report else ())
+        ],
+        "sink": {
+            "kind": report.sink.kind,
+            "accepted_total": report.sink.accepted_total,
+            "acknowledged_total": report.sink.acknowledged_total,
+            "queued": report.sink.queued,
+        }
+        if report
+        else None,
+    }
