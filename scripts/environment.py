@@ -28,7 +28,7 @@ def python(requirements: str) -> Path:
     print(f"Setting up {DIRECTORY.name} from {requirements} …", flush=True)
     if not interpreter.exists():
         venv.create(DIRECTORY, with_pip=True)
-    command = [interpreter, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", pinned]
+    command = [str(interpreter), *"-m pip install --quiet --require-hashes -r".split(), str(pinned)]
     command += ["--disable-pip-version-check", "--only-binary=:all:"]
     if subprocess.run(command, check=False).returncode:
         sys.exit(

@@ -88,7 +88,8 @@ def read_files(directory: Path, stream: str) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     for path in sorted((directory / stream).glob("*.avro")):
         with path.open("rb") as file:
-            records.extend(fastavro.reader(file))
+            reader: Any = fastavro.reader(file)
+            records.extend(reader)
     return records
 
 
