@@ -92,10 +92,11 @@ def test_each_gap_has_its_own_wait() -> None:
 def test_a_gap_is_suspected_since_the_first_arrival_above_it() -> None:
     sequence = ContiguousSequence[int](wait_seconds=1.0)
     feed(sequence, 1, 0.0)
-    feed(sequence, 5, 0.0)
+    feed(sequence, 7, 0.0)
+    feed(sequence, 5, 0.8)
     feed(sequence, 3, 0.9)
 
-    assert sequence.expire(1.0) == [Gap(2, 2), 3, Gap(4, 4), 5]
+    assert sequence.expire(1.0) == [Gap(2, 2), 3, Gap(4, 4), 5, Gap(6, 6), 7]
 
 
 def test_waiting_is_bounded_in_number() -> None:

@@ -142,6 +142,30 @@ def test_a_full_queue_stops_the_feed_and_keeps_the_order(cluster):
     sink.close()
 
 
+def test_nothing_overtakes_what_the_full_queue_refused(monkeypatch):
+    sink = KafkaSink(KafkaConfig(bootstrap_servers=UNREACHABLE), ROUTES)
+    route = ROUTES.by_name["btcusdt@trade"]
+    produced: list[bytes] = []
+    refusals = [BufferError]
+
+    def produce(topic: str, value: bytes, key: bytes) -> None:
+        if refusals:
+            raise refusals.pop()
+        produced.append(value)
+
+    monkeypatch.setattr(sink, "_produce", produce)
+    for event_id in (1, 2, 3):  # refused; then there would be room
+        sink.put(route, event(route, event_id), NOW_US)
+    assert not sink.accepting
+    sink.poll(0.0)
+
+    assert sink.accepting
+    schema = fastavro.parse_schema(load_schema("trade"))
+    records = [fastavro.schemaless_reader(io.BytesIO(value[10:]), schema) for value in produced]
+    assert [record["trade_id"] for record in records] == [1, 2, 3]
+    sink.close()
+
+
 def test_without_a_broker_records_wait_and_the_log_says_so(caplog):
     sink = KafkaSink(KafkaConfig(bootstrap_servers=UNREACHABLE), ROUTES)
     route = ROUTES.by_name["btcusdt@trade"]
