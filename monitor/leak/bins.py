@@ -9,12 +9,14 @@ from bisect import bisect_left
 MIB = 1 << 20
 SHORT_RUN_SECONDS = 3600.0  # up to here bins are short, since there are few of them
 HISTORY_SECONDS = 24 * 3600.0  # older bins are forgotten: the calibration knows 24 h
+BIN_SECONDS = 60.0
+SHORT_BIN_SECONDS = 15.0
 _SMOOTHING_SECONDS = 300.0  # of the message rate before its running maximum is taken
 
 
 def bin_seconds_for(horizon_seconds: float) -> float:
     """Return the bins' width: 15 s in runs up to 1 h, else 60 s."""
-    return 15.0 if horizon_seconds <= SHORT_RUN_SECONDS else 60.0
+    return SHORT_BIN_SECONDS if horizon_seconds <= SHORT_RUN_SECONDS else BIN_SECONDS
 
 
 class Bins:
@@ -85,8 +87,8 @@ class Bins:
         if not self.index:
             return
         seconds = (self._open - self.index[-1]) * self.width_seconds
-        rate = max(self._open_messages - self.messages[-1], 0.0) / seconds
-        if math.isnan(rate):
+        rate = (self._open_messages - self.messages[-1]) / seconds
+        if not rate >= 0:  # unknown, or the count began anew
             return
         if math.isnan(self._smooth_rate):
             self._smooth_rate = rate

@@ -86,9 +86,7 @@ class LeakDetector:
         current = score_of(lasting if full else min(lasting, 2.0))
         if current > CONVICTION:
             self._latched = max(self._latched, current)
-        self._assessment = explain(
-            self._bins, evidence, max(current, self._latched), current, end * width
-        )
+        self._assessment = explain(evidence, max(current, self._latched), current, end * width)
 
     def _windows(self, end: int) -> list[int]:
         window = min(end - self._skip, self._longest)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import mul
 
-from monitor.leak.bins import Bins
+from monitor.leak.bins import SHORT_BIN_SECONDS, Bins
 from monitor.leak.floors import Floors, floors_of
+from monitor.leak.rotations import PerRotation, weigh_rotations
 from monitor.leak.trend import Fit, admissible_fits
 
 HELD_Z = 2.0  # the z that scores 0.5: a held window cannot pass it
 _HALVING_PENALTY = 1.0  # short windows are many and see less
 _TOLERANCE_MB_PER_HOUR = 1.0
-_EARLY_TOLERANCE_MB = 8.0  # divided by the age: log-like growth is normal early
+_LOGARITHM_MB = 6.0  # divided by the age: log-like growth is tolerated early, not later
+_FILLING = 30.0  # MB·h², divided by the age cubed: bounded caches fill in the first 3 h
+_LOGARITHM_SHORT_RUN_MB = 8.0  # in runs up to 1 h nothing could be seen beside _FILLING
 _SMALLEST_GROWTH_MB = 4.0
 _GROWTH_OF_NOISE = 2.5
 _GROWTH_OF_LEVEL = 0.02
@@ -31,6 +34,8 @@ class Evidence:
     fits: list[Fit]  # admissible shapes, the best first
     chosen: Fit  # the least suspicious one
     halvings: int
+    rotation: PerRotation | None = None  # when rotations say more than any window
+    late: bool = False  # only short windows see it
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -50,13 +55,14 @@ def weigh(bins: Bins, windows: list[int]) -> Evidence | None:
     ]
     if not found:
         return None
+    longest = found[0]
     strongest = max(found, key=lambda evidence: evidence.z)
-    # Without suspicion the longest window tells the slope best.
-    return (
-        strongest
-        if strongest.z > HELD_Z
-        else max(found, key=lambda evidence: evidence.floors.window_hours)
-    )
+    rotation = weigh_rotations(bins)
+    if rotation is not None and rotation.z > max(strongest.z, HELD_Z):
+        return replace(longest, z=rotation.z, held_by=(), rotation=rotation)
+    if strongest.z <= HELD_Z:
+        return longest  # without suspicion it tells the slope best
+    return replace(strongest, late=strongest is not longest and longest.z <= HELD_Z)
 
 
 def _weigh_one(bins: Bins, window: int, halvings: int) -> Evidence | None:
@@ -67,12 +73,19 @@ def _weigh_one(bins: Bins, window: int, halvings: int) -> Evidence | None:
     if not fits:
         return None
     age_hours = (bins.end_bin - window / 2) * bins.width_seconds / 3600
-    tolerance = max(_TOLERANCE_MB_PER_HOUR, _EARLY_TOLERANCE_MB / age_hours)
+    tolerance = _tolerance(age_hours, bins.width_seconds == SHORT_BIN_SECONDS)
     chosen = min(fits, key=lambda fit: (fit.slope - tolerance) / fit.error)
     raw = (chosen.slope - tolerance) / chosen.error - _HALVING_PENALTY * halvings
     held = _safeguards(floors, chosen)
     z = min(raw, HELD_Z) if held else raw
     return Evidence(z, raw, held, floors, fits, chosen, halvings)
+
+
+def _tolerance(age_hours: float, short_run: bool) -> float:
+    """MB/h that a healthy process may grow around an age."""
+    if short_run:
+        return _LOGARITHM_SHORT_RUN_MB / age_hours
+    return max(_TOLERANCE_MB_PER_HOUR, _LOGARITHM_MB / age_hours, _FILLING / age_hours**3)
 
 
 def _safeguards(floors: Floors, fit: Fit) -> tuple[str, ...]:

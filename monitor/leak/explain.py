@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from monitor.leak.assessment import CONVICTION, SUSPICION, Assessment, Pattern
-from monitor.leak.bins import Bins
-from monitor.leak.evidence import Evidence
+from monitor.leak.evidence import HELD_Z, Evidence
+from monitor.leak.pattern import pattern_of
 
 _HELD = {
     "small": "the growth is small beside noise and level",
@@ -28,23 +28,16 @@ def too_early(elapsed_seconds: float, wanted_seconds: float) -> Assessment:
 
 
 def explain(
-    bins: Bins, evidence: Evidence, score: float, current_score: float, elapsed_seconds: float
+    evidence: Evidence, score: float, current_score: float, elapsed_seconds: float
 ) -> Assessment:
     """Say what the evidence means."""
     floors, fit = evidence.floors, evidence.chosen
     low, high = evidence.interval
-    pattern = _pattern(evidence) if score > SUSPICION else "none"
-    seen = (
-        f"{fit.slope:+.1f} MB/h ({low:.1f} to {high:.1f}) over the last {floors.window_hours:.1f} h"
-    )
-    if score > CONVICTION:
-        reason = f"a leak: {seen}"
-    elif score > SUSPICION:
-        reason = f"suspected: {seen}, not yet for long or clearly enough"
-    else:
-        reason = f"no lasting growth shown: {seen}"
-        if evidence.held_by and evidence.raw_z > 0:
-            reason += "; " + ", ".join(_HELD[name] for name in evidence.held_by)
+    pattern: Pattern = "none"
+    per_million = None
+    if score > SUSPICION:
+        pattern, per_million = pattern_of(evidence)
+    turning = evidence.rotation
     return Assessment(
         score=score,
         current_score=current_score,
@@ -52,14 +45,38 @@ def explain(
         low=low,
         high=high,
         pattern=pattern,
-        reason=reason,
+        reason=_reason(evidence, score, current_score, per_million),
         held_by=evidence.held_by,
         elapsed_seconds=elapsed_seconds,
         window_seconds=floors.window_hours * 3600,
         level_mb=floors.floor_mb[-1],
         growth_mb=fit.slope * floors.window_hours,
+        mb_per_million_messages=per_million,
+        mb_per_rotation=None if turning is None else turning.mb_per_rotation,
     )
 
 
-def _pattern(evidence: Evidence) -> Pattern:
-    return "late" if evidence.halvings else "steady"
+def _reason(
+    evidence: Evidence, score: float, current_score: float, per_million: float | None
+) -> str:
+    low, high = evidence.interval
+    seen = (
+        f"{evidence.chosen.slope:+.1f} MB/h ({low:.1f} to {high:.1f}) over the last "
+        f"{evidence.floors.window_hours:.1f} h"
+    )
+    if evidence.rotation is not None:
+        seen += (
+            f"; {evidence.rotation.mb_per_rotation:.1f} MB stay at each of the last "
+            f"{evidence.rotation.count} rotations"
+        )
+    if per_million is not None:
+        seen += f"; {per_million:.2f} MB per million messages"
+    if current_score > CONVICTION:
+        return f"a leak: {seen}"
+    if score > CONVICTION:
+        return f"a leak was shown before and stays said; now {seen}"
+    held = [_HELD[name] for name in evidence.held_by] if evidence.raw_z > HELD_Z else []
+    if evidence.z > HELD_Z:
+        held.append("it has not been so clear for long enough")
+    verdict = "suspected" if score > SUSPICION else "no lasting growth shown"
+    return f"{verdict}: {seen}" + (f"; held back: {', '.join(held)}" if held else "")

@@ -29,6 +29,7 @@ class Floors:
     messages: list[float] | None  # cumulative at the block's end
     rotations: list[float]  # cumulative at the block's end
     window_hours: float
+    age_hours: float  # of the process at the window's start
     noise_mb: float  # of a bin about its block's floor
 
 
@@ -80,6 +81,7 @@ def floors_of(bins: Bins, window_bins: int) -> Floors | None:
         messages=messages if counted else None,
         rotations=rotations,
         window_hours=count * size * hour_per_bin,
+        age_hours=start * hour_per_bin,
         noise_mb=noise,
     )
 

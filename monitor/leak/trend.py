@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import mul
 
 from monitor.leak.floors import Floors
 
 WARM_UP_HOURS = (0.05, 8 / 60, 20 / 60, 45 / 60, 100 / 60)  # time constants that are tried
+_STEEPEST_LOGARITHM_MB = 12.0  # per e-fold of age: 38 MB from the 1st to the 24th hour
+_CLIP = 2.0  # robust deviations above a fit, from which on a floor is a peak
 _LOAD_GAIN = 2.0  # of BIC, before a load term may explain growth away
+_NEAR_BIC = 4.0  # of the best: what is nearly as good may be the truth
 _RESOLUTION_MB = 0.05  # no residual is believed to be smaller
 _DEPENDENT = 1e-7  # of a column's sum of squares left over by the others: it adds nothing
 
@@ -30,7 +33,7 @@ class Fit:
 class Design:
     """Centred columns and their products, computed once for all shapes of a window."""
 
-    def __init__(self, floors: Floors, reference: Sequence[float] | None = None) -> None:
+    def __init__(self, floors: Floors) -> None:
         self.count = len(floors.hours)
         self.columns: dict[str, list[float]] = {
             "time": _centred(floors.hours),
@@ -39,15 +42,18 @@ class Design:
         if floors.rate is not None and floors.peak_rate is not None:
             self.columns["rate"] = _centred(floors.rate)
             self.columns["peak rate"] = _centred(floors.peak_rate)
-        if reference is not None:
-            self.columns["reference"] = _centred(reference)
-        self.warm_ups: list[str] = []
+        self.transients: list[str] = []
         for tau in WARM_UP_HOURS:
             if tau > floors.window_hours / 2:
                 break
             name = f"warm-up of {tau * 60:.0f} min"
             self.columns[name] = _centred([-math.exp(-hour / tau) for hour in floors.hours])
-            self.warm_ups.append(name)
+            self.transients.append(name)
+        # Fragmentation settles like a logarithm: it never ends, but slows down for ever.
+        self.columns["logarithm"] = _centred(
+            [math.log(floors.age_hours + hour) for hour in floors.hours]
+        )
+        self.transients.append("logarithm")
         self._products: dict[tuple[str, str], float] = {}
 
     def product(self, a: str, b: str) -> float:
@@ -58,6 +64,8 @@ class Design:
             value = self._products[key] = sum(map(mul, self.columns[a], self.columns[b]))
         return value
 
+    # The columns are few and their products are kept, so normal equations are the cheapest way;
+    # centring and the test for dependence keep them well conditioned.
     def fit(self, terms: Sequence[str]) -> tuple[Fit, list[float]] | None:
         """Least squares with the given terms, time last; None when a term has no positive share.
 
@@ -89,6 +97,8 @@ class Design:
             beta[i] /= lower[i][i]
         if any(share <= 0 for share in beta[:-1]):
             return None
+        if "logarithm" in terms and beta[-2] > _STEEPEST_LOGARITHM_MB:
+            return None
         squares = max(self.product("floor", "floor") - sum(map(mul, half, half)), 0.0)
         squares += self.count * _RESOLUTION_MB**2
         bic = self.count * math.log(squares / self.count) + (size + 1) * math.log(self.count)
@@ -97,33 +107,66 @@ class Design:
         fit = Fit(beta[-1], residual / lower[-1][-1], bic, tuple(terms), residual)
         return fit, beta
 
-    def inflation(self, fit: Fit, beta: Sequence[float]) -> float:
-        """How much wider errors are since neighbouring residuals resemble each other."""
+    def clip(self, fit: Fit, beta: Sequence[float]) -> bool:
+        """Lower the floors that stand out above a fit: peaks that did not come down in time."""
+        rest = self.residuals(fit, beta)
+        ordered = sorted(rest)
+        middle = ordered[len(ordered) // 2]
+        spread = 1.4826 * sorted(abs(value - middle) for value in rest)[len(rest) // 2]
+        most = middle + _CLIP * max(spread, _RESOLUTION_MB)
+        if ordered[-1] <= most:
+            return False
+        floor = self.columns["floor"]
+        self.columns["floor"] = _centred(
+            [value - max(r - most, 0.0) for value, r in zip(floor, rest, strict=True)]
+        )
+        self._products = {
+            names: value for names, value in self._products.items() if "floor" not in names
+        }
+        return True
+
+    def residuals(self, fit: Fit, beta: Sequence[float]) -> list[float]:
+        """Return what a fit leaves."""
         rest = list(self.columns["floor"])
         for name, share in zip((*fit.terms, "time"), beta, strict=True):
             rest = [value - share * x for value, x in zip(rest, self.columns[name], strict=True)]
+        return rest
+
+    def inflation(self, fit: Fit, beta: Sequence[float]) -> float:
+        """How much wider errors are since neighbouring residuals resemble each other."""
+        rest = self.residuals(fit, beta)
         squares = sum(map(mul, rest, rest)) + self.count * _RESOLUTION_MB**2
         lag = sum(a * b for a, b in pairwise(rest)) / squares
         lag = min(max(lag + 2 / self.count, 0.0), 0.9)
         return math.sqrt((1 + lag) / (1 - lag))
 
 
-def admissible_fits(floors: Floors, within_bic: float = 4.0) -> list[Fit]:
+def admissible_fits(floors: Floors) -> list[Fit]:
     """Every shape nearly as good as the best one, with honest errors; the best first."""
     design = Design(floors)
-    found: list[tuple[Fit, list[float]]] = []
-    for transient in (None, *design.warm_ups):
-        found.extend(_with_loads(design, () if transient is None else (transient,)))
+    found = _all_shapes(design)
+    if found and design.clip(*min(found, key=_bic)):
+        found = _all_shapes(design)
     if not found:
         return []
-    best = min(fit.bic for fit, _ in found)
-    near = sorted(
-        (pair for pair in found if pair[0].bic <= best + within_bic), key=lambda p: p[0].bic
-    )
+    found.sort(key=_bic)
+    most = found[0][0].bic + _NEAR_BIC
     return [
-        Fit(fit.slope, fit.error * design.inflation(fit, beta), fit.bic, fit.terms, fit.residual_mb)
-        for fit, beta in near
+        replace(fit, error=fit.error * design.inflation(fit, beta))
+        for fit, beta in found
+        if fit.bic <= most
     ]
+
+
+def _bic(found: tuple[Fit, list[float]]) -> float:
+    return found[0].bic
+
+
+def _all_shapes(design: Design) -> list[tuple[Fit, list[float]]]:
+    found: list[tuple[Fit, list[float]]] = []
+    for transient in (None, *design.transients):
+        found.extend(_with_loads(design, () if transient is None else (transient,)))
+    return found
 
 
 def _with_loads(design: Design, base: tuple[str, ...]) -> Iterator[tuple[Fit, list[float]]]:
