@@ -21,15 +21,6 @@ type, `list` for the arrays of all-market streams, and `other`."""
 
 
 @dataclass(frozen=True, slots=True)
-class ControlAnswer:
-    """The answer to a request of ours; `error` is None when it was granted."""
-
-    id: int | str | None
-    result: Any
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ServerShutdown:
     """The exchange is about to close this connection."""
 
@@ -41,10 +32,8 @@ class Unsupported:
     kind: str
 
 
-def classify(
-    payload: bytes, routes: Routes
-) -> Route | ControlAnswer | ServerShutdown | Unsupported:
-    """Return what a frame is for which `routes.find` knew nothing.
+def classify(payload: bytes, routes: Routes) -> Route | ServerShutdown | Unsupported:
+    """Return what a frame is that is no control answer and that `routes.find` did not know.
 
     A Route means an event all the same, written in another way. Raises FrameRejected.
     """
@@ -60,15 +49,13 @@ def classify(
         return _of_stream(message["stream"], message["data"], routes)
     if "stream" in message:
         raise FrameRejected("missing_field", "an envelope without `data`")
-    if "result" in message or "error" in message or "code" in message:
-        return _answer(message)
     if message.get("e") == "serverShutdown":
         return ServerShutdown()
     kind = _kind(message)
     if kind in EVENT_TYPES:
         raise FrameRejected("not_combined", f"an event {kind} without its stream's name")
     if kind == "other" and "e" not in message:
-        raise FrameRejected("unknown_shape", f"neither event nor answer: {_short(message)}")
+        raise FrameRejected("unknown_shape", f"no event: {_short(message)}")
     return Unsupported(kind)
 
 
@@ -96,20 +83,6 @@ def _kind(data: dict[str, Any]) -> str:
     if isinstance(event_type, str) and event_type in UNSUPPORTED_KINDS | EVENT_TYPES.keys():
         return event_type
     return "other"  # few labels, whatever is sent
-
-
-def _answer(message: dict[str, Any]) -> ControlAnswer:
-    """Return an answer; errors come at top level or nested, with or without an id."""
-    error = message.get("error", message if "code" in message else None)
-    text = None
-    if isinstance(error, dict):
-        text = f"{error.get('msg', 'no message')} (code {error.get('code')})"
-    elif error is not None:
-        text = str(error)
-    identifier = message.get("id")
-    if not isinstance(identifier, (int, str)):
-        identifier = None
-    return ControlAnswer(identifier, message.get("result"), text)
 
 
 def _short(value: object) -> str:

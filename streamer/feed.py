@@ -13,6 +13,7 @@ from contextlib import suppress
 from streamer.config import StreamerConfig
 from streamer.connection import Connection
 from streamer.connector import Connector
+from streamer.errors import SinkFailed
 from streamer.handshake import make_ssl_context
 from streamer.intake import Intake
 from streamer.links import Links
@@ -99,11 +100,17 @@ class Feed:
             self._flush_within = min(self._flush_within, within_seconds)
 
     def run(self) -> int:
-        """Stream until stopped; return how many accepted records are unacknowledged."""
+        """Stream until stopped; return how many accepted records are unacknowledged.
+
+        Raises SinkFailed when the sink has given a record up: going on would hide the hole.
+        """
         try:
             while self._stop_reason is None:
                 self._turn()
             return self._drain()
+        except SinkFailed as error:
+            self._report(time.monotonic(), "stopped", final=True, exit_reason=str(error))
+            raise
         finally:
             faulthandler.cancel_dump_traceback_later()
             self._links.close()

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from streamer.classify import ControlAnswer, ServerShutdown, Unsupported, classify
+from streamer.classify import ServerShutdown, Unsupported, classify
 from streamer.connection import Connection
 from streamer.errors import FrameRejected
 from streamer.events import Event
@@ -105,12 +105,12 @@ class Intake:
 
     def _classify(self, connection: Connection, payload: bytes) -> Route | None:
         """Deal with a frame that no route claims at sight; return the route if there is one."""
+        if connection.answer(payload):
+            return None
         found = classify(payload, self.routes)
         if isinstance(found, Route):
             return found
-        if isinstance(found, ControlAnswer):
-            connection.answer(payload)
-        elif isinstance(found, ServerShutdown):
+        if isinstance(found, ServerShutdown):
             self._tally.notice("server_shutdown", connection_id=connection.connection_id)
             self._on_shutdown(connection)
         elif isinstance(found, Unsupported):

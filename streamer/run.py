@@ -26,11 +26,11 @@ def run_streamer(config: StreamerConfig) -> int:
         log.warning("exchange.verify_tls is false: anybody on the way can change the data")
     try:
         feed = Feed(config, lambda routes: open_sink(config, routes))
+        _heed_signals(feed)
+        return UNACKNOWLEDGED_EXIT_CODE if feed.run() else 0
     except StreamerError as error:
         log.error("%s", error)  # noqa: TRY400 - a person needs the sentence, not the traceback
         return error.exit_code
-    _heed_signals(feed)
-    return UNACKNOWLEDGED_EXIT_CODE if feed.run() else 0
 
 
 def _heed_signals(feed: Feed) -> None:

@@ -195,3 +195,16 @@ def test_a_broken_protocol_costs_the_connection_and_nothing_else(tmp_path):
         assert process.output.count("the server broke the protocol") == len(FATAL_VARIANTS)
         for symbol in exchange.symbols:
             assert audit_files(exchange, tmp_path / "records", "trade", symbol).intact
+
+
+def test_a_client_setting_that_librdkafka_refuses_is_a_configuration_error(tmp_path):
+    with Exchange(tmp_path, rate=50) as exchange:
+        settings = {
+            "sink.kind": "kafka",
+            "kafka.bootstrap_servers": "127.0.0.1:1",
+            "kafka.client": '{"receive.message.max.bytes" = 1}',
+        }
+        with streamer(tmp_path, exchange, **settings) as process:
+            assert process.wait() == 2
+            assert "kafka.client" in process.output
+            assert "Traceback" not in process.output

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from streamer.checks import ERROR_TYPES
-from streamer.classify import ControlAnswer, ServerShutdown, Unsupported, classify
+from streamer.classify import ServerShutdown, Unsupported, classify
 from streamer.errors import FrameRejected
 from streamer.routes import Routes
 from tests.unit.streamer.payloads import AGG_TRADE, BOOK_TICKER, TRADE, frame
@@ -16,31 +16,6 @@ DEPTH = {"e": "depthUpdate", "E": 1, "s": "BTCUSDT", "U": 1, "u": 2, "b": [["1",
 
 def of(message: object) -> object:
     return classify(json.dumps(message).encode(), ROUTES)
-
-
-@pytest.mark.parametrize(
-    ("message", "answer"),
-    [
-        ({"result": None, "id": 1}, ControlAnswer(1, None)),
-        ({"result": ["btcusdt@trade"], "id": "abc"}, ControlAnswer("abc", ["btcusdt@trade"])),
-        ({"result": True, "id": None}, ControlAnswer(None, True)),
-        (
-            {"code": 2, "msg": "Invalid request", "id": 7},
-            ControlAnswer(7, None, "Invalid request (code 2)"),
-        ),
-        (
-            {"code": 0, "msg": "Unknown property"},
-            ControlAnswer(None, None, "Unknown property (code 0)"),
-        ),
-        (
-            {"error": {"code": 3, "msg": "Invalid JSON"}, "id": 3},
-            ControlAnswer(3, None, "Invalid JSON (code 3)"),
-        ),
-        ({"error": "no", "id": [1]}, ControlAnswer(None, None, "no")),
-    ],
-)
-def test_answers_are_told_from_events(message, answer):
-    assert of(message) == answer
 
 
 def test_a_server_shutdown_comes_in_two_shapes():
