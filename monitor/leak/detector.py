@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from monitor.leak.assessment import CONVICTION, Assessment, score_of
 from monitor.leak.bins import HISTORY_SECONDS, SHORT_RUN_SECONDS, Bins, bin_seconds_for
@@ -30,14 +31,22 @@ class LeakDetector:
     `bin_seconds_for(horizon_seconds)` after the start of the process; a sample taken exactly at
     such a time belongs to the bin that ends there. Bins without samples are left out. Minima must
     be kept unrounded (bytes, or MiB as written by repr).
+
+    `reference` holds elapsed seconds and memory in bytes, oldest first, of an earlier run that is
+    known to be good: its warm-up explains this one's, which makes early verdicts possible.
     """
 
-    def __init__(self, horizon_seconds: float) -> None:
+    def __init__(
+        self,
+        horizon_seconds: float,
+        reference: Iterable[tuple[float, float]] | None = None,
+    ) -> None:
         if not horizon_seconds > 0:
             raise ValueError(f"horizon_seconds is {horizon_seconds}; more than 0 is wanted")
         short = horizon_seconds <= SHORT_RUN_SECONDS
         width = bin_seconds_for(horizon_seconds)
         self._bins = Bins(width)
+        self._reference = _reference(reference, width)
         self._skip = int(min(_SKIP_SECONDS, horizon_seconds / 10) / width)
         self._shortest = int(
             (_SHORTEST_WINDOW_SHORT_RUN_SECONDS if short else _SHORTEST_WINDOW_SECONDS) / width
@@ -77,7 +86,7 @@ class LeakDetector:
 
     def _evaluate(self, end: int) -> None:
         width = self._bins.width_seconds
-        evidence = weigh(self._bins, self._windows(end))
+        evidence = weigh(self._bins, self._windows(end), self._reference)
         if evidence is None:
             return
         self._recent.append(evidence)
@@ -95,3 +104,12 @@ class LeakDetector:
             windows.append(window)
             window //= 2
         return windows[:4]
+
+
+def _reference(curve: Iterable[tuple[float, float]] | None, width: float) -> Bins | None:
+    if curve is None:
+        return None
+    bins = Bins(width)
+    for elapsed_seconds, memory_bytes in curve:
+        bins.add(elapsed_seconds, memory_bytes, None, False)
+    return bins if len(bins.index) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from operator import mul
 
 from monitor.leak.bins import SHORT_BIN_SECONDS, Bins
@@ -15,12 +16,16 @@ _HALVING_PENALTY = 1.0  # short windows are many and see less
 _TOLERANCE_MB_PER_HOUR = 1.0
 _LOGARITHM_MB = 6.0  # divided by the age: log-like growth is tolerated early, not later
 _FILLING = 30.0  # MB·h², divided by the age cubed: bounded caches fill in the first 3 h
-_LOGARITHM_SHORT_RUN_MB = 8.0  # in runs up to 1 h nothing could be seen beside _FILLING
+_BESIDE_REFERENCE_MB = 2.0  # divided by the age: what a known-good curve leaves unexplained
+_FASTER_THAN_REFERENCE = 0.35  # share by which a run may grow faster than a known-good one
+_LOGARITHM_SHORT_RUN_MB = 16.0  # in runs up to 1 h nothing could be seen beside _FILLING
 _SMALLEST_GROWTH_MB = 4.0
 _GROWTH_OF_NOISE = 2.5
 _GROWTH_OF_LEVEL = 0.02
 _LATEST_SHARE = 0.4
 _WITHOUT_STEP_SHARE = 0.3
+CALM = 3
+STEPS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Evidence:
     floors: Floors
     fits: list[Fit]  # admissible shapes, the best first
     chosen: Fit  # the least suspicious one
-    halvings: int
+    whole: Floors  # of the longest window
     rotation: PerRotation | None = None  # when rotations say more than any window
     late: bool = False  # only short windows see it
 
@@ -46,12 +51,12 @@ class Evidence:
         return middle - half, middle + half
 
 
-def weigh(bins: Bins, windows: list[int]) -> Evidence | None:
+def weigh(bins: Bins, windows: list[int], reference: Bins | None = None) -> Evidence | None:
     """Return the strongest evidence of the windows (in bins, the longest first)."""
     found = [
         evidence
         for halvings, window in enumerate(windows)
-        if (evidence := _weigh_one(bins, window, halvings)) is not None
+        if (evidence := _weigh_one(bins, window, halvings, reference)) is not None
     ]
     if not found:
         return None
@@ -62,27 +67,34 @@ def weigh(bins: Bins, windows: list[int]) -> Evidence | None:
         return replace(longest, z=rotation.z, held_by=(), rotation=rotation)
     if strongest.z <= HELD_Z:
         return longest  # without suspicion it tells the slope best
-    return replace(strongest, late=strongest is not longest and longest.z <= HELD_Z)
+    late = strongest is not longest and longest.z <= HELD_Z
+    return replace(strongest, whole=longest.floors, late=late)
 
 
-def _weigh_one(bins: Bins, window: int, halvings: int) -> Evidence | None:
-    floors = floors_of(bins, window)
+def _weigh_one(bins: Bins, window: int, halvings: int, reference: Bins | None) -> Evidence | None:
+    floors = floors_of(bins, window, reference)
     if floors is None:
         return None
     fits = admissible_fits(floors)
     if not fits:
         return None
     age_hours = (bins.end_bin - window / 2) * bins.width_seconds / 3600
-    tolerance = _tolerance(age_hours, bins.width_seconds == SHORT_BIN_SECONDS)
+    short_run = bins.width_seconds == SHORT_BIN_SECONDS
+    tolerance = _tolerance(age_hours, short_run, floors)
     chosen = min(fits, key=lambda fit: (fit.slope - tolerance) / fit.error)
     raw = (chosen.slope - tolerance) / chosen.error - _HALVING_PENALTY * halvings
     held = _safeguards(floors, chosen)
     z = min(raw, HELD_Z) if held else raw
-    return Evidence(z, raw, held, floors, fits, chosen, halvings)
+    return Evidence(z, raw, held, floors, fits, chosen, whole=floors)
 
 
-def _tolerance(age_hours: float, short_run: bool) -> float:
+def _tolerance(age_hours: float, short_run: bool, floors: Floors) -> float:
     """MB/h that a healthy process may grow around an age."""
+    if floors.reference_mb is not None:
+        pace = plain_slope(floors.hours, floors.reference_mb)
+        return max(
+            _TOLERANCE_MB_PER_HOUR, _BESIDE_REFERENCE_MB / age_hours
+        ) + _FASTER_THAN_REFERENCE * max(pace, 0.0)
     if short_run:
         return _LOGARITHM_SHORT_RUN_MB / age_hours
     return max(_TOLERANCE_MB_PER_HOUR, _LOGARITHM_MB / age_hours, _FILLING / age_hours**3)
@@ -94,7 +106,7 @@ def _safeguards(floors: Floors, fit: Fit) -> tuple[str, ...]:
     enough = max(
         _SMALLEST_GROWTH_MB,
         _GROWTH_OF_NOISE * floors.noise_mb,
-        _GROWTH_OF_LEVEL * floors.floor_mb[-1],
+        _GROWTH_OF_LEVEL * floors.level_mb,
     )
     if growth < enough:
         held.append("small")
@@ -102,10 +114,14 @@ def _safeguards(floors: Floors, fit: Fit) -> tuple[str, ...]:
     whole = plain_slope(floors.hours, floors.floor_mb)
     if plain_slope(floors.hours[half:], floors.floor_mb[half:]) < _LATEST_SHARE * whole:
         held.append("slowing")
-    edge = max(len(floors.floor_mb) // 8, 2)
-    total = sum(floors.floor_mb[-edge:]) / edge - sum(floors.floor_mb[:edge]) / edge
-    steps = [b - a for a, b in zip(floors.floor_mb, floors.floor_mb[1:], strict=False)]
-    if total - max(steps) < _WITHOUT_STEP_SHARE * total:
+    # A running median keeps steps and loses peaks.
+    calm = [
+        sorted(floors.floor_mb[i : i + CALM])[CALM // 2]
+        for i in range(len(floors.floor_mb) - CALM + 1)
+    ]
+    steps = sorted(b - a for a, b in pairwise(calm))
+    total = calm[-1] - calm[0]
+    if total - sum(steps[-STEPS:]) < _WITHOUT_STEP_SHARE * total:
         held.append("one step")
     return tuple(held)
 

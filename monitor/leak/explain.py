@@ -49,7 +49,7 @@ def explain(
         held_by=evidence.held_by,
         elapsed_seconds=elapsed_seconds,
         window_seconds=floors.window_hours * 3600,
-        level_mb=floors.floor_mb[-1],
+        level_mb=floors.level_mb,
         growth_mb=fit.slope * floors.window_hours,
         mb_per_million_messages=per_million,
         mb_per_rotation=None if turning is None else turning.mb_per_rotation,

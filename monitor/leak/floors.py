@@ -23,17 +23,19 @@ class Floors:
     """One row per block, oldest first. Hours count from the start of the window."""
 
     hours: list[float]
-    floor_mb: list[float]
+    floor_mb: list[float]  # above the reference's, when there is one
     rate: list[float] | None  # messages per second in the block
     peak_rate: list[float] | None  # running maximum of the smoothed rate
     messages: list[float] | None  # cumulative at the block's end
     rotations: list[float]  # cumulative at the block's end
+    reference_mb: list[float] | None  # floors of a known-good run at the same ages
+    level_mb: float  # the last floor itself
     window_hours: float
     age_hours: float  # of the process at the window's start
     noise_mb: float  # of a bin about its block's floor
 
 
-def floors_of(bins: Bins, window_bins: int) -> Floors | None:
+def floors_of(bins: Bins, window_bins: int, reference: Bins | None = None) -> Floors | None:
     """Condense the last bins of a history; None when too few of them have samples."""
     end = bins.end_bin
     first = bisect_left(bins.index, end - window_bins)
@@ -52,6 +54,7 @@ def floors_of(bins: Bins, window_bins: int) -> Floors | None:
     peak: list[float] = []
     messages: list[float] = []
     rotations: list[float] = []
+    known_good: list[float] = []
     hour_per_bin = bins.width_seconds / 3600
     low = bisect_left(index, start)
     for block in range(count):
@@ -59,9 +62,8 @@ def floors_of(bins: Bins, window_bins: int) -> Floors | None:
         high = bisect_left(index, until, low)
         if high == low:
             continue  # the machine slept: no floor here
-        values = sorted(minimum[low:high])
         hours.append((block + 0.5) * size * hour_per_bin)
-        floor.append(values[int(_FLOOR_QUANTILE * len(values))])
+        floor.append(_low_point(minimum[low:high]))
         before, after = max(first + low - 1, 0), first + high - 1
         seconds = (bins.index[after] - bins.index[before]) * bins.width_seconds
         total = bins.messages[after]
@@ -69,9 +71,14 @@ def floors_of(bins: Bins, window_bins: int) -> Floors | None:
         peak.append(bins.peak_rate[after])
         messages.append(total)
         rotations.append(float(bisect_left(bins.rotations, until)))
+        if reference is not None:
+            known_good.append(_known_good(reference, until - size, until))
         low = high
     if len(floor) < _FEWEST_BLOCKS:
         return None
+    level = floor[-1]
+    if reference is not None:
+        floor = list(map(sub, floor, known_good))
     counted = not math.isnan(sum(rate)) and messages[-1] > messages[0]
     return Floors(
         hours=hours,
@@ -80,10 +87,25 @@ def floors_of(bins: Bins, window_bins: int) -> Floors | None:
         peak_rate=peak if counted else None,
         messages=messages if counted else None,
         rotations=rotations,
+        reference_mb=known_good or None,
+        level_mb=level,
         window_hours=count * size * hour_per_bin,
         age_hours=start * hour_per_bin,
         noise_mb=noise,
     )
+
+
+def _low_point(values: Sequence[float]) -> float:
+    return sorted(values)[int(_FLOOR_QUANTILE * len(values))]
+
+
+def _known_good(reference: Bins, start: int, end: int) -> float:
+    """Return the reference's floor at an age; beyond its end it stays what it was."""
+    low, high = bisect_left(reference.index, start), bisect_left(reference.index, end)
+    if low == high:
+        low = max(min(low, len(reference.index)) - (end - start), 0)
+        high = max(high, low + 1)
+    return _low_point(reference.minimum_mb[low:high])
 
 
 def _block_size(

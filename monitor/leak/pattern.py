@@ -7,6 +7,7 @@ from operator import mul
 
 from monitor.leak.assessment import Pattern
 from monitor.leak.evidence import Evidence
+from monitor.leak.floors import Floors
 
 _GAIN = 6.0  # of BIC: strong, by the usual reading
 _FASTER = 1.3  # the last quarter's slope against the first's, to be called accelerating
@@ -14,30 +15,40 @@ _FASTER = 1.3  # the last quarter's slope against the first's, to be called acce
 
 def pattern_of(evidence: Evidence) -> tuple[Pattern, float | None]:
     """Name the growth; for growth per message also give the MB per million messages."""
-    floors = evidence.floors
     if evidence.rotation is not None:
         return "per_rotation", None
-    if "logarithm" in evidence.fits[0].terms:
-        return "fragmentation", None
+    per_million = _per_million_messages(evidence.floors)
+    if per_million is not None:
+        return "per_message", per_million
     if evidence.late:
         return "late", None
-    size = len(floors.hours)
-    level = floors.floor_mb
-    by_time = _explained(level, floors.hours)
-    if floors.messages is not None:
-        by_message = _explained(level, floors.messages)
-        if size * math.log(by_time[1] / by_message[1]) > _GAIN:
-            return "per_message", 1e6 * by_message[0]
+    if _accelerates(evidence.whole):
+        return "accelerating", None
+    if "logarithm" in evidence.fits[0].terms:
+        return "fragmentation", None
+    return "steady", None
+
+
+def _per_million_messages(floors: Floors) -> float | None:
+    if floors.messages is None:
+        return None
+    _, by_time = _explained(floors.floor_mb, floors.hours)
+    slope, by_message = _explained(floors.floor_mb, floors.messages)
+    gain = len(floors.hours) * math.log(by_time / by_message)
+    return 1e6 * slope if gain > _GAIN else None
+
+
+def _accelerates(floors: Floors) -> bool:
+    slope, straight = _explained(floors.floor_mb, floors.hours)
     middle = floors.window_hours / 2
     bend = [(hour - middle) ** 2 for hour in floors.hours]
-    # The bend is nearly independent of time in a window of even blocks: one after the other.
-    left = [value - by_time[0] * hour for value, hour in zip(level, floors.hours, strict=True)]
-    curve, rest = _explained(left, bend)
-    gain = size * math.log(by_time[1] / rest) - math.log(size)
-    early, late = by_time[0] - 1.5 * curve * middle, by_time[0] + 1.5 * curve * middle
-    if gain > _GAIN and late > _FASTER * max(early, 0.0):
-        return "accelerating", None
-    return "steady", None
+    # In a window of even blocks the bend is nearly independent of time: one after the other.
+    rest = [y - slope * hour for y, hour in zip(floors.floor_mb, floors.hours, strict=True)]
+    curve, bent = _explained(rest, bend)
+    size = len(floors.hours)
+    gain = size * math.log(straight / bent) - math.log(size)
+    early, late = slope - 1.5 * curve * middle, slope + 1.5 * curve * middle
+    return gain > _GAIN and late > _FASTER * max(early, 0.0)
 
 
 def _explained(y: list[float], x: list[float]) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from monitor.leak.floors import Floors
 
 WARM_UP_HOURS = (0.05, 8 / 60, 20 / 60, 45 / 60, 100 / 60)  # time constants that are tried
 _STEEPEST_LOGARITHM_MB = 12.0  # per e-fold of age: 38 MB from the 1st to the 24th hour
+_QUICK_HOURS = 0.1  # what a reference does not explain may still settle within minutes
 _CLIP = 2.0  # robust deviations above a fit, from which on a floor is a peak
 _LOAD_GAIN = 2.0  # of BIC, before a load term may explain growth away
 _NEAR_BIC = 4.0  # of the best: what is nearly as good may be the truth
@@ -44,16 +45,18 @@ class Design:
             self.columns["peak rate"] = _centred(floors.peak_rate)
         self.transients: list[str] = []
         for tau in WARM_UP_HOURS:
-            if tau > floors.window_hours / 2:
+            # With a reference only what is quick may differ from it.
+            if tau > (floors.window_hours / 2 if floors.reference_mb is None else _QUICK_HOURS):
                 break
             name = f"warm-up of {tau * 60:.0f} min"
             self.columns[name] = _centred([-math.exp(-hour / tau) for hour in floors.hours])
             self.transients.append(name)
         # Fragmentation settles like a logarithm: it never ends, but slows down for ever.
-        self.columns["logarithm"] = _centred(
-            [math.log(floors.age_hours + hour) for hour in floors.hours]
-        )
-        self.transients.append("logarithm")
+        if floors.reference_mb is None:
+            self.columns["logarithm"] = _centred(
+                [math.log(floors.age_hours + hour) for hour in floors.hours]
+            )
+            self.transients.append("logarithm")
         self._products: dict[tuple[str, str], float] = {}
 
     def product(self, a: str, b: str) -> float:

@@ -94,3 +94,117 @@ def test_a_time_that_cannot_be_is_refused(elapsed: float) -> None:
 def test_a_horizon_that_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="horizon_seconds"):
         LeakDetector(0)
+
+
+def test_two_rotations_show_a_leak_per_rotation() -> None:
+    detector = LeakDetector(DAY)
+    noise = random.Random(3)
+    for minute in range(1, 11 * 60):
+        turns = minute // 240  # at 4 h and 8 h
+        memory = 100 + 20 * turns + noise.gauss(0, 1)
+        detector.observe(minute * 60, memory * MIB, None, minute in (240, 480))
+    assessment = detector.assess()
+    assert assessment.score is not None
+    assert assessment.score > 0.8
+    assert assessment.pattern == "per_rotation"
+    assert assessment.mb_per_rotation == pytest.approx(20, abs=2)
+
+
+def test_what_rotations_leave_ever_less_of_is_no_leak() -> None:
+    detector = LeakDetector(DAY)
+    noise = random.Random(3)
+    for minute in range(1, 24 * 60 + 1):
+        memory = 100 + sum(20 * 0.4**turn for turn in range(minute // 240)) + noise.gauss(0, 1)
+        detector.observe(minute * 60, memory * MIB, None, minute % 240 == 0)
+    score = detector.assess().score
+    assert score is not None
+    assert score < 0.5
+
+
+def test_growth_that_follows_the_messages_is_told_per_message() -> None:
+    detector = LeakDetector(DAY)
+    noise = random.Random(4)
+    total = 0.0
+    for minute in range(1, 16 * 60):
+        total += 6000 * (1 + 0.9 * math.sin(minute / 100))
+        memory = 100 + total * 10e-6 + noise.gauss(0, 0.5)
+        detector.observe(minute * 60, memory * MIB, total)
+    assessment = detector.assess()
+    assert assessment.pattern == "per_message"
+    assert assessment.mb_per_million_messages == pytest.approx(10, rel=0.1)
+
+
+def test_an_accelerating_leak_is_told() -> None:
+    assert judge(lambda hour: 100 + 0.4 * hour**2)[-1].pattern == "accelerating"
+
+
+def test_a_late_leak_is_told() -> None:
+    alarm = next(
+        a for a in judge(lambda hour: 100 + 15 * max(hour - 12, 0)) if (a.score or 0) > 0.8
+    )
+    assert alarm.pattern == "late"
+    assert 12 * 3600 < alarm.elapsed_seconds < 16 * 3600
+
+
+def test_load_explains_growth_that_follows_it() -> None:
+    detector = LeakDetector(DAY)
+    total = 0.0
+    for minute in range(1, 10 * 60):
+        rate = 100 + 20 * minute / 60 + 40 * math.sin(minute / 20)  # a busy morning
+        total += 60 * rate
+        detector.observe(minute * 60, (100 + 0.2 * rate + minute % 3) * MIB, total)
+    told = detector.assess().score
+    untold = judge(lambda hour: 120 + 4 * hour, hours=10)[-1].score
+    assert told is not None
+    assert told < 0.5
+    assert untold is not None
+    assert untold > 0.8
+
+
+def test_one_step_is_no_leak() -> None:
+    scores = [a.score for a in judge(lambda hour: 100 + 60 * (hour > 7))]
+    assert max(score for score in scores if score is not None) < 0.8
+
+
+def test_a_reference_lets_an_hour_tell_a_leak_from_a_warm_up() -> None:
+    def warm_up(hour: float) -> float:
+        return 80 + 60 * (1 - math.exp(-hour / 0.5))
+
+    known_good = [(15.0 * i, warm_up(15 * i / 3600) * MIB) for i in range(1, 241)]
+    scores = []
+    for leak in (0, 25):
+        noise = random.Random(5)
+        detector = LeakDetector(3600, known_good)
+        for i in range(1, 241):
+            hour = 15 * i / 3600
+            memory = warm_up(1.05 * hour) + leak * hour + noise.gauss(0, 0.5)
+            detector.observe(15 * i, memory * MIB)
+        scores.append(detector.assess().score)
+    healthy, leaking = scores
+    assert healthy is not None
+    assert healthy < 0.5
+    assert leaking is not None
+    assert leaking > 0.8
+
+
+def test_the_time_to_a_limit_is_a_range() -> None:
+    assessment = judge(lambda hour: 100 + 10 * hour, hours=5)[-1]
+    assert assessment.level_mb == pytest.approx(149, abs=3)
+    hours = assessment.hours_to(450)
+    assert hours is not None
+    assert hours[0] < 30 < hours[1] < 40
+    growth = assessment.projected_growth_24h_mb
+    assert growth is not None
+    assert growth[0] < 240 < growth[2]
+
+
+def test_without_growth_a_limit_may_never_be_reached() -> None:
+    hours = judge(lambda hour: 100.0)[-1].hours_to(450)
+    assert hours is not None
+    assert hours[1] == math.inf
+
+
+def test_an_unplanned_end_forgets_what_is_older_than_a_day() -> None:
+    assert judge(lambda hour: 100.0 + 5 * min(hour, 30), hours=70)[-1].current_score == (
+        pytest.approx(0, abs=0.01)
+    )

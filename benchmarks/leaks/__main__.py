@@ -1,0 +1,118 @@
+"""Judge the corpus with every detector; write the table and the plots.
+
+    python -m benchmarks.leaks [--healthy N] [--leaking N] [--hours H] [--reference] [--plots DIR]
+
+Outcomes are kept line by line in `.cache/leaks/`, by a digest of the code, so that an interrupted
+run goes on where it was; `--report` only writes what is there already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.leaks.corpus import HEALTHY, LEAKING, RATES_MB_PER_HOUR, make
+from benchmarks.leaks.outcome import Outcome, judge, judge_by
+from benchmarks.leaks.rivals import RIVALS
+
+ROOT = Path(__file__).resolve().parents[2]
+TEST_SEED = 1_000_000  # seeds below were for tuning
+RIVAL_SHARE = 4  # rivals judge each fourth seed: they are far slower or far worse
+
+Key = tuple[str, int, float]
+
+
+def main() -> int:
+    """Run the command."""
+    options = _arguments()
+    keys = list(_keys(options))
+    store = (
+        ROOT
+        / ".cache"
+        / "leaks"
+        / f"{_digest()}-{options.hours:g}h{'-reference' if options.reference else ''}.jsonl"
+    )
+    store.parent.mkdir(parents=True, exist_ok=True)
+    outcomes = _read(store)
+    if not options.report:
+        done = {(o.family, o.seed, o.rate) for o in outcomes}
+        with store.open("a", encoding="utf-8") as lines:
+            for number, key in enumerate(keys):
+                if key in done:
+                    continue
+                for outcome in _judge_all(key, options.hours, options.reference):
+                    outcomes.append(outcome)
+                    lines.write(json.dumps(asdict(outcome)) + "\n")
+                lines.flush()
+                sys.stderr.write(f"\r{number + 1} of {len(keys)} runs")
+        sys.stderr.write("\n")
+    wanted = set(keys)
+    outcomes = [o for o in outcomes if (o.family, o.seed, o.rate) in wanted]
+
+    from benchmarks.leaks.plots import draw  # matplotlib is slow to import
+    from benchmarks.leaks.table import table
+
+    sys.stdout.write(table(outcomes, options.hours) + "\n")
+    if options.plots:
+        draw(outcomes, options.plots, options.hours)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.leaks", description=__doc__)
+    parser.add_argument("--healthy", type=int, default=72, help="seeds per healthy family")
+    parser.add_argument("--leaking", type=int, default=10, help="seeds per leaking family and rate")
+    parser.add_argument("--hours", type=float, default=24.0, help="length of a run")
+    parser.add_argument("--reference", action="store_true", help="tell a known-good curve")
+    parser.add_argument("--tuning", action="store_true", help="seeds of the tuning set")
+    parser.add_argument("--report", action="store_true", help="only report what was judged before")
+    parser.add_argument("--plots", type=Path, help="folder for the plots")
+    return parser.parse_args()
+
+
+def _keys(options: argparse.Namespace) -> Iterator[Key]:
+    """Seeds outermost, so that an unfinished run is a fair sample of all families."""
+    first = 0 if options.tuning else TEST_SEED
+    for number in range(max(options.healthy, options.leaking)):
+        if number < options.healthy:
+            for family in HEALTHY:
+                yield family, first + number, 0.0
+        if number < options.leaking:
+            for family in LEAKING:
+                for rate in RATES_MB_PER_HOUR:
+                    yield family, first + number, rate
+
+
+def _judge_all(key: Key, hours: float, reference: bool) -> Iterator[Outcome]:
+    family, seed, rate = key
+    run = make(family, seed, rate, hours, reference=reference)
+    yield judge(run, hours * 3600)
+    if seed % RIVAL_SHARE == 0 and hours > 1:
+        for name, rival in RIVALS.items():
+            yield judge_by(run, name, rival)
+
+
+def _read(store: Path) -> list[Outcome]:
+    if not store.exists():
+        return []
+    return [Outcome(**json.loads(line)) for line in store.read_text(encoding="utf-8").splitlines()]
+
+
+def _digest() -> str:
+    """Of all code that an outcome depends on."""
+    digest = hashlib.sha256()
+    for path in (
+        *sorted((ROOT / "monitor/leak").glob("*.py")),
+        ROOT / "benchmarks/leaks/corpus.py",
+    ):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
