@@ -101,7 +101,7 @@ def saw_tooth(draft: Draft, amplitude: float, period_hours: float) -> Array:
     rest = amplitude * 0.1 * draft.random.random(len(starts))
     height = amplitude * draft.random.uniform(0.85, 1.15, len(starts))
     phase = (draft.hours - starts[which]) / np.append(gaps, period_hours)[which]
-    return rest[which] + height[which] * phase
+    return np.asarray(rest[which] + height[which] * phase)
 
 
 def steps(draft: Draft, at_hours: list[float], sizes: list[float]) -> Array:

@@ -33,6 +33,7 @@ class Bins:
         self.messages = array("d")  # cumulative at the bin's last sample, NaN when unknown
         self.peak_rate = array("d")  # running maximum of the smoothed rate per second
         self.rotations = array("q")  # indices of the bins in which a rotation happened
+        self.given_back: list[tuple[int, float]] = []  # (index, MB) of collections and trims
         self._capacity = int(HISTORY_SECONDS / width_seconds)
         self._closed = -1
         self._open = -1
@@ -69,6 +70,11 @@ class Bins:
             closed = True
         return closed
 
+    def add_collection(self, elapsed_seconds: float, before: float, after: float) -> None:
+        """Note what a collection with a trim gave back."""
+        index = math.ceil(elapsed_seconds / self.width_seconds) - 1
+        self.given_back.append((index, (before - after) / MIB))
+
     def _close(self) -> None:
         self._advance_rate()
         self.index.append(self._open)
@@ -101,6 +107,7 @@ class Bins:
         keep = len(self.index) - self._capacity
         for column in (self.index, self.minimum_mb, self.messages, self.peak_rate):
             del column[:keep]
+        self.given_back = [row for row in self.given_back if row[0] >= self.index[0]]
         del self.rotations[: bisect_left(self.rotations, self.index[0])]
 
     @property

@@ -80,6 +80,14 @@ class LeakDetector:
         self._due = (end // self._every + 1) * self._every
         self._evaluate(end)
 
+    def collected(self, elapsed_seconds: float, before_bytes: float, after_bytes: float) -> None:
+        """Take the result of a garbage collection with a trim of the heap, asked for on suspicion.
+
+        What is given back was fragmentation or garbage: growth of which half or more came back
+        is held. To repeat a verdict, tell it before the bin of `elapsed_seconds` ends.
+        """
+        self._bins.add_collection(elapsed_seconds, before_bytes, after_bytes)
+
     def assess(self) -> Assessment:
         """Return the assessment of the last evaluation: every 5 min, each minute up to 1 h."""
         return self._assessment

@@ -24,6 +24,7 @@ _GROWTH_OF_NOISE = 2.5
 _GROWTH_OF_LEVEL = 0.02
 _LATEST_SHARE = 0.4
 _WITHOUT_STEP_SHARE = 0.3
+_GIVEN_BACK_SHARE = 0.5
 CALM = 3
 STEPS = 1
 
@@ -110,6 +111,8 @@ def _safeguards(floors: Floors, fit: Fit) -> tuple[str, ...]:
     )
     if growth < enough:
         held.append("small")
+    if floors.given_back_mb > _GIVEN_BACK_SHARE * (growth + floors.given_back_mb):
+        held.append("given back")
     half = len(floors.hours) // 2
     whole = plain_slope(floors.hours, floors.floor_mb)
     if plain_slope(floors.hours[half:], floors.floor_mb[half:]) < _LATEST_SHARE * whole:

@@ -8,6 +8,7 @@ from monitor.leak.pattern import pattern_of
 
 _HELD = {
     "small": "the growth is small beside noise and level",
+    "given back": "a collection with a trim gave most of it back: fragmentation",
     "slowing": "the growth slows down",
     "one step": "one step makes most of it",
 }
@@ -35,7 +36,9 @@ def explain(
     low, high = evidence.interval
     pattern: Pattern = "none"
     per_million = None
-    if score > SUSPICION:
+    if "given back" in evidence.held_by:
+        pattern = "fragmentation"
+    elif score > SUSPICION:
         pattern, per_million = pattern_of(evidence)
     turning = evidence.rotation
     return Assessment(

@@ -30,6 +30,7 @@ class Floors:
     rotations: list[float]  # cumulative at the block's end
     reference_mb: list[float] | None  # floors of a known-good run at the same ages
     level_mb: float  # the last floor itself
+    given_back_mb: float  # by collections in the window
     window_hours: float
     age_hours: float  # of the process at the window's start
     noise_mb: float  # of a bin about its block's floor
@@ -89,6 +90,7 @@ def floors_of(bins: Bins, window_bins: int, reference: Bins | None = None) -> Fl
         rotations=rotations,
         reference_mb=known_good or None,
         level_mb=level,
+        given_back_mb=sum(mb for at, mb in bins.given_back if start <= at < end),
         window_hours=count * size * hour_per_bin,
         age_hours=start * hour_per_bin,
         noise_mb=noise,

@@ -208,3 +208,20 @@ def test_an_unplanned_end_forgets_what_is_older_than_a_day() -> None:
     assert judge(lambda hour: 100.0 + 5 * min(hour, 30), hours=70)[-1].current_score == (
         pytest.approx(0, abs=0.01)
     )
+
+
+@pytest.mark.parametrize(("given_back", "leaks"), [(25.0, False), (2.0, True)])
+def test_what_a_collection_gives_back_was_no_leak(given_back: float, leaks: bool) -> None:
+    detector = LeakDetector(DAY)
+    noise = random.Random(6)
+    lowered = 0.0
+    for minute in range(1, 9 * 60):
+        level = 100 + 4 * minute / 60
+        if minute == 450:
+            lowered = given_back
+            detector.collected(minute * 60, level * MIB, (level - lowered) * MIB)
+        detector.observe(minute * 60, (level - lowered + noise.gauss(0, 0.5)) * MIB)
+    assessment = detector.assess()
+    assert assessment.current_score is not None
+    assert (assessment.current_score > 0.8) is leaks
+    assert (assessment.pattern == "fragmentation") is not leaks
