@@ -185,7 +185,7 @@ def _first_step(action: Restart | Abort) -> Step:
 def _say(breach: Breach, consequence: str = "") -> None:
     level = logging.ERROR if breach.severity is Severity.CRITICAL else logging.WARNING
     ending = f"; {consequence}" if consequence else ""
-    log.log(level, "%s: %s%s", breach.streamer, breach.message, ending)
+    log.log(level, "%s%s", breach.message, ending)
 
 
 def _describe(exited: Exited) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from monitor.model import Exited, Launched, Sample
 from monitor.sampler import Sampler
-from supervisor.lifecycle import Lifecycle, Phase
+from supervisor.lifecycle import LOOK_AGAIN_SECONDS, Lifecycle, Phase
 from supervisor.process_tree import end_strays
 from supervisor.restart import RestartHistory, RestartPolicy, grant
 
@@ -41,6 +41,8 @@ class Fleet:
         self.members = {one.name: Member(one, launch_at=now) for one in lifecycles}
         self.policy = policy
         self._make_sampler = make_sampler
+        self._strays_until = 0.0  # orphans of a child that is gone are looked for until then
+        self._look_again_at = float("inf")
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self.members.values())
@@ -48,13 +50,15 @@ class Fleet:
     @property
     def over(self) -> bool:
         """Whether nobody runs and no launch is planned."""
-        return all(member.launch_at is None and member.lifecycle.child is None for member in self)
+        idle = all(member.launch_at is None and member.lifecycle.child is None for member in self)
+        return idle and not self._strays_until
 
     @property
     def next_at(self) -> float:
         """When the next planned thing is due."""
         planned = [member.launch_at for member in self if member.launch_at is not None]
-        return min([*planned, *(member.lifecycle.next_at for member in self)])
+        ending = [member.lifecycle.next_at for member in self]
+        return min([*planned, *ending, self._look_again_at])
 
     def pidfds(self) -> list[int]:
         """Return what becomes readable when a process ends; ended ones are swept by time."""
@@ -88,7 +92,11 @@ class Fleet:
                 member.sampler = None
                 gone.append(exited)
         if gone:
-            end_strays(self._pids())
+            self._strays_until = now + max(one.lifecycle.graces.kill_seconds for one in self)
+        if self._strays_until:
+            self._look_again_at = now + LOOK_AGAIN_SECONDS
+            if not end_strays(self._pids()) or now >= self._strays_until:
+                self._strays_until, self._look_again_at = 0.0, float("inf")
         return gone
 
     def late_starters(self, now: float, startup_timeout_seconds: float) -> list[Member]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from monitor import checkpoint
 from monitor.recorder import Recorder
@@ -36,9 +34,11 @@ class Journal:
         document = self.recorder.document(now, time)
         self._under_way = self._writer.submit(checkpoint.write, self.path, document)
 
-    def conclude(self, now: float, time: float) -> tuple[Mapping[str, Any], Verdict]:
-        """Judge the profile, write it and return both. Raises CheckpointError."""
+    def conclude(self, now: float, time: float, *, judged: bool) -> Verdict | None:
+        """Write the profile for the last time, judged or as it is. Raises CheckpointError."""
         self._writer.shutdown(wait=True)  # an older state must not overwrite the last one
-        document, verdict = concluded(self.recorder.document(now, time))
+        document, verdict = self.recorder.document(now, time), None
+        if judged:
+            document, verdict = concluded(document)
         checkpoint.write(self.path, document)
-        return document, verdict
+        return verdict

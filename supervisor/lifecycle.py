@@ -19,7 +19,7 @@ from supervisor.process_tree import ProcessTree
 
 log = logging.getLogger(__name__)
 
-_SWEEP_EVERY_SECONDS = 0.05  # SIGKILL takes a moment to be carried out
+LOOK_AGAIN_SECONDS = 0.05  # SIGKILL takes a moment to be carried out
 
 
 class Phase(Enum):
@@ -56,7 +56,7 @@ class Lifecycle:
         self.child: Child | None = None
         self.launched_at = 0.0
         self.escalation: Escalation | None = None
-        self.forced = False  # the latest ending needed more than the drain or SIGTERM
+        self._kill_wanted = False  # it was decided, not what remained after every grace
         self._target = target
         self._arguments = arguments
         self._directory = directory
@@ -78,7 +78,7 @@ class Lifecycle:
         self._tree = ProcessTree(self.child.pid)
         self._sweep_until = None
         self.escalation = None
-        self.forced = False
+        self._kill_wanted = False
         self.phase = Phase.STARTING
         self.launched_at = now
         return Launched(self.name, self.generation, self.child.pid, time)
@@ -98,6 +98,7 @@ class Lifecycle:
         """
         if self.child is None or self._tree is None or self._sweep_until is not None:
             return None
+        self._kill_wanted = self._kill_wanted or first is Step.KILL
         before = self.escalation
         if before is None:
             self._tree.look()
@@ -141,7 +142,6 @@ class Lifecycle:
     def _do(self, step: Step) -> Step:
         assert self.child is not None  # noqa: S101 - for mypy: only called while there is one
         assert self._tree is not None  # noqa: S101
-        self.forced = self.forced or step >= Step.ABORT
         match step:
             case Step.DRAIN:
                 pass  # a command, which the caller sends
@@ -161,16 +161,17 @@ class Lifecycle:
 
     def _sweep(self, child: Child, tree: ProcessTree, now: float, time: float) -> Exited | None:
         """Take away what the ended process left; its PID is ours until it is reaped."""
-        expected = self.phase is Phase.ENDING
         if self._sweep_until is None:
             self._sweep_until = now + self.graces.kill_seconds
         left = tree.kill_rest()
         if left and now < self._sweep_until:
-            self._look_again_at = now + _SWEEP_EVERY_SECONDS
+            self._look_again_at = now + LOOK_AGAIN_SECONDS
             return None  # killed just now: look again whether they went
         if left:
             log.critical("%s: %d processes of its tree do not end", self.name, left)
         exit_code = child.reap()
+        # Who was asked to end and did it with an error has lost something on the way.
+        expected = self.phase is Phase.ENDING and (exit_code == 0 or self._kill_wanted)
         self.child = self._tree = self._sweep_until = self.escalation = None
         self.phase = Phase.IDLE
         return Exited(self.name, self.generation, exit_code, expected, time)

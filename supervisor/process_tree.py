@@ -61,21 +61,21 @@ def become_subreaper() -> None:
 
 
 def end_strays(known: Container[int]) -> int:
-    """Kill and reap adopted processes, and return how many still lived.
+    """Kill and reap adopted processes, and return how many could not be reaped yet.
 
     A stray is a child of ours in another session that we did not launch (`known` PIDs): our own
     helpers, such as multiprocess's resource tracker, stay in our session.
     """
-    ended = 0
+    waiting = 0
     for process in psutil.Process().children():
         with suppress(*_GONE, ChildProcessError):
             if process.pid in known or os.getsid(process.pid) == os.getsid(0):
                 continue
             if lives(process):
                 process.kill()
-                ended += 1
-            os.waitpid(process.pid, os.WNOHANG)  # this one only: -1 would steal exit codes
-    return ended
+            # This one only: -1 would steal the exit codes of our own children.
+            waiting += os.waitpid(process.pid, os.WNOHANG) == (0, 0)
+    return waiting
 
 
 def lives(process: psutil.Process) -> bool:

@@ -102,6 +102,9 @@ class Service:
         self._look(now, time)
         self._advance(now, time)
         self.parts.control.look_at_deadlines(now, self._reports)
+        if self.parts.control.conclusion is not None:
+            # The first call counts: what the drain takes belongs to no criterion.
+            self.parts.journal.recorder.ended(self.parts.control.conclusion.reason, now, time)
         self._keep(now, time)
 
     def _wait(self, signals: SignalQueue) -> None:
@@ -223,13 +226,13 @@ class Service:
         conclusion = parts.control.conclusion or Conclusion("error", ExitCode.INTERNAL_ERROR)
         parts.journal.recorder.ended(conclusion.reason, now, time)
         try:
-            _, verdict = parts.journal.conclude(now, time)
+            verdict = parts.journal.conclude(now, time, judged=parts.control.mode == "soak")
             parts.display.conclude(verdict, parts.journal.path)
         except Exception:  # even then the exit code must tell the cause
             log.exception("the profile could not be judged or written")
             return conclusion.exit_code or ExitCode.INTERNAL_ERROR
         if conclusion.exit_code is None:
-            return exit_code_of(verdict)
+            return exit_code_of(verdict) if verdict else ExitCode.INTERNAL_ERROR
         if conclusion.exit_code is ExitCode.PASS and self._undrained:
             names = ", ".join(sorted(self._undrained))
             log.error("the drain was not complete: %s", names)

@@ -46,7 +46,7 @@ class Speaker:
     def report(self, *, final: bool = False) -> None:
         self.sequence += 1
         uptime = time.monotonic() - self.began
-        events = int(uptime * EVENTS_PER_SECOND)
+        events = 1 + int(uptime * EVENTS_PER_SECOND)
         streams = tuple(
             StreamCounts("trade", symbol, events, 0, 0, 0, events, 0.0, time.time())
             for symbol in self.config.exchange.symbols
@@ -114,7 +114,9 @@ def stops_itself(config: StreamerConfig) -> int:
         if uptime > 0.5:
             os.kill(os.getpid(), signal.SIGSTOP)
 
-    return Speaker(config).speak(stop)
+    speaker = Speaker(config)
+    _stop_at_term(speaker)
+    return speaker.speak(stop)
 
 
 def holds_gil(config: StreamerConfig) -> int:
@@ -133,7 +135,6 @@ def has_family(config: StreamerConfig) -> int:
         subprocess.Popen(
             [sys.executable, "-c", "import time; time.sleep(300)"],
             start_new_session=own_session,
-            env={"VIGIL_TEST_FAMILY": str(config.sink.directory)},
         )
     return healthy(config)
 

@@ -1,0 +1,393 @@
+"""The supervisor as a process, with scripted streamers: every ending, and nothing left after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAUNCHER = ROOT / "tests" / "integration" / "supervised.py"
+DEADLINE_SECONDS = 40.0
+GRACES = ("drain_grace", "term_grace", "abort_grace", "kill_grace")
+
+
+class Supervised:
+    """One supervisor with its directory; every process below it carries a token."""
+
+    def __init__(self) -> None:
+        # A short path: Unix sockets allow 107 bytes, pytest's own directories can be longer.
+        self.directory = Path(tempfile.mkdtemp(prefix="vigil-test-"))
+        self.output = self.directory / "profile.json"
+        self.log = self.directory / "log"
+        self.token = uuid.uuid4().hex
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(
+        self,
+        target: str,
+        *command: str,
+        settings: dict[str, object] | None = None,
+        environment: dict[str, str] | None = None,
+        launcher: tuple[str, ...] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        values: dict[str, object] = {
+            "supervisor.runtime_directory": self.directory / "run",
+            "supervisor.log_format": "json",
+            "supervisor.restart_backoff_initial": 0.1,
+            "monitor.metrics_address": "127.0.0.1:0",
+            "monitor.sample_every": 0.2,
+            "telemetry.report_every": 0.1,
+            "sink.directory": self.directory,
+            **{f"supervisor.{grace}": 0.5 for grace in GRACES},
+            **(settings or {}),
+        }
+        assignments = [f"--set={key}={value}" for key, value in values.items()]
+        if command[:1] == ("soak",):
+            command = (*command, f"--output={self.output}")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *(launcher or (str(LAUNCHER), target)), *assignments, *command],
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(ROOT),
+                    "VIGIL_TEST_TOKEN": self.token,
+                    **(environment or {}),
+                },
+            )
+        return self.process
+
+    def until(self, done: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not (result := done()):
+            assert time.monotonic() < deadline, f"not in time:\n{self.log.read_text()}"
+            time.sleep(0.02)
+        return result
+
+    def until_logged(self, text: str) -> None:
+        self.until(lambda: text in self.log.read_text())
+
+    def exit_code(self) -> int:
+        assert self.process
+        try:
+            return self.process.wait(DEADLINE_SECONDS)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"it goes on and on:\n{self.log.read_text()}")
+
+    def streamer(self) -> psutil.Process:
+        """Return the child that leads a session of its own."""
+
+        def found() -> psutil.Process | None:
+            assert self.process
+            for child in psutil.Process(self.process.pid).children():
+                with suppress(ProcessLookupError):
+                    if os.getsid(child.pid) == child.pid:
+                        return child
+            return None
+
+        process: psutil.Process = self.until(found)
+        return process
+
+    def profile(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.output.read_text())
+        return document
+
+    def left(self) -> list[int]:
+        """Return the living processes that inherited the token."""
+        needle = f"VIGIL_TEST_TOKEN={self.token}".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if needle in path.read_bytes().split(b"\0"):
+                    found.append(int(path.parent.name))
+        return found
+
+
+@pytest.fixture
+def vigil() -> Iterator[Supervised]:
+    """Yield a supervisor to start; afterwards nothing of it may be left."""
+    supervised = Supervised()
+    try:
+        yield supervised
+        assert supervised.process is not None
+        assert supervised.process.poll() is not None, "the test left the supervisor running"
+        supervised.until(lambda: not supervised.left())
+    finally:
+        for pid in supervised.left():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if supervised.process is not None:
+            supervised.process.wait(DEADLINE_SECONDS)
+        shutil.rmtree(supervised.directory)
+
+
+# Runs that go well --------------------------------------------------------------------------------
+
+
+def test_a_soak_ends_with_a_passed_verdict(vigil: Supervised) -> None:
+    vigil.start("healthy", "soak", "--profile=smoke", "--duration=25s")
+    assert vigil.exit_code() == 0
+    profile = vigil.profile()
+    assert profile["verdict"] == "pass"
+    assert all(sample["rss_mb"] > 0 for sample in profile["memory_samples"])
+    assert vigil.output.stat().st_mode & 0o777 == 0o600
+    again = subprocess.run(
+        [sys.executable, "-m", "supervisor", "judge", "--json", vigil.output],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert again.returncode == 0
+    verdict = json.loads(again.stdout)
+    assert verdict["outcome"] == "pass"
+    assert verdict["criteria"] == profile["criteria"]  # the live verdict, to the letter
+
+
+def test_one_signal_ends_the_service_after_a_complete_drain(vigil: Supervised) -> None:
+    process = vigil.start("healthy", "run")
+    vigil.until_logged("generation 1 reports")
+    process.send_signal(signal.SIGTERM)
+    assert vigil.exit_code() == 0
+    assert (vigil.directory / "run" / "profile.json").exists()
+
+
+def test_an_incomplete_drain_is_no_success(vigil: Supervised) -> None:
+    process = vigil.start("leaves_unacknowledged", "run")
+    vigil.until_logged("generation 1 reports")
+    process.send_signal(signal.SIGTERM)
+    assert vigil.exit_code() == 1
+    assert "the drain was not complete" in vigil.log.read_text()
+
+
+def test_a_soak_that_a_person_stops_is_inconclusive(vigil: Supervised) -> None:
+    process = vigil.start("healthy", "soak", "--profile=smoke")
+    vigil.until_logged("generation 1 reports")
+    process.send_signal(signal.SIGINT)
+    assert vigil.exit_code() == 4, vigil.log.read_text()
+    assert vigil.profile()["verdict"] == "inconclusive"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_skips_the_drain(vigil: Supervised, number: int, code: int) -> None:
+    process = vigil.start(
+        "ignores_term",
+        "soak",
+        "--profile=smoke",
+        settings={f"supervisor.{grace}": 60 for grace in GRACES},
+    )
+    vigil.until_logged("generation 1 reports")
+    process.send_signal(number)
+    vigil.until_logged("once more skips that")
+    process.send_signal(number)
+    assert vigil.exit_code() == code
+    assert vigil.profile()["verdict"] in ("fail", "inconclusive")
+
+
+# Streamers that fail ------------------------------------------------------------------------------
+
+
+def test_a_leaking_streamer_is_signalled_within_two_sampling_periods(vigil: Supervised) -> None:
+    (vigil.directory / "small.toml").write_text('base = "smoke"\nmemory_ceiling = "120MiB"\n')
+    vigil.start(
+        "leaks",
+        "soak",
+        f"--profile={vigil.directory / 'small.toml'}",
+        settings={"monitor.sample_every": 0.5},
+    )
+    assert vigil.exit_code() == 3
+    profile = vigil.profile()
+    assert profile["verdict"] == "fail"
+    assert profile["memory_samples"][-1]["rss_mb"] > 120
+    failed = [one["name"] for one in profile["criteria"] if one["outcome"] == "fail"]
+    assert "memory ceiling" in failed
+    # 40 MiB a second: two sampling periods after the ceiling it holds 40 MiB more.
+    assert profile["memory_samples"][-1]["rss_mb"] < 120 + 40 + 20
+    assert (vigil.directory / "flushed").exists()  # SIGTERM came, not SIGKILL
+
+
+def test_a_killed_streamer_is_launched_again(vigil: Supervised) -> None:
+    process = vigil.start("healthy", "run")
+    vigil.until_logged("generation 1 reports")
+    vigil.streamer().kill()
+    vigil.until_logged("generation 1 ended by SIGKILL")
+    vigil.until_logged("generation 2 reports")
+    process.send_signal(signal.SIGTERM)
+    assert vigil.exit_code() == 0
+
+
+def test_a_killed_streamer_fails_a_soak(vigil: Supervised) -> None:
+    vigil.start("healthy", "soak", "--profile=smoke")
+    vigil.until_logged("generation 1 reports")
+    vigil.streamer().kill()
+    assert vigil.exit_code() == 3
+    profile = vigil.profile()
+    assert profile["verdict"] == "fail"
+    assert all(sample["rss_mb"] > 0 for sample in profile["memory_samples"])  # no zombie's zeros
+
+
+@pytest.mark.parametrize("manner", ["stops_itself", "holds_gil"])
+def test_a_silent_streamer_is_replaced(vigil: Supervised, manner: str) -> None:
+    config = vigil.directory / "vigil.toml"
+    config.write_text(
+        '[[rules]]\nname = "heartbeat"\nmetric = "report_age_seconds"\n'
+        'above = 1.0\naction = "restart"\n'
+    )
+    process = vigil.start(manner, "run", f"--config={config}")
+    vigil.until_logged("generation 1 reports")
+    first = vigil.streamer().pid
+    vigil.until_logged("generation 1 ended by SIGABRT")
+    vigil.until_logged("generation 2 reports")
+    assert vigil.streamer().pid != first
+    assert "hread 0x" in (vigil.directory / "run" / "streamer-1.1.stacks").read_text()
+    process.send_signal(signal.SIGTERM)
+    vigil.until_logged("once more skips that")
+    process.send_signal(signal.SIGTERM)
+    assert vigil.exit_code() == 143
+
+
+def test_no_grandchild_outlives_a_crash_even_in_its_own_session(vigil: Supervised) -> None:
+    process = vigil.start("has_family", "run", settings={"supervisor.restart_limit": 0})
+    vigil.until_logged("generation 1 reports")
+    family = vigil.streamer().children(recursive=True)
+    assert len(family) == 2
+    vigil.streamer().kill()
+    assert vigil.exit_code() == 6
+    assert process.returncode == 6
+    assert [one for one in family if one.is_running()] == []  # reaped, not only killed
+
+
+def test_a_spent_restart_budget_ends_the_service(vigil: Supervised) -> None:
+    vigil.start("dies_young", "run", settings={"supervisor.restart_limit": 2})
+    assert vigil.exit_code() == 6
+    assert "generation 3 exited with 9" in vigil.log.read_text()
+    assert "its 2 restarts in 600 s are spent" in vigil.log.read_text()
+
+
+@pytest.mark.parametrize("command", [("run",), ("soak", "--profile=smoke")])
+@pytest.mark.parametrize("manner", ["fails_at_once", "never_reports"])
+def test_a_streamer_that_cannot_start(
+    vigil: Supervised, manner: str, command: tuple[str, ...]
+) -> None:
+    vigil.start(manner, *command, settings={"supervisor.startup_timeout": 1.5})
+    assert vigil.exit_code() == 5
+    assert "could not start" in vigil.log.read_text()
+
+
+# The supervisor's own end -------------------------------------------------------------------------
+
+
+def test_a_killed_supervisor_leaves_no_streamer_after_its_flush(vigil: Supervised) -> None:
+    process = vigil.start("healthy", "run")
+    vigil.until_logged("generation 1 reports")
+    process.kill()
+    process.wait()
+    vigil.until(lambda: not vigil.left())
+    assert (vigil.directory / "flushed").exists()
+
+
+def test_a_mistake_of_ours_ends_streamers_and_writes_the_profile(vigil: Supervised) -> None:
+    vigil.start("healthy", "soak", "--profile=smoke", environment={"VIGIL_TEST_BREAK": "yes"})
+    assert vigil.exit_code() == 1
+    assert vigil.profile()["test_metadata"]["ended"] == "error"
+    assert (vigil.directory / "flushed").exists()
+    assert "RuntimeError: a mistake of ours" in vigil.log.read_text()
+
+
+def test_a_second_supervisor_is_refused_in_the_same_directory(vigil: Supervised) -> None:
+    process = vigil.start("healthy", "run")
+    vigil.until_logged("generation 1 reports")
+    second = vigil.start("healthy", "run")
+    assert second.wait(DEADLINE_SECONDS) == 2
+    vigil.process = process
+    assert "in use by another supervisor" in vigil.log.read_text()
+    process.send_signal(signal.SIGTERM)
+    assert vigil.exit_code() == 0
+
+
+# Its neighbours -----------------------------------------------------------------------------------
+
+
+def test_a_child_carries_nothing_of_the_supervisor(vigil: Supervised) -> None:
+    launcher = vigil.directory / "launcher.py"
+    launcher.write_text(
+        "import runpy\n"
+        "if __name__ == '__main__':\n"
+        "    import supervisor.bootstrap\n"
+        "    from tests.integration import scripted_streamer\n"
+        "    supervisor.bootstrap.stream = scripted_streamer.lists_modules\n"
+        "    runpy.run_module('supervisor', run_name='__main__', alter_sys=True)\n"
+    )
+    process = vigil.start(
+        "", "run", launcher=(str(launcher),), environment={"NOTIFY_SOCKET": "/nowhere"}
+    )
+    vigil.until_logged("generation 1 reports")
+    process.send_signal(signal.SIGTERM)
+    assert vigil.exit_code() == 0
+    modules = json.loads((vigil.directory / "modules.json").read_text())
+    assert "streamer.run" in modules
+    roots = {module.partition(".")[0] for module in modules}
+    assert (
+        roots & {"rich", "aiohttp", "prometheus_client", "pydantic", "psutil", "monitor"} == set()
+    )
+    assert "NOTIFY_SOCKET" not in json.loads((vigil.directory / "environment.json").read_text())
+
+
+def test_systemd_hears_how_it_goes(vigil: Supervised) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(vigil.directory / "notify"))
+        systemd.settimeout(DEADLINE_SECONDS)
+        process = vigil.start(
+            "healthy",
+            "run",
+            environment={
+                "NOTIFY_SOCKET": str(vigil.directory / "notify"),
+                "WATCHDOG_USEC": "1000000",
+            },
+        )
+
+        def hear(wanted: str) -> list[str]:
+            heard: list[str] = []
+            while not heard or not heard[-1].startswith(wanted):
+                heard.append(systemd.recv(1000).decode())
+            return heard
+
+        before_ready = hear("READY=1")
+        assert {"WATCHDOG=1", "EXTEND_TIMEOUT_USEC=15000000"} <= set(before_ready)
+        hear("STATUS=1 of 1 streaming")
+        process.send_signal(signal.SIGTERM)
+        hear("STOPPING=1")
+    assert vigil.exit_code() == 0
+
+
+def test_sighup_takes_over_what_it_can_and_names_the_rest(vigil: Supervised) -> None:
+    config = vigil.directory / "vigil.toml"
+    config.write_text("[supervisor]\nreport_every = 300\n")
+    process = vigil.start("healthy", "run", f"--config={config}")
+    vigil.until_logged("generation 1 reports")
+    config.write_text("[supervisor]\nreport_every = 0.5\n[connection]\nmax_age = 3600\n")
+    process.send_signal(signal.SIGHUP)
+    vigil.until_logged("SIGHUP: changed: supervisor.report_every")
+    vigil.until_logged("SIGHUP: needs a new start: connection.max_age")
+    vigil.until_logged('"event": "report"')
+    config.write_text("[supervisor]\nreport_every = -1\n")
+    process.send_signal(signal.SIGHUP)
+    vigil.until_logged("SIGHUP: nothing is changed: supervisor.report_every = -1")
+    process.send_signal(signal.SIGTERM)
+    assert vigil.exit_code() == 0
