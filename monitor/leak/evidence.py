@@ -14,7 +14,7 @@ from monitor.leak.trend import Fit, admissible_fits
 HELD_Z = 2.0  # the z that scores 0.5: a held window cannot pass it
 _HALVING_PENALTY = 1.0  # short windows are many and see less
 _TOLERANCE_MB_PER_HOUR = 1.0
-_LOGARITHM_MB = 6.0  # divided by the age: log-like growth is tolerated early, not later
+_LOGARITHM_MB = 7.0  # divided by the age: log-like growth is tolerated early, not later
 _FILLING = 30.0  # MB·h², divided by the age cubed: bounded caches fill in the first 3 h
 _BESIDE_REFERENCE_MB = 2.0  # divided by the age: what a known-good curve leaves unexplained
 _FASTER_THAN_REFERENCE = 0.35  # share by which a run may grow faster than a known-good one
@@ -25,8 +25,8 @@ _GROWTH_OF_LEVEL = 0.02
 _LATEST_SHARE = 0.4
 _WITHOUT_STEP_SHARE = 0.3
 _GIVEN_BACK_SHARE = 0.5
-CALM = 3
-STEPS = 1
+_CALM = 3  # floors of the running median
+_STEPS = 2  # the largest steps, which alone make no leak
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +119,13 @@ def _safeguards(floors: Floors, fit: Fit) -> tuple[str, ...]:
         held.append("slowing")
     # A running median keeps steps and loses peaks.
     calm = [
-        sorted(floors.floor_mb[i : i + CALM])[CALM // 2]
-        for i in range(len(floors.floor_mb) - CALM + 1)
+        sorted(floors.floor_mb[i : i + _CALM])[_CALM // 2]
+        for i in range(len(floors.floor_mb) - _CALM + 1)
     ]
     steps = sorted(b - a for a, b in pairwise(calm))
     total = calm[-1] - calm[0]
-    if total - sum(steps[-STEPS:]) < _WITHOUT_STEP_SHARE * total:
-        held.append("one step")
+    if total - sum(steps[-_STEPS:]) < _WITHOUT_STEP_SHARE * total:
+        held.append("few steps")
     return tuple(held)
 
 

@@ -10,7 +10,7 @@ _HELD = {
     "small": "the growth is small beside noise and level",
     "given back": "a collection with a trim gave most of it back: fragmentation",
     "slowing": "the growth slows down",
-    "one step": "one step makes most of it",
+    "few steps": "one or two steps make most of it",
 }
 
 
