@@ -61,7 +61,10 @@ class Connection:
 
     def unsent_bytes(self) -> int:
         """Return how much waits because the client does not read."""
-        return self._transport.get_write_buffer_size()
+        try:
+            return self._transport.get_write_buffer_size()
+        except AttributeError:  # asyncio's TLS transport, once its peer has gone without a word
+            return 0
 
     def ping(self, now: float) -> None:
         """Send a ping that the client must echo."""

@@ -226,3 +226,13 @@ def test_a_recording_is_sent_byte_for_byte(start: Start, tmp_path: Any) -> None:
         assert [connection.recv(timeout=WAIT_SECONDS) for _ in range(2)] == [frames[0], frames[2]]
         assert client.exchange.status()["replay"] == {"frames": 3, "sent": 3}
     assert client.rest("aggTrades?symbol=ABC")[:2] == (200, [])
+
+
+def test_a_peer_that_vanishes_between_two_turns_costs_nothing():
+    class Gone:
+        def get_write_buffer_size(self):
+            raise AttributeError("'NoneType' object has no attribute 'get_write_buffer_size'")
+
+    connection = object.__new__(Connection)
+    connection._transport = Gone()
+    assert connection.unsent_bytes() == 0
