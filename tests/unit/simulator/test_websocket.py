@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection
 
+from simulator.connection import Connection
 from tests.unit.simulator.conftest import (
     WAIT_SECONDS,
     Client,
