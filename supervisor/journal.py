@@ -37,8 +37,10 @@ class Journal:
     def conclude(self, now: float, time: float, *, judged: bool) -> Verdict | None:
         """Write the profile for the last time, judged or as it is. Raises CheckpointError."""
         self._writer.shutdown(wait=True)  # an older state must not overwrite the last one
-        document, verdict = self.recorder.document(now, time), None
-        if judged:
-            document, verdict = concluded(document)
+        document = self.recorder.document(now, time)
+        checkpoint.write(self.path, document)  # first of all: judging might fail
+        if not judged:
+            return None
+        document, verdict = concluded(document)
         checkpoint.write(self.path, document)
         return verdict

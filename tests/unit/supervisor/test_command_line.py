@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from supervisor.command_line import run
+from supervisor.commands import COMMANDS
+
+
+def test_options_are_taken_before_and_after_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["--set", "connection.max_age=2h", "config", "--set", "sink.kind=null"]) == 0
+    settings = json.loads(capsys.readouterr().out)
+    assert settings["connection"]["max_age"] == 7200
+    assert settings["sink"]["kind"] == "null"
+
+
+def test_secrets_are_masked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIGIL_KAFKA__CLIENT__sasl_password", "open sesame")
+    assert run(["config"]) == 0
+    printed = capsys.readouterr().out
+    assert "sasl.password" in printed
+    assert "open sesame" not in printed
+
+
+def test_wrong_settings_are_named_and_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--set", "connection.max_aeg=2h", "config"]) == 2
+    assert "max_aeg" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["judge", "/nowhere.json"], "/nowhere.json"),
+        (["soak", "--profile", "25h"], "neither a built-in profile"),
+        (["soak", "--profile", "smoke", "--output", "/nowhere/p.json"], "no directory"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0s", "soon", "-1h"])
+def test_a_duration_must_be_one(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(["soak", "--profile", "smoke", f"--duration={text}"])
+    assert "duration" in capsys.readouterr().err
+
+
+def test_a_profile_of_ones_own_is_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text('base = "smoke"\nmemory_sealing = "1MiB"\n')
+    assert run(["soak", "--profile", str(tmp_path / "mine.toml")]) == 2
+    assert "memory_sealing" in capsys.readouterr().err
+
+
+def test_an_unknown_command_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(["dance"])
+    error = capsys.readouterr().err
+    assert all(name in error for name in COMMANDS)
+
+
+def test_the_other_supervisor_is_pointed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "supervisor").mkdir()
+    (tmp_path / "supervisor" / "supervisord.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run(["config"]) == 0
+    assert "PyPI project 'supervisor'" in capsys.readouterr().err
+
+
+def test_the_main_module_imports_nothing_that_a_child_would_carry() -> None:
+    names = "import sys, supervisor.__main__; print('\\n'.join(sys.modules))"
+    modules = subprocess.run(
+        [sys.executable, "-c", names], capture_output=True, text=True, check=True
+    ).stdout.split()
+    heavy = {"argparse", "psutil", "zmq", "pydantic", "structlog", "rich", "aiohttp", "monitor"}
+    assert heavy & set(modules) == set()

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.model import Abort, Breach, Exited, Fail, Mode, Restart, Rotate, Warn
+from streamer.messages import Answer, Command, Report, SinkCounts, SlotState
+from supervisor.control import Conclusion, Control
+from supervisor.errors import ExitCode
+from supervisor.escalation import Step
+
+BREACH = Breach("rule", "a", 1, 2.0, 1.0, "a: too much")
+REPORT = Report("a", 1, 1, 42, 0.0, 1.0, "streaming", (), (), SinkCounts("null"))
+ROTATING = (SlotState("s", True, 1, 1.0, 0, None, rotating=True),)
+
+
+@dataclass
+class Process:
+    """A lifecycle that only remembers how it was asked to end."""
+
+    name: str
+    child: None = None
+    generation: int = 1
+    steps: list[Step] = field(default_factory=list)
+    diagnosed: int = 0
+
+    def end(self, now: float, first: Step) -> Step | None:
+        if self.steps and first <= self.steps[-1]:
+            return None
+        self.steps.append(first)
+        return first
+
+    def diagnose(self) -> None:
+        self.diagnosed += 1
+
+
+@dataclass
+class Member:
+    lifecycle: Process
+    launch_at: float | None = None
+    ever_reported: bool = True
+
+
+class Fleet:
+    def __init__(self) -> None:
+        self.members = {name: Member(Process(name)) for name in ("a", "b")}
+        self.delay: float | None = 1.0
+        self.restarted: list[str] = []
+
+        class policy:  # noqa: N801 - stands in for an instance
+            limit, window_seconds = 5, 600
+
+        self.policy = policy
+
+    def __iter__(self) -> Any:
+        return iter(self.members.values())
+
+    def restart(self, name: str, now: float) -> float | None:
+        self.restarted.append(name)
+        return self.delay
+
+
+class Telemetry:
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Command]] = []
+        self.reachable = True
+
+    def send(self, streamer: str, command: Command) -> bool:
+        self.sent.append((streamer, command))
+        return self.reachable
+
+
+class Stage:
+    def __init__(self, mode: Mode) -> None:
+        self.fleet, self.telemetry = Fleet(), Telemetry()
+        self.control = Control(mode, self.fleet, self.telemetry, Path("/nowhere"))  # type: ignore[arg-type]
+
+    def steps(self, name: str) -> list[Step]:
+        return self.fleet.members[name].lifecycle.steps
+
+    def exit_code(self) -> ExitCode | None:
+        assert self.control.conclusion
+        return self.control.conclusion.exit_code
+
+    def commands(self) -> list[tuple[str, str]]:
+        return [(streamer, command.name) for streamer, command in self.telemetry.sent]
+
+
+@pytest.fixture
+def service() -> Stage:
+    return Stage("run")
+
+
+@pytest.fixture
+def soak() -> Stage:
+    return Stage("soak")
+
+
+def exited(code: int = -9) -> Exited:
+    return Exited("a", 1, code, expected=False, time=0.0)
+
+
+def test_warnings_and_failures_end_nothing(soak: Stage) -> None:
+    soak.control.carry_out(Warn(BREACH), 0.0)
+    soak.control.carry_out(Fail(BREACH), 0.0)
+    assert soak.control.conclusion is None
+    assert soak.telemetry.sent == []
+
+
+def test_a_rotation_is_a_command_with_slot_and_reason(service: Stage) -> None:
+    service.control.carry_out(Rotate(replace(BREACH, slot="s"), "age"), 0.0)
+    [(streamer, command)] = service.telemetry.sent
+    assert (streamer, command.name) == ("a", "rotate")
+    assert command.arguments == {"slot": "s", "reason": "age"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "first"),
+    [({}, Step.DRAIN), ({"skip_drain": True}, Step.TERM), ({"kill_now": True}, Step.KILL)],
+)
+def test_a_restart_begins_at_its_step(service: Stage, flags: dict[str, bool], first: Step) -> None:
+    service.control.carry_out(Restart(BREACH, **flags), 0.0)
+    assert service.steps("a") == [first]
+    assert service.steps("b") == []
+    assert service.commands() == ([("a", "drain")] if first is Step.DRAIN else [])
+
+
+def test_an_abort_ends_the_breached_one_its_way_and_drains_the_others(soak: Stage) -> None:
+    soak.control.carry_out(Abort(BREACH, skip_drain=True), 0.0)
+    assert (soak.steps("a"), soak.steps("b")) == ([Step.TERM], [Step.DRAIN])
+    assert soak.control.conclusion == Conclusion("aborted")
+    soak.control.carry_out(Abort(BREACH, kill_now=True), 1.0)  # it grew on
+    assert soak.steps("a") == [Step.TERM, Step.KILL]
+
+
+def test_a_restart_waits_for_a_quiet_moment_but_not_for_ever(service: Stage) -> None:
+    rotating = {"a": report_of(ROTATING)}
+    service.control.carry_out(Restart(BREACH, when_quiet=True), 0.0)
+    service.control.look_at_deadlines(59.0, rotating)
+    assert service.steps("a") == []
+    service.control.look_at_deadlines(60.0, rotating)
+    assert service.steps("a") == [Step.DRAIN]
+
+
+def test_a_quiet_moment_is_taken(service: Stage) -> None:
+    service.control.carry_out(Restart(BREACH, when_quiet=True), 0.0)
+    service.control.look_at_deadlines(1.0, {"a": REPORT})
+    assert service.steps("a") == [Step.DRAIN]
+
+
+def test_a_drain_that_cannot_be_asked_for_becomes_a_signal(service: Stage) -> None:
+    service.telemetry.reachable = False
+    service.control.end("a", 0.0, Step.DRAIN)
+    assert service.steps("a") == [Step.DRAIN, Step.TERM]
+
+
+def test_a_drain_that_is_refused_becomes_a_signal(service: Stage) -> None:
+    service.control.end("a", 0.0, Step.DRAIN)
+    command = service.telemetry.sent[0][1]
+    service.control.answered(Answer(command.id, ok=False, detail="not now"), 0.1)
+    assert service.steps("a") == [Step.DRAIN, Step.TERM]
+
+
+def test_in_a_service_an_end_leads_to_a_restart(service: Stage) -> None:
+    service.control.exited(exited(), 0.0)
+    assert service.fleet.restarted == ["a"]
+    assert service.control.conclusion is None
+
+
+def test_in_a_soak_an_end_is_the_end_unless_a_rule_wanted_it(soak: Stage) -> None:
+    soak.control.carry_out(Restart(BREACH), 0.0)
+    soak.control.exited(exited(0), 1.0)
+    assert soak.fleet.restarted == ["a"]
+    soak.control.exited(exited(), 2.0)
+    assert soak.control.conclusion == Conclusion("streamer_ended")
+    assert soak.steps("b") == [Step.DRAIN]
+
+
+def test_a_spent_budget_and_a_failed_start_have_codes_of_their_own(service: Stage) -> None:
+    service.fleet.delay = None
+    service.control.exited(exited(), 0.0)
+    assert service.control.conclusion is not None
+    assert service.control.conclusion.exit_code is ExitCode.RESTART_BUDGET_SPENT
+    other = Stage("run")
+    other.fleet.members["a"].ever_reported = False
+    other.control.exited(exited(2), 0.0)
+    assert other.control.conclusion is not None
+    assert other.control.conclusion.exit_code is ExitCode.STARTUP_FAILED
+
+
+def test_the_first_reason_stays_unless_it_is_overridden(service: Stage) -> None:
+    service.fleet.members["b"].launch_at = 5.0
+    service.control.conclude(Conclusion("stopped", ExitCode.PASS), 0.0)
+    service.control.conclude(Conclusion("error"), 1.0)
+    assert service.exit_code() is ExitCode.PASS
+    assert service.fleet.members["b"].launch_at is None  # nobody is launched any more
+    service.control.override(Conclusion("stopped", ExitCode.INTERRUPTED), 2.0, Step.KILL)
+    assert service.exit_code() is ExitCode.INTERRUPTED
+    assert service.steps("a") == [Step.DRAIN, Step.KILL]
+    service.control.exited(exited(), 3.0)
+    assert service.fleet.restarted == []
+
+
+def report_of(slots: tuple[SlotState, ...]) -> Report:
+    return Report("a", 1, 1, 42, 0.0, 1.0, "streaming", (), slots, SinkCounts("null"))
