@@ -8,26 +8,35 @@ missing. What stays missing is declared. In short, for `ContiguousSequence`:
 - every id from the first one to the last is either forwarded or in exactly one declared gap;
 - an id that comes again, or after its gap was declared, is counted as a duplicate.
 
-A repair has its place here without a change: whatever it finds goes through `take` like the rest.
+What a repair finds goes through `take` like the rest; what it shows not to exist, and what it
+cannot find, is declared by `give_up`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
+
+from streamer.held import DiskStore, MemoryStore, Runs
 
 Item = TypeVar("Item")
 
 HELD_LIMIT = 20_000
 """Items that wait above a suspected gap: about 10 MiB of events, and seconds of a firehose."""
+RELEASED_AT_ONCE = 5_000
+"""Items that one call returns: 20 ms of encoding, so that hours of waiting stall no loop."""
+
+EMPTY = "empty"
+"""The reason of a gap that is no loss: the exchange shows that there are no such ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Ids that are missing, both ends included."""
+    """Ids that are missing, both ends included, and why they are given up."""
 
     first_id: int
     last_id: int
+    reason: str = field(default="not_repaired", compare=False)
 
     @property
     def missing(self) -> int:
@@ -58,7 +67,7 @@ class Sequence(Protocol[Item]):
         """How many items wait."""
 
     def reaches(self, event_id: int) -> bool:
-        """Tell whether nothing up to this id can be missing any more: forwarded or declared."""
+        """Tell whether nothing up to this id is waited for: forwarded, held, or long missed."""
 
     def advance(self, event_id: int) -> bool:
         """Tell whether this is simply the next one, which is then taken. The fast path."""
@@ -77,15 +86,20 @@ class ContiguousSequence(Generic[Item]):
     """Ids without holes: trade and aggTrade.
 
     The first id starts the sequence, unless `last_id` says after which it goes on. An item waits
-    at most `wait_seconds`, and at most `held_limit` items wait.
+    for another connection `wait_seconds`; then `expire` declares the gap below it, or, where
+    there is a repair, `suspected` tells of it. Without a `store` of one's own at most `held_limit`
+    items wait.
     """
 
     __slots__ = (
         "_expected",
         "_first",
-        "_held",
+        "_missed_below",
         "_next",
+        "_runs",
+        "_store",
         "duplicates_total",
+        "empty_total",
         "gaps_total",
         "held_limit",
         "missing_total",
@@ -98,22 +112,26 @@ class ContiguousSequence(Generic[Item]):
         last_id: int | None = None,
         wait_seconds: float = 1.0,  # another connection is rarely further behind
         held_limit: int = HELD_LIMIT,
+        store: DiskStore[Item] | None = None,
     ) -> None:
         self.wait_seconds = wait_seconds
         self.held_limit = held_limit
         self.duplicates_total = 0
         self.gaps_total = 0
         self.missing_total = 0
+        self.empty_total = 0  # ids that the exchange shows not to exist
         self._next = None if last_id is None else last_id + 1
         self._first = self._next
         self._expected = self._next  # the same while nothing waits; None closes the fast path
-        self._held: dict[int, tuple[float, Item]] = {}  # in order of arrival
+        self._missed_below = -1  # what is missing below this id was told by `suspected`
+        self._runs = Runs()
+        self._store: DiskStore[Item] | MemoryStore[Item] = store or MemoryStore()
 
     @property
     def events_total(self) -> int:
         if self._next is None or self._first is None:
             return 0
-        return self._next - self._first - self.missing_total
+        return self._next - self._first - self.missing_total - self.empty_total
 
     @property
     def last_id(self) -> int | None:
@@ -121,10 +139,21 @@ class ContiguousSequence(Generic[Item]):
 
     @property
     def held(self) -> int:
-        return len(self._held)
+        return len(self._store)
 
     def reaches(self, event_id: int) -> bool:
-        return self._next is not None and self._next > event_id
+        if self._next is None:
+            return False
+        if self._next > event_id:
+            return True
+        return all(
+            run.first_id > event_id + 1 or run.first_id <= self._missed_below
+            for run, _ in self._runs.suspected_since()
+        ) and (event_id < self._missed_below or event_id in self._runs)
+
+    def wants(self, event_id: int) -> bool:
+        """Tell whether this id is missing so far."""
+        return self._next is not None and event_id >= self._next and event_id not in self._runs
 
     def advance(self, event_id: int) -> bool:
         if event_id != self._expected:
@@ -135,55 +164,93 @@ class ContiguousSequence(Generic[Item]):
     def take(self, event_id: int, item: Item, now: float) -> list[Item | Gap]:
         if self._next is None:
             self._first = self._next = event_id
-        if event_id < self._next or event_id in self._held:
+        if not self.wants(event_id):
             self.duplicates_total += 1
             return []
-        self._held[event_id] = now, item
+        if event_id == self._next:  # needs no room, above all not on a full disk
+            self._next += 1
+            return [item, *self._release()]
+        if not self._store.put(event_id, item):
+            return []  # no room: it is as good as lost on the way, and repaired like that
+        self._runs.add(event_id, now)
         self._expected = None
-        if event_id == self._next:
-            return self._release()
-        return self._declare(now) if len(self._held) > self.held_limit else []
+        if isinstance(self._store, MemoryStore) and len(self._store) > self.held_limit:
+            return self._declare(now, "no_room")
+        return []
+
+    def release(self) -> list[Item | Gap]:
+        """Return more of what a closed gap has freed: a call returns `RELEASED_AT_ONCE`."""
+        return self._release()
+
+    def suspected(self, now: float) -> Gap | None:
+        """Return the lowest gap when it has waited long enough for the other connections."""
+        if not self._runs or self._next is None or self._runs.lowest.first_id == self._next:
+            return None
+        for run, since in self._runs.suspected_since():
+            if now < since + self.wait_seconds:
+                break
+            self._missed_below = max(self._missed_below, run.first_id)
+        lowest = self._runs.lowest
+        if lowest.first_id > self._missed_below:
+            return None
+        return Gap(self._next, lowest.first_id - 1)
+
+    def give_up(self, last_id: int, reason: str) -> list[Item | Gap]:
+        """Declare what is missing up to this id; return what is to be forwarded, in order."""
+        declared: list[Item | Gap] = []
+        while self._next is not None and self._next <= last_id:
+            released = self._release()
+            if released:
+                declared += released
+                continue
+            end = min(last_id, self._runs.lowest.first_id - 1) if self._runs else last_id
+            declared.append(self._skip(end, reason))
+        if not self._runs:
+            self._expected = self._next
+        return declared + self._release()
 
     def expire(self, now: float) -> list[Item | Gap]:
-        if not self._held:
+        if not self._runs:
             return []
-        oldest, _ = next(iter(self._held.values()))
-        return self._declare(now) if now >= oldest + self.wait_seconds else []
+        return self._release() or self._declare(now, "not_repaired")
+
+    def _skip(self, last_id: int, reason: str) -> Gap:
+        """Count the ids up to this one as missing."""
+        assert self._next is not None  # noqa: S101 - for the type checker: something waits
+        gap = Gap(self._next, last_id, reason)
+        if reason == EMPTY:
+            self.empty_total += gap.missing
+        else:
+            self.gaps_total += 1
+            self.missing_total += gap.missing
+        self._next = last_id + 1
+        return gap
 
     def _release(self) -> list[Item | Gap]:
         """Return what follows without a hole, and open the fast path when nothing is left."""
-        assert self._next is not None  # noqa: S101 - for the type checker: something was taken
         released: list[Item | Gap] = []
-        while (entry := self._held.pop(self._next, None)) is not None:
-            released.append(entry[1])
-            self._next += 1
-        if not self._held:
+        runs, store = self._runs, self._store
+        while runs and runs.lowest.first_id == self._next and len(released) < RELEASED_AT_ONCE:
+            released.append(store.pop(self._next))
+            self._next = runs.pop() + 1
+        if not runs:
             self._expected = self._next
         return released
 
-    def _declare(self, now: float) -> list[Item | Gap]:
-        """Declare the lowest gap, and those above it that were suspected too long ago.
+    def _declare(self, now: float, reason: str) -> list[Item | Gap]:
+        """Declare what was suspected too long ago, and the lowest gap where there is no room.
 
         A gap is suspected since the first arrival of anything above it.
         """
-        suspected_since: list[tuple[int, float]] = []  # lowest id above a hole, highest hole first
-        since = now
-        for event_id in sorted(self._held, reverse=True):
-            since = min(since, self._held[event_id][0])
-            if event_id - 1 not in self._held:
-                suspected_since.append((event_id, since))
         declared: list[Item | Gap] = []
-        while suspected_since:
-            event_id, since = suspected_since.pop()
-            if declared and now < since + self.wait_seconds:
+        for run, since in self._runs.suspected_since():
+            must = reason == "no_room" and not declared
+            if not must and now < since + self.wait_seconds:
                 break
-            assert self._next is not None  # noqa: S101 - for the type checker: something waits
-            gap = Gap(self._next, event_id - 1)
-            self.gaps_total += 1
-            self.missing_total += gap.missing
-            self._next = event_id
-            declared.append(gap)
+            declared.append(self._skip(run.first_id - 1, reason))
             declared += self._release()
+            if self._runs and self._runs.lowest.first_id == self._next:
+                break  # the rest of this run comes first
         return declared
 
 

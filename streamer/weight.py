@@ -1,0 +1,51 @@
+"""The exchange's budget of request weight, which all processes of an IP share. Pure."""
+
+from __future__ import annotations
+
+WINDOW_SECONDS = 60.0
+_MARGIN_SECONDS = 1.0  # our clock and the exchange's, which begins the minute
+
+
+class WeightBudget:
+    """How much may be asked in this minute of the clock.
+
+    `limit` is what the exchange allows per minute and IP, `share` the part of it that may be used
+    when a request of ours begins, everybody's requests counted: the exchange tells with each
+    answer what is used. Times are Unix times in seconds.
+    """
+
+    def __init__(self, limit: int, share: float) -> None:
+        self._limit = int(limit * share)
+        self._minute = -1
+        self._used = 0
+
+    @property
+    def used(self) -> int:
+        """The weight used in the latest minute that was asked in, as far as is known."""
+        return self._used
+
+    def delay(self, weight: int, time: float) -> float:
+        """Return the seconds until a request of this weight may begin; 0 when it may now.
+
+        A request above the whole share may begin when nothing else was asked in its minute.
+        """
+        self._turn(time)
+        if not self._used or self._used + weight <= self._limit:
+            return 0.0
+        return (self._minute + 1) * WINDOW_SECONDS + _MARGIN_SECONDS - time
+
+    def spend(self, weight: int, time: float) -> None:
+        """Count a request that begins now."""
+        self._turn(time)
+        self._used += weight
+
+    def observe(self, used: int, time: float) -> None:
+        """Take what the exchange says is used in this minute, by everybody."""
+        self._turn(time)
+        self._used = max(self._used, used)
+
+    def _turn(self, time: float) -> None:
+        # The exchange's minute may begin later than ours: until then the old one counts on.
+        minute = int((time - _MARGIN_SECONDS) // WINDOW_SECONDS)
+        if minute != self._minute:
+            self._minute, self._used = minute, 0
