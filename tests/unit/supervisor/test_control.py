@@ -196,7 +196,7 @@ def test_the_first_reason_stays_unless_it_is_overridden(service: Stage) -> None:
     service.control.conclude(Conclusion("stopped", ExitCode.PASS), 0.0)
     service.control.conclude(Conclusion("error"), 1.0)
     assert service.exit_code() is ExitCode.PASS
-    assert service.fleet.members["b"].launch_at is None  # nobody is launched any more
+    assert not service.fleet.members["b"].launch_at  # nobody is launched any more
     service.control.override(Conclusion("stopped", ExitCode.INTERRUPTED), 2.0, Step.KILL)
     assert service.exit_code() is ExitCode.INTERRUPTED
     assert service.steps("a") == [Step.DRAIN, Step.KILL]
