@@ -91,7 +91,9 @@ def _parts(
     resources: ExitStack,
 ) -> Parts:
     now, time = clocks.monotonic(), clocks.time()
-    directory = runtime_directory.prepare(settings.supervisor.runtime_directory)
+    directory = resources.enter_context(
+        runtime_directory.private(settings.supervisor.runtime_directory)
+    )
     state = State(rules=rules_of(settings, mission), mode=mission.mode)
     if mission.profile is not None:
         state.horizon_seconds = mission.profile.duration_seconds

@@ -5,10 +5,31 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from monitor.telemetry import SOCKET_NAME
 from supervisor.errors import UsageError
+
+_TEMPORARY = Path(tempfile.gettempdir())
+_FRESH_PREFIX = "vigil-"
+_WORTHLESS = (SOCKET_NAME, f"{SOCKET_NAME}.lock")
+
+
+@contextmanager
+def private(configured: Path | None) -> Iterator[Path]:
+    """Yield the directory; a fresh one goes again unless something worth reading is in it."""
+    directory = prepare(configured)
+    try:
+        yield directory
+    finally:
+        if directory.name.startswith(_FRESH_PREFIX) and directory.parent == _TEMPORARY:
+            for path in directory.iterdir():
+                if path.name in _WORTHLESS or path.stat().st_size == 0:
+                    path.unlink()
+            with suppress(OSError):  # not empty: a stack dump, a diagnosis or the profile
+                directory.rmdir()
 
 
 def prepare(configured: Path | None, environment: Mapping[str, str] | None = None) -> Path:
@@ -24,7 +45,7 @@ def prepare(configured: Path | None, environment: Mapping[str, str] | None = Non
     if configured is None and environment.get("XDG_RUNTIME_DIR"):
         configured = Path(environment["XDG_RUNTIME_DIR"]) / "vigil"
     if configured is None:
-        return Path(tempfile.mkdtemp(prefix="vigil-"))
+        return Path(tempfile.mkdtemp(prefix=_FRESH_PREFIX, dir=_TEMPORARY))
     try:
         configured.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = configured.stat()

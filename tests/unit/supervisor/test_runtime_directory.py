@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.errors import UsageError
-from supervisor.runtime_directory import prepare
+from supervisor.runtime_directory import prepare, private
 
 
 def test_the_setting_comes_first(tmp_path: Path) -> None:
@@ -23,6 +23,29 @@ def test_then_systemd_then_the_session_then_a_fresh_one(tmp_path: Path) -> None:
     for directory in (fresh, another):
         assert directory.stat().st_mode & 0o777 == 0o700
         directory.rmdir()
+
+
+def test_a_fresh_one_goes_unless_something_is_worth_reading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    with private(None) as directory:
+        (directory / "telemetry.lock").touch()
+        (directory / "streamer-1.log").touch()
+    assert not directory.exists()
+    with private(None) as directory:
+        (directory / "telemetry").touch()
+        (directory / "streamer-1.1.stacks").write_text("Current thread")
+    assert [path.name for path in directory.iterdir()] == ["streamer-1.1.stacks"]
+    (directory / "streamer-1.1.stacks").unlink()
+    directory.rmdir()
+
+
+def test_a_chosen_one_stays(tmp_path: Path) -> None:
+    with private(tmp_path / "mine") as directory:
+        (directory / "telemetry.lock").touch()
+    assert (directory / "telemetry.lock").exists()
 
 
 def test_it_becomes_private(tmp_path: Path) -> None:
