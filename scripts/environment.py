@@ -28,8 +28,8 @@ def python(requirements: str) -> Path:
     print(f"Setting up {DIRECTORY.name} from {requirements} …", flush=True)
     if not interpreter.exists():
         venv.create(DIRECTORY, with_pip=True)
-    command = [str(interpreter), *"-m pip install --quiet --require-hashes -r".split(), str(pinned)]
-    command += ["--disable-pip-version-check", "--only-binary=:all:"]
+    command = [str(interpreter), "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
+    command += ["--disable-pip-version-check", "--require-hashes", "-r", str(pinned)]
     if subprocess.run(command, check=False).returncode:
         sys.exit(
             "The requirements could not be installed: the lines above say why. Is the package "

@@ -12,7 +12,6 @@ import pytest
 
 from tests.audit import audit_files, read_files
 from tests.exchange import Exchange
-from tests.integration.test_supervisor import Supervised, vigil  # noqa: F401 - a fixture
 
 HOOKED = ("-m", "tests.integration.hooked_streamer")
 PLAIN = ("-m", "supervisor")
@@ -55,7 +54,7 @@ def records(vigil):
 
 
 @pytest.fixture
-def exchange(vigil):  # noqa: F811
+def exchange(vigil):
     with Exchange(vigil.directory, rate=100) as exchange:
         yield exchange
 
@@ -63,7 +62,7 @@ def exchange(vigil):  # noqa: F811
 # Streamers that fail ------------------------------------------------------------------------------
 
 
-def test_a_leak_past_the_ceiling_aborts_the_soak(vigil, exchange):  # noqa: F811
+def test_a_leak_past_the_ceiling_aborts_the_soak(vigil, exchange):
     profile = vigil.directory / "small.toml"
     profile.write_text('base = "smoke"\nmemory_ceiling = "120MiB"\n')
     start(vigil, exchange, "soak", f"--profile={profile}", launcher=(*HOOKED, "leaks"))
@@ -78,7 +77,7 @@ def test_a_leak_past_the_ceiling_aborts_the_soak(vigil, exchange):  # noqa: F811
 
 
 @pytest.mark.parametrize("hook", ["holds_gil", "hangs_without_term"])
-def test_a_hanging_streamer_is_replaced_in_run(vigil, exchange, hook):  # noqa: F811
+def test_a_hanging_streamer_is_replaced_in_run(vigil, exchange, hook):
     rules = HEARTBEAT.format(action="restart")
     process = start(vigil, exchange, "run", rules=rules, launcher=(*HOOKED, hook))
     vigil.until_logged("generation 1 reports")
@@ -91,7 +90,7 @@ def test_a_hanging_streamer_is_replaced_in_run(vigil, exchange, hook):  # noqa: 
 
 
 @pytest.mark.parametrize("mode", ["run", "soak"])
-def test_a_stopped_streamer_is_noticed(vigil, exchange, mode):  # noqa: F811
+def test_a_stopped_streamer_is_noticed(vigil, exchange, mode):
     action = "restart" if mode == "run" else "abort"
     command = ("run",) if mode == "run" else ("soak", "--profile=smoke")
     process = start(vigil, exchange, *command, rules=HEARTBEAT.format(action=action))
@@ -107,7 +106,7 @@ def test_a_stopped_streamer_is_noticed(vigil, exchange, mode):  # noqa: F811
         assert "heartbeat" in failed or "rules" in failed
 
 
-def test_a_killed_streamer_is_launched_again_and_the_hole_is_exact(vigil, exchange):  # noqa: F811
+def test_a_killed_streamer_is_launched_again_and_the_hole_is_exact(vigil, exchange):
     process = start(vigil, exchange, "run")
     vigil.until(lambda: records(vigil) > 20_000)
     vigil.streamer().kill()
@@ -122,7 +121,7 @@ def test_a_killed_streamer_is_launched_again_and_the_hole_is_exact(vigil, exchan
         assert len(audit.holes) <= 1
 
 
-def test_a_killed_supervisor_leaves_a_streamer_that_flushes_and_ends(vigil, exchange):  # noqa: F811
+def test_a_killed_supervisor_leaves_a_streamer_that_flushes_and_ends(vigil, exchange):
     process = start(vigil, exchange, "run")
     vigil.until(lambda: records(vigil) > 20_000)
     process.kill()
@@ -158,7 +157,7 @@ def rotations(document, rule):
     ],
     ids=["a symbol", "a stream beside a live one", "a connection"],
 )
-def test_silence_rotates_and_the_new_connection_speaks(vigil, exchange, fault, settings):  # noqa: F811
+def test_silence_rotates_and_the_new_connection_speaks(vigil, exchange, fault, settings):
     start(
         vigil,
         exchange,
@@ -183,7 +182,7 @@ def test_silence_rotates_and_the_new_connection_speaks(vigil, exchange, fault, s
     assert max(silent.values()) < 8.0, "it spoke again on the new connection"
 
 
-def test_a_rate_below_the_limit_fails_a_soak(vigil):  # noqa: F811
+def test_a_rate_below_the_limit_fails_a_soak(vigil):
     with Exchange(vigil.directory, rate=5) as exchange:
         start(vigil, exchange, "soak", "--profile=smoke", "--duration=20s")
         assert vigil.exit_code() == 3
@@ -197,7 +196,7 @@ def test_a_rate_below_the_limit_fails_a_soak(vigil):  # noqa: F811
     ]
 
 
-def test_in_run_a_low_rate_rotates_and_warns(vigil):  # noqa: F811
+def test_in_run_a_low_rate_rotates_and_warns(vigil):
     rules = RATE.format(action="rotate")
     with Exchange(vigil.directory, rate=5) as exchange:
         process = start(vigil, exchange, "run", rules=rules)
@@ -207,7 +206,7 @@ def test_in_run_a_low_rate_rotates_and_warns(vigil):  # noqa: F811
         assert vigil.exit_code() == 0
 
 
-def test_age_rotates_in_run(vigil, exchange):  # noqa: F811
+def test_age_rotates_in_run(vigil, exchange):
     process = start(vigil, exchange, "run", **{"connection.max_age": "2s"})
     vigil.until(lambda: exchange.status()["attempts_total"] >= 3)
     process.send_signal(signal.SIGTERM)
@@ -216,7 +215,7 @@ def test_age_rotates_in_run(vigil, exchange):  # noqa: F811
         assert audit_files(exchange, vigil.directory / "records", "trade", symbol).clean
 
 
-def test_the_pages_tell_what_is_measured(vigil, exchange):  # noqa: F811
+def test_the_pages_tell_what_is_measured(vigil, exchange):
     with socket.socket() as probe:  # free now; a test before its turn is the only rival
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"

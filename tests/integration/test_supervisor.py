@@ -3,140 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
-ROOT = Path(__file__).parents[2]
-LAUNCHER = ROOT / "tests" / "integration" / "supervised.py"
-DEADLINE_SECONDS = 40.0
-GRACES = ("drain_grace", "term_grace", "abort_grace", "kill_grace")
-
-
-class Supervised:
-    """One supervisor with its directory; every process below it carries a token."""
-
-    def __init__(self) -> None:
-        # A short path: Unix sockets allow 107 bytes, pytest's own directories can be longer.
-        self.directory = Path(tempfile.mkdtemp(prefix="vigil-test-"))
-        self.output = self.directory / "profile.json"
-        self.log = self.directory / "log"
-        self.token = uuid.uuid4().hex
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(
-        self,
-        target: str,
-        *command: str,
-        settings: dict[str, object] | None = None,
-        environment: dict[str, str] | None = None,
-        launcher: tuple[str, ...] | None = None,
-    ) -> subprocess.Popen[bytes]:
-        values: dict[str, object] = {
-            "supervisor.runtime_directory": self.directory / "run",
-            "supervisor.log_format": "json",
-            "supervisor.restart_backoff_initial": 0.1,
-            "monitor.metrics_address": "127.0.0.1:0",
-            "monitor.sample_every": 0.2,
-            "telemetry.report_every": 0.1,
-            "sink.directory": self.directory,
-            **{f"supervisor.{grace}": 0.5 for grace in GRACES},
-            **(settings or {}),
-        }
-        assignments = [f"--set={key}={value}" for key, value in values.items()]
-        if command[:1] == ("soak",):
-            command = (*command, f"--output={self.output}")
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *(launcher or (str(LAUNCHER), target)), *assignments, *command],
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": str(ROOT),
-                    "VIGIL_TEST_TOKEN": self.token,
-                    **(environment or {}),
-                },
-            )
-        return self.process
-
-    def until(self, done: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not (result := done()):
-            assert time.monotonic() < deadline, f"not in time:\n{self.log.read_text()}"
-            time.sleep(0.02)
-        return result
-
-    def until_logged(self, text: str) -> None:
-        self.until(lambda: text in self.log.read_text())
-
-    def exit_code(self) -> int:
-        assert self.process
-        try:
-            return self.process.wait(DEADLINE_SECONDS)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"it goes on and on:\n{self.log.read_text()}")
-
-    def streamer(self) -> psutil.Process:
-        """Return the child that leads a session of its own."""
-
-        def found() -> psutil.Process | None:
-            assert self.process
-            for child in psutil.Process(self.process.pid).children():
-                with suppress(ProcessLookupError):
-                    if os.getsid(child.pid) == child.pid:
-                        return child
-            return None
-
-        process: psutil.Process = self.until(found)
-        return process
-
-    def profile(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.output.read_text())
-        return document
-
-    def left(self) -> list[int]:
-        """Return the living processes that inherited the token."""
-        needle = f"VIGIL_TEST_TOKEN={self.token}".encode()
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            with suppress(OSError):
-                if needle in path.read_bytes().split(b"\0"):
-                    found.append(int(path.parent.name))
-        return found
-
-
-@pytest.fixture
-def vigil() -> Iterator[Supervised]:
-    """Yield a supervisor to start; afterwards nothing of it may be left."""
-    supervised = Supervised()
-    try:
-        yield supervised
-        assert supervised.process is not None
-        assert supervised.process.poll() is not None, "the test left the supervisor running"
-        supervised.until(lambda: not supervised.left())
-    finally:
-        for pid in supervised.left():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if supervised.process is not None:
-            supervised.process.wait(DEADLINE_SECONDS)
-        shutil.rmtree(supervised.directory)
-
+from tests.streaming import ROOT
+from tests.supervising import DEADLINE_SECONDS, GRACES, Supervised
 
 # Runs that go well --------------------------------------------------------------------------------
 
