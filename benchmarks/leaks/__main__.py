@@ -1,6 +1,6 @@
 """Judge the corpus with every detector; write the table and the plots.
 
-    python -m benchmarks.leaks [--healthy N] [--leaking N] [--hours H] [--reference] [--plots DIR]
+    python -m benchmarks.leaks [--healthy N] [--leaking N] [--hours H] [--reference] [--write]
 
 Outcomes are kept line by line in `.cache/leaks/`, by a digest of the code, so that an interrupted
 run goes on where it was; `--report` only writes what is there already.
@@ -17,10 +17,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.leaks.corpus import HEALTHY, LEAKING, RATES_MB_PER_HOUR, make
+from benchmarks.leaks.mutations import MUTATIONS
 from benchmarks.leaks.outcome import Outcome, judge, judge_by
 from benchmarks.leaks.rivals import RIVALS
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs" / "leaks.md"
 TEST_SEED = 1_000_000  # seeds below were for tuning
 RIVAL_SHARE = 4  # rivals judge each fourth seed: they are far slower or far worse
 
@@ -30,6 +32,8 @@ Key = tuple[str, int, float]
 def main() -> int:
     """Run the command."""
     options = _arguments()
+    if options.without:
+        MUTATIONS[options.without]()
     keys = list(_keys(options))
     store = (
         ROOT
@@ -45,7 +49,7 @@ def main() -> int:
             for number, key in enumerate(keys):
                 if key in done:
                     continue
-                for outcome in _judge_all(key, options.hours, options.reference):
+                for outcome in _judge_all(key, options):
                     outcomes.append(outcome)
                     lines.write(json.dumps(asdict(outcome)) + "\n")
                 lines.flush()
@@ -57,7 +61,10 @@ def main() -> int:
     from benchmarks.leaks.plots import draw  # matplotlib is slow to import
     from benchmarks.leaks.table import table
 
-    sys.stdout.write(table(outcomes, options.hours) + "\n")
+    text = table(outcomes, options.hours)
+    sys.stdout.write(text + "\n")
+    if options.write:
+        _write(text, _name(options))
     if options.plots:
         draw(outcomes, options.plots, options.hours)
     return 0
@@ -71,6 +78,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--reference", action="store_true", help="tell a known-good curve")
     parser.add_argument("--tuning", action="store_true", help="seeds of the tuning set")
     parser.add_argument("--report", action="store_true", help="only report what was judged before")
+    parser.add_argument("--without", choices=sorted(MUTATIONS), help="remove a part first")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/leaks.md")
     parser.add_argument("--plots", type=Path, help="folder for the plots")
     return parser.parse_args()
 
@@ -84,15 +93,18 @@ def _keys(options: argparse.Namespace) -> Iterator[Key]:
                 yield family, first + number, 0.0
         if number < options.leaking:
             for family in LEAKING:
+                if family == "per_rotation" and options.hours <= 1:
+                    continue  # an hour holds no rotation, hence no leak
                 for rate in RATES_MB_PER_HOUR:
                     yield family, first + number, rate
 
 
-def _judge_all(key: Key, hours: float, reference: bool) -> Iterator[Outcome]:
+def _judge_all(key: Key, options: argparse.Namespace) -> Iterator[Outcome]:
     family, seed, rate = key
-    run = make(family, seed, rate, hours, reference=reference)
+    hours: float = options.hours
+    run = make(family, seed, rate, hours, reference=options.reference)
     yield judge(run, hours * 3600)
-    if seed % RIVAL_SHARE == 0 and hours > 1:
+    if seed % RIVAL_SHARE == 0 and hours > 1 and not options.without:
         for name, rival in RIVALS.items():
             yield judge_by(run, name, rival)
 
@@ -101,6 +113,20 @@ def _read(store: Path) -> list[Outcome]:
     if not store.exists():
         return []
     return [Outcome(**json.loads(line)) for line in store.read_text(encoding="utf-8").splitlines()]
+
+
+def _name(options: argparse.Namespace) -> str:
+    name = f"{options.hours:g}h" + ("-reference" if options.reference else "")
+    return name + (f"-without-{options.without}" if options.without else "")
+
+
+def _write(text: str, name: str) -> None:
+    """Replace the table between its two marks."""
+    before, begin, rest = DOCUMENT.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- end of {name} -->\n")
+    if not end:
+        raise SystemExit(f"{DOCUMENT} has no place for a table of {name}")
+    DOCUMENT.write_text(before + begin + "\n" + text + "\n\n" + end + after, encoding="utf-8")
 
 
 def _digest() -> str:
