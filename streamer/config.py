@@ -16,13 +16,19 @@ from streamer.units import ByteCount, Parsed, Seconds
 from streamer.values import (
     Listed,
     parse_client_keys,
+    parse_registry_url,
     parse_rest_url,
     parse_symbol,
+    parse_topic,
+    parse_topics,
     parse_websocket_url,
 )
 
 STREAM_KINDS = ("trade", "aggTrade", "bookTicker")
 """The stream kinds that have a typed event and an Avro schema."""
+
+GAP_TOPIC = "market.crypto.gaps.binance"
+"""Where gap records go when `kafka.topics` names other topics and none for `gap`."""
 
 _STRICT = {"extra": "forbid"}  # a misspelt key is an error, never a default in disguise
 _DAY_SECONDS = 24 * 3600.0
@@ -75,6 +81,26 @@ class ConnectionConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RepairConfig:
+    """How gaps are repaired over REST, and when they are given up."""
+
+    __pydantic_config__ = _STRICT
+
+    enabled: bool = True  # False: a gap is declared after connection.gap_wait, asked of nobody
+    # Without an answer that helps. Later data of the symbol waits meanwhile: a ban begins at
+    # minutes, and an hour late is better than a hole, but not a day late.
+    give_up_after: Positive = 3600.0
+    max_age: Positive = _DAY_SECONDS  # older trades are not fetched, they are declared missing
+    # Of the exchange's request weight per minute and IP; the rest is for its other users.
+    weight_per_minute: Annotated[int, Ge(1)] = 6000
+    weight_share: Annotated[float, Gt(0), Le(1)] = 0.5
+    request_timeout: Positive = 10.0
+    # Events above a gap in memory, per stream and symbol: 10 MiB; the rest waits on disk.
+    held_in_memory: Annotated[int, Ge(100)] = 20_000
+    clock_every: Positive = 600.0  # how often the exchange is asked for the time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SinkConfig:
     """Where records go."""
 
@@ -96,19 +122,40 @@ class KafkaConfig:
     __pydantic_config__ = _STRICT
 
     bootstrap_servers: str = "localhost:9092"
-    topics: dict[str, str] = field(
+    # By stream kind; {symbol} in a name makes a topic for each symbol.
+    topics: Annotated[dict[str, str], Parsed(parse_topics)] = field(
         default_factory=lambda: {
             "trade": "market.crypto.trades.binance",
             "aggTrade": "market.crypto.aggtrades.binance",
             "bookTicker": "market.crypto.booktickers.binance",
+            "gap": GAP_TOPIC,
         }
     )
     compression: Literal["lz4", "zstd"] = "lz4"
     # librdkafka's default of 1 GiB is more than the memory ceiling.
     queue_bytes: Annotated[ByteCount, Ge(1 << 20), Le(1 << 30)] = 32 << 20
+    # What cannot be decoded or encoded; empty: kept in files under sink.directory alone.
+    dead_letter_topic: Annotated[str, Parsed(parse_topic)] = "market.crypto.deadletters.binance"
+    # How many partitions each topic has; None: as many as when this streamer first wrote there.
+    partitions: Annotated[int, Ge(1)] | None = None
+    create_topics: bool = False
+    replication_factor: Annotated[int, Ge(1)] = 3  # of topics that are created, as is retention
+    retention: Positive = 7 * _DAY_SECONDS
+    # For brokers and registry to answer at the start: half of supervisor.startup_timeout.
+    start_within: Positive = 30.0
+    statistics_every: Positive = 5.0  # a look costs us 25 µs
     client: Annotated[dict[str, str | int | float | bool], Parsed(parse_client_keys)] = field(
-        default_factory=dict
+        default_factory=dict, repr=False
     )
+    allow_unsafe_client: bool = False  # acks, idempotence and the like under kafka.client
+    schema_registry_url: Annotated[str | None, Parsed(parse_registry_url)] = None
+    # False: the latest schema of each subject must be ours.
+    schema_registry_register: bool = True
+    schema_registry_ca_file: Path | None = None  # trusted beside the system's certificates
+    schema_registry_user: str | None = None
+    schema_registry_password: str | None = field(default=None, repr=False)
+    schema_registry_timeout: Positive = 5.0  # of one request; they take milliseconds
+    serializer_cache_size: Annotated[int, Ge(1)] = 10  # subjects, of which three are usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +174,7 @@ class StreamerConfig:
 
     exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
     connection: ConnectionConfig = field(default_factory=ConnectionConfig)
+    repair: RepairConfig = field(default_factory=RepairConfig)
     sink: SinkConfig = field(default_factory=SinkConfig)
     kafka: KafkaConfig = field(default_factory=KafkaConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)

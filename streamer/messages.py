@@ -49,6 +49,13 @@ class StreamCounts(msgspec.Struct, frozen=True):
     silent_seconds: float  # since its last event; since its subscription while there is none
     last_event_time: float | None  # Unix time of the last arrival
     slot: str | None = None  # which slot subscribes it; None: not said, fine with a single one
+    repaired_total: int = 0  # ids that REST brought
+    repaired_gaps_total: int = 0
+    empty_total: int = 0  # ids that the exchange shows not to exist: no loss
+    held: int = 0  # events that wait above an open gap
+    # What REST says about a long silence: "quiet" (no news there either), "news" (which the
+    # stream did not bring), "unconfirmed" (asked, nothing known yet); None: not asked.
+    silence: str | None = None
 
 
 class SlotState(msgspec.Struct, frozen=True):
@@ -75,6 +82,14 @@ class SinkCounts(msgspec.Struct, frozen=True):
     serializer_cache_size: int = 0
     serializer_cache_evictions_total: int = 0
     acknowledge_seconds: Histogram = Histogram()  # from accepted to acknowledged
+    refused_total: int = 0  # given up: no attempt could end otherwise; kept as dead letters
+    queued_bytes: int = 0  # of `queued`, as of the client's last look at itself
+    retries_total: int = 0  # requests to brokers that were sent again
+    timeouts_total: int = 0  # requests to brokers that had no answer in time
+    producers_replaced_total: int = 0
+    broker_latency_seconds: dict[str, float] = {}  # by HOST:PORT; 99 of 100 requests are below
+    # By stream; while records are queued as of the last look, never too many.
+    acknowledged_by_stream: dict[str, int] = {}
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -95,7 +110,10 @@ NOTICE_KINDS = {
     "rotation_failed": "slot, reason, error",
     "server_shutdown": "connection_id",
     "pong_timeout": "connection_id, slot",
-    "gap": "stream, symbol, first_id, last_id, missing",
+    "gap": "stream, symbol, first_id, last_id, missing, reason: ids that are lost",
+    "gap_empty": "as gap: ids that the exchange shows not to exist",
+    "gap_repaired": "stream, symbol, first_id, last_id, repaired",
+    "rest_trouble": "error_type, error; once a minute and type",
     "frame_rejected": "error_type, connection_id, error",
     "frame_unsupported": "frame_kind, connection_id; once for each kind",
     "sink_error": "error_type, error",
@@ -125,7 +143,10 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     pong_timeouts_total: int = 0
     reconnect_delay_seconds: float = 0.0  # the delay before the latest attempt
     unsupported: dict[str, int] = {}  # frames of kinds without a schema, by kind
-    receive_latency: Histogram = Histogram()  # exchange's event time → received
+    # Exchange's event time → received, corrected by the clocks' offset once that is known.
+    receive_latency: Histogram = Histogram()
+    rest_errors: dict[str, int] = {}  # by kind of trouble
+    clock_offset_seconds: float | None = None  # the exchange's clock less ours
     notices: tuple[Notice, ...] = ()  # those of the last half minute
     final: bool = False  # nothing follows: everything is flushed, or `exit_reason` says why not
     exit_reason: str | None = None

@@ -42,6 +42,11 @@ def single_object_header(kind: str) -> bytes:
     return b"\xc3\x01" + bytes.fromhex(digest)
 
 
+@cache
+def _lengths(fixed: int) -> tuple[bytes, ...]:
+    return tuple(long(fixed + digits) for digits in range(20))
+
+
 def encoder(kind: str, symbol: str, *, prefix: bytes = b"", source: Source = "live") -> Encode:
     """Return the encoder of one stream of one symbol.
 
@@ -49,7 +54,7 @@ def encoder(kind: str, symbol: str, *, prefix: bytes = b"", source: Source = "li
     registry's schema id in a message.
     """
     id_text = f"binance:spot:{symbol}:{kind}:".encode()
-    id_lengths = [long(len(id_text) + digits) for digits in range(20)]
+    id_lengths = _lengths(len(id_text))
     symbol_bytes = string(symbol)
     source_byte = _SOURCES[source]
     flags = {True: b"\1" + source_byte, False: b"\0" + source_byte}

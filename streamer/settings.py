@@ -20,6 +20,7 @@ from streamer.config import (
     ConnectionConfig,
     ExchangeConfig,
     KafkaConfig,
+    RepairConfig,
     SinkConfig,
     StreamerConfig,
     TelemetryConfig,
@@ -27,7 +28,7 @@ from streamer.config import (
 from streamer.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "VIGIL_"
-_SECRET_KEY = re.compile(r"password|secret|token|key\.pem|jaas", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"pass(word|phrase)|secret|token|key[._]pem|jaas", re.IGNORECASE)
 _USER_INFO = re.compile(r"(?<=//)[^/@]+(?=@)")  # user:password@ of a proxy's URL
 MASK = "********"
 # Fields that say how a streamer is launched: nobody sets them by hand.
@@ -41,6 +42,7 @@ class StreamerSettings(BaseModel):
 
     exchange: ExchangeConfig = Field(default_factory=ExchangeConfig)
     connection: ConnectionConfig = Field(default_factory=ConnectionConfig)
+    repair: RepairConfig = Field(default_factory=RepairConfig)
     sink: SinkConfig = Field(default_factory=SinkConfig)
     kafka: KafkaConfig = Field(default_factory=KafkaConfig)
     telemetry: TelemetryConfig = Field(default_factory=TelemetryConfig)
@@ -50,6 +52,7 @@ class StreamerSettings(BaseModel):
         return StreamerConfig(
             exchange=self.exchange,
             connection=self.connection,
+            repair=self.repair,
             sink=self.sink,
             kafka=self.kafka,
             telemetry=self.telemetry,
@@ -213,9 +216,8 @@ def _contradictions(settings: BaseModel) -> Iterator[str]:
             f"connection.backoff_initial = {connection.backoff_initial:g}: at most "
             f"connection.backoff_max ({connection.backoff_max:g} s) is wanted"
         )
-    missing = [
-        kind
-        for kind in exchange.streams
-        if kind not in getattr(settings, "kafka", KafkaConfig()).topics
-    ]
+    kafka: KafkaConfig = getattr(settings, "kafka", KafkaConfig())
+    if (kafka.schema_registry_user is None) != (kafka.schema_registry_password is None):
+        yield "kafka.schema_registry_user and kafka.schema_registry_password: both or none"
+    missing = [kind for kind in exchange.streams if kind not in kafka.topics]
     yield from (f"kafka.topics: has no topic for the stream {kind}" for kind in missing)

@@ -6,11 +6,14 @@ be right. Nothing here imports pydantic, so that frozen settings stay cheap to i
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
 from streamer.units import Parsed
 
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what brokers accept
+SYMBOL_PLACE = "{symbol}"
 _MARKS = set("/@,! \t\n\"'")  # what would change the meaning of a stream's name
 
 
@@ -59,6 +62,48 @@ def _base_url(value: object, schemes: tuple[str, ...], example: str) -> object:
             "binance.us is another venue, whose trades must not be recorded as Binance's"
         )
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def parse_registry_url(value: object) -> object:
+    """Return the base URL of a schema registry, which may have a path."""
+    if not isinstance(value, str):
+        return value
+    url = value.strip().rstrip("/")
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise ValueError(
+            "user and password belong into kafka.schema_registry_user and _password, which are "
+            "kept secret"
+        )
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query:
+        raise ValueError("a URL such as https://registry:8081 is wanted (https or http)")
+    return url
+
+
+def parse_topic(value: object) -> object:
+    """Return a topic's name; empty stays empty."""
+    if isinstance(value, str) and value and not is_topic(value):
+        raise ValueError("1 to 249 of a-z, A-Z, 0-9, dot, _ and - are wanted")
+    return value
+
+
+def parse_topics(value: object) -> object:
+    """Return topics by stream kind; each holds the records of one schema."""
+    if isinstance(value, dict):
+        for kind, topic in value.items():
+            if isinstance(topic, str) and not is_topic(topic.replace(SYMBOL_PLACE, "BTCUSDT")):
+                raise ValueError(
+                    f"{kind}: 1 to 249 of a-z, A-Z, 0-9, dot, _ and - are wanted, and at most one "
+                    f"{SYMBOL_PLACE}"
+                )
+        if len(set(value.values())) < len(value):
+            raise ValueError("each stream needs a topic of its own: a topic has one schema")
+    return value
+
+
+def is_topic(name: str) -> bool:
+    """Tell whether brokers accept a topic of this name."""
+    return _TOPIC.fullmatch(name) is not None and name not in (".", "..")
 
 
 def parse_client_keys(value: object) -> object:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from streamer.config import StreamerConfig
 from streamer.events import Event
 from streamer.messages import SinkCounts
-from streamer.routes import Route
+from streamer.routes import Route, Routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +19,19 @@ class SinkError:
     """
 
     error_type: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRecord:
+    """A record that was given up because no attempt could end otherwise, for the dead letters.
+
+    `content` is what could not be delivered, or the event as JSON that could not be encoded.
+    """
+
+    topic: str
+    content: bytes
+    error_type: str  # encoding or refused
     error: str
 
 
@@ -53,25 +65,30 @@ class Sink(Protocol):
     def take_errors(self) -> list[SinkError]:
         """Return the errors since the last call: few, however often the same one repeats."""
 
+    def take_refused(self) -> list[RefusedRecord]:
+        """Return the records that were given up since the last call; each is counted, too."""
 
-def open_sink(config: StreamerConfig, routes: Iterable[Route]) -> Sink:
-    """Open the sink for these routes. Each is imported only when it is wanted.
 
-    May wait for a predecessor that is still writing. Raises SinkUnavailable or SettingsError.
+def open_sink(config: StreamerConfig, routes: Routes) -> Sink:
+    """Open the sink for these routes and their gap records.
+
+    Each is imported only when it is wanted. May wait for a predecessor that is still writing.
+    Raises SinkUnavailable or SettingsError.
     """
+    targets = tuple(routes)
     if config.sink.kind == "files":
         from streamer.sinks.files import FilesSink
 
         return FilesSink(
-            config.sink, routes, lock_within_seconds=config.stop_within + LOCK_MARGIN_SECONDS
+            config.sink, targets, lock_within_seconds=config.stop_within + LOCK_MARGIN_SECONDS
         )
     if config.sink.kind == "kafka":
-        from streamer.sinks.kafka import KafkaSink
+        from streamer.sinks.kafka import open_kafka_sink
 
-        return KafkaSink(config.kafka, routes)
+        return open_kafka_sink(config.kafka, config.sink.directory, targets)
     from streamer.sinks.null import NullSink
 
-    return NullSink(routes)
+    return NullSink(targets)
 
 
 LOCK_MARGIN_SECONDS = 5.0

@@ -24,7 +24,7 @@ from streamer.events import Event
 from streamer.messages import SinkCounts
 from streamer.records import encoder, load_schema
 from streamer.routes import Route
-from streamer.sinks import SinkError
+from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.avro_writer import AvroWriter, repair, sync_directory
 from streamer.sinks.delivery import AcknowledgeClock, Errors
 
@@ -155,6 +155,9 @@ class FilesSink:
 
     def take_errors(self) -> list[SinkError]:
         return self._errors.take()
+
+    def take_refused(self) -> list[RefusedRecord]:
+        return []  # a disk takes any record, sooner or later
 
     def _pending_total(self) -> int:
         return sum(len(pending.records) for pending in self._kinds.values())

@@ -8,7 +8,7 @@ from streamer.events import Event
 from streamer.messages import SinkCounts
 from streamer.records import encoder
 from streamer.routes import Route
-from streamer.sinks import SinkError
+from streamer.sinks import RefusedRecord, SinkError
 
 
 class NullSink:
@@ -43,4 +43,7 @@ class NullSink:
         )
 
     def take_errors(self) -> list[SinkError]:
+        return []
+
+    def take_refused(self) -> list[RefusedRecord]:
         return []

@@ -2,21 +2,33 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-from streamer.config import SinkConfig, StreamerConfig
+from streamer.config import KafkaConfig, SinkConfig, StreamerConfig
 from streamer.events import BookTicker
 from streamer.routes import Routes
 from streamer.sinks import open_sink
+from tests.kafka_mock import MockKafka
 from tests.unit.streamer.payloads import NOW_US
 
+TOPICS = KafkaConfig().topics.values()
 ROUTES = Routes(("bookTicker",), ("BTCUSDT",))
 
 
+@pytest.fixture(scope="module")
+def brokers() -> Iterator[str]:
+    with MockKafka(*TOPICS, KafkaConfig().dead_letter_topic) as address:
+        yield address
+
+
 @pytest.mark.parametrize("kind", ["files", "kafka", "null"])
-def test_each_kind_takes_an_event(tmp_path, kind):
-    config = StreamerConfig(sink=SinkConfig(kind=kind, directory=tmp_path))
+def test_each_kind_takes_an_event(tmp_path, brokers, kind):
+    config = StreamerConfig(
+        sink=SinkConfig(kind=kind, directory=tmp_path),
+        kafka=KafkaConfig(bootstrap_servers=brokers),
+    )
     sink = open_sink(config, ROUTES)
     (route,) = ROUTES
 
@@ -34,16 +46,20 @@ def test_each_kind_takes_an_event(tmp_path, kind):
 
 @pytest.mark.parametrize(
     ("kind", "absent"),
-    [("files", "confluent_kafka"), ("kafka", "streamer.avro_files"), ("null", "fastavro")],
+    [
+        *[("files", "confluent_kafka"), ("kafka", "streamer.avro_files"), ("null", "fastavro")],
+        ("kafka", "urllib3"),  # no registry is asked for
+    ],
 )
-def test_only_the_wanted_kind_is_imported(tmp_path, kind, absent):
+def test_only_the_wanted_kind_is_imported(tmp_path, brokers, kind, absent):
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from streamer.config import SinkConfig, StreamerConfig\n"
+        "from streamer.config import KafkaConfig, SinkConfig, StreamerConfig\n"
         "from streamer.routes import Routes\n"
         "from streamer.sinks import open_sink\n"
-        "config = StreamerConfig(sink=SinkConfig(kind=sys.argv[1], directory=Path(sys.argv[2])))\n"
+        "config = StreamerConfig(sink=SinkConfig(kind=sys.argv[1], directory=Path(sys.argv[2])),\n"
+        "    kafka=KafkaConfig(bootstrap_servers=sys.argv[4]))\n"
         "open_sink(config, Routes(('trade',), ('BTCUSDT',)))\n"
         "wanted = 'streamer.sinks.' + sys.argv[1]\n"
         "others = {'streamer.sinks.' + k for k in ('files', 'kafka', 'null')} - {wanted}\n"
@@ -51,5 +67,5 @@ def test_only_the_wanted_kind_is_imported(tmp_path, kind, absent):
         "assert not others & sys.modules.keys()\n"
         "assert sys.argv[3] not in sys.modules, sys.argv[3]\n"
     )
-    command = [sys.executable, "-c", script, kind, str(tmp_path), absent]
+    command = [sys.executable, "-c", script, kind, str(tmp_path), absent, brokers]
     subprocess.run(command, check=True, timeout=30)

@@ -1,0 +1,149 @@
+"""Settings for librdkafka: ours, those passed through, and those that are refused."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from streamer.config import KafkaConfig
+from streamer.errors import SettingsError
+
+PROTECTED = {
+    "bootstrap.servers": "set kafka.bootstrap_servers",
+    "metadata.broker.list": "set kafka.bootstrap_servers",
+    "compression.type": "set kafka.compression",
+    "compression.codec": "set kafka.compression",
+    "queue.buffering.max.kbytes": "set kafka.queue_bytes",
+    "queue.buffering.max.messages": "set kafka.queue_bytes, the one bound of the queue",
+    "statistics.interval.ms": "set kafka.statistics_every",
+    "transactional.id": "records are delivered one by one, not in transactions",
+    "delivery.report.only.error": "acknowledgements are counted by it",
+}
+"""Client settings that are refused under `kafka.client`, and the cure or the reason."""
+
+UNSAFE = {
+    "acks": "all replicas must have a record before it counts as delivered",
+    "request.required.acks": "all replicas must have a record before it counts as delivered",
+    "enable.idempotence": "without it a retry may copy or reorder records",
+    "enable.gapless.guarantee": "without it records may overtake one that was refused",
+    "message.timeout.ms": "a timeout would drop queued records and break their order",
+    "delivery.timeout.ms": "a timeout would drop queued records and break their order",
+    "retries": "giving up a retry would drop records",
+    "message.send.max.retries": "giving up a retry would drop records",
+    "partitioner": "records of a symbol stay where Java's clients would look for them",
+}
+"""Client settings that `kafka.allow_unsafe_client` permits, and what they endanger."""
+
+LINGER_MS = 5  # full batches at thousands of records a second, for 5 ms of latency
+LOG_REPEAT_SECONDS = 30.0
+
+_SAFE: dict[str, Any] = {
+    "enable.idempotence": True,
+    # After a batch that failed nothing more is sent, so that nothing overtakes it.
+    "enable.gapless.guarantee": True,
+    "acks": "all",
+    "message.timeout.ms": 0,  # never: whatever is accepted is kept until it is delivered
+    "partitioner": "murmur2_random",  # as Java's default: one symbol, one partition for all
+}
+_ALIASES = {"request.required.acks": "acks", "delivery.timeout.ms": "message.timeout.ms"}
+
+_Client = TypeVar("_Client", Producer, AdminClient)
+
+_log = logging.getLogger(__name__)
+
+
+def check_client_settings(config: KafkaConfig) -> None:
+    """Raise SettingsError for what `kafka.client` may not hold; warn of what is only allowed."""
+    for key in config.client:
+        if key in PROTECTED or key.endswith("_cb") or key == "on_delivery":
+            reason = PROTECTED.get(key, "callbacks are the sink's own")
+            raise SettingsError(f"kafka.client.{key} cannot be set: {reason}")
+        if key in UNSAFE and not config.allow_unsafe_client:
+            raise SettingsError(
+                f"kafka.client.{key} cannot be set: {UNSAFE[key]}; who wants it all the same sets "
+                "kafka.allow_unsafe_client = true"
+            )
+        if key in UNSAFE:
+            _log.warning("kafka.client.%s is set: %s", key, UNSAFE[key])
+
+
+def make_producer(config: KafkaConfig, **callbacks_and_more: Any) -> Producer:  # noqa: ANN401
+    """Return a producer for records. Raises SettingsError for settings it does not know."""
+    check_client_settings(config)
+    safe = dict(_SAFE)
+    if config.allow_unsafe_client:
+        for key in config.client:
+            safe.pop(_ALIASES.get(key, key), None)
+        if not {"acks", "enable.idempotence", "message.timeout.ms"} <= safe.keys():
+            safe.pop("enable.gapless.guarantee", None)  # it needs all three
+            if "acks" not in safe:
+                safe["enable.idempotence"] = config.client.get("enable.idempotence", False)
+    settings = {
+        "linger.ms": LINGER_MS,
+        **config.client,
+        **safe,
+        "bootstrap.servers": config.bootstrap_servers,
+        "compression.type": config.compression,
+        "queue.buffering.max.kbytes": max(config.queue_bytes >> 10, 1),
+        "queue.buffering.max.messages": 0,  # bounded by bytes alone
+        "delivery.report.only.error": True,
+        **callbacks_and_more,
+    }
+    return _made(Producer, settings)
+
+
+def make_small_producer(config: KafkaConfig, **callbacks_and_more: Any) -> Producer:  # noqa: ANN401
+    """Return a producer beside the records' own, that must never hold anything up."""
+    return _made(Producer, {**config.client, **_connection(config), **callbacks_and_more})
+
+
+def make_administrator(config: KafkaConfig) -> AdminClient:
+    """Return a client that asks about topics and creates them."""
+    return _made(AdminClient, {**config.client, **_connection(config)})
+
+
+def _connection(config: KafkaConfig) -> dict[str, Any]:
+    return {"bootstrap.servers": config.bootstrap_servers}
+
+
+def _made(client: Callable[..., _Client], settings: dict[str, Any]) -> _Client:
+    logger = logging.getLogger("streamer.librdkafka")
+    if not logger.filters:
+        logger.addFilter(RepeatFilter())
+    try:
+        return client(settings, logger=logger)
+    except KafkaException as error:
+        problem = error.args[0]
+        raise SettingsError(f"kafka.client: {problem.str()}") from error
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"kafka.client: {error}") from error
+
+
+class RepeatFilter(logging.Filter):
+    """Lets a message of a kind through once in a while, and says how many it held back."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._kinds: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the record is to be logged."""
+        if "enable.gapless.guarantee is experimental" in record.getMessage():
+            return False  # we know; tests show that it holds
+        kind = str(record.args[0]) if isinstance(record.args, tuple) and record.args else record.msg
+        kind = kind if len(self._kinds) < 100 else ""  # a bound, should every text be new
+        now = self._clock()
+        last, held_back = self._kinds.get(kind, (now - LOG_REPEAT_SECONDS, 0))
+        if now - last < LOG_REPEAT_SECONDS:
+            self._kinds[kind] = last, held_back + 1
+            return False
+        self._kinds[kind] = now, 0
+        if held_back:
+            record.msg = f"{record.msg} (and {held_back} more like it)"
+        return True

@@ -1,0 +1,67 @@
+"""What librdkafka tells about itself, every `kafka.statistics_every`."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class _Window(msgspec.Struct, frozen=True):
+    p99: int = 0  # microseconds
+
+
+class _Broker(msgspec.Struct):
+    nodeid: int = -1  # -1: an address to begin with, no broker yet
+    nodename: str = ""
+    txretries: int = 0
+    req_timeouts: int = 0
+    rtt: _Window = _Window()
+
+
+class _Partition(msgspec.Struct):
+    msgq_cnt: int = 0
+    xmit_msgq_cnt: int = 0
+    msgs_inflight: int = 0
+
+
+class _Topic(msgspec.Struct):
+    partitions: dict[str, _Partition] = {}
+
+
+class _Document(msgspec.Struct):
+    msg_size: int = 0
+    brokers: dict[str, _Broker] = {}
+    topics: dict[str, _Topic] = {}
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """The latest look at one client; totals are since it was made."""
+
+    queued_bytes: int = 0  # not acknowledged, under way or waiting
+    retries_total: int = 0
+    timeouts_total: int = 0
+    latency_seconds: dict[str, float] = {}  # of requests, 99 of 100 are below, by HOST:PORT
+    queued_by_topic: dict[str, int] = {}  # records not acknowledged
+
+
+_decoder = msgspec.json.Decoder(_Document)
+
+
+def parse(text: str | bytes) -> Statistics:
+    """Return what is exported of librdkafka's JSON. Raises msgspec.MsgspecError."""
+    document = _decoder.decode(text)
+    brokers = [broker for broker in document.brokers.values() if broker.nodeid >= 0]
+    return Statistics(
+        queued_bytes=document.msg_size,
+        retries_total=sum(broker.txretries for broker in brokers),
+        timeouts_total=sum(broker.req_timeouts for broker in brokers),
+        latency_seconds={
+            broker.nodename: broker.rtt.p99 / 1e6 for broker in brokers if broker.rtt.p99
+        },
+        queued_by_topic={
+            name: sum(
+                one.msgq_cnt + one.xmit_msgq_cnt + one.msgs_inflight
+                for one in topic.partitions.values()
+            )
+            for name, topic in document.topics.items()
+        },
+    )

@@ -1,0 +1,188 @@
+"""Topics before the first record: they exist, or are created; their partitions are as before.
+
+With another number of partitions a symbol's records go on in another one, and nobody can tell
+their order any more; so a change wants to be confirmed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import TimeoutError as NotInTime
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # it is documented
+
+from streamer.config import KafkaConfig
+from streamer.errors import SinkUnavailable
+from streamer.sinks.kafka.client import make_administrator
+
+CREATED_PARTITIONS = 6  # of a topic that is created while kafka.partitions says nothing
+STATE_FILE = "kafka-topics.json"  # {cluster id: {topic: partitions}}
+_ASK_SECONDS = 5.0
+_SETTLE_SECONDS = 0.2  # between looks at topics that were created a moment ago
+
+_log = logging.getLogger(__name__)
+
+
+def prepare_topics(
+    config: KafkaConfig, topics: Iterable[str], state_directory: Path, deadline: float
+) -> None:
+    """See to it that every topic is there, with the partitions it had.
+
+    Waits for brokers until `deadline` (monotonic). The dead-letter topic may have any number of
+    partitions. Raises SinkUnavailable, or SettingsError for settings that no client takes.
+    """
+    topics = tuple(topics)
+    wanted = (*topics, config.dead_letter_topic) if config.dead_letter_topic else topics
+    administrator = make_administrator(config)
+    cluster_id, found = _look(administrator, config, deadline)
+    missing = [topic for topic in wanted if topic not in found]
+    if missing and config.create_topics:
+        _create(administrator, config, missing, deadline)
+        while any(topic not in found for topic in wanted):
+            if time.monotonic() >= deadline:
+                raise SinkUnavailable(f"topics were created and did not appear: {missing}")
+            time.sleep(_SETTLE_SECONDS)
+            cluster_id, found = _look(administrator, config, deadline)
+    elif missing:
+        raise SinkUnavailable(_missing(administrator, missing))
+    if config.partitions is None:
+        _compare(state_directory / STATE_FILE, cluster_id, {one: found[one] for one in topics})
+    else:
+        _expect(config.partitions, {one: found[one] for one in topics})
+
+
+def _look(
+    administrator: AdminClient, config: KafkaConfig, deadline: float
+) -> tuple[str, dict[str, int]]:
+    """Return the cluster's id and the partitions by topic, of all that this user may see."""
+    warned = False
+    while True:
+        within = min(max(deadline - time.monotonic(), 0.1), _ASK_SECONDS)
+        try:
+            # All topics: asking for one by name would create it where brokers do that.
+            metadata = administrator.list_topics(timeout=within)
+        except KafkaException as error:
+            problem: KafkaError = error.args[0]
+            if time.monotonic() >= deadline:
+                raise SinkUnavailable(
+                    f"kafka.bootstrap_servers = {config.bootstrap_servers}: no broker answered "
+                    f"within kafka.start_within ({config.start_within:g} s): {problem.str()}; "
+                    "see the lines above for each broker's trouble"
+                ) from error
+            if not warned:
+                _log.warning("waiting for Kafka at %s: %s", config.bootstrap_servers, problem.str())
+                warned = True
+        else:
+            topics = {
+                name: len(topic.partitions)
+                for name, topic in metadata.topics.items()
+                if topic.error is None
+            }
+            return str(metadata.cluster_id), topics
+
+
+def _create(
+    administrator: AdminClient, config: KafkaConfig, topics: list[str], deadline: float
+) -> None:
+    copies = config.replication_factor
+    settings = {"retention.ms": str(round(config.retention * 1000)), "cleanup.policy": "delete"}
+    if copies >= 3:
+        settings["min.insync.replicas"] = "2"  # acknowledged is then on two brokers at least
+    partitions = config.partitions or CREATED_PARTITIONS
+    new = [NewTopic(topic, partitions, copies, config=settings) for topic in topics]
+    within = max(deadline - time.monotonic(), 1.0)
+    # Of two streamers that start together, one creates: the other hears that it is there.
+    results = administrator.create_topics(new, operation_timeout=within, request_timeout=within)
+    for topic, future in results.items():
+        try:
+            future.result(within)
+        except KafkaException as error:
+            problem: KafkaError = error.args[0]
+            if problem.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise SinkUnavailable(
+                    f"the topic {topic} cannot be created ({partitions} partitions, "
+                    f"kafka.replication_factor = {copies}): {problem.str()} ({problem.name()})"
+                ) from error
+        except NotInTime as error:
+            raise SinkUnavailable(f"the topic {topic} was not created in time") from error
+        else:
+            _log.info(
+                "created topic %s: %d partitions, %d replicas, %s",
+                *(topic, partitions, copies, settings),
+            )
+
+
+def _missing(administrator: AdminClient, topics: list[str]) -> str:
+    """Say what is wrong with topics that cannot be seen: they are absent, or not for this user."""
+    told = []
+    asked = administrator.describe_topics(TopicCollection(topics), request_timeout=_ASK_SECONDS)
+    for topic, future in asked.items():
+        try:
+            future.result(_ASK_SECONDS)
+            reason = "appeared this moment"
+        except KafkaException as error:
+            denied = error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+            reason = "may not be used by this user (it needs Describe and Write)" if denied else ""
+        except NotInTime:
+            reason = ""
+        told.append(f"the topic {topic} {reason or 'does not exist'}")
+    return (
+        f"{'; '.join(told)}. Create what is missing, or let kafka.create_topics = true do it, "
+        "with kafka.partitions, kafka.replication_factor and kafka.retention"
+    )
+
+
+def _expect(partitions: int, found: dict[str, int]) -> None:
+    wrong = [f"{topic} has {count}" for topic, count in found.items() if count != partitions]
+    if wrong:
+        raise SinkUnavailable(
+            f"kafka.partitions = {partitions}, but {'; '.join(wrong)}: with another number a "
+            "symbol's records go on in another partition. State the number that is meant"
+        )
+
+
+def _compare(path: Path, cluster_id: str, found: dict[str, int]) -> None:
+    """Refuse a number of partitions that is not the recorded one; record what is new."""
+    try:
+        recorded: dict[str, dict[str, Any]] = json.loads(path.read_text())
+    except FileNotFoundError:
+        recorded = {}
+    except (OSError, ValueError) as error:
+        raise SinkUnavailable(
+            f"{path}: cannot be read ({error}), so that nobody knows whether the topics' "
+            "partitions have changed; set kafka.partitions, or delete the file"
+        ) from error
+    known = recorded.setdefault(cluster_id, {})
+    changed = [
+        f"{topic} has {count}, and had {known[topic]}"
+        for topic, count in found.items()
+        if known.get(topic, count) != count
+    ]
+    if changed:
+        counts = set(found.values())
+        confirm = f"kafka.partitions = {counts.pop()}" if len(counts) == 1 else "kafka.partitions"
+        raise SinkUnavailable(
+            f"the number of partitions has changed: {'; '.join(changed)}. A symbol's records would "
+            f"go on in another partition, out of order for who reads them. Confirm with {confirm}, "
+            f"or by deleting {path}"
+        )
+    if found.keys() <= known.keys():
+        return
+    known.update(found)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".json.new")
+        beside.write_text(json.dumps(recorded, indent=2) + "\n")
+        os.replace(beside, path)  # noqa: PTH105 - the atomic one
+    except OSError as error:
+        raise SinkUnavailable(
+            f"{path}: cannot be written ({error.strerror}); the number of partitions is recorded "
+            "there. Give a sink.directory that can be written, or set kafka.partitions"
+        ) from error
