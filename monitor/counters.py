@@ -2,7 +2,8 @@
 
 Reports are cumulative within a generation and start at 0 with the next one. What is exported is
 the sum of the last counts of every generation that is gone, and the latest of the living one. A
-lost report costs nothing, a repeated or late one changes nothing.
+lost report costs nothing, a repeated or late one changes nothing, and what a later report no longer
+names (a slot that was closed) keeps its count.
 """
 
 from __future__ import annotations
@@ -21,31 +22,35 @@ class Counters:
 
     def __init__(self) -> None:
         self._gone: dict[str, Counter[Key]] = {}
-        self._latest: dict[str, Report] = {}
+        self._living: dict[str, dict[Key, int]] = {}
+        self._newest: dict[str, tuple[int, int]] = {}  # generation and sequence
 
     def observe(self, report: Report) -> bool:
         """Take a report; return False when it is a copy or older than what is known."""
         name = report.streamer
-        known = self._latest.get(name)
-        if known is not None:
-            if (report.generation, report.sequence) <= (known.generation, known.sequence):
-                return False
-            if report.generation > known.generation:
-                self._gone.setdefault(name, Counter()).update(dict(flatten(known)))
-        self._latest[name] = report
+        newest, known = (report.generation, report.sequence), self._newest.get(name, (0, 0))
+        if newest <= known:
+            return False
+        living = self._living.setdefault(name, {})
+        if newest[0] > known[0]:
+            self._gone.setdefault(name, Counter()).update(living)
+            living.clear()
+        self._newest[name] = newest
+        for key, count in flatten(report):
+            if count > living.get(key, -1):
+                living[key] = count
         return True
 
     def of(self, streamer: str) -> Counter[Key]:
         """Return the sums of one streamer; what was never counted is 0."""
         totals = Counter(self._gone.get(streamer, {}))
-        if streamer in self._latest:
-            totals.update(dict(flatten(self._latest[streamer])))
+        totals.update(self._living.get(streamer, {}))
         return totals
 
     def all(self) -> Counter[Key]:
         """Return the sums over all streamers."""
         totals: Counter[Key] = Counter()
-        for streamer in self._latest:
+        for streamer in self._living:
             totals.update(self.of(streamer))
         return totals
 

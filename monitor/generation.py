@@ -34,6 +34,8 @@ class Generation:
     longest_report_gap_seconds: float = 0.0
     oldest_connection_seconds: float = 0.0
     rotations_due: int = 0
+    rotations_total: int = 0
+    drops_total: int = 0
     silences: dict[str, float] = field(default_factory=dict)  # longest, by "stream:symbol"
     exited: Exited | None = None
     exited_elapsed: float | None = None
@@ -69,6 +71,7 @@ class Generation:
         self.reports_total += 1
         _keep(self.recent, at, report)
         self.binner.messages_total = sum(one.events_total for one in report.streams)
+        self.rotations_total = max(self.rotations_total, sum(report.rotations.values()))
         self.binner.rotations_total = sum(report.rotations.values())
         self._take_slots(report)
         for one in report.streams:
@@ -87,6 +90,8 @@ class Generation:
             self.longest_report_gap_seconds = max(self.longest_report_gap_seconds, silent)
 
     def _take_slots(self, report: Report) -> None:
+        drops = sum(slot.drops_total for slot in report.slots)
+        self.drops_total = max(self.drops_total, drops)
         for slot in report.slots:
             age = slot.age_seconds
             if age is None:

@@ -31,6 +31,16 @@ def test_streamers_add_up_and_stay_apart() -> None:
     assert counters.all()["drops", "slot-1"] == 1
 
 
+def test_what_the_last_report_no_longer_names_keeps_its_count() -> None:
+    counters = Counters()
+    counters.observe(report(1, slots=(slot(drops_total=3),), streams=(stream(7),)))
+    counters.observe(report(2, slots=(), streams=()))
+    assert counters.all()["drops", "slot-1"] == 3
+    counters.observe(report(1, 2, slots=(slot(drops_total=1),), streams=()))
+    assert counters.all()["drops", "slot-1"] == 4
+    assert counters.all()[EVENTS] == 7
+
+
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 20)), max_size=80))
 def test_lost_repeated_and_reordered_reports_never_take_anything_back(
     arrivals: list[tuple[int, int]],

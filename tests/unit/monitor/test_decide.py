@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -63,7 +65,7 @@ class Watcher:
 class Scripted:
     """A detector that says what the test wants."""
 
-    score = None
+    score: ClassVar[float | None] = None
 
     def observe(
         self,
@@ -85,7 +87,7 @@ def watcher(request: pytest.FixtureRequest) -> Watcher:
     return watcher
 
 
-# The table ---------------------------------------------------------------------------------------
+# The table --------------------------------------------------------------------------------------
 
 
 def test_memory_ceiling_takes_one_sample(watcher: Watcher) -> None:
@@ -325,7 +327,7 @@ def test_drops_scale_with_the_time_given() -> None:
     assert rule.limit == 2
 
 
-# One decision point --------------------------------------------------------------------------------
+# One decision point -----------------------------------------------------------------------------
 
 
 def test_a_restart_under_way_silences_everything_gentler() -> None:
@@ -400,7 +402,7 @@ def test_a_rule_of_the_users_own() -> None:
     assert acted == [15], "judged from 10 s on, then for 5 s"
 
 
-# Any history ---------------------------------------------------------------------------------------
+# Any history ------------------------------------------------------------------------------------
 
 _events = st.one_of(
     st.builds(
@@ -426,12 +428,11 @@ def test_no_action_for_a_generation_that_is_gone_and_no_storm(
     mode: Mode, history: list[tuple[tuple[str, int, object], float]]
 ) -> None:
     watcher = Watcher(mode)
-    now, living, launches, sequence = 0.0, 0, 0, 0
+    now, living, launches = 0.0, 0, 0
     rotations: list[tuple[int, float]] = []
     endings: dict[int, int] = {}
-    for (kind, generation, value), seconds in history:
+    for sequence, ((kind, generation, value), seconds) in enumerate(history, 1):
         now += seconds
-        sequence += 1
         event: Event = Tick()
         if kind == "launch":
             launches += 1
@@ -459,5 +460,5 @@ def test_no_action_for_a_generation_that_is_gone_and_no_storm(
             if isinstance(action, (Restart, Abort)):
                 endings[living] = endings.get(living, 0) + 1
     assert all(count <= 2 for count in endings.values())
-    for (one, before), (other, after) in zip(rotations, rotations[1:], strict=False):
-        assert one != other or after - before >= 60
+    for (first, before), (second, after) in pairwise(rotations):
+        assert first != second or after - before >= 60

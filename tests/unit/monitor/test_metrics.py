@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitor.metrics import registry_of
+from monitor.model import Exited
+from monitor.profiles import PROFILES
+from monitor.snapshot import Snapshot
+from streamer.messages import LATENCY_BUCKETS_SECONDS, Histogram, SinkCounts
+from tests.unit.monitor.observations import EPOCH, NAME, sample, slot, stream
+from tests.unit.monitor.runs import Run
+
+PREDECESSORS = {
+    "process_memory_rss_bytes": {"streamer"},
+    "process_memory_vms_bytes": {"streamer"},
+    "memory_leak_detection_score": {"streamer"},
+    "binance_messages_received_total": {"symbol"},
+    "binance_message_errors_total": {"error_type"},
+    "binance_connection_status": set(),
+    "binance_connection_rotations_total": {"reason"},
+    "binance_connection_lifetime_seconds": set(),
+    "binance_reconnects_total": {"reason"},
+    "binance_connection_errors_total": {"error_type"},
+    "binance_last_message_timestamp_seconds": set(),
+    "binance_last_pong_timestamp_seconds": set(),
+    "binance_pong_timeouts_total": set(),
+    "binance_reconnect_delay_seconds": set(),
+    "serializer_cache_size": set(),
+    "serializer_cache_evictions_total": set(),
+    "kafka_messages_produced_total": set(),
+    "kafka_produce_errors_total": set(),
+    "kafka_produce_duration_seconds_count": set(),
+}
+
+
+def full_report(_second: int) -> dict[str, Any]:
+    buckets = len(LATENCY_BUCKETS_SECONDS) + 1
+    return {
+        "streams": (
+            stream(70, gaps_total=1, missing_total=3, duplicates_total=2),
+            stream(30, kind="aggTrade"),
+        ),
+        "slots": (slot("a", 50.0, last_pong_time=EPOCH), slot("b", 10.0, last_pong_time=EPOCH + 9)),
+        "message_errors": {"json": 4},
+        "connection_errors": {"timeout": 5},
+        "reconnects": {"closed": 6},
+        "rotations": {"age": 7},
+        "unsupported": {"kline": 8},
+        "receive_latency": Histogram((1,) * buckets, 2.5),
+        "sink": SinkCounts(
+            "kafka", accepted_total=100, acknowledged_total=90, errors_total=1, queued=10
+        ),
+    }
+
+
+def snapshot() -> Snapshot:
+    run = Run(PROFILES["1h"])
+    run.seconds(2400, full_report)  # long enough for a leak score
+    run.recorder.own(sample(1.0, 25))
+    return run.recorder.snapshot(run.now, EPOCH + run.now)
+
+
+def exposed(shown: Snapshot | None) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    text = generate_latest(registry_of(lambda: shown)).decode()
+    return {
+        (one.name, tuple(sorted(one.labels.items()))): one.value
+        for family in text_string_to_metric_families(text)
+        for one in family.samples
+    }
+
+
+def test_the_predecessors_names_and_labels() -> None:
+    shown = exposed(snapshot())
+    for name, labels in PREDECESSORS.items():
+        found = [{label for label, _ in key[1]} for key in shown if key[0] == name]
+        assert found, name
+        assert all(one == labels for one in found), name
+
+
+def test_values() -> None:
+    shown = exposed(snapshot())
+    assert shown["process_memory_rss_bytes", (("streamer", NAME),)] == 60 * (1 << 20)
+    assert shown["binance_messages_received_total", (("symbol", "BTCUSDT"),)] == 100
+    assert shown["binance_connection_lifetime_seconds", ()] == 50
+    assert shown["binance_last_pong_timestamp_seconds", ()] == EPOCH
+    assert shown["kafka_messages_produced_total", ()] == 90
+    assert shown["binance_missing_ids_total", (("stream", "trade"), ("symbol", "BTCUSDT"))] == 3
+    assert shown["binance_receive_latency_seconds_bucket", (("le", "+Inf"),)] == 14
+    assert shown["binance_receive_latency_seconds_bucket", (("le", "0.001"),)] == 1
+    assert shown["binance_receive_latency_seconds_sum", ()] == 2.5
+    assert shown["binance_connection_status", ()] == 1
+    ceiling = ("criterion", "memory ceiling")
+    assert shown["vigil_criterion_state", (ceiling, ("state", "pass"))] == 1
+    assert shown["vigil_criterion_state", (ceiling, ("state", "fail"))] == 0
+
+
+def test_only_ours_and_no_created_series() -> None:
+    names = {name for name, _ in exposed(snapshot())}
+    assert not [name for name in names if name.endswith("_created")]
+    assert {name for name in names if name.startswith("process_")} == {
+        "process_memory_rss_bytes",
+        "process_memory_vms_bytes",
+    }
+    assert not [name for name in names if name.startswith("python_")]
+
+
+def test_a_dead_streamer_is_down_and_has_no_memory() -> None:
+    run = Run(PROFILES["smoke"]).seconds(5)
+    run.feed(Exited(NAME, 1, -9, False, EPOCH))
+    shown = exposed(run.recorder.snapshot(run.now, EPOCH + run.now))
+    assert shown["vigil_streamer_up", (("streamer", NAME),)] == 0
+    assert ("process_memory_rss_bytes", (("streamer", NAME),)) not in shown
+    assert shown["binance_connection_status", ()] == 0
+    assert shown["binance_messages_received_total", (("symbol", "BTCUSDT"),)] == 250
+
+
+def test_nothing_is_exported_before_anything_is_known() -> None:
+    assert exposed(None) == {}
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None and os.environ.get("CI") != "true",
+    reason="promtool is not installed",
+)
+def test_promtool_has_nothing_to_say() -> None:
+    text = generate_latest(registry_of(snapshot))
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")

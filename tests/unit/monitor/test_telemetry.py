@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from monitor.telemetry import TelemetryError, TelemetryServer
+from streamer.messages import WIRE_VERSION, Answer, Command, Report, pack
+from tests.unit.monitor.observations import NAME, replace, report
+
+PATIENCE_SECONDS = 10
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[TelemetryServer]:
+    server = TelemetryServer(tmp_path / "t")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def dealer(server: TelemetryServer) -> Iterator[Callable[[str], zmq.Socket[bytes]]]:
+    context = zmq.Context()
+
+    def connect(identity: str = f"{NAME}.1") -> zmq.Socket[bytes]:
+        socket = context.socket(zmq.DEALER)
+        socket.set(zmq.IDENTITY, identity.encode())
+        socket.set(zmq.LINGER, 0)
+        socket.connect(server.endpoint)
+        return socket
+
+    yield connect
+    context.destroy(linger=0)
+
+
+def wait_for(server: TelemetryServer, enough: Callable[[list[Report | Answer]], bool]) -> None:
+    received: list[Report | Answer] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        received += server.receive()
+        if enough(received):
+            return
+        time.sleep(0.005)
+    pytest.fail(f"got {received}, refused {server.refused}")
+
+
+def own(sequence: int = 1, **changes: object) -> Report:
+    return replace(report(sequence), pid=os.getpid(), **changes)
+
+
+def test_reports_and_answers_arrive(
+    server: TelemetryServer, dealer: Callable[..., zmq.Socket[bytes]]
+) -> None:
+    server.expect(NAME, 1, os.getpid())
+    peer = dealer()
+    peer.send_multipart(pack(own()))
+    peer.send_multipart(pack(Answer("7", ok=True)))
+    wait_for(server, lambda got: got == [own(), Answer("7", ok=True)])
+
+
+def test_commands_reach_the_expected_generation(
+    server: TelemetryServer, dealer: Callable[..., zmq.Socket[bytes]]
+) -> None:
+    command = Command("1", "rotate", 5.0)
+    assert not server.send(NAME, command), "nobody is expected"
+    server.expect(NAME, 1, os.getpid())
+    assert not server.send(NAME, command), "nobody is connected"
+    peer = dealer()
+    peer.send_multipart(pack(own()))
+    wait_for(server, bool)
+    assert server.send(NAME, command)
+    assert peer.poll(PATIENCE_SECONDS * 1000)
+    assert peer.recv_multipart() == pack(command)
+
+
+@pytest.mark.parametrize(
+    ("identity", "frames", "why"),
+    [
+        ("stranger.1", pack(own()), "unexpected identity"),
+        (f"{NAME}.2", pack(own(generation=2)), "unexpected identity"),
+        (f"{NAME}.1", [WIRE_VERSION, b"\xc1"], "not understood"),
+        (f"{NAME}.1", [b"vigil/99", b""], "not understood"),
+        (f"{NAME}.1", [*pack(own()), b"more"], "not understood"),
+        (f"{NAME}.1", pack(own(generation=2)), "false claim"),
+        (f"{NAME}.1", pack(own(streamer="streamer-2")), "false claim"),
+        (f"{NAME}.1", pack(replace(own(), pid=1)), "false claim"),
+    ],
+)
+def test_what_is_wrong_is_counted_and_dropped(
+    server: TelemetryServer,
+    dealer: Callable[..., zmq.Socket[bytes]],
+    identity: str,
+    frames: list[bytes],
+    why: str,
+) -> None:
+    server.expect(NAME, 1, os.getpid())
+    peer = dealer(identity)  # kept: a socket that is collected loses what it sent
+    peer.send_multipart(frames)
+    wait_for(server, lambda got: server.refused == {why: 1} and not got)
+
+
+def test_another_process_cannot_speak_for_the_streamer(server: TelemetryServer) -> None:
+    server.expect(NAME, 1, os.getpid())
+    code = (
+        "import sys, zmq\n"
+        "socket = zmq.Context().socket(zmq.DEALER)\n"
+        f"socket.set(zmq.IDENTITY, b'{NAME}.1')\n"
+        f"socket.connect({server.endpoint!r})\n"
+        "socket.send_multipart([b'vigil/1', b''])\n"
+        "sys.stdin.read()\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    try:
+        wait_for(server, lambda got: server.refused == {"foreign process": 1} and not got)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_directory_is_ours_alone(tmp_path: Path) -> None:
+    directory = tmp_path / "t"
+    directory.mkdir(mode=0o755)
+    server = TelemetryServer(directory)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    with pytest.raises(TelemetryError, match="in use by another supervisor"):
+        TelemetryServer(directory)
+    server.close()
+    TelemetryServer(directory).close()
+
+
+def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TelemetryError, match="runtime_directory to a shorter path"):
+        TelemetryServer(tmp_path / ("x" * 100))
+
+
+def test_the_descriptor_tells_of_messages(
+    server: TelemetryServer, dealer: Callable[..., zmq.Socket[bytes]]
+) -> None:
+    server.expect(NAME, 1, os.getpid())
+    poller = zmq.Poller()
+    poller.register(server.fileno(), zmq.POLLIN)
+    server.receive()
+    peer = dealer()
+    peer.send_multipart(pack(own()))
+    assert poller.poll(PATIENCE_SECONDS * 1000)
+    wait_for(server, bool)
