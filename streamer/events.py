@@ -13,6 +13,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
+Source = Literal["live", "backfill"]
+"""How an event came: on its stream, or later over REST, which no frame can claim of itself."""
+_SOURCE_KEY = "vigil:source"  # no key of the exchange's: a frame's event is live
 Whole = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]  # what Avro's long can hold
 
 
@@ -29,6 +32,7 @@ class Trade(
         "quantity": "q",
         "trade_time": "T",
         "buyer_is_maker": "m",
+        "source": _SOURCE_KEY,
     },
 ):
     """One trade. Times are Unix times in the connection's unit, see `Route.decode`."""
@@ -41,6 +45,7 @@ class Trade(
     quantity: str
     trade_time: Whole
     buyer_is_maker: bool
+    source: Source = "live"
 
 
 class AggTrade(
@@ -58,6 +63,7 @@ class AggTrade(
         "last_trade_id": "l",
         "trade_time": "T",
         "buyer_is_maker": "m",
+        "source": _SOURCE_KEY,
     },
 ):
     """Trades of one taker order at one price; `first_trade_id` ≤ `last_trade_id`."""
@@ -72,6 +78,7 @@ class AggTrade(
     last_trade_id: Whole
     trade_time: Whole
     buyer_is_maker: bool
+    source: Source = "live"
 
 
 class BookTicker(
@@ -97,7 +104,25 @@ class BookTicker(
     ask_quantity: str
 
 
-Event = Trade | AggTrade | BookTicker
+class GapRecord(msgspec.Struct, frozen=True, gc=False):
+    """What is missing of a stream, for good: a record beside those of the stream.
+
+    Ids where the stream has contiguous ones, both ends included; otherwise the time in which
+    nothing was received, in Unix microseconds.
+    """
+
+    id: int  # `first_id`, or `from_time`
+    symbol: str
+    stream: str
+    reason: str  # one of repair.REASONS
+    first_id: int | None = None
+    last_id: int | None = None
+    missing: int | None = None
+    from_time: int | None = None
+    to_time: int | None = None
+
+
+Event = Trade | AggTrade | BookTicker | GapRecord
 EventT = TypeVar("EventT", Trade, AggTrade, BookTicker)
 EVENT_TYPES: dict[str, type[Trade] | type[AggTrade] | type[BookTicker]] = {
     "trade": Trade,

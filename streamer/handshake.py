@@ -25,11 +25,14 @@ _NOT_YET_VALID, _EXPIRED, _WRONG_HOST, _WRONG_ADDRESS = 9, 10, 62, 64  # X509_V_
 
 
 def make_ssl_context(exchange: ExchangeConfig) -> ssl.SSLContext | None:
-    """Return the context that all connections share (a fresh one costs 20-30 ms); None for ws.
+    """Return the context that all connections and REST share (a fresh one costs 20-30 ms).
+
+    None when neither speaks TLS.
 
     Raises SettingsError when `exchange.ca_file` cannot be used.
     """
-    if urlsplit(exchange.websocket_url).scheme != "wss":
+    schemes = {urlsplit(url).scheme for url in (exchange.websocket_url, exchange.rest_url)}
+    if not schemes & {"wss", "https"}:
         return None
     context = ssl.create_default_context()  # the system's certificates; verifies host names
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 from streamer.classify import ServerShutdown, Unsupported, classify
 from streamer.connection import Connection
 from streamer.errors import FrameRejected
-from streamer.events import Event
+from streamer.events import Event, GapRecord
 from streamer.rejected import RejectedFrames
+from streamer.repair import REASONS
 from streamer.routes import Arrival, Route, Routes
-from streamer.sequence import Gap
+from streamer.sequence import EMPTY, Gap
 from streamer.sinks import Sink
 from streamer.slot import Serving
 from streamer.tally import Tally
@@ -71,19 +72,20 @@ class Intake:
             if route.sequence.advance(event.id):
                 put(route, event, received_us)
             else:
-                self._forward(route, route.sequence.take(event.id, (event, received_us), now))
+                self.forward(route, route.sequence.take(event.id, (event, received_us), now))
         sent_us = getattr(event, "event_time", None)  # a bookTicker carries no time
         if sent_us is not None:
             # One latency per read, that of its last event: the others differ by microseconds.
-            self._tally.receive_latency.observe((received_us - sent_us) / 1e6)
+            seconds = (received_us - sent_us) / 1e6 + (self._tally.clock_offset_seconds or 0.0)
+            self._tally.receive_latency.observe(seconds)
         for binary in connection.take_binary():
             self._reject(connection, binary, FrameRejected("binary", "a binary message"), now)
 
     def expire(self, now: float) -> None:
-        """Give up waiting for what is missing, where it took too long."""
+        """Give up waiting for what is missing, where it took too long and nobody repairs it."""
         for route in self.routes:
-            if route.sequence.held:
-                self._forward(route, route.sequence.expire(now))
+            if route.sequence.held and route.repaired is None:
+                self.forward(route, route.sequence.expire(now))
 
     def covered(self, serving: Serving, names: Iterable[str], now: float) -> bool:
         """Tell whether nothing can be missed when only this connection is heard from now on.
@@ -135,24 +137,28 @@ class Intake:
                 error=str(error),
             )
 
-    def _forward(self, route: Route, released: list[Arrival | Gap]) -> None:
+    def forward(self, route: Route, released: list[Arrival | Gap]) -> None:
+        """Hand what a sequence has released to the sink, and declare gaps."""
         for item in released:
             if isinstance(item, Gap):
-                log.warning(
-                    "gap: %s of %s from %d to %d (%d missing)",
-                    route.kind,
-                    route.symbol,
-                    item.first_id,
-                    item.last_id,
-                    item.missing,
-                )
-                self._tally.notice(
-                    "gap",
-                    stream=route.kind,
-                    symbol=route.symbol,
-                    first_id=item.first_id,
-                    last_id=item.last_id,
-                    missing=item.missing,
-                )
+                self._declare(route, item)
             else:
                 self._sink.put(route, item[0], item[1])
+
+    def _declare(self, route: Route, gap: Gap) -> None:
+        """Tell of a gap: in the log, in a notice, and in the sink before what comes after it."""
+        log.warning(
+            "gap: %s of %s from %d to %d (%d missing): %s",
+            *(route.kind, route.symbol, gap.first_id, gap.last_id, gap.missing),
+            REASONS[gap.reason],
+        )
+        ids = {"first_id": gap.first_id, "last_id": gap.last_id, "missing": gap.missing}
+        self._tally.notice(
+            "gap_empty" if gap.reason == EMPTY else "gap",
+            stream=route.kind,
+            symbol=route.symbol,
+            reason=gap.reason,
+            **ids,
+        )
+        record = GapRecord(gap.first_id, route.symbol, route.kind, gap.reason, **ids)
+        self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)

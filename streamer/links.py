@@ -140,15 +140,15 @@ class Links:
             if slot.active is not None and now - slot.active.opened_at >= limit:
                 self.rotate(slot, "scheduled", now)
 
-    def rotate_silent(self, silent: Callable[[str], float], limit: float, now: float) -> None:
-        """Rotate what serves a stream that is silent for too long, the alone streamer's rule.
+    def rotate_silent(self, is_dead: Callable[[str], bool], limit: float, now: float) -> None:
+        """Rotate what serves a stream that is dead by its silence, the alone streamer's rule.
 
         A connection that has not lived that long itself is given its time: no storm.
         """
         for slot in self.slots:
             if slot.active is None or now - slot.active.opened_at < limit:
                 continue
-            if any(silent(name) >= limit for name in slot.wire_names):
+            if any(is_dead(name) for name in slot.wire_names):
                 self.rotate(slot, "stale", now)
 
     def follow_interest(self, connection: Connection, *, reading: bool = True) -> None:

@@ -10,16 +10,17 @@ import json
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any
 
 from streamer.avro_binary import decimal, long, string
-from streamer.events import AggTrade, BookTicker, Event, Trade
+from streamer.events import AggTrade, BookTicker, Event, GapRecord, Trade
 
 Encode = Callable[[Event, int], bytes]
 """Event and Unix time of its arrival in microseconds → the record's bytes, prefix first."""
-Source = Literal["live", "backfill"]
-
-_SOURCES = {"live": b"\0", "backfill": b"\2"}  # positions in the enum
+_LIVE, _BACKFILL = b"\0", b"\2"  # positions in the enum `Source`
+_FLAGS = {True: b"\1" + _LIVE, False: b"\0" + _LIVE}  # buyer_is_maker and source together
+_BACKFILL_FLAGS = {True: b"\1" + _BACKFILL, False: b"\0" + _BACKFILL}
+_NULL, _SOME = b"\0", b"\2"  # branches of a union with null
 
 
 @cache
@@ -44,10 +45,11 @@ def single_object_header(kind: str) -> bytes:
 
 @cache
 def _lengths(fixed: int) -> tuple[bytes, ...]:
+    """Return the encoded lengths of `fixed` bytes with 0 to 19 digits behind them."""
     return tuple(long(fixed + digits) for digits in range(20))
 
 
-def encoder(kind: str, symbol: str, *, prefix: bytes = b"", source: Source = "live") -> Encode:
+def encoder(kind: str, symbol: str, *, prefix: bytes = b"") -> Encode:
     """Return the encoder of one stream of one symbol.
 
     `prefix` goes before each record: nothing in a container file, a single-object header or a
@@ -56,8 +58,6 @@ def encoder(kind: str, symbol: str, *, prefix: bytes = b"", source: Source = "li
     id_text = f"binance:spot:{symbol}:{kind}:".encode()
     id_lengths = _lengths(len(id_text))
     symbol_bytes = string(symbol)
-    source_byte = _SOURCES[source]
-    flags = {True: b"\1" + source_byte, False: b"\0" + source_byte}
     join = b"".join
 
     def encode_trade(event: Trade, received_us: int) -> bytes:
@@ -76,7 +76,7 @@ def encoder(kind: str, symbol: str, *, prefix: bytes = b"", source: Source = "li
                 long(received_us),
                 decimal(event.price),
                 decimal(event.quantity),
-                flags[event.buyer_is_maker],
+                (_FLAGS if event.source == "live" else _BACKFILL_FLAGS)[event.buyer_is_maker],
             )
         )
 
@@ -98,7 +98,7 @@ def encoder(kind: str, symbol: str, *, prefix: bytes = b"", source: Source = "li
                 long(received_us),
                 decimal(event.price),
                 decimal(event.quantity),
-                flags[event.buyer_is_maker],
+                (_FLAGS if event.source == "live" else _BACKFILL_FLAGS)[event.buyer_is_maker],
             )
         )
 
@@ -118,7 +118,28 @@ def encoder(kind: str, symbol: str, *, prefix: bytes = b"", source: Source = "li
                 decimal(event.bid_quantity),
                 decimal(event.ask_price),
                 decimal(event.ask_quantity),
-                source_byte,
+                _LIVE,
+            )
+        )
+
+    def encode_gap(event: GapRecord, declared_us: int) -> bytes:
+        ends = (event.first_id, event.last_id)
+        if event.first_id is None:
+            ends = (event.from_time, event.to_time)
+        record_id = f"binance:spot:{symbol}:{event.stream}:gap:{ends[0]}-{ends[1]}"
+        return join(
+            (
+                prefix,
+                string(record_id),
+                symbol_bytes,
+                string(event.stream),
+                _optional(event.first_id),
+                _optional(event.last_id),
+                _optional(event.missing),
+                _optional(event.from_time),
+                _optional(event.to_time),
+                string(event.reason),
+                long(declared_us),
             )
         )
 
@@ -126,5 +147,10 @@ def encoder(kind: str, symbol: str, *, prefix: bytes = b"", source: Source = "li
         "trade": encode_trade,
         "aggTrade": encode_agg_trade,
         "bookTicker": encode_book_ticker,
+        "gap": encode_gap,
     }
     return encoders[kind]
+
+
+def _optional(value: int | None) -> bytes:
+    return _NULL if value is None else _SOME + long(value)

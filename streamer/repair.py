@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from streamer.rest import PAGE_LIMIT, TroubleKind
+from streamer.questions import PAGE_LIMIT, TroubleKind
 from streamer.sequence import EMPTY
 
 Key = TypeVar("Key")

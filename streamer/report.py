@@ -10,6 +10,7 @@ from streamer.config import StreamerConfig
 from streamer.links import Links
 from streamer.messages import Report, SlotState, State, StreamCounts
 from streamer.routes import Route
+from streamer.silence import Silences
 from streamer.sinks import Sink
 from streamer.slot import Slot
 from streamer.tally import Tally
@@ -54,6 +55,8 @@ class Reporter:
         tally: Tally,
         silence: Silence,
         now: float,
+        *,
+        silences: Silences | None = None,
     ) -> None:
         self._config = config
         self._routes = tuple(routes)
@@ -61,6 +64,7 @@ class Reporter:
         self._sink = sink
         self._tally = tally
         self._silence = silence
+        self._silences = silences  # what REST says about them
         self._slot_of = {name: slot for slot in links.slots for name in slot.wire_names}
         self._started_at = now
         self._sequence = 0
@@ -93,6 +97,8 @@ class Reporter:
             reconnect_delay_seconds=tally.reconnect_delay_seconds,
             unsupported=dict(tally.unsupported),
             receive_latency=tally.receive_latency.histogram(),
+            rest_errors=dict(tally.rest_errors),
+            clock_offset_seconds=tally.clock_offset_seconds,
             notices=tuple(
                 notice for notice in tally.notices if wall - notice.time <= NOTICE_REPEATED_SECONDS
             ),
@@ -102,6 +108,7 @@ class Reporter:
 
     def _counts(self, route: Route, now: float) -> StreamCounts:
         sequence = route.sequence
+        seconds = self.silent_seconds(route, now)
         return StreamCounts(
             stream=route.kind,
             symbol=route.symbol,
@@ -110,12 +117,19 @@ class Reporter:
             gaps_total=sequence.gaps_total,
             missing_total=sequence.missing_total,
             last_id=sequence.last_id,
-            silent_seconds=self._silent_seconds(route, now),
+            silent_seconds=seconds,
             last_event_time=None if route.received_us is None else route.received_us / 1e6,
             slot=self._slot_of[route.name].name,
+            repaired_total=route.repaired_total,
+            repaired_gaps_total=route.repaired_gaps_total,
+            empty_total=route.repaired.empty_total if route.repaired is not None else 0,
+            held=sequence.held,
+            silence=None
+            if self._silences is None
+            else self._silences.finding(route.name, seconds, now),
         )
 
-    def _silent_seconds(self, route: Route, now: float) -> float:
+    def silent_seconds(self, route: Route, now: float) -> float:
         """Return the silence of a stream that could have spoken: since its subscription at most."""
         seconds = self._silence.seconds(route, now)
         active = self._slot_of[route.name].active

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -17,7 +19,9 @@ from streamer.checks import (
     rejection,
 )
 from streamer.errors import FrameRejected
-from streamer.events import BookTicker, Event, envelope_decoder
+from streamer.events import EVENT_TYPES, AggTrade, Event, Trade, envelope_decoder
+from streamer.held import DiskStore
+from streamer.questions import REPAIRABLE
 from streamer.sequence import ContiguousSequence, IncreasingSequence, Sequence
 
 TimeUnit = Literal["us", "ms"]
@@ -34,11 +38,20 @@ JUMP_LIMIT = 1_000_000_000
 _STREAM = b'{"stream":'  # how the exchange begins every frame of a combined stream
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Where events wait above a gap while it is repaired."""
+
+    held_in_memory: int  # events of a route
+    directory: Path  # for those beyond
+
+
 class Route:
     """One subscribed stream of one symbol: its decoder, its order and its counts.
 
     `time_unit` is what the connection was asked for (`timeUnit=MICROSECOND` or nothing), never
-    guessed; events come out in microseconds.
+    guessed; events come out in microseconds. `repaired` is the sequence whose gaps are to be asked
+    for before they are declared; None where that is not wanted, or the past cannot be asked for.
     """
 
     __slots__ = (
@@ -50,6 +63,9 @@ class Route:
         "kind",
         "name",
         "received_us",
+        "repaired",
+        "repaired_gaps_total",
+        "repaired_total",
         "sequence",
         "symbol",
     )
@@ -62,15 +78,23 @@ class Route:
         time_unit: TimeUnit = "us",
         window: TimeWindow,
         gap_wait_seconds: float = 1.0,
+        waiting: Waiting | None = None,
     ) -> None:
         self.kind = kind
         self.symbol = symbol
         self.name = f"{symbol.lower()}@{kind}"
-        self.sequence: Sequence[Arrival] = (
-            IncreasingSequence()
-            if kind == "bookTicker"
-            else ContiguousSequence(wait_seconds=gap_wait_seconds)
-        )
+        self.sequence: Sequence[Arrival]
+        self.repaired: ContiguousSequence[Arrival] | None = None
+        if kind == "bookTicker":
+            self.sequence = IncreasingSequence()
+        elif waiting is None or kind not in REPAIRABLE:
+            self.sequence = ContiguousSequence(wait_seconds=gap_wait_seconds)
+        else:
+            self.sequence = self.repaired = ContiguousSequence(
+                wait_seconds=gap_wait_seconds, store=_store(kind, waiting)
+            )
+        self.repaired_total = 0  # ids that REST brought
+        self.repaired_gaps_total = 0
         self.received_us: int | None = None  # Unix time of the last arrival, copies included
         self._decode = envelope_decoder(kind)
         self._check = _CHECKS[kind]
@@ -91,11 +115,15 @@ class Route:
             event = _in_microseconds(event)
         if event.symbol != self.symbol:
             raise FrameRejected("wrong_symbol", f"s {event.symbol[:40]!r} on {self.name}")
-        self._check(event, self._window.earliest_us, received_us + self._window.ahead_us)
+        self.check(event, received_us)
         if event.id > self._id_ceiling:
             self._check_jump(event.id)
         self.received_us = received_us
         return event
+
+    def check(self, event: Event, received_us: int) -> None:
+        """Raise FrameRejected unless the event's values can be."""
+        self._check(event, self._window.earliest_us, received_us + self._window.ahead_us)
 
     def _check_jump(self, event_id: int) -> None:
         """Refuse an id so far ahead that all later ones would look like copies."""
@@ -106,11 +134,33 @@ class Route:
 
 
 def _in_microseconds(event: Event) -> Event:
-    if isinstance(event, BookTicker):
+    if not isinstance(event, (Trade, AggTrade)):
         return event
     return msgspec.structs.replace(
         event, event_time=event.event_time * 1000, trade_time=event.trade_time * 1000
     )
+
+
+def _store(kind: str, waiting: Waiting) -> DiskStore[Arrival]:
+    event_type: Any = EVENT_TYPES[kind]
+    decoder: Any = msgspec.msgpack.Decoder(tuple[event_type, int])
+
+    def decode(data: bytes) -> tuple[int, Arrival]:
+        item: Arrival = decoder.decode(data)
+        return item[0].id, item
+
+    return DiskStore(waiting.held_in_memory, waiting.directory, msgspec.msgpack.encode, decode)
+
+
+class GapRoute(Route):
+    """Where the gap records of a symbol go: a target for a sink, of no stream."""
+
+    __slots__ = ()
+
+    def __init__(self, symbol: str) -> None:
+        self.kind = "gap"
+        self.symbol = symbol
+        self.name = f"{symbol.lower()}@gap"
 
 
 class Routes:
@@ -124,9 +174,11 @@ class Routes:
         time_unit: TimeUnit = "us",
         window: TimeWindow | None = None,
         gap_wait_seconds: float = 1.0,
+        waiting: Waiting | None = None,
     ) -> None:
         window = window or TimeWindow()
         symbols = tuple(symbols)
+        self.gaps = {symbol: GapRoute(symbol) for symbol in symbols}
         self.by_name: dict[str, Route] = {}
         self._by_prefix: dict[bytes, Route] = {}
         for kind in kinds:
@@ -137,6 +189,7 @@ class Routes:
                     time_unit=time_unit,
                     window=window,
                     gap_wait_seconds=gap_wait_seconds,
+                    waiting=waiting,
                 )
                 self.by_name[route.name] = route
                 for name in (msgspec.json.encode(route.name), json.dumps(route.name).encode()):

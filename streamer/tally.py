@@ -35,9 +35,11 @@ class Tally:
         self.reconnects: Counter[str] = Counter()
         self.rotations: Counter[str] = Counter()
         self.unsupported: Counter[str] = Counter()
+        self.rest_errors: Counter[str] = Counter()
         self.rotations_failed_total = 0
         self.pong_timeouts_total = 0
         self.reconnect_delay_seconds = 0.0
+        self.clock_offset_seconds: float | None = None  # the exchange's clock less ours
         self.receive_latency = LatencyTally()
         self.notices: deque[Notice] = deque(maxlen=RECENT_NOTICES)
         self._noticed = 0

@@ -64,6 +64,7 @@ class Audit:
     disordered: tuple[int, ...]
     wrong: tuple[str, ...]
     foreign: tuple[int, ...]  # not on the tape at all
+    backfilled: tuple[int, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -126,6 +127,9 @@ def compare(
         ),
         wrong=tuple(wrong),
         foreign=tuple(sorted(counted.keys() - expected.keys())),
+        backfilled=tuple(
+            sorted(record[id_field] for record in mine if record["source"] == "backfill")
+        ),
     )
 
 
@@ -135,6 +139,8 @@ def differences(
     """Return what is not exact in a record, in words."""
     found = []
     for field, (key, kind) in FIELDS[stream].items():
+        if record["source"] == "backfill" and key == "E":
+            key = "T"  # REST does not tell E
         if kind == _TIME:
             wanted: Any = _EPOCH + timedelta(
                 microseconds=payload[key] * 1_000_000 // ticks_per_second

@@ -8,6 +8,7 @@ from typing import Protocol
 from streamer.config import StreamerConfig
 from streamer.events import Event
 from streamer.messages import SinkCounts
+from streamer.rejected import LetterBox
 from streamer.routes import Route, Routes
 
 
@@ -75,7 +76,7 @@ def open_sink(config: StreamerConfig, routes: Routes) -> Sink:
     Each is imported only when it is wanted. May wait for a predecessor that is still writing.
     Raises SinkUnavailable or SettingsError.
     """
-    targets = tuple(routes)
+    targets: tuple[Route, ...] = (*routes, *routes.gaps.values())
     if config.sink.kind == "files":
         from streamer.sinks.files import FilesSink
 
@@ -89,6 +90,15 @@ def open_sink(config: StreamerConfig, routes: Routes) -> Sink:
     from streamer.sinks.null import NullSink
 
     return NullSink(targets)
+
+
+def open_letter_box(config: StreamerConfig) -> LetterBox | None:
+    """Return where dead letters go beside the files, if there is such a place."""
+    if config.sink.kind != "kafka" or not config.kafka.dead_letter_topic:
+        return None
+    from streamer.sinks.kafka import DeadLetterTopic
+
+    return DeadLetterTopic(config.kafka)
 
 
 LOCK_MARGIN_SECONDS = 5.0

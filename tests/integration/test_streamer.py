@@ -53,10 +53,12 @@ def test_every_event_is_stored_once_exact_and_in_order_over_rotations(tmp_path):
                 assert audit.count > 50
 
 
-def test_after_a_reset_exactly_the_hole_is_missing(tmp_path):
+def test_after_a_reset_without_repair_exactly_the_hole_is_missing(tmp_path):
     with (
         Exchange(tmp_path, rate=300) as exchange,
-        streamer(tmp_path, exchange, connection__backoff_initial="1s") as process,
+        streamer(
+            tmp_path, exchange, connection__backoff_initial="1s", repair__enabled="false"
+        ) as process,
     ):
         eventually(lambda: stored(tmp_path), what="records")
         exchange.fault("reset")
@@ -85,10 +87,12 @@ def test_a_fault_that_loses_nothing_leaves_no_trace(tmp_path, fault):
             assert audit.clean, audit
 
 
-def test_withheld_ids_are_the_gap_that_is_declared(tmp_path):
+def test_without_repair_withheld_ids_are_the_gap_that_is_declared(tmp_path):
     with (
         Exchange(tmp_path, rate=150) as exchange,
-        streamer(tmp_path, exchange, connection__gap_wait="300ms") as process,
+        streamer(
+            tmp_path, exchange, connection__gap_wait="300ms", repair__enabled="false"
+        ) as process,
     ):
         eventually(lambda: stored(tmp_path), what="records")
         planned = exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=7)

@@ -132,7 +132,7 @@ def test_old_tls_is_not_spoken():
 
 
 def test_no_context_without_tls():
-    assert make_ssl_context(exchange("ws://localhost")) is None
+    assert make_ssl_context(exchange("ws://localhost", rest_url="http://localhost")) is None
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])

@@ -106,11 +106,11 @@ def test_a_book_ticker_is_read_back_whole(symbol, event_id, received_us, b, b_q,
 
 
 def test_the_source_and_a_prefix_can_be_told():
-    event = BookTicker(7, "BTCUSDT", "1", "2", "3", "4")
-    body = records.encoder("bookTicker", "BTCUSDT", prefix=b"xyz", source="backfill")(event, 10**15)
+    event = Trade("trade", 10**15, "BTCUSDT", 7, "1", "2", 10**15, True, "backfill")
+    body = records.encoder("trade", "BTCUSDT", prefix=b"xyz")(event, 10**15)
 
     assert body[:3] == b"xyz"
-    assert read("bookTicker", body[3:])["source"] == "backfill"
+    assert read("trade", body[3:])["source"] == "backfill"
 
 
 @pytest.mark.parametrize("kind", KINDS)
