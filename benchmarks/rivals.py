@@ -25,10 +25,10 @@ from confluent_kafka import Producer
 from benchmarks.exchange import STREAMS
 from streamer.events import Envelope, Trade
 from streamer.records import encoder, load_schema, single_object_header
-from streamer.sinks.kafka import LINGER_MS
 
 TOPIC = "market.crypto.trades.binance"
 POLL_EVERY = 1000
+LINGER_MS = 5  # as in the streamer's sink
 
 LEAN = {
     "type": "record",
