@@ -7,7 +7,7 @@ replaces one by its name.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from monitor.model import Mode
@@ -76,8 +76,29 @@ class Rule:
 
 
 def merged(built_in: Iterable[Rule], user: Iterable[Rule]) -> tuple[Rule, ...]:
-    """Return the built-in rules with the user's added, or in the place of one of the same name."""
-    return tuple({rule.name: rule for rule in (*built_in, *user)}.values())
+    """Return the built-in rules with the user's added, or in the place of one of the same name.
+
+    A rule that ends the process as the built-in one did ends it in the same manner: a process over
+    another ceiling gets no more time to grow than before.
+    """
+    rules = {rule.name: rule for rule in built_in}
+    for rule in user:
+        before = rules.get(rule.name)
+        rules[rule.name] = rule if before is None else _in_the_manner_of(before, rule)
+    return tuple(rules.values())
+
+
+def _in_the_manner_of(before: Rule, rule: Rule) -> Rule:
+    endings = ("restart", "abort")
+    if rule.metric != before.metric or {rule.action, before.action} - set(endings):
+        return rule
+    return replace(
+        rule,
+        skip_drain=before.skip_drain,
+        diagnose=before.diagnose,
+        when_quiet=before.when_quiet,
+        kill_above=None if before.kill_above is None else KILL_FACTOR * rule.limit,
+    )
 
 
 def built_in_rules(

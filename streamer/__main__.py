@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="one setting, such as exchange.symbols=BTCUSDT,ETHUSDT (repeatable)",
     )
     parser.add_argument(
-        "--log-format", choices=("auto", "console", "json"), default="auto", help="default: auto"
+        "--log-format", choices=("console", "json"), default="console", help="default: console"
     )
     options = parser.parse_args(arguments)
 

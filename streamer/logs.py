@@ -1,20 +1,52 @@
-"""Logs: JSON for machines, lines for people, on stderr."""
+"""Logs on stderr: lines for people, or JSON for machines. Standard library only.
+
+A streamer's process carries this, so that it stays as small as it can: structlog, which would do
+the same, costs 5 MB and imports rich.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
 
-import structlog
+import msgspec
 
-_SHARED: list[structlog.typing.Processor] = [
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.add_logger_name,
-    structlog.stdlib.ExtraAdder(),
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-]
+LogFormat = Literal["console", "json"]
+
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""What every record has; anything else came as `extra`."""
+
+
+class ConsoleFormatter(logging.Formatter):
+    """`2026-11-22T23:05:24Z warning streamer.links: text key=value`, then a traceback if any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        extra = "".join(f" {key}={value}" for key, value in _extra(record).items())
+        line = (
+            f"{_time(record, 'seconds')} {record.levelname.lower():<7} "
+            f"{record.name}: {record.getMessage()}{extra}"
+        )
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class JsonFormatter(logging.Formatter):
+    """One object per line: `timestamp`, `level`, `logger`, `event`, and what came as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        entry: dict[str, Any] = {
+            "timestamp": _time(record, "microseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **_extra(record),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(entry, enc_hook=str).decode()
 
 
 class _CurrentStderr(logging.Handler):
@@ -28,37 +60,20 @@ class _CurrentStderr(logging.Handler):
             self.handleError(record)
 
 
-def configure(log_format: Literal["auto", "console", "json"], level: str) -> bool:
-    """Send every logger's records to stderr in one format; `auto` is console on a terminal.
-
-    Returns whether the format is JSON.
-    """
-    as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if as_json
-        else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    )
-    last: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info, renderer] if as_json else [renderer]
-    )
+def configure(log_format: LogFormat, level: str) -> None:
+    """Send every logger's records of a level (debug, info, warning, error) and above to stderr."""
     handler = _CurrentStderr()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
-    )
+    handler.setFormatter(JsonFormatter() if log_format == "json" else ConsoleFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.raiseExceptions = False  # a closed stderr costs its lines, not a traceback each
-    structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    return as_json
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in vars(record).items() if key not in _OWN}
+
+
+def _time(record: logging.LogRecord, precision: str) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec=precision).replace("+00:00", "Z")

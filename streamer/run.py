@@ -20,26 +20,29 @@ UNACKNOWLEDGED_EXIT_CODE = 1
 def run_streamer(config: StreamerConfig) -> int:
     """Stream until SIGTERM, SIGINT or a command ends it; return the exit code.
 
-    0 only when everything received is acknowledged. A second signal skips the flush: 130 or 143.
+    0 only when everything received is acknowledged. A second signal skips the flush of a streamer
+    that runs alone: 130 or 143.
     """
     if not config.exchange.verify_tls:
         log.warning("exchange.verify_tls is false: anybody on the way can change the data")
     try:
         feed = Feed(config, lambda routes: open_sink(config, routes))
-        _heed_signals(feed)
+        _heed_signals(feed, config.supervised)
         return UNACKNOWLEDGED_EXIT_CODE if feed.run() else 0
     except StreamerError as error:
         log.error("%s", error)  # noqa: TRY400 - a person needs the sentence, not the traceback
         return error.exit_code
 
 
-def _heed_signals(feed: Feed) -> None:
+def _heed_signals(feed: Feed, supervised: bool) -> None:
     asked: list[int] = []
 
     def ask(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
-        if len(asked) > 1:
-            os._exit(128 + number)  # the second one: at once, whatever is not flushed
+        # A supervisor that dies sends its death signal once for each of its threads, and has
+        # harder means than a second SIGTERM when it is alive. A person has not.
+        if len(asked) > 1 and not supervised:
+            os._exit(128 + number)  # at once, whatever is not flushed
         feed.stop(signal.Signals(number).name)
 
     signal.signal(signal.SIGTERM, ask)

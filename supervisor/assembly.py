@@ -66,7 +66,7 @@ def carry_out(
     """
     notifier = Notifier.from_environment()
     settings = load(config_file, assignments)
-    as_json = logs.configure(settings.supervisor.log_format, settings.supervisor.log_level)
+    logs.configure(settings.supervisor.log_format, settings.supervisor.log_level)
     reload = Reload(
         settings,
         lambda: load(config_file, assignments),
@@ -76,7 +76,7 @@ def carry_out(
     )
     with ExitStack() as resources:
         resources.callback(notifier.close)
-        display = resources.enter_context(open_display(as_json=as_json))
+        display = resources.enter_context(open_display(settings.supervisor.log_format))
         parts = _parts(mission, settings, notifier, reload, target, display, resources)
         return Service(parts, clocks.monotonic()).run()
 
@@ -203,6 +203,8 @@ def _fleet(
             generation=generation,
             supervised=True,
             stop_within=settings.supervisor.drain_grace,
+            log_format=settings.supervisor.log_format,
+            log_level=settings.supervisor.log_level,
         )
         telemetry = replace(launched.telemetry, endpoint=endpoint)
         return (replace(launched, telemetry=telemetry),)

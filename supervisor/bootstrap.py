@@ -46,8 +46,10 @@ def enter(upbringing: Upbringing, target: Callable[..., int], arguments: tuple[A
 
 def stream(config: StreamerConfig) -> int:
     """Run one streamer; its imports happen here, so that the parent never makes them."""
+    from streamer import logs
     from streamer.run import run_streamer
 
+    logs.configure(config.log_format, config.log_level)
     return run_streamer(config)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-import structlog
-
 from monitor.snapshot import Snapshot
 from monitor.verdict import Verdict
+from streamer.logs import LogFormat
 from supervisor.report import MEBIBYTE, events_total, plain_report, verdict_block
 
-log = structlog.stdlib.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Display(Protocol):
@@ -63,44 +63,48 @@ class JsonDisplay:
         """Log the figures of the plain report."""
         log.info(
             "report",
-            elapsed_seconds=round(snapshot.elapsed_seconds, 1),
-            messages_total=events_total(snapshot),
-            messages_per_second=round(snapshot.events_per_second, 2),
-            streamers={
-                one.name: {
-                    "generation": one.generation,
-                    "rss_mib": _mib(one.sample.rss_bytes if one.sample else None),
-                    "vms_mib": _mib(one.sample.vms_bytes if one.sample else None),
-                    "growth_mib": _mib(one.growth_bytes),
-                    "streaming": one.streaming,
-                }
-                for one in snapshot.streamers
+            extra={
+                "elapsed_seconds": round(snapshot.elapsed_seconds, 1),
+                "messages_total": events_total(snapshot),
+                "messages_per_second": round(snapshot.events_per_second, 2),
+                "streamers": {
+                    one.name: {
+                        "generation": one.generation,
+                        "rss_mib": _mib(one.sample.rss_bytes if one.sample else None),
+                        "vms_mib": _mib(one.sample.vms_bytes if one.sample else None),
+                        "growth_mib": _mib(one.growth_bytes),
+                        "streaming": one.streaming,
+                    }
+                    for one in snapshot.streamers
+                },
             },
         )
 
     def conclude(self, verdict: Verdict | None, path: Path) -> None:
         """Log the verdict with its criteria."""
         if verdict is None:
-            log.info("end", profile=str(path))
+            log.info("end", extra={"profile": str(path)})
             return
         for one in verdict.criteria:
             log.info(
                 "criterion",
-                criterion=one.name,
-                observed=one.observed,
-                limit=one.limit,
-                unit=one.unit,
-                outcome=one.outcome,
-                required=one.required,
-                reason=one.reason,
+                extra={
+                    "criterion": one.name,
+                    "observed": one.observed,
+                    "limit": one.limit,
+                    "unit": one.unit,
+                    "outcome": one.outcome,
+                    "required": one.required,
+                    "reason": one.reason,
+                },
             )
-        log.info("verdict", outcome=verdict.outcome, profile=str(path))
+        log.info("verdict", extra={"outcome": verdict.outcome, "profile": str(path)})
 
 
 @contextmanager
-def open_display(*, as_json: bool) -> Iterator[Display]:
+def open_display(log_format: LogFormat) -> Iterator[Display]:
     """Yield what suits: the live view when stdout is a terminal, else what suits the log."""
-    if as_json:
+    if log_format == "json":
         yield JsonDisplay()
     elif sys.stdout.isatty():
         from supervisor.view import LiveView  # rich is 10 MB that a service does not need
@@ -120,4 +124,4 @@ def _write(text: str) -> None:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except OSError as error:  # a closed pipe or terminal ends no run
-        log.warning("stdout cannot be written", error=str(error))
+        log.warning("stdout cannot be written: %s", error)

@@ -49,7 +49,7 @@ class SupervisorConfig:
     restart_backoff_max: Positive = 60.0
     healthy_after: Positive = 600.0  # after this long a restart begins with the first delay again
     report_every: Positive = 300.0  # the plain report in a log
-    log_format: Literal["auto", "console", "json"] = "auto"
+    log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

@@ -87,5 +87,5 @@ def test_the_main_module_imports_nothing_that_a_child_would_carry() -> None:
     modules = subprocess.run(
         [sys.executable, "-c", names], capture_output=True, text=True, check=True
     ).stdout.split()
-    heavy = {"argparse", "psutil", "zmq", "pydantic", "structlog", "rich", "aiohttp", "monitor"}
+    heavy = {"argparse", "psutil", "zmq", "pydantic", "rich", "aiohttp", "monitor"}
     assert heavy & set(modules) == set()

@@ -1,0 +1,65 @@
+import json
+import logging
+
+import pytest
+
+from streamer import logs
+
+
+@pytest.fixture(autouse=True)
+def _restored():
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, logging.raiseExceptions
+    yield
+    root.handlers[:], logging.raiseExceptions = before[0], before[2]
+    root.setLevel(before[1])
+
+
+def say():
+    log = logging.getLogger("streamer.test")
+    log.info("%d of %d", 1, 2, extra={"symbol": "BTCUSDT", "where": {"a": 1}})
+    log.debug("not asked for")
+    try:
+        raise ValueError("wrong")
+    except ValueError:
+        log.exception("it failed")
+
+
+def test_lines_for_people(capsys):
+    logs.configure("console", "info")
+    say()
+    first, second, *traceback = capsys.readouterr().err.splitlines()
+    assert first.endswith("Z info    streamer.test: 1 of 2 symbol=BTCUSDT where={'a': 1}")
+    assert second.endswith("Z error   streamer.test: it failed")
+    assert traceback[-1] == "ValueError: wrong"
+
+
+def test_objects_for_machines(capsys):
+    logs.configure("json", "info")
+    say()
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert first.pop("timestamp").endswith("Z")
+    assert first == {
+        "level": "info",
+        "logger": "streamer.test",
+        "event": "1 of 2",
+        "symbol": "BTCUSDT",
+        "where": {"a": 1},
+    }
+    assert "ValueError: wrong" in second["exception"]
+
+
+def test_what_json_cannot_hold_is_said_as_text(capsys):
+    logs.configure("json", "info")
+    logging.getLogger("streamer.test").info("x", extra={"odd": ValueError("y")})
+    assert json.loads(capsys.readouterr().err)["odd"] == "y"
+
+
+def test_a_closed_stderr_costs_the_line_only(monkeypatch):
+    class Closed:
+        def write(self, text):
+            raise ValueError("I/O operation on closed file")
+
+    logs.configure("console", "info")
+    monkeypatch.setattr("sys.stderr", Closed())
+    logging.getLogger("streamer.test").info("nobody hears")
