@@ -181,5 +181,7 @@ class StreamerConfig:
     name: str = "streamer-1"
     generation: int = 1  # counts the launches of this streamer by one supervisor
     supervised: bool = False  # True leaves age and silence to the watcher's rules
+    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     stop_within: float = 10.0  # seconds from the wish to stop to the end of the process
     hang_after: float = 30.0  # seconds without a turn of the loop until faulthandler ends it
