@@ -8,8 +8,7 @@
     ├── ConnectionLost                        1  the TCP or TLS stream is over
     ├── ConnectionEnded                       1  a WebSocket connection is over, and why
     ├── FrameRejected                         1  a frame cannot be decoded, or says what cannot be
-    ├── SinkUnavailable                       5  the sink cannot be opened
-    └── SinkFailed                            1  the sink has given up records
+    └── SinkUnavailable                       5  the sink cannot be opened
 
 `exit_code` is the exit code of a process that ends because of the error. While it streams, the
 feed answers the errors of connections by connecting again, so that they end no process.
@@ -122,7 +121,3 @@ class SinkUnavailable(StreamerError):  # noqa: N818 - mostly a matter of the sur
     """The sink cannot be opened: directory, permissions, another writer, client settings."""
 
     exit_code = 5
-
-
-class SinkFailed(StreamerError):  # noqa: N818 - as SinkUnavailable
-    """The sink has given up records that it had accepted; going on would hide the hole."""

@@ -14,7 +14,6 @@ from streamer.asker import Asker
 from streamer.config import StreamerConfig
 from streamer.connection import Connection
 from streamer.connector import Connector
-from streamer.errors import SinkFailed
 from streamer.handshake import make_ssl_context
 from streamer.intake import Intake
 from streamer.links import Links
@@ -25,7 +24,7 @@ from streamer.report import Reporter, Silence
 from streamer.requests import Requests
 from streamer.routes import Routes, Waiting
 from streamer.silence import Silences
-from streamer.sinks import Sink
+from streamer.sinks import Sink, open_letter_box
 from streamer.tally import Tally
 from streamer.telemetry import Telemetry
 
@@ -55,10 +54,13 @@ class Feed:
             else None,
         )
         self._sink = sink_of(routes)
+        self._rejected = RejectedFrames(
+            config.sink.directory, config.sink.rejected_bytes, open_letter_box(config)
+        )
         self._intake = Intake(
             routes,
             self._sink,
-            RejectedFrames(config.sink.directory, config.sink.rejected_bytes),
+            self._rejected,
             self._tally,
             lambda link: self._rotate_now(link, "server_shutdown"),
             overlap_seconds=connection.rotation_overlap,
@@ -124,23 +126,18 @@ class Feed:
             self._flush_within = min(self._flush_within, within_seconds)
 
     def run(self) -> int:
-        """Stream until stopped; return how many accepted records are unacknowledged.
-
-        Raises SinkFailed when the sink has given a record up: going on would hide the hole.
-        """
+        """Stream until stopped; return how many records are not in the sink, given up or left."""
         try:
             while self._stop_reason is None:
                 self._turn()
             return self._drain()
-        except SinkFailed as error:
-            self._report(time.monotonic(), "stopped", final=True, exit_reason=str(error))
-            raise
         finally:
             faulthandler.cancel_dump_traceback_later()
             self._links.close()
             if self._repairer is not None:
                 self._repairer.close()
             self._sink.close()
+            self._rejected.close()
             if self._telemetry is not None:
                 self._telemetry.close()
 
@@ -184,9 +181,7 @@ class Feed:
         self._intake.expire(now)
         if self._repairer is not None:
             self._repairer.turn(now, accepting=self._sink.accepting)
-        for error in self._sink.take_errors():
-            log.error("sink: %s", error.error)
-            self._tally.notice("sink_error", error_type=error.error_type, error=error.error)
+        self._hear_sink(now)
         if now >= self._catch_up_at:
             self._catch_up(now)
             self._catch_up_at = now + CATCH_UP_EVERY_SECONDS
@@ -196,6 +191,16 @@ class Feed:
             # Not from the time it was due: after a stall, one report and not a burst of them.
             self._report_at = now + self._config.telemetry.report_every
             self._report(now, self._state())
+
+    def _hear_sink(self, now: float) -> None:
+        for error in self._sink.take_errors():
+            log.error("sink: %s", error.error)
+            self._tally.notice("sink_error", error_type=error.error_type, error=error.error)
+        for one in self._sink.take_refused():
+            self._rejected.keep_record(one.content, one.topic, one.error_type, one.error, now)
+        self._rejected.collect()
+        self._tally.dead_letters_total = self._rejected.kept_total
+        self._tally.dead_letters_dropped_total = self._rejected.passed_over_total
 
     def _catch_up(self, now: float) -> None:
         # A loop that hangs, even in C, is ended by this timer of faulthandler's own thread.
@@ -263,6 +268,8 @@ class Feed:
         if held:
             log.error("%d events above an open gap are left to the next start", held)
             left += held
+        self._hear_sink(time.monotonic())
+        left += self._sink.counts().refused_total
         reason = f"{left} records are not acknowledged" if left else None
         if reason:
             log.error("%s after %.1f s", reason, self._flush_within)

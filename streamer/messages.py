@@ -144,6 +144,8 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     reconnect_delay_seconds: float = 0.0  # the delay before the latest attempt
     unsupported: dict[str, int] = {}  # frames of kinds without a schema, by kind
     # Exchange's event time → received, corrected by the clocks' offset once that is known.
+    dead_letters_total: int = 0  # what could not be decoded, encoded or delivered, kept
+    dead_letters_dropped_total: int = 0  # the same, beyond the bounds of rate and size
     receive_latency: Histogram = Histogram()
     rest_errors: dict[str, int] = {}  # by kind of trouble
     clock_offset_seconds: float | None = None  # the exchange's clock less ours

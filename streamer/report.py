@@ -96,6 +96,8 @@ class Reporter:
             pong_timeouts_total=tally.pong_timeouts_total,
             reconnect_delay_seconds=tally.reconnect_delay_seconds,
             unsupported=dict(tally.unsupported),
+            dead_letters_total=tally.dead_letters_total,
+            dead_letters_dropped_total=tally.dead_letters_dropped_total,
             receive_latency=tally.receive_latency.histogram(),
             rest_errors=dict(tally.rest_errors),
             clock_offset_seconds=tally.clock_offset_seconds,
