@@ -10,7 +10,16 @@ from collections import deque
 from collections.abc import Coroutine
 
 from simulator.connection import Connection
-from simulator.faults import EVENT_KINDS, EventFault, Fault, Record, Schedule, Value, parse_text
+from simulator.faults import (
+    EVENT_KINDS,
+    REST_KINDS,
+    EventFault,
+    Fault,
+    Record,
+    Schedule,
+    Value,
+    parse_text,
+)
 from simulator.feed import Feed
 from simulator.frames import TEXT, frame
 from simulator.payloads import server_shutdown
@@ -49,9 +58,9 @@ class Exchange:
         )
         self.feed = Feed(self.tapes, self.replay, settings.buffer_limit)
         self.schedule = Schedule(tuple(self.tapes))
-        self.refused_until = self.rest_refused_until = 0.0  # Unix times
+        self.refused_until = 0.0  # Unix time
         self.refusal: Record | None = None
-        self.rest_refusal: Record | None = None
+        self.rest_faults: dict[str, tuple[Fault, float]] = {}  # by kind, with its Unix end
         self.listening_refused = asyncio.Event()  # the streams' socket is to be closed
         self.attempts: deque[float] = deque()
         self.attempts_total = 0
@@ -124,7 +133,7 @@ class Exchange:
             numbers = None if everyone else frozenset(each.number for each in chosen)
             self.feed.faults.append(EventFault(record, now / 1e6, numbers))
             return
-        if fault.kind in ("refuse_connections", "rest_error"):
+        if fault.kind in REST_KINDS or fault.kind == "refuse_connections":
             self._refuse(record, now / 1e6)
             return
         record.connections = [each.number for each in chosen]
@@ -138,8 +147,8 @@ class Exchange:
 
     def _refuse(self, record: Record, now: float) -> None:
         until = record.ended_at = now + record.fault.seconds("duration")
-        if record.fault.kind == "rest_error":
-            self.rest_refusal, self.rest_refused_until = record, until
+        if record.fault.kind in REST_KINDS:
+            self.rest_faults[record.fault.kind] = record.fault, until
         else:
             self.refusal, self.refused_until = record, until
             if record.fault.arguments["how"] == "tcp":

@@ -36,6 +36,11 @@ KINDS: dict[str, dict[str, Value]] = {
     "no_pong": {**_WHERE, "duration": 60.0},
     "no_answer": {**_WHERE, "duration": 60.0},
     "rest_error": {"status": 503, "duration": 10.0, "retry_after": 1},
+    "rest_html": {"http_status": 200, "duration": 10.0},
+    "rest_lag": {"lag": 5.0, "duration": 10.0},
+    "rest_short": {"count": 10, "duration": 10.0},
+    "rest_empty": {"duration": 10.0},
+    "rest_slow": {"delay": 2.0, "duration": 10.0},
 }
 """Keys and defaults by kind; each kind takes `at` too."""
 
@@ -56,12 +61,23 @@ MEANINGS = {
     "no_pong": "pings of the client stay unanswered",
     "no_answer": "control messages stay unanswered",
     "rest_error": "every REST request gets `status`, with Retry-After",
+    "rest_html": "every REST request gets a page for people, with `http_status`",
+    "rest_lag": "REST knows only what is older than `lag`",
+    "rest_short": "a REST page ends after `count` items",
+    "rest_empty": "a REST page has no items",
+    "rest_slow": "a REST answer comes `delay` later",
 }
 EVENT_KINDS = ("stall", "silent_connection", "withhold", "duplicate", "reorder", "burst",
                "malformed", "fragment")  # fmt: skip
 _LOSING = ("stall", "silent_connection", "withhold")
+REST_KINDS = ("rest_error", "rest_html", "rest_lag", "rest_short", "rest_empty", "rest_slow")
 _REFUSALS = ("tcp", "503", "hang")
-_RANGES = {"code": (1000, 4999), "status": (400, 599), "count": (1, 1_000_000)}
+_RANGES = {
+    "code": (1000, 4999),
+    "status": (400, 599),
+    "http_status": (200, 599),
+    "count": (1, 1_000_000),
+}
 
 
 @dataclass(frozen=True, slots=True)

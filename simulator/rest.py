@@ -5,7 +5,9 @@ Weights, parameters and error codes are those of rest-api.md and errors.md (2026
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,12 +15,28 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from simulator.exchange import Exchange
+from simulator.faults import Fault, Value, validated
 from simulator.payloads import TimeUnit, decimal, rest_aggregate, rest_trade, time_unit
 from simulator.tape import Aggregate, SymbolTape, Trade
 
 WEIGHTS = {"time": 1, "exchangeInfo": 20, "trades": 25, "historicalTrades": 25, "aggTrades": 4}
 _DEFAULT_LIMIT, _MAX_LIMIT = 500, 1000
 _MINUTE = 60.0
+
+
+_PAGE_FOR_PEOPLE = "<!DOCTYPE html><html><body><h1>Please try again later</h1></body></html>"
+_NASTY: tuple[dict[str, Value], ...] = (
+    {"kind": "rest_error", "status": 503, "retry_after": 0},
+    {"kind": "rest_error", "status": 429, "retry_after": 1},
+    {"kind": "rest_error", "status": 418, "retry_after": 1},
+    {"kind": "rest_html", "http_status": 200},
+    {"kind": "rest_html", "http_status": 502},
+    {"kind": "rest_lag", "lag": 3.0},
+    {"kind": "rest_short", "count": 3},
+    {"kind": "rest_empty"},
+    {"kind": "rest_slow", "delay": 0.5},
+)
+"""What `--rest-nasty` draws from."""
 
 
 class ApiError(Exception):
@@ -72,21 +90,29 @@ class _Api:
         settings = exchange.settings
         self._exchange = exchange
         self._budget = Budget(settings.weight_limit, settings.ban_after, settings.ban_time)
+        self._extra_lag = 0.0  # of the request at hand
+        self._nasty = tuple(validated(0, each, ()) for each in _NASTY)
+        self._random = random.Random(f"rest {settings.seed}")
         self._recorded = exchange.replay.symbols() if exchange.replay else set[str]()
 
     def handler(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         """Return the handler of an endpoint: limits and faults first, then the answer."""
         answer: Callable[[dict[str, str], TimeUnit], str] = getattr(self, f"_{name}")
+        is_page = name in ("trades", "historicalTrades", "aggTrades")
 
         async def handle(request: web.Request) -> web.Response:
             now = self._exchange.now()
-            refusal = self._exchange.rest_refusal
-            if refusal is not None and now < self._exchange.rest_refused_until:
-                arguments = refusal.fault.arguments
+            faults = self._faults(now)
+            if slow := faults.get("rest_slow"):
+                await asyncio.sleep(slow.seconds("delay"))
+            if html := faults.get("rest_html"):
+                status = int(html.arguments["http_status"] or 200)
+                return web.Response(text=_PAGE_FOR_PEOPLE, status=status, content_type="text/html")
+            if refusal := faults.get("rest_error"):
                 return self._response(
                     _error(-1001, "Internal error; unable to process your request."),
-                    int(arguments["status"] or 503),
-                    int(arguments["retry_after"] or 0),
+                    int(refusal.arguments["status"] or 503),
+                    int(refusal.arguments["retry_after"] or 0),
                 )
             status, retry_after = self._budget.charge(WEIGHTS[name], now)
             if status != 200:
@@ -94,13 +120,30 @@ class _Api:
                 return self._response(_error(-1003, message), status, retry_after)
             try:
                 unit = time_unit(request.headers.get("X-MBX-TIME-UNIT", "MILLISECOND"))
-                return self._response(answer(dict(request.query), unit))
+                query = dict(request.query)
+                if is_page and "rest_empty" in faults:
+                    return self._response("[]")
+                if is_page and (short := faults.get("rest_short")):
+                    query["limit"] = str(min(short.count(), int(query.get("limit") or 500)))
+                lag = faults.get("rest_lag")
+                self._extra_lag = lag.seconds("lag") if lag else 0.0
+                return self._response(answer(query, unit))
             except ApiError as error:
                 return self._response(_error(error.code, str(error)), 400)
             except ValueError as error:
                 return self._response(_error(-1100, str(error)), 400)
 
         return handle
+
+    def _faults(self, now: float) -> dict[str, Fault]:
+        """Return what happens to this request, by kind."""
+        at_work = {
+            kind: fault for kind, (fault, end) in self._exchange.rest_faults.items() if now < end
+        }
+        if self._random.random() < self._exchange.settings.rest_nasty:
+            fault = self._random.choice(self._nasty)
+            at_work.setdefault(fault.kind, fault)
+        return at_work
 
     def _response(self, text: str, status: int = 200, retry_after: int = 0) -> web.Response:
         headers = {
@@ -114,7 +157,8 @@ class _Api:
         )
 
     def _horizon(self) -> int:
-        return self._exchange.clock.microseconds() - int(self._exchange.settings.rest_lag * 1e6)
+        lag = self._exchange.settings.rest_lag + self._extra_lag
+        return self._exchange.clock.microseconds() - int(lag * 1e6)
 
     def _time(self, query: dict[str, str], unit: TimeUnit) -> str:
         now = self._exchange.clock.microseconds()

@@ -47,6 +47,16 @@ def symbol_weights(text: str) -> dict[str, float]:
     return weights
 
 
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share; right would be 0 to 1")
+    return number
+
+
 def _positive(text: str) -> float:
     try:
         number = float(text)
@@ -96,6 +106,7 @@ class Settings:
     ban_after: int
     ban_time: float
     rest_lag: float
+    rest_nasty: float
     fault: tuple[str, ...]
     replay: Path | None
     replay_speed: float
@@ -185,6 +196,9 @@ def _add_rest(group: argparse._ArgumentGroup) -> None:
     add("--ban-after", type=int, default=20, help="requests while on 429 that lead to 418")
     add("--ban-time", type=duration, default=120.0, help="of a 418; the exchange's shortest")
     add("--rest-lag", type=duration, default=0.0, help="how far REST is behind the streams")
+    add("--rest-nasty", type=_share, default=0.0,
+        help="share of the requests that something happens to: an error, a limit with "
+        "Retry-After, HTML, a lag, a short or an empty page, a slow answer")  # fmt: skip
 
 
 def _add_rehearsal(group: argparse._ArgumentGroup) -> None:

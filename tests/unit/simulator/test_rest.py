@@ -96,6 +96,52 @@ def test_the_tail_may_lag(start: Callable[..., Client]) -> None:
     assert trades[0]["time"] < (time.time() - 29) * 1000
 
 
+NASTY = "historicalTrades?symbol=BTCUSDT&limit=50"
+
+
+def test_pages_are_cut_emptied_late_and_slow(client: Client) -> None:
+    """`client` is shared: each fault ends by itself."""
+    asked = [
+        client.exchange.fault("rest_short", count=3, duration=0.5),
+        client.exchange.fault("rest_slow", delay=0.3, duration=0.5),
+    ]
+    client.exchange.begun(asked[-1]["number"])
+    began = time.monotonic()
+    assert len(client.rest(NASTY)[1]) == 3
+    assert time.monotonic() - began >= 0.3
+    client.exchange.happened(asked[-1]["number"])
+
+    lag = client.exchange.fault("rest_lag", lag=30, duration=0.5)
+    client.exchange.begun(lag["number"])
+    assert client.rest(NASTY)[1][-1]["time"] < (time.time() - 29) * 1000
+    client.exchange.happened(lag["number"])
+    assert client.rest(NASTY)[1][-1]["time"] > (time.time() - 20) * 1000
+
+    empty = client.exchange.fault("rest_empty", duration=0.5)
+    client.exchange.begun(empty["number"])
+    assert client.rest(NASTY)[1] == []
+
+
+def test_a_page_for_people_is_no_json(client: Client) -> None:
+    html = client.exchange.fault("rest_html", duration=0.3)
+    client.exchange.begun(html["number"])
+    with pytest.raises(ValueError, match="Expecting value"):
+        client.rest(NASTY)
+
+
+def test_a_nasty_exchange_shows_it_all(start: Callable[..., Client]) -> None:
+    client = start("--rest-nasty", "1")
+    seen: set[Any] = set()
+    for _ in range(40):
+        try:
+            status, items, _ = client.rest(NASTY)
+        except ValueError:
+            seen.add("html")
+        else:
+            seen.add(status if status != 200 else len(items))
+    assert seen >= {"html", 429, 418, 503, 0, 3, 50}
+
+
 def test_too_much_weight_is_429_then_418(start: Callable[..., Client]) -> None:
     client = start("--weight-limit", "30", "--ban-after", "1", "--ban-time", "90s")
     results: list[Any] = [client.rest("trades?symbol=BTCUSDT&limit=1") for _ in range(5)]
