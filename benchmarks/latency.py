@@ -27,12 +27,14 @@ def measure(directory: Path, seconds: float, kafka: str) -> Table:
             "sink.kind": "kafka",
             "sink.directory": str(directory / "records"),
             "kafka.bootstrap_servers": kafka,
+            "kafka.replication_factor": "1",
+            "kafka.create_topics": "true",  # where they are missing: a broker of your own
         }
         assignments = [f"--set={key}={value}" for key, value in settings.items()]
         exchange.ask(messages=0)
         log_file = directory / "streamer.log"
         with Child(log_file, "benchmarks.timed_streamer", *assignments) as streamer:
-            exchange.hear(_START_SECONDS)
+            exchange.hear(_START_SECONDS, needed=streamer)
             exchange.ask(pace=RATE, seconds=seconds + 1)  # the first second is left out
             sent = exchange.hear(seconds + _END_SECONDS)["sent"]
             time.sleep(_LAST_SECONDS)

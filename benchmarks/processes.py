@@ -17,6 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_LOOK_SECONDS = 0.2  # at others, while one says nothing
 _CPU_CLOCK = 2  # CPUCLOCK_SCHED of linux/posix-timers.h: all threads, in nanoseconds
 
 
@@ -103,16 +104,25 @@ class Child:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(words) + "\n")
 
-    def hear(self, within_seconds: float) -> dict[str, Any]:
-        """Return its next JSON line. Raises NotMeasured at the deadline or when it ends."""
-        try:
-            line = self._lines.get(timeout=within_seconds)
-        except queue.Empty:
-            raise self.failed(f"said nothing for {within_seconds:g} s") from None
-        if line is None:
-            raise self.failed("ended")
-        words: dict[str, Any] = json.loads(line)
-        return words
+    def hear(self, within_seconds: float, needed: Child | None = None) -> dict[str, Any]:
+        """Return its next JSON line.
+
+        Raises NotMeasured at the deadline, when it ends, and when a `needed` other one ends.
+        """
+        deadline = time.monotonic() + within_seconds
+        while True:
+            try:
+                line = self._lines.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                if needed is not None and needed.ended:
+                    raise needed.failed("ended") from None
+                if time.monotonic() >= deadline:
+                    raise self.failed(f"said nothing for {within_seconds:g} s") from None
+                continue
+            if line is None:
+                raise self.failed("ended")
+            words: dict[str, Any] = json.loads(line)
+            return words
 
     def wait(self, within_seconds: float) -> int:
         """Return its exit code. Raises NotMeasured at the deadline."""

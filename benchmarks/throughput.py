@@ -70,6 +70,8 @@ class Contest:
                 "sink.kind": sink,
                 "sink.directory": f"{scratch}/records",
                 "kafka.bootstrap_servers": self._kafka,
+                "kafka.replication_factor": "1",
+                "kafka.create_topics": "true",  # where they are missing: a broker of your own
                 "telemetry.endpoint": watcher.endpoint,
             }
             assignments = [f"--set={key}={value}" for key, value in settings.items()]
@@ -90,7 +92,7 @@ class Contest:
     def _measure(self, reader: Child, messages: int, finished: Callable[[], object]) -> float:
         self._exchange.ask(messages=messages)
         with reader:
-            self._exchange.hear(_DEADLINE_SECONDS)
+            self._exchange.hear(_DEADLINE_SECONDS, needed=reader)
             time.sleep(_SETTLE_SECONDS)
             before = cpu_seconds(reader.pid)
             self._exchange.ask(go=True)
