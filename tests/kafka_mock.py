@@ -1,10 +1,11 @@
 """librdkafka's mock cluster in a process of its own, reached over TCP, for as long as a test.
 
-    with MockKafka("trades", "books") as brokers:
+    with MockKafka() as brokers:
         Producer({"bootstrap.servers": brokers})
 
-Topics have four partitions. It creates no topics on request and knows no access control: what a
-broker refuses is tested against a real one (tests/kafka_cluster.py).
+It has the topics of the streamer's defaults unless others are given, with four partitions each. It
+creates none on request and knows no access control: what a broker refuses is tested against a real
+one (tests/kafka_cluster.py).
 """
 
 from __future__ import annotations
@@ -12,6 +13,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from types import TracebackType
+
+TOPICS = {
+    "trade": "market.crypto.trades.binance",
+    "aggTrade": "market.crypto.aggtrades.binance",
+    "bookTicker": "market.crypto.booktickers.binance",
+}
+GAP_TOPIC = "market.crypto.gaps.binance"
+DEAD_LETTER_TOPIC = "market.crypto.deadletters.binance"
 
 _PROGRAM = """
 import sys
@@ -30,6 +39,7 @@ class MockKafka:
     """A context manager that gives the addresses of the brokers."""
 
     def __init__(self, *topics: str, nodes: int = 1) -> None:
+        topics = topics or (*TOPICS.values(), GAP_TOPIC, DEAD_LETTER_TOPIC)
         self._command = [sys.executable, "-c", _PROGRAM, str(nodes), *topics]
 
     def __enter__(self) -> str:
@@ -51,4 +61,9 @@ class MockKafka:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._process.communicate()  # the end of its input ends it
+        self.stop()
+
+    def stop(self) -> None:
+        """End it now, as a broker that is gone for good."""
+        self._process.kill()
+        self._process.communicate()

@@ -1,4 +1,4 @@
-"""Into Kafka's protocol: librdkafka's mock cluster in this process, read back by kcat."""
+"""Into Kafka's protocol: librdkafka's mock cluster, read back by kcat."""
 
 from __future__ import annotations
 
@@ -6,33 +6,26 @@ import io
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import fastavro
 import pytest
-from confluent_kafka import Producer
 
 from tests.audit import audit_records
 from tests.exchange import Exchange
+from tests.kafka_mock import TOPICS, MockKafka
 from tests.streaming import ROOT, Process, at_exchange, eventually
 from tests.tools import required
 
-TOPICS = {
-    "trade": "market.crypto.trades.binance",
-    "aggTrade": "market.crypto.aggtrades.binance",
-    "bookTicker": "market.crypto.booktickers.binance",
-}
 SINGLE_OBJECT = b"\xc3\x01"  # Avro 1.11, single-object encoding: marker, then an 8-byte fingerprint
 HEADER = re.compile(rb"(\d+) (\d+) (\d+) ")
 
 
 @pytest.fixture
-def brokers():
-    """The address of a mock cluster that lives in this process, reached over TCP."""
-    cluster = Producer({"bootstrap.servers": "unused:1", "test.mock.num.brokers": 3})
-    metadata = cluster.list_topics(timeout=10)
-    yield ",".join(f"{broker.host}:{broker.port}" for broker in metadata.brokers.values())
-    cluster.flush(1)
+def brokers() -> Iterator[str]:
+    with MockKafka(nodes=3) as address:
+        yield address
 
 
 def consume(brokers: str, topic: str) -> list[tuple[int, bytes, bytes]]:

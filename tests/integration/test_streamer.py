@@ -9,6 +9,7 @@ import pytest
 
 from tests.audit import audit_files, read_files
 from tests.exchange import Exchange
+from tests.kafka_mock import MockKafka
 from tests.streaming import Process, at_exchange, eventually
 
 STREAMS = ("trade", "aggTrade", "bookTicker")
@@ -120,30 +121,47 @@ def test_a_killed_streamer_loses_only_what_was_not_yet_on_disk(tmp_path):
 
 
 def test_a_second_signal_skips_the_flush(tmp_path):
-    with Exchange(tmp_path, rate=50) as exchange:
-        settings = {
-            "sink.kind": "kafka",
-            "kafka.bootstrap_servers": "127.0.0.1:1",  # nobody listens: the flush would wait
-        }
+    kafka = MockKafka()
+    with Exchange(tmp_path, rate=50) as exchange, kafka as brokers:
+        settings = {"sink.kind": "kafka", "kafka.bootstrap_servers": brokers}
         with streamer(tmp_path, exchange, **settings) as process:
             eventually(lambda: opened(exchange) >= 1, what="a connection")
-            eventually(lambda: exchange.connections()[0]["events_sent"] > 50, what="events")
+            kafka.stop()  # nobody listens: the flush would wait
+            sent = exchange.connections()[0]["events_sent"]
+            eventually(
+                lambda: exchange.connections()[0]["events_sent"] > sent + 50, what="more events"
+            )
             process.send(signal.SIGTERM)
             eventually(lambda: "stopping" in process.output, what="the drain")
             assert process.stop(signal.SIGTERM) == 143
 
 
 def test_unacknowledged_records_are_an_exit_code(tmp_path):
+    kafka = MockKafka()
+    with Exchange(tmp_path, rate=50) as exchange, kafka as brokers:
+        settings = {"sink.kind": "kafka", "kafka.bootstrap_servers": brokers}
+        with streamer(tmp_path, exchange, **settings) as process:
+            eventually(lambda: opened(exchange) >= 1, what="a connection")
+            kafka.stop()
+            sent = exchange.connections()[0]["events_sent"]
+            eventually(
+                lambda: exchange.connections()[0]["events_sent"] > sent + 50, what="more events"
+            )
+            assert process.stop(within=20) == 1
+            assert "records are not acknowledged" in process.output
+
+
+def test_without_a_broker_it_does_not_start(tmp_path):
     with Exchange(tmp_path, rate=50) as exchange:
         settings = {
             "sink.kind": "kafka",
             "kafka.bootstrap_servers": "127.0.0.1:1",
+            "kafka.start_within": "1s",
         }
         with streamer(tmp_path, exchange, **settings) as process:
-            eventually(lambda: opened(exchange) >= 1, what="a connection")
-            eventually(lambda: exchange.connections()[0]["events_sent"] > 50, what="events")
-            assert process.stop(within=20) == 1
-            assert "records are not acknowledged" in process.output
+            assert process.wait() == 5
+            assert "no broker answered within kafka.start_within (1 s)" in process.output
+        assert opened(exchange) == 0
 
 
 def test_a_wrong_setting_ends_it_with_the_key_and_the_cure(tmp_path):
