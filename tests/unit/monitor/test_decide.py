@@ -383,6 +383,28 @@ def test_windows_begin_anew_with_each_child() -> None:
     assert watcher.actions == []
 
 
+def test_late_news_of_a_generation_that_is_gone_is_ignored(watcher: Watcher) -> None:
+    watcher.feed(launched(2), 1.0)
+    assert watcher.feed(sample(2, 600, generation=1), 2.0) == ()
+    old = report(9, 1, slots=(slot(age=99_999.0, drops_total=99),))
+    assert watcher.feed(Reported(3.0, old), 3.0) == ()
+    watcher.feed(Exited(NAME, 1, -9, False, 0.0), 4.0)
+    assert len(watcher.feed(sample(5, 600, generation=2), 5.0)) == 1
+
+
+def test_after_an_abort_the_other_streamers_are_not_judged_any_more() -> None:
+    watcher = Watcher("soak")
+    watcher.feed(launched(), 0.0)
+    watcher.feed(launched(streamer="streamer-2"), 0.0)
+    watcher.feed(sample(1, 460), 1.0)
+    watcher.feed(sample(1, 460, streamer="streamer-2"), 1.0)
+    old = (slot(age=99_999.0),)
+    watcher.feed(reported(2, streamer="streamer-2", slots=old), 2.0)
+    assert watcher.kinds() == [Abort]
+    watcher.feed(sample(3, 600), 3.0)
+    assert watcher.kinds() == [Abort, Abort], "the end that was begun can still be hastened"
+
+
 def test_the_rate_is_that_of_all_streamers_together() -> None:
     watcher = Watcher("run")
     watcher.feed(launched(), 0.0)

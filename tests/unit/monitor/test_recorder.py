@@ -148,3 +148,13 @@ def test_a_profile_of_another_name_is_kept_whole() -> None:
     document = Run(mine).seconds(4).document()
     assert document["profile"]["name"] == "mine"
     assert document["profile"]["drops_limit"] == 4
+
+
+def test_what_the_drain_takes_adds_no_rows() -> None:
+    run = Run(SMOKE).seconds(120)
+    run.recorder.ended("completed", run.now, EPOCH + run.now)
+    rows = len(run.document()["memory_samples"])
+    run.seconds(10)
+    document = run.document()
+    assert len(document["memory_samples"]) == rows
+    assert document["test_metadata"]["actual_duration_hours"] == 120 / 3600
