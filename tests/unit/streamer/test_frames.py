@@ -181,7 +181,7 @@ def test_a_close_between_fragments_is_a_close():
         (frame(0x1, b"x", rsv1=True), 1002, "reserved bit"),
         (b"\x83\x00", 1002, "reserved"),
         (b"\x8b\x00", 1002, "reserved"),
-        (frame(0x1, b"x", mask=True), 1002, "masked"),
+        (b"\x81\x81\x00\x00\x00\x00x", 1002, "masked"),
         (frame(0x9, b"x", fin=False), 1002, "fragmented"),
         (frame(0x9, b"x" * 126), 1002, "125"),
         (frame(0x0, b"x"), 1002, "continues nothing"),
