@@ -63,7 +63,7 @@ class OpenGap:
     last_id: int
     began_id: int  # where it began before anything was repaired
     ask_at: float
-    progress_at: float  # when it was suspected, or last became smaller
+    progress_at: float  # when it was first missed, or last became smaller
     attempts: int = 0  # since the last progress
     refusals: int = 0
     passed_over: int | None = None  # REST's first id at the last look, above what was asked for
@@ -89,11 +89,16 @@ class Repairs(Generic[Key]):
         self._paused_until = 0.0
         self._troubles = 0  # in a row
 
-    def suspect(self, key: Key, first_id: int, last_id: int, now: float) -> None:
-        """Open a gap, or tell what it looks like now: another connection may have helped."""
+    def suspect(
+        self, key: Key, first_id: int, last_id: int, now: float, since: float | None = None
+    ) -> None:
+        """Open a gap, or tell what it looks like now: another connection may have helped.
+
+        `since` is when it was first missed, if that was earlier: it may have waited for others.
+        """
         gap = self.open.get(key)
         if gap is None:
-            self.open[key] = OpenGap(first_id, last_id, first_id, now, now)
+            self.open[key] = OpenGap(first_id, last_id, first_id, now, since or now)
             return
         gap.last_id = last_id
         self.advance(key, first_id, now)
@@ -142,7 +147,6 @@ class Repairs(Generic[Key]):
             gap.trouble = "lagging"
             gap.passed_over = None
             return None
-        gap.progress_at = now  # REST is there, and knows of these ids
         if too_old or gap.old_below is not None:
             return self._search(ask.key, gap, ids, now, too_old=too_old)
         if ids[0] == gap.first_id:
@@ -159,6 +163,7 @@ class Repairs(Generic[Key]):
         """Take that there was no answer."""
         gap = self.open.get(ask.key)
         if gap is not None:
+            gap.attempts += 1
             gap.trouble = kind
         if kind != "refused":
             self.pause(wait_seconds, now)
@@ -181,11 +186,11 @@ class Repairs(Generic[Key]):
         return now < self._paused_until
 
     def overdue(self, now: float) -> list[GiveUp[Key]]:
-        """Return the gaps that nothing has helped for too long."""
+        """Return the gaps that nothing has helped for too long, though it was tried."""
         return [
             GiveUp(key, gap.last_id, gap.trouble)
             for key, gap in self.open.items()
-            if now - gap.progress_at >= self._give_up_after_seconds
+            if gap.attempts and now - gap.progress_at >= self._give_up_after_seconds
         ]
 
     def _search(

@@ -116,14 +116,15 @@ class Repairer:
                 continue
             if accepting:
                 self._forward(route, sequence.release())
-            gap = sequence.suspected(now)
-            if gap is not None:
+            suspected = sequence.suspected(now)
+            if suspected is not None:
+                gap, since = suspected
                 if route not in self._repairs.open:
                     log.info(
                         "suspected gap: %s of %s from %d to %d: asking REST",
                         *(route.kind, route.symbol, gap.first_id, gap.last_id),
                     )
-                self._repairs.suspect(route, gap.first_id, gap.last_id, now)
+                self._repairs.suspect(route, gap.first_id, gap.last_id, now, since)
         if self._repairs.open:
             for give_up in self._repairs.overdue(now):
                 self._give_up(give_up)

@@ -182,18 +182,22 @@ class ContiguousSequence(Generic[Item]):
         """Return more of what a closed gap has freed: a call returns `RELEASED_AT_ONCE`."""
         return self._release()
 
-    def suspected(self, now: float) -> Gap | None:
-        """Return the lowest gap when it has waited long enough for the other connections."""
+    def suspected(self, now: float) -> tuple[Gap, float] | None:
+        """Return the lowest gap when it has waited long enough for the other connections.
+
+        With it comes when it was first missed.
+        """
         if not self._runs or self._next is None or self._runs.lowest.first_id == self._next:
             return None
-        for run, since in self._runs.suspected_since():
+        suspected = self._runs.suspected_since()
+        for run, since in suspected:
             if now < since + self.wait_seconds:
                 break
             self._missed_below = max(self._missed_below, run.first_id)
-        lowest = self._runs.lowest
+        lowest, since = suspected[0]
         if lowest.first_id > self._missed_below:
             return None
-        return Gap(self._next, lowest.first_id - 1)
+        return Gap(self._next, lowest.first_id - 1), since
 
     def give_up(self, last_id: int, reason: str) -> list[Item | Gap]:
         """Declare what is missing up to this id; return what is to be forwarded, in order."""
