@@ -92,6 +92,7 @@ class KafkaSink:
         self._renewed_at = float("-inf")
         self._renewals_total = 0
         self._batch_bytes = int(config.client.get("batch.size", BATCH_BYTES))
+        self._batch_too_large = False
         self._statistics = Statistics()
         self._statistics_before = Statistics()  # totals of the producers that are gone
         self._acknowledged_of: dict[str, int] = dict.fromkeys(self._kinds.values(), 0)
@@ -225,15 +226,19 @@ class KafkaSink:
             return
         record: _Record = (message.topic(), message.value(), message.key())  # type: ignore[assignment]
         code = error.code()
-        if code in _ITS_OWN_FAULT and len(record[1]) >= self._batch_bytes:
+        if code not in _ITS_OWN_FAULT:
+            self._returned.append(record)
+            if code not in _AFTER_A_FAILURE:
+                self._fail(error)
+            return
+        self._fail(error)
+        self._renew_at = 0.0  # no pause: the next attempt is another one
+        if len(record[1]) >= self._batch_bytes:
             # It was alone in its batch: no other attempt can end better.
             self._refuse(record[0], record[1], "refused", f"{error.str()} ({error.name()})")
-            return
-        self._returned.append(record)
-        if code in _ITS_OWN_FAULT and self._trouble is None:
-            self._batch_bytes = max(self._batch_bytes // 10, 1)  # was it the batch, or a record?
-        if code not in _AFTER_A_FAILURE:
-            self._fail(error)
+        else:
+            self._returned.append(record)
+            self._batch_too_large = True
 
     def _refuse(self, topic: str, content: bytes, error_type: str, reason: str) -> None:
         self._refused_total += 1
@@ -280,6 +285,10 @@ class KafkaSink:
             timeouts_total=self._statistics_before.timeouts_total + gone.timeouts_total,
         )
         self._statistics = Statistics()
+        if self._batch_too_large:
+            self._batch_too_large = False
+            self._batch_bytes = max(self._batch_bytes // 10, 1)
+            _log.warning("a batch was too large: now at most %d bytes in one", self._batch_bytes)
         try:
             self._producer = self._make_producer()
         except SettingsError as error:  # no memory, no threads: the settings were right before
