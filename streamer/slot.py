@@ -131,8 +131,9 @@ class Slot:
         if self.rotation is not None or self.active is None:
             return False
         self.rotation = Rotation(reason, now, self.active.connection_id)
-        if not self.connecting:
-            self.attempt_at = now
+        self.attempt_at = (
+            now  # nothing is under way: an attempt implies a rotation or no connection
+        )
         return True
 
     def retire(self) -> Serving | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import assert_never
 
 
 class Step(IntEnum):
@@ -43,6 +44,8 @@ class Graces:
                 return self.kill_seconds
             case Step.GIVE_UP:
                 return float("inf")
+            case _ as never:
+                assert_never(never)
 
     @property
     def total_seconds(self) -> float:

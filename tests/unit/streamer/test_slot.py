@@ -140,3 +140,10 @@ def test_the_server_can_ask_for_a_longer_delay():
     subject.attempted()
     assert subject.failed(1.0, retry_after=120.0) == 120.0
     assert subject.attempt_at == 121.0
+
+
+def test_a_connection_of_another_time_changes_nothing():
+    subject = live()
+    subject.subscribed(99, 5.0)
+    assert subject.ended(99, "reset", 5.0) == "foreign"
+    assert subject.live
