@@ -55,6 +55,13 @@ class Counters:
         return totals
 
 
+_LABELLED = (
+    *("message_errors", "connection_errors", "reconnects", "rotations", "unsupported"),
+    "rest_errors",
+)
+"""The counts of a report that have a label of their own."""
+
+
 def flatten(report: Report) -> Iterator[tuple[Key, int]]:
     """Yield every count of a report that only ever grows within a generation."""
     for one in report.streams:
@@ -63,9 +70,12 @@ def flatten(report: Report) -> Iterator[tuple[Key, int]]:
         yield ("duplicates", *labels), one.duplicates_total
         yield ("gaps", *labels), one.gaps_total
         yield ("missing", *labels), one.missing_total
+        yield ("repaired", *labels), one.repaired_total
+        yield ("repaired_gaps", *labels), one.repaired_gaps_total
+        yield ("empty", *labels), one.empty_total
     for slot in report.slots:
         yield ("drops", slot.slot), slot.drops_total
-    for name in ("message_errors", "connection_errors", "reconnects", "rotations", "unsupported"):
+    for name in _LABELLED:
         counts: Mapping[str, int] = getattr(report, name)
         for label, count in counts.items():
             yield (name, label), count

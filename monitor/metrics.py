@@ -38,6 +38,7 @@ _COUNTERS = (
         "connection_errors",
         "error_type",
     ),
+    ("binance_rest_errors", "REST questions without an answer.", "rest_errors", "error_type"),
     ("binance_pong_timeouts", "Pongs that did not come in time.", "pong_timeouts", None),
     ("serializer_cache_evictions", "Schemas put out of the cache.", "cache_evictions", None),
     ("kafka_messages_produced", "Records acknowledged by the sink.", "acknowledged", None),
@@ -53,6 +54,9 @@ _STREAM_COUNTERS = (
     ("binance_duplicate_messages", "Copies recognised and left out.", "duplicates"),
     ("binance_gaps", "Gaps in the exchange's ids.", "gaps"),
     ("binance_missing_ids", "Ids inside gaps.", "missing"),
+    ("binance_repaired_gaps", "Gaps that REST closed.", "repaired_gaps"),
+    ("binance_repaired_ids", "Ids that REST brought.", "repaired"),
+    ("binance_empty_ids", "Skipped ids that do not exist, as REST shows.", "empty"),
 )
 
 
@@ -162,6 +166,18 @@ def _feed(snapshot: Snapshot) -> Iterator[Metric]:
             max(report.reconnect_delay_seconds for report in reports),
         )
         yield _gauge(
+            "vigil_held_events",
+            "Events that wait above an open gap.",
+            sum(one.held for report in reports for one in report.streams),
+        )
+        offsets = [r.clock_offset_seconds for r in reports if r.clock_offset_seconds is not None]
+        if offsets:
+            yield _gauge(
+                "binance_clock_offset_seconds",
+                "The exchange's clock less ours, the largest of any streamer.",
+                max(offsets, key=abs),
+            )
+        yield _gauge(
             "serializer_cache_size",
             "Schemas in the serializers' caches.",
             sum(report.sink.serializer_cache_size for report in reports),
@@ -219,7 +235,7 @@ def _latencies(totals: Mapping[Key, int]) -> Iterator[Metric]:
     )
     yield _histogram(
         "binance_receive_latency_seconds",
-        "From the exchange's event time to reception; includes the clocks' difference.",
+        "From the exchange's event time to reception, corrected by binance_clock_offset_seconds.",
         "receive",
         totals,
     )

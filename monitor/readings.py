@@ -25,6 +25,8 @@ class Reading:
     symbol: str | None = None
 
 
+DOUBT_FACTOR = 2.0  # as the streamer does when it runs alone
+
 Read = Callable[[State, Child, Rule, float], Iterator[Reading]]
 Occasion = Literal["sample", "report", "time"]
 
@@ -69,7 +71,8 @@ def _silences(_state: State, child: Child, rule: Rule, _now: float) -> Iterator[
     """Yield silences that the connection could be to blame for.
 
     A slot that is down or rotating is being helped already, and a connection younger than the
-    limit has had no chance yet. What a confirmation by REST shows to be no news belongs here too.
+    limit has had no chance yet. A silence that REST shows to be no news is quiet; one that REST
+    cannot tell about is held for news when it lasts `DOUBT_FACTOR` as long.
     """
     if child.report is None:
         return
@@ -81,6 +84,9 @@ def _silences(_state: State, child: Child, rule: Rule, _now: float) -> Iterator[
         if slot is not None and (
             not slot.live or slot.rotating or (slot.age_seconds or 0.0) < rule.limit
         ):
+            continue
+        doubtful = one.silence == "unconfirmed" and one.silent_seconds <= DOUBT_FACTOR * rule.limit
+        if one.silence == "quiet" or doubtful:
             continue
         yield Reading(one.silent_seconds, (one.stream, one.symbol), name, one.stream, one.symbol)
 

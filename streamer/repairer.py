@@ -14,7 +14,6 @@ from streamer.config import RepairConfig
 from streamer.errors import FrameRejected
 from streamer.events import AggTrade, Trade
 from streamer.questions import (
-    REPAIRABLE,
     TIME_QUESTION,
     Answer,
     Question,
@@ -80,6 +79,7 @@ class Repairer:
         self._repairs: Repairs[Route] = Repairs(config.give_up_after)
         self._budget = WeightBudget(config.weight_per_minute, config.weight_share)
         self._handle: Handle | None = None  # of the question under way
+        self._young: dict[Route, AggTrade] = {}  # the latest of a look that was not sure
         self._clock_at = 0.0
         self._look_at = 0.0
         self._noticed_at: dict[str, float] = {}
@@ -250,18 +250,29 @@ class Repairer:
             log.warning("%s has been silent for %.0f s, though there is news", route.name, seconds)
 
     def _judge(self, route: Route, latest: AggTrade, seconds: float, now: float) -> Finding:
+        """Tell what the exchange's latest trade means for a stream silent for so long.
+
+        A busy symbol's latest trade is always young, and may be on its way to us: it counts when
+        it is still missing at the next look.
+        """
         exchange_time = self._unix_time() + (self._tally.clock_offset_seconds or 0.0)
+        before = self._young.pop(route, None)
+        if before is not None and exchange_time - before.trade_time / 1e6 < seconds:
+            latest = before
         age_seconds = exchange_time - latest.trade_time / 1e6
         if age_seconds < UNSURE_SECONDS:
-            return "unconfirmed"  # it may be on its way
-        if route.repaired is not None and route.kind in REPAIRABLE:
+            self._young[route] = latest
+            return "unconfirmed"
+        if route.repaired is not None:
             last_id = route.repaired.last_id
             latest_id = latest.id if route.kind == "aggTrade" else latest.last_trade_id
             if last_id is None or latest_id <= last_id:
                 return "quiet"
             if route not in self._repairs.open:  # lost before the silence, or in it
                 self._repairs.suspect(route, last_id + 1, latest_id, now)
-        return "news" if age_seconds < seconds - UNSURE_SECONDS else "quiet"
+        else:
+            age_seconds += UNSURE_SECONDS  # times alone tell, and clocks differ a little
+        return "news" if age_seconds < seconds else "quiet"
 
     def _clock(self, outcome: Answer | Trouble, now: float) -> None:
         self._clock_at = now + CLOCK_RETRY_SECONDS

@@ -84,10 +84,10 @@ class Audit:
         return [(numbers[0], numbers[-1]) for numbers in ranges]
 
 
-def read_files(directory: Path, stream: str) -> list[dict[str, Any]]:
+def read_files(directory: Path, stream: str, names: str = "*.avro") -> list[dict[str, Any]]:
     """Return the records of a stream from every Avro file, in the order of their names."""
     records: list[dict[str, Any]] = []
-    for path in sorted((directory / stream).glob("*.avro")):
+    for path in sorted((directory / stream).glob(names)):
         with path.open("rb") as file:
             reader: Any = fastavro.reader(file)
             records.extend(reader)

@@ -208,6 +208,24 @@ def test_silence_is_not_held_against_a_slot_that_is_being_helped(
     assert watcher.feed(reported(1.0, slots=(state,), streams=streams), 1.0) == ()
 
 
+@pytest.mark.parametrize(
+    ("silence", "seconds", "rotates"),
+    [
+        ("news", 31.0, True),
+        ("quiet", 99.0, False),
+        ("unconfirmed", 31.0, False),
+        ("unconfirmed", 61.0, True),
+        (None, 31.0, True),
+    ],
+)
+def test_silence_counts_when_rest_confirms_it_or_cannot_tell_for_long(
+    watcher: Watcher, silence: str | None, seconds: float, rotates: bool
+) -> None:
+    one = replace(stream(5, silent_seconds=seconds), silence=silence)
+    watcher.feed(reported(1, streams=(one,)), 1.0)
+    assert bool(watcher.actions) == rotates
+
+
 def test_lasting_silence_is_no_storm_of_rotations(watcher: Watcher) -> None:
     streams = (stream(5, "QUIET", silent_seconds=99.0), stream(5))
     rotations = []

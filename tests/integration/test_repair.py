@@ -1,0 +1,141 @@
+"""Gaps are repaired over REST, however nasty it is: the audit finds nothing missing.
+
+REST of these exchanges does something unpleasant to a third of the requests.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.audit import audit_files, read_files
+from tests.exchange import Exchange
+from tests.streaming import Process, at_exchange, eventually
+
+STREAMS = ("trade", "aggTrade")
+NASTY = ("--rest-nasty", "0.3")
+
+
+def streamer(tmp_path, exchange, **settings):
+    settings = {
+        "exchange.streams": ",".join(STREAMS),
+        "sink.directory": tmp_path / "records",
+        "connection.gap_wait": "200ms",
+        "connection.backoff_initial": "300ms",
+        **settings,
+    }
+    return Process(tmp_path / "streamer.log", "streamer", *at_exchange(exchange, **settings))
+
+
+def stored(tmp_path, stream="trade"):
+    return sum(path.stat().st_size for path in (tmp_path / "records" / stream).glob("*"))
+
+
+def await_growth(tmp_path, bytes_more=20_000):
+    size = stored(tmp_path)
+    eventually(lambda: stored(tmp_path) > size + bytes_more, what="more records", within=30)
+
+
+def opened(exchange):
+    """How many connections the exchange has accepted so far."""
+    return exchange.status()["attempts_total"]
+
+
+def audits(tmp_path, exchange):
+    return {
+        (stream, symbol): audit_files(exchange, tmp_path / "records", stream, symbol)
+        for stream in STREAMS
+        for symbol in exchange.symbols
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "arguments"),
+    [
+        ("reset", {}),
+        ("stall", {"duration": 1.0}),
+        ("withhold", {"stream": "trade", "symbol": "ETHUSDT", "count": 7}),
+        ("malformed", {"variant": "reserved_bit", "stream": "trade"}),
+    ],
+)
+def test_nothing_is_missing_after(tmp_path, fault, arguments):
+    with (
+        Exchange(tmp_path, rate=300, extra=NASTY) as exchange,
+        streamer(tmp_path, exchange) as process,
+    ):
+        eventually(lambda: stored(tmp_path), what="records")
+        record = exchange.fault(fault, **arguments)
+        exchange.happened(record["number"])
+        eventually(lambda: "suspected gap" in process.output, what="a suspected gap")
+        await_growth(tmp_path)
+        await_growth(tmp_path)
+        assert process.stop() == 0, process.output
+        found = audits(tmp_path, exchange)
+        assert all(audit.clean for audit in found.values()), found
+        assert found["trade", "ETHUSDT"].backfilled
+        assert not read_files(tmp_path / "records", "gap")
+
+
+def test_data_of_a_symbol_waits_for_its_gap_and_that_of_others_does_not(tmp_path):
+    """REST is away: what comes above the gap goes from memory to disk, and out again in order."""
+    with (
+        Exchange(tmp_path, rate=600) as exchange,
+        streamer(tmp_path, exchange, repair__held_in_memory=100) as process,
+    ):
+        eventually(lambda: stored(tmp_path), what="records")
+        exchange.fault("rest_error", status=503, duration=4.0)
+        lost = exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=5)
+        first_lost = exchange.happened(lost["number"])["withheld"]["ethusdt@trade"]["first_id"]
+        eventually(lambda: "suspected gap" in process.output, what="a suspected gap")
+        await_growth(tmp_path, 80_000)
+        waiting = [r["trade_id"] for r in read_files(tmp_path / "records", "trade", "*.avro*")
+                   if r["symbol"] == "ETHUSDT"]  # fmt: skip
+        assert max(waiting) == first_lost - 1
+        eventually(lambda: not _rest_is_away(exchange), what="REST")
+        await_growth(tmp_path)
+        await_growth(tmp_path)
+        assert process.stop() == 0, process.output
+        found = audits(tmp_path, exchange)
+        assert all(audit.clean for audit in found.values()), found
+        backfilled = found["trade", "ETHUSDT"].backfilled
+        assert backfilled == tuple(range(first_lost, first_lost + 5))
+
+
+def _rest_is_away(exchange):
+    [error] = [each for each in exchange.faults() if each["kind"] == "rest_error"]
+    return error["ended_at"] > exchange.status()["time"]
+
+
+def test_what_rest_never_tells_becomes_a_record(tmp_path):
+    with (
+        Exchange(tmp_path, rate=300) as exchange,
+        streamer(tmp_path, exchange, repair__give_up_after="1s") as process,
+    ):
+        eventually(lambda: stored(tmp_path), what="records")
+        exchange.fault("rest_empty", duration=60)
+        lost = exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=5)
+        withheld = exchange.happened(lost["number"])["withheld"]["ethusdt@trade"]
+        eventually(lambda: "gap: trade of ETHUSDT" in process.output, what="the gap")
+        await_growth(tmp_path)
+        assert process.stop() == 0, process.output
+        [gap] = read_files(tmp_path / "records", "gap")
+        audit = audits(tmp_path, exchange)["trade", "ETHUSDT"]
+        first, last = withheld["first_id"], withheld["last_id"]
+        assert audit.holes == [(first, last)]
+        assert (gap["symbol"], gap["stream"], gap["reason"]) == ("ETHUSDT", "trade", "lagging")
+        assert (gap["first_id"], gap["last_id"], gap["missing"]) == (first, last, 5)
+        assert gap["record_id"] == f"binance:spot:ETHUSDT:trade:gap:{first}-{last}"
+
+
+def test_a_quiet_symbol_costs_no_rotation_and_a_dead_stream_does(tmp_path):
+    symbols = ("BTCUSDT", "ETHUSDT=0.0001")
+    with Exchange(tmp_path, rate=100, symbols=symbols) as exchange:
+        exchange.symbols = ["BTCUSDT", "ETHUSDT"]
+        with streamer(tmp_path, exchange, connection__stale_after="2500ms") as process:
+            eventually(lambda: stored(tmp_path), what="records")
+            await_growth(tmp_path, 40_000)  # four seconds: ETHUSDT is silent, and quiet
+            assert opened(exchange) == 1
+            exchange.fault("stall", stream="trade", symbol="BTCUSDT", duration=10)
+            eventually(lambda: opened(exchange) >= 2, what="a rotation")
+            assert "btcusdt@trade has been silent" in process.output
+            assert "ethusdt@trade has been silent" not in process.output
+            assert process.stop() == 0, process.output
