@@ -72,7 +72,7 @@ def _parse() -> argparse.Namespace:
         metavar="BOOTSTRAP",
         help="a broker of your own, such as that of scripts/kafka; without, a mock in a process",
     )
-    parser.add_argument("--rounds", type=int, help="of the throughput part (default: 5, quick: 1)")
+    parser.add_argument("--rounds", type=int, help="of the throughput part (default: 3, quick: 1)")
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="of it, only contestants whose name holds TEXT"
     )
@@ -84,14 +84,14 @@ def _measures(
     options: argparse.Namespace, directory: Path, kafka: str
 ) -> dict[str, Callable[[], Table]]:
     quick: bool = options.quick
-    messages, rounds = (60_000, 1) if quick else (300_000, 5)
+    messages, rounds = (60_000, 1) if quick else (200_000, 3)
     return {
         "throughput": lambda: throughput.measure(
             directory, messages, options.rounds or rounds, kafka, options.only
         ),
         "steady": lambda: steady.measure(directory, 12.0 if quick else 60.0),
         "latency": lambda: latency.measure(directory, 3.0 if quick else 20.0, kafka),
-        "reaction": lambda: reaction.measure(directory, 1 if quick else 5),
+        "reaction": lambda: reaction.measure(directory, 1 if quick else 3),
     }
 
 
