@@ -43,6 +43,19 @@ def single_object_header(kind: str) -> bytes:
     return b"\xc3\x01" + bytes.fromhex(digest)
 
 
+def record_number(record: bytes, prefix_length: int) -> int:
+    """Return the number at the end of a `record_id`: the records of one stream ascend by it."""
+    length, shift, position = 0, 0, prefix_length
+    while True:  # Avro's long: groups of 7 bits, the lowest first; a length is never negative
+        byte = record[position]
+        length |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            break
+    record_id = record[position : position + (length >> 1)]
+    return int(record_id.rpartition(b":")[2].partition(b"-")[0])
+
+
 @cache
 def _lengths(fixed: int) -> tuple[bytes, ...]:
     """Return the encoded lengths of `fixed` bytes with 0 to 19 digits behind them."""

@@ -23,6 +23,7 @@ from streamer.config import KafkaConfig
 from streamer.errors import SettingsError
 from streamer.events import Event
 from streamer.messages import SinkCounts
+from streamer.records import record_number
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.delivery import AcknowledgeClock, Errors
@@ -69,6 +70,7 @@ class KafkaSink:
         `headers` hold what goes before each record, by topic.
         """
         self._config = config
+        self._headers = headers
         self._serializers = Serializers(config.serializer_cache_size, headers)
         self._serializer_of = self._serializers.of
         self._targets = {
@@ -276,6 +278,8 @@ class KafkaSink:
         while len(self._producer) and time.monotonic() < deadline:
             self._serve(lambda: self._producer.poll(0.05))
         count = len(self._returned)
+        # What was under way may come back after what was not: each stream's records ascend again.
+        self._returned.sort(key=lambda it: record_number(it[1], len(self._headers[it[0]])))
         self._waiting.extendleft(reversed(self._returned))
         self._returned.clear()
         gone = self._statistics
