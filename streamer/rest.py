@@ -68,7 +68,7 @@ class RestClient:
 def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
     """Return the body. Raises ValueError when it takes too long, or is too long."""
     body = bytearray()
-    while chunk := response.read(_CHUNK_BYTES):
+    while chunk := response.read1(_CHUNK_BYTES):  # what has come, not all of it
         body += chunk
         if len(body) > ANSWER_BYTES_MAX:
             raise ValueError(f"the answer is longer than {ANSWER_BYTES_MAX} bytes")

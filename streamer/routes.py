@@ -115,7 +115,7 @@ class Route:
             event = _in_microseconds(event)
         if event.symbol != self.symbol:
             raise FrameRejected("wrong_symbol", f"s {event.symbol[:40]!r} on {self.name}")
-        self.check(event, received_us)
+        self._check(event, self._window.earliest_us, received_us + self._window.ahead_us)
         if event.id > self._id_ceiling:
             self._check_jump(event.id)
         self.received_us = received_us
