@@ -34,6 +34,7 @@ _TEXT, _CLOSE = 0x81, 0x88
 _SHORT = Struct(">BBH").pack
 _TRADES_PER_SECOND = 1000.0  # of the tape: decides its times, not the speed
 _PACED_EVERY_SECONDS = 0.001  # one record per message all the same
+_ACCEPT_SECONDS = 150.0  # longer than any reader is waited for: a killed benchmark leaves nothing
 _LEAD_SECONDS = 3600  # the tape lies in the past: an exchange's clock may not be ahead
 
 
@@ -209,6 +210,7 @@ def main() -> None:
     """Serve until stdin ends."""
     context, ca_file = server_context(Path(sys.argv[1]))
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(_ACCEPT_SECONDS)
     say(url=f"wss://127.0.0.1:{listener.getsockname()[1]}", ca_file=str(ca_file))
     tape = Tape()
     for line in sys.stdin:
