@@ -79,6 +79,7 @@ class Feed:
             connector=Connector(self.wake),
             ssl_context=ssl_context,
             covered=self._intake.covered,
+            missed=self._intake.declare_missed,
         )
         self._silence = Silence(routes, now)
         self._repairer: Repairer | None = None

@@ -13,7 +13,7 @@ from streamer.events import Event, GapRecord
 from streamer.rejected import RejectedFrames
 from streamer.repair import REASONS
 from streamer.routes import Arrival, Route, Routes
-from streamer.sequence import EMPTY, Gap
+from streamer.sequence import EMPTY, Gap, IncreasingSequence
 from streamer.sinks import Sink
 from streamer.slot import Serving
 from streamer.tally import Tally
@@ -144,6 +144,27 @@ class Intake:
                 self._declare(route, item)
             else:
                 self._sink.put(route, item[0], item[1])
+
+    def declare_missed(self, names: Iterable[str], seconds: float) -> None:
+        """Declare the time in which nothing was heard, for streams whose ids tell of no gaps."""
+        to_us = time.time_ns() // 1000
+        missed = 0
+        for route in (self.routes.by_name[name] for name in names):
+            sequence = route.sequence
+            if not isinstance(sequence, IncreasingSequence) or route.received_us is None:
+                continue
+            sequence.gaps_total += 1
+            times = {"from_time": min(route.received_us, to_us), "to_time": to_us}
+            self._tally.notice(
+                "gap", stream=route.kind, symbol=route.symbol, reason="not_repaired", **times
+            )
+            record = GapRecord(
+                times["from_time"], route.symbol, route.kind, "not_repaired", **times
+            )
+            self._sink.put(self.routes.gaps[route.symbol], record, to_us)
+            missed += 1
+        if missed:
+            log.warning("%d streams missed %.1f s that nobody can tell of", missed, seconds)
 
     def _declare(self, route: Route, gap: Gap) -> None:
         """Tell of a gap: in the log, in a notice, and in the sink before what comes after it."""

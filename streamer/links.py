@@ -33,7 +33,8 @@ class Links:
     """Owns slots and connections.
 
     `covered(serving, wire_names, now)` tells whether a successor has been heard on every stream
-    without a hole, so that its predecessor may go.
+    without a hole, so that its predecessor may go. `missed(wire_names, seconds)` is called when
+    streams are heard again after a drop.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Links:
         connector: Connector,
         ssl_context: SSLContext | None,
         covered: Callable[[Serving, Iterable[str], float], bool],
+        missed: Callable[[Iterable[str], float], None],
     ) -> None:
         random = Random()
         self.slots = tuple(
@@ -65,6 +67,7 @@ class Links:
         self._connector = connector
         self._ssl_context = ssl_context
         self._covered = covered
+        self._missed = missed
         self._slot_of = {slot.name: slot for slot in self.slots}
         self._attempts: dict[int, Slot] = {}  # by the number that the connection will have
         self._retiring: dict[int, str] = {}  # connection → reason of the rotation that ended it
@@ -239,6 +242,8 @@ class Links:
         serving = slot.find(connection.connection_id)
         if serving is not None and serving.subscribed_at is None and connection.subscribed:
             slot.subscribed(connection.connection_id, now)
+            if (seconds := slot.heard_again(now)) is not None:
+                self._missed(slot.wire_names, seconds)
             if connection.missing_streams:
                 message = (
                     f"not subscribed, though asked for: {', '.join(connection.missing_streams)}"

@@ -110,7 +110,7 @@ NOTICE_KINDS = {
     "rotation_failed": "slot, reason, error",
     "server_shutdown": "connection_id",
     "pong_timeout": "connection_id, slot",
-    "gap": "stream, symbol, first_id, last_id, missing, reason: ids that are lost",
+    "gap": "stream, symbol, reason, and first_id, last_id, missing or from_time, to_time: lost",
     "gap_empty": "as gap: ids that the exchange shows not to exist",
     "gap_repaired": "stream, symbol, first_id, last_id, repaired",
     "rest_trouble": "error_type, error; once a minute and type",

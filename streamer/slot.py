@@ -64,6 +64,7 @@ class Slot:
         self.attempt_at: float | None = 0.0
         self.connecting = False
         self.drops_total = 0
+        self.dropped_at: float | None = None  # while nothing is heard after a drop
         self.delay_seconds = 0.0
         self.reconnect_reason: str | None = None
         self._backoff = backoff
@@ -95,6 +96,13 @@ class Slot:
         if serving is not None:
             serving.subscribed_at = now
 
+    def heard_again(self, now: float) -> float | None:
+        """Return for how many seconds nothing was heard, once, when that is over."""
+        if self.dropped_at is None or not self.live:
+            return None
+        seconds, self.dropped_at = now - self.dropped_at, None
+        return seconds
+
     def failed(self, now: float, retry_after: float | None = None) -> float:
         """Note that an attempt failed; return the delay until the next, in seconds."""
         self.connecting = False
@@ -123,6 +131,7 @@ class Slot:
             return "replaced"
         if was_live:
             self.drops_total += 1
+            self.dropped_at = now
             return "dropped"
         return "down"
 

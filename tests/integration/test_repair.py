@@ -126,6 +126,26 @@ def test_what_rest_never_tells_becomes_a_record(tmp_path):
         assert gap["record_id"] == f"binance:spot:ETHUSDT:trade:gap:{first}-{last}"
 
 
+def test_a_time_in_which_quotes_were_missed_becomes_a_record(tmp_path):
+    with (
+        Exchange(tmp_path, rate=100, symbols=("BTCUSDT",)) as exchange,
+        streamer(tmp_path, exchange, exchange__streams="trade,bookTicker") as process,
+    ):
+        eventually(lambda: stored(tmp_path, "bookTicker"), what="records")
+        exchange.fault("reset")
+        eventually(lambda: "nobody can tell of" in process.output, what="the end of the silence")
+        assert process.stop() == 0, process.output
+        [gap] = read_files(tmp_path / "records", "gap")
+        assert (gap["stream"], gap["reason"], gap["first_id"]) == (
+            "bookTicker", "not_repaired", None,
+        )  # fmt: skip
+        heard = [
+            record["received_time"] for record in read_files(tmp_path / "records", "bookTicker")
+        ]
+        assert gap["from_time"] in heard
+        assert not [time for time in heard if gap["from_time"] < time < gap["to_time"]]
+
+
 def test_a_quiet_symbol_costs_no_rotation_and_a_dead_stream_does(tmp_path):
     symbols = ("BTCUSDT", "ETHUSDT=0.0001")
     with Exchange(tmp_path, rate=100, symbols=symbols) as exchange:
