@@ -87,6 +87,14 @@ def flatten(report: Report) -> Iterator[tuple[Key, int]]:
     yield ("sink_errors",), sink.errors_total
     yield ("sink_bytes",), sink.bytes_total
     yield ("cache_evictions",), sink.serializer_cache_evictions_total
+    yield ("refused",), sink.refused_total
+    yield ("produce_retries",), sink.retries_total
+    yield ("produce_timeouts",), sink.timeouts_total
+    yield ("producers_replaced",), sink.producers_replaced_total
+    yield ("dead_letters",), report.dead_letters_total
+    yield ("dead_letters_dropped",), report.dead_letters_dropped_total
+    for stream, count in sink.acknowledged_by_stream.items():
+        yield ("acknowledged_of", stream), count
     yield from _histogram("receive", report.receive_latency)
     yield from _histogram("acknowledge", sink.acknowledge_seconds)
 

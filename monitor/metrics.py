@@ -43,6 +43,23 @@ _COUNTERS = (
     ("serializer_cache_evictions", "Schemas put out of the cache.", "cache_evictions", None),
     ("kafka_messages_produced", "Records acknowledged by the sink.", "acknowledged", None),
     ("kafka_produce_errors", "Records the sink could not write.", "sink_errors", None),
+    ("kafka_produce_retries", "Requests to brokers sent again.", "produce_retries", None),
+    ("kafka_request_timeouts", "Requests to brokers without an answer.", "produce_timeouts", None),
+    ("kafka_producers_replaced", "Producers that failed.", "producers_replaced", None),
+    ("vigil_sink_refused_records", "Records given up, as Kafka takes none such.", "refused", None),
+    (
+        "vigil_stream_acknowledged_records",
+        "Records acknowledged by the sink, never too many; late by some seconds under load.",
+        "acknowledged_of",
+        "stream",
+    ),
+    ("vigil_dead_letters", "Undecodable or refused, and kept.", "dead_letters", None),
+    (
+        "vigil_dead_letters_dropped",
+        "The same, beyond the bounds of rate and size.",
+        "dead_letters_dropped",
+        None,
+    ),
     ("vigil_sink_accepted_records", "Records handed to the sink.", "accepted", None),
     ("vigil_sink_acknowledged_records", "Records acknowledged by the sink.", "acknowledged", None),
     ("vigil_sink_bytes", "Bytes written by the sink.", "sink_bytes", None),
@@ -187,6 +204,23 @@ def _feed(snapshot: Snapshot) -> Iterator[Metric]:
             "Records accepted and not yet acknowledged.",
             sum(report.sink.queued for report in reports),
         )
+        yield _gauge(
+            "kafka_producer_queue_bytes",
+            "Bytes of records that brokers have not acknowledged, without overhead.",
+            sum(report.sink.queued_bytes for report in reports),
+        )
+    brokers = GaugeMetricFamily(
+        "kafka_broker_latency_seconds",
+        "99 of 100 requests to the broker took less; of the streamer where it is slowest.",
+        labels=["broker"],
+    )
+    slowest: dict[str, float] = {}
+    for report in reports:
+        for broker, seconds in report.sink.broker_latency_seconds.items():
+            slowest[broker] = max(seconds, slowest.get(broker, 0.0))
+    for broker, seconds in slowest.items():
+        brokers.add_metric([broker], seconds)
+    yield brokers
     silence = GaugeMetricFamily(
         "binance_stream_silent_seconds", "Time since the last event.", labels=["stream", "symbol"]
     )

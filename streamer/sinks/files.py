@@ -52,6 +52,7 @@ class _Pending:
     def __init__(self, writer: AvroWriter) -> None:
         self.writer = writer
         self.records: list[bytes] = []
+        self.written = 0
         self.waiting_since: float | None = None  # as far as polls have seen
         self.began_at = 0.0  # the file in progress
         self.unsynced_since: float | None = None
@@ -151,6 +152,7 @@ class FilesSink:
             queued=queued,
             bytes_total=self._bytes,
             acknowledge_seconds=self._clock.histogram(),
+            acknowledged_by_stream={kind: one.written for kind, one in self._kinds.items()},
         )
 
     def take_errors(self) -> list[SinkError]:
@@ -189,6 +191,7 @@ class FilesSink:
             self._failed(pending.writer.directory, error, now)
             return
         self._written += len(pending.records)
+        pending.written += len(pending.records)
         pending.records.clear()  # the same list: `put` knows it
         pending.waiting_since = None
         if is_new:

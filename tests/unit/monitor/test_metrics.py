@@ -55,8 +55,17 @@ def full_report(_second: int) -> dict[str, Any]:
         "unsupported": {"kline": 8},
         "receive_latency": Histogram((1,) * buckets, 2.5),
         "sink": SinkCounts(
-            "kafka", accepted_total=100, acknowledged_total=90, errors_total=1, queued=10
+            "kafka",
+            accepted_total=100,
+            acknowledged_total=90,
+            errors_total=1,
+            queued=10,
+            queued_bytes=1500,
+            refused_total=2,
+            broker_latency_seconds={"kafka:9092": 0.02},
+            acknowledged_by_stream={"trade": 80, "aggTrade": 10},
         ),
+        "dead_letters_total": 4,
     }
 
 
@@ -91,6 +100,11 @@ def test_values() -> None:
     assert shown["binance_connection_lifetime_seconds", ()] == 50
     assert shown["binance_last_pong_timestamp_seconds", ()] == EPOCH
     assert shown["kafka_messages_produced_total", ()] == 90
+    assert shown["vigil_sink_refused_records_total", ()] == 2
+    assert shown["vigil_dead_letters_total", ()] == 4
+    assert shown["kafka_producer_queue_bytes", ()] == 1500
+    assert shown["kafka_broker_latency_seconds", (("broker", "kafka:9092"),)] == 0.02
+    assert shown["vigil_stream_acknowledged_records_total", (("stream", "trade"),)] == 80
     assert shown["binance_missing_ids_total", (("stream", "trade"), ("symbol", "BTCUSDT"))] == 3
     assert shown["binance_receive_latency_seconds_bucket", (("le", "+Inf"),)] == 14
     assert shown["binance_receive_latency_seconds_bucket", (("le", "0.001"),)] == 1

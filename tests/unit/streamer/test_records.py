@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from streamer import records
 from streamer.checks import TimeWindow
-from streamer.events import EVENT_TYPES, AggTrade, BookTicker, Trade
+from streamer.events import EVENT_TYPES, AggTrade, BookTicker, GapRecord, Trade
 from streamer.routes import Routes
 from tests.unit.streamer.payloads import RECORDINGS, recorded
 
@@ -171,3 +171,18 @@ def test_recorded_spot_events_are_stored_exactly():
         stored += 1
 
     assert stored == 86
+
+
+@given(SYMBOL, ID, st.binary(max_size=10))
+def test_the_number_of_a_record_is_found_behind_any_prefix(symbol, event_id, prefix):
+    event = BookTicker(event_id, symbol, "1", "2", "3", "4")
+    record = records.encoder("bookTicker", symbol, prefix=prefix)(event, 1)
+
+    assert records.record_number(record, len(prefix)) == event_id
+
+
+def test_the_number_of_a_gap_is_its_first_id():
+    gap = GapRecord(5, "BTCUSDT", "trade", "refused", first_id=5, last_id=9, missing=5)
+    record = records.encoder("gap", "BTCUSDT")(gap, 1)
+
+    assert records.record_number(record, 0) == 5

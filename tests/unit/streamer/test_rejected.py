@@ -90,3 +90,62 @@ def test_a_disk_that_refuses_harms_nothing(tmp_path, caplog):
     assert not frames.keep(b"x", REJECTED, 1, 0.0)
     assert frames.passed_over_total == 2
     assert caplog.text.count("cannot be kept") == 1
+
+
+class Box:
+    """A letter box that takes letters while it is open, and can send them back."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.posted: list[bytes] = []
+        self.back: list[bytes] = []
+        self.is_closed = False
+
+    def post(self, letter: bytes) -> bool:
+        if self.is_open:
+            self.posted.append(letter)
+        return self.is_open
+
+    def returned(self) -> list[bytes]:
+        back, self.back = self.back, []
+        return back
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_letter_box_takes_the_place_of_the_files(tmp_path):
+    box = Box()
+    frames = RejectedFrames(tmp_path, MIB, box)
+    assert frames.keep(b"{", REJECTED, 3, 0.0)
+    assert frames.keep_record(b"record", "trades", "refused", "too large", 0.0)
+
+    frame, record = (json.loads(letter) for letter in box.posted)
+    assert (frame["connection_id"], frame["text"]) == (3, "{")
+    assert record["topic"] == "trades"
+    assert (record["error_type"], record["error"]) == ("refused", "too large")
+    assert not (tmp_path / "rejected").exists()
+
+
+def test_what_the_letter_box_does_not_take_or_sends_back_is_filed(tmp_path):
+    box = Box()
+    frames = RejectedFrames(tmp_path, MIB, box)
+    frames.keep(b"sent back", REJECTED, 1, 0.0)
+    box.is_open = False
+    frames.keep(b"not taken", REJECTED, 1, 0.0)
+    box.back = list(box.posted)
+    frames.close()
+
+    assert [entry["text"] for entry in lines(tmp_path)] == ["not taken", "sent back"]
+    assert (frames.kept_total, frames.passed_over_total, box.is_closed) == (2, 0, True)
+
+
+def test_a_letter_that_nobody_can_keep_is_counted_as_dropped(tmp_path):
+    box = Box()
+    frames = RejectedFrames(tmp_path / "file", MIB, box)
+    (tmp_path / "file").write_text("")
+    frames.keep(b"x", REJECTED, 1, 0.0)
+    box.back = list(box.posted)
+    frames.collect()
+
+    assert (frames.kept_total, frames.passed_over_total) == (0, 1)

@@ -69,6 +69,13 @@ def test_client_settings_keep_their_dots(tmp_path):
         ("connection.pong_within=200s", "less than connection.ping_every (180 s)"),
         ("connection.backoff_initial=90s", "at most connection.backoff_max (60 s)"),
         ('kafka.topics={"aggTrade" = "x"}', "kafka.topics: has no topic for the stream trade"),
+        ('kafka.topics={"trade" = "a b"}', "1 to 249 of a-z"),
+        ('kafka.topics={"trade" = "x", "aggTrade" = "x"}', "a topic of its own"),
+        ("kafka.dead_letter_topic=a/b", "1 to 249 of a-z"),
+        ("kafka.schema_registry_url=registry:8081", "https://registry:8081"),
+        ("kafka.schema_registry_url=http://me:pw@registry", "kafka.schema_registry_user"),
+        ("kafka.schema_registry_user=me", "kafka.schema_registry_password: both or none"),
+        ("kafka.serializer_cache_size=0", "greater than or equal to 1"),
         ("max_age", "section.key=value is wanted"),
     ],
 )
@@ -81,9 +88,22 @@ def test_every_error_is_said_at_once():
     assert len(said) == 3
 
 
-def test_a_secret_on_the_command_line_is_refused_and_not_repeated():
-    said = refused("kafka.client.sasl.password=hunter2")
-    assert "VIGIL_KAFKA__CLIENT__SASL_PASSWORD" in said
+@pytest.mark.parametrize(
+    "key",
+    [
+        "client.sasl.password",
+        "client.ssl.key.password",
+        "client.ssl.key.pem",
+        "client.ssl_key_pem",
+        "client.sasl.oauthbearer.client.secret",
+        "client.sasl.oauthbearer.assertion.private.key.passphrase",
+        "schema_registry_password",
+    ],
+)
+def test_a_secret_on_the_command_line_is_refused_and_not_repeated(key):
+    said = refused(f"kafka.{key}=hunter2")
+    name = key.replace("client.", "client__", 1).replace(".", "_").upper()
+    assert f"(VIGIL_KAFKA__{name})" in said
     assert "hunter2" not in said
 
 
