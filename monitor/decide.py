@@ -127,7 +127,7 @@ def _act(
         observed=reading.value,
         limit=rule.limit,
         message=sentence(rule, reading, child, now - since),
-        severity=Severity.WARNING if rule.action in ("warn", "rotate") else Severity.CRITICAL,
+        severity=_severity(rule),
         slot=reading.slot,
         stream=reading.stream,
         symbol=reading.symbol,
@@ -148,6 +148,13 @@ def _act(
         subject = "/".join(reading.subject)
         if _cooled(child, rule, "warn", subject, now):
             yield Warn(breach)
+
+
+def _severity(rule: Rule) -> Severity:
+    if rule.action not in ("warn", "rotate"):
+        return Severity.CRITICAL
+    planned = rule.action == "rotate" and rule.metric == "connection_age_seconds"
+    return Severity.ROUTINE if planned else Severity.WARNING
 
 
 def _rotate(child: Child, rule: Rule, breach: Breach, now: float) -> Iterator[Action]:

@@ -77,6 +77,7 @@ Event = Launched | Sample | Reported | Exited | Tick
 class Severity(StrEnum):
     """How loud a breach is said."""
 
+    ROUTINE = "routine"  # as planned: a connection has come of age
     WARNING = "warning"
     CRITICAL = "critical"
 

@@ -182,8 +182,15 @@ def _first_step(action: Restart | Abort) -> Step:
     return Step.TERM if action.skip_drain else Step.DRAIN
 
 
+_LEVELS = {
+    Severity.ROUTINE: logging.INFO,
+    Severity.WARNING: logging.WARNING,
+    Severity.CRITICAL: logging.ERROR,
+}
+
+
 def _say(breach: Breach, consequence: str = "") -> None:
-    level = logging.ERROR if breach.severity is Severity.CRITICAL else logging.WARNING
+    level = _LEVELS[breach.severity]
     ending = f"; {consequence}" if consequence else ""
     log.log(level, "%s%s", breach.message, ending)
 
