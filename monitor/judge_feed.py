@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from monitor.criteria import Criterion
+from monitor.criteria import Criterion, Outcome
 from monitor.evidence import Evidence
 from monitor.profiles import HOUR
 
@@ -66,12 +66,13 @@ def _windows(
         (row["elapsed_seconds"], row.get("rated_events", row["messages_received"])) for row in rows
     ]
     start = 0
-    for at, total in points:
-        # Rows are written a little after their time: half a second must not cost a window.
-        while start + 1 < len(points) and points[start + 1][0] <= at - window_seconds + 0.5:
+    for end, (at, total) in enumerate(points):
+        # Rows are written a little after their time: half a second must not cost a window. No
+        # window is shorter than the time between two rows, which is the finest that is known.
+        while start + 1 < end and points[start + 1][0] <= at - window_seconds + 0.5:
             start += 1
         since, before = points[start]
-        if at - since >= window_seconds - 0.5:
+        if at > since and at - since >= window_seconds - 0.5:
             yield at, (total - before) / (at - since)
 
 
@@ -81,16 +82,26 @@ def _symbols(evidence: Evidence) -> Criterion:
     delivered: Mapping[str, int] | None = evidence.rows[-1].get("events") if evidence.rows else None
     silent = [key for key in expected if not (delivered or {}).get(key)]
     known = bool(expected) and delivered is not None
+    # Who is stopped while connecting, or just after, has shown nothing about a quiet symbol.
+    patience = max(
+        evidence.setting("stale_after_seconds", 30.0), evidence.profile.rate_window_seconds
+    )
+    too_short = evidence.cut_short and evidence.elapsed_seconds < patience
+    outcome: Outcome = "inconclusive"
+    reason = "not recorded"
+    if known:
+        outcome = "pass" if not silent else "inconclusive" if too_short else "fail"
+        reason = "never: " + ", ".join(silent) if silent else ""
     return Criterion(
         name="every symbol",
         expression="every stream of every symbol delivered",
         observed=len(expected) - len(silent) if known else None,
         limit=len(expected) if known else None,
         unit="streams",
-        outcome=("fail" if silent else "pass") if known else "inconclusive",
+        outcome=outcome,
         required=True,
         samples=len(evidence.rows),
-        reason=("never: " + ", ".join(silent) if silent else "") if known else "not recorded",
+        reason=reason,
     )
 
 

@@ -157,6 +157,7 @@ def _locked(directory: Path) -> IO[bytes]:
             raise TelemetryError(f"{directory} belongs to another user; choose another directory")
         directory.chmod(0o700)
         lock = (directory / f"{SOCKET_NAME}.lock").open("ab")
+        os.fchmod(lock.fileno(), 0o600)
     except OSError as error:
         raise TelemetryError(f"cannot use {directory} for telemetry: {error}") from error
     try:
