@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from monitor.criteria import Criterion, Outcome
 from monitor.evidence import Evidence, Process
 from monitor.growth import Growth, growth
-from monitor.leak import Assessment
 from monitor.profiles import MIB
-from monitor.series import DetectorFactory, LeakTrack
+from monitor.replay import Replayed, worst
 
 THREAD_GROWTH = 10  # helper threads come and go with connections; more than that stays
 FILE_GROWTH = 50  # two connections per slot, files of a rollover, brokers
 
 
-def memory_criteria(evidence: Evidence, detector: DetectorFactory | None) -> tuple[Criterion, ...]:
-    """Return the criteria on memory; without a detector the recorded leak scores are taken."""
+def memory_criteria(
+    evidence: Evidence, replays: Sequence[Replayed] | None
+) -> tuple[Criterion, ...]:
+    """Return the criteria on memory; without replays the recorded leak scores are taken."""
     return (
         _ceiling(evidence),
         _growth(evidence),
-        _recorded_leak(evidence) if detector is None else _leak(evidence, detector),
+        _recorded_leak(evidence) if replays is None else _leak(evidence, replays),
         _mean_cpu(evidence),
         _increase(evidence, "thread growth", "threads", THREAD_GROWTH),
         _increase(evidence, "open file growth", "open_files", FILE_GROWTH),
@@ -87,27 +88,17 @@ def _growths(evidence: Evidence) -> Iterator[tuple[Process, Growth]]:
             yield process, grown
 
 
-def _leak(evidence: Evidence, detector: DetectorFactory) -> Criterion:
-    worst: tuple[Process, Assessment] | None = None
-    first: float | None = None
-    reason = "no samples"
-    for process in evidence.processes:
-        track = LeakTrack(process.bin_seconds, evidence.profile.duration_seconds, detector)
-        for one in process.bins:
-            score = track.add(one).score
-            if score is not None and score > evidence.profile.leak_score_fail and first is None:
-                first = process.started_seconds + (one.index + 1) * process.bin_seconds
-        latest = track.latest
-        if latest is None:
-            continue
-        if latest.score is None:
-            reason = latest.reason
-        elif worst is None or latest.score > (worst[1].score or 0.0):
-            worst = (process, latest)
-    if worst is not None:
-        reason = f"{worst[0]}: {worst[1].reason}"
-    samples = sum(len(process.bins) for process in evidence.processes)
-    return _scored(evidence, worst[1].score if worst else None, samples, first, reason)
+def _leak(evidence: Evidence, replays: Sequence[Replayed]) -> Criterion:
+    latest = [one.latest.reason for one in replays if one.latest is not None]
+    found = worst(replays)
+    breaches = (one.first_above(evidence.profile.leak_score_fail) for one in replays)
+    return _scored(
+        evidence,
+        found[1].score if found else None,
+        samples=sum(len(one.assessments) for one in replays),
+        first=min((at for at in breaches if at is not None), default=None),
+        reason=f"{found[0]}: {found[1].reason}" if found else (latest or ["no samples"])[-1],
+    )
 
 
 def _recorded_leak(evidence: Evidence) -> Criterion:

@@ -6,19 +6,20 @@ A criterion that is required and has nothing to go by is inconclusive, never pas
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from monitor.criteria import Criterion, Outcome, Verdict, verdict_of
-from monitor.evidence import DocumentError, evidence_of
+from monitor.evidence import DocumentError, Evidence, evidence_of
 from monitor.judge_feed import feed_criteria
 from monitor.judge_memory import memory_criteria
 from monitor.judge_run import run_criteria
 from monitor.leak import LeakDetector
+from monitor.replay import Replayed, replay
 from monitor.series import DetectorFactory
 
-__all__ = ["Criterion", "DocumentError", "Outcome", "Verdict", "concluded", "judge"]
+__all__ = ["Criterion", "DocumentError", "Outcome", "Verdict", "concluded", "judge", "verdict_on"]
 
 
 def judge(
@@ -31,8 +32,13 @@ def judge(
     run. Raises DocumentError when the document is no profile.
     """
     evidence = evidence_of(document)
+    return verdict_on(evidence, None if detector is None else replay(evidence, detector))
+
+
+def verdict_on(evidence: Evidence, replays: Sequence[Replayed] | None) -> Verdict:
+    """Return the verdict on evidence whose leak detector was replayed already."""
     return verdict_of(
-        run_criteria(evidence) + memory_criteria(evidence, detector) + feed_criteria(evidence)
+        run_criteria(evidence) + memory_criteria(evidence, replays) + feed_criteria(evidence)
     )
 
 
