@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from monitor.criteria import Criterion
+from monitor.online import Change
 from monitor.snapshot import Snapshot, StreamerSnapshot
 from monitor.verdict import Verdict
 from supervisor.errors import ExitCode
@@ -100,6 +101,13 @@ def verdict_block(verdict: Verdict, path: Path) -> str:
             lines.append(f"    {criterion.reason}")
     lines += [_RULE, f"verdict: {verdict.outcome}", f"profile: {path}", _RULE]
     return "\n".join(lines)
+
+
+def change_line(change: Change) -> str:
+    """Return a change of what could be said during a run: when, how it stood, what and why."""
+    score = "–" if change.leak_score is None else f"{change.leak_score:.2f}"
+    at = clock(change.elapsed_seconds)
+    return f"{at:>9}  {change.outcome:<12}  leak score {score:>4}  {change.what}"
 
 
 def _value(number: float | None, criterion: Criterion) -> str:
