@@ -28,7 +28,7 @@ class Serializer(dict[Route, Encode]):
 class Serializers:
     """At most `limit` serializers. `of(topic)` returns the one of the subject TOPIC-value.
 
-    `of` is the C implementation of `lru_cache` itself: 0.05 µs per record, no locks held.
+    `of` is the C implementation of `lru_cache` itself: 0.09 µs a record, the encoder included.
     """
 
     def __init__(self, limit: int, header_of: Mapping[str, bytes]) -> None:
