@@ -260,7 +260,7 @@ def test_sighup_takes_over_what_it_can_and_names_the_rest(vigil: Supervised) -> 
     process.send_signal(signal.SIGHUP)
     vigil.until_logged("SIGHUP: changed: supervisor.report_every")
     vigil.until_logged("SIGHUP: needs a new start: connection.max_age")
-    vigil.until_logged('"event": "report"')
+    vigil.until_logged('"event":"report"')
     config.write_text("[supervisor]\nreport_every = -1\n")
     process.send_signal(signal.SIGHUP)
     vigil.until_logged("SIGHUP: nothing is changed: supervisor.report_every = -1")

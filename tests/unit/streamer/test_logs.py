@@ -20,7 +20,7 @@ def say():
     log.info("%d of %d", 1, 2, extra={"symbol": "BTCUSDT", "where": {"a": 1}})
     log.debug("not asked for")
     try:
-        raise ValueError("wrong")
+        int("wrong")
     except ValueError:
         log.exception("it failed")
 
@@ -31,7 +31,7 @@ def test_lines_for_people(capsys):
     first, second, *traceback = capsys.readouterr().err.splitlines()
     assert first.endswith("Z info    streamer.test: 1 of 2 symbol=BTCUSDT where={'a': 1}")
     assert second.endswith("Z error   streamer.test: it failed")
-    assert traceback[-1] == "ValueError: wrong"
+    assert traceback[-1].startswith("ValueError: invalid literal")
 
 
 def test_objects_for_machines(capsys):
@@ -46,7 +46,7 @@ def test_objects_for_machines(capsys):
         "symbol": "BTCUSDT",
         "where": {"a": 1},
     }
-    assert "ValueError: wrong" in second["exception"]
+    assert "ValueError: invalid literal" in second["exception"]
 
 
 def test_what_json_cannot_hold_is_said_as_text(capsys):
