@@ -1,0 +1,143 @@
+"""A real browser, without a window and without a network: Debian's Chromium by its own protocol."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import websocket
+
+from tests.tools import required
+
+PATIENCE_SECONDS = 20.0
+_FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--hide-scrollbars", "--remote-debugging-port=0", "about:blank"),
+)
+_WATCHED = ("Page", "Runtime", "Log", "Network")
+
+
+class Page:
+    """One tab. What it complains about and what it asks the network for is kept."""
+
+    def __init__(self, connection: websocket.WebSocket) -> None:
+        self._connection = connection
+        self._session: str | None = None
+        self._number = 0
+        self._seen: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in _WATCHED:
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        """Call a method of the protocol and return its result."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        self._connection.send(json.dumps(message))
+        while True:
+            answer: dict[str, Any] = json.loads(self._connection.recv())
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer["error"]
+                result: dict[str, Any] = answer["result"]
+                return result
+            self._seen.append(answer)
+
+    def show(self, path: Path, *, width: int, height: int = 900, dark: bool = False) -> None:
+        """Open a file at a width, in light or dark, and wait until it is loaded."""
+        self._seen.clear()
+        phone = width < 600
+        screen: dict[str, object] = {"width": width, "height": height, "mobile": phone}
+        self.call("Emulation.setDeviceMetricsOverride", deviceScaleFactor=1, **screen)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
+        self.scheme(dark=dark)
+        self.call("Page.navigate", url=path.as_uri())
+        self.wait_for("document.readyState === 'complete'")
+
+    def scheme(self, *, dark: bool) -> None:
+        """Change what the system asks for."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def value(self, expression: str) -> Any:
+        """Return the value of an expression."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait_for(self, expression: str) -> None:
+        """Wait until an expression is true."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self.value(expression):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            time.sleep(0.05)
+
+    @property
+    def complaints(self) -> list[dict[str, Any]]:
+        """Errors and warnings of the console, exceptions included, since the page was opened."""
+        self.value("0")  # takes in what is under way
+        return [
+            one
+            for one in self._seen
+            if one.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")
+            or (
+                one.get("method") == "Runtime.consoleAPICalled"
+                and one["params"]["type"] in ("error", "warning", "assert")
+            )
+        ]
+
+    @property
+    def requested(self) -> list[str]:
+        """Addresses that were asked for since the page was opened."""
+        self.value("0")
+        return [
+            one["params"]["request"]["url"]
+            for one in self._seen
+            if one.get("method") == "Network.requestWillBeSent"
+        ]
+
+    def screenshot(self, path: Path) -> None:
+        """Save a picture of the whole page."""
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+
+@contextmanager
+def browser(directory: Path) -> Iterator[Page]:
+    """Yield a tab of a browser of our own, with its files in `directory`."""
+    chromium = required("chromium", "chromium")
+    process = subprocess.Popen(
+        [chromium, f"--user-data-dir={directory}", *_FLAGS],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        port, path = _address(directory / "DevToolsActivePort", process)
+        connection = websocket.create_connection(
+            f"ws://127.0.0.1:{port}{path}", timeout=PATIENCE_SECONDS, suppress_origin=True
+        )
+        yield Page(connection)
+        connection.close()
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_SECONDS)
+
+
+def _address(file: Path, process: subprocess.Popen[bytes]) -> tuple[str, str]:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        lines = file.read_text().splitlines() if file.exists() else []
+        if len(lines) == 2:
+            return lines[0], lines[1]
+        time.sleep(0.05)
+    raise AssertionError(f"Chromium did not start: {process.poll()}")
