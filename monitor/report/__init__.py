@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,25 +72,30 @@ def render(document: Mapping[str, Any]) -> bytes:
     figures: dict[str, Any] = {}
     body = [page.heading(document, evidence, verdict), page.criteria_table(verdict)]
 
-    def add(title: str, name: str, figure: Figure, *notes: str) -> None:
+    def add(
+        title: str, figure: Figure, notes: Iterable[str] = (), views: Iterable[charts.View] = ()
+    ) -> None:
+        name = title.split(",")[0].lower().replace(" ", "-")
         figures[name] = json.loads(figure.to_json())
-        body.append(page.chart(title, name, *notes))
+        body.append(page.chart(title, name, notes, views))
 
     if seen := memories(evidence, replays):
         ceiling_mib = limits.memory_ceiling_bytes / MIB
         figure = charts.memory_chart(seen, ceiling_mib, axis)
-        add("Memory", "memory", figure, *page.memory_notes(seen))
+        views = charts.memory_views(seen, ceiling_mib)
+        add("Memory, MiB", figure, page.memory_notes(seen), views)
         score = charts.score_chart(seen, limits.leak_score_pass, limits.leak_score_fail, axis)
         if score is not None:
-            add("Leak score", "score", score)
+            add("Leak score", score)
     if evidence.rows:
         rated = rates(evidence)
-        add("Rate", "rate", charts.rate_chart(rated, axis))
+        add("Rate, events per second", charts.rate_chart(rated, axis))
         body.append(page.stream_table(rated.streams))
     if document.get("events"):
-        add("Connections", "connections", charts.timeline_chart(timeline(document), axis))
+        add("Connections", charts.timeline_chart(timeline(document), axis))
     if measured := latencies(document):
-        add("Latency", "latency", charts.latency_chart(measured), *page.latency_notes(measured))
+        notes = page.latency_notes(measured)
+        add("Latency, share of the events", charts.latency_chart(measured), notes)
     if document.get("events"):
         body.append(page.event_table(document))
     body.append(page.origins(document))

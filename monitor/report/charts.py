@@ -23,7 +23,9 @@ PALETTE: Final = (
     *("#3b82f6", "#f59e0b", "#10b981", "#8b5cf6"),
     *("#ec4899", "#14b8a6", "#84cc16", "#64748b"),
 )
-RED, GREEN, GREY = "#ef4444", "#10b981", "#8a94a3"
+RED, GREEN, AMBER, GREY = "#ef4444", "#10b981", "#f59e0b", "#8a94a3"
+
+_LOOKS: Final = {"good": (GREEN, "circle"), "warning": (AMBER, "diamond"), "bad": (RED, "x")}
 
 _MINUTES_FROM, _HOURS_FROM = 180.0, 3 * 3600.0  # seconds; below, the axis counts smaller units
 
@@ -56,13 +58,31 @@ class TimeAxis:
 
     def layout(self) -> dict[str, Any]:
         """Return the axis for a figure."""
-        low, high = self.of([0.0, self.end_seconds])
-        return {"title": {"text": f"{self.unit} since the start"}, "range": [low, high]}
+        suffix = {"seconds": " s", "minutes": " min", "hours": " h"}[self.unit]
+        return {"range": self.of([0.0, self.end_seconds]), "ticksuffix": suffix, "nticks": 9}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A part of the memory's axis."""
+
+    name: str
+    range_mib: tuple[float, float]
+
+
+def memory_views(memories: Sequence[Memory], ceiling_mib: float) -> tuple[View, View]:
+    """Return what was used and all up to the ceiling; first what to begin with."""
+    seen = [mib for mib in _seen(memories) if mib is not None]
+    low, high = min(seen), max(seen)
+    room = max((high - low) * 0.08, 0.5)
+    near = View("What was used", (max(low - room, 0.0), high + room))
+    whole = View("Up to the ceiling", (0.0, max(ceiling_mib, high) * 1.05))
+    return (near, whole) if high < ceiling_mib / 2 else (whole, near)
 
 
 def memory_chart(memories: Sequence[Memory], ceiling_mib: float, axis: TimeAxis) -> go.Figure:
     """Return RSS as a band of minimum and maximum, with floors, trend and ceiling."""
-    figure = _figure(axis, "MiB", height=400)
+    figure = _figure(axis, height=400)
     for number, one in enumerate(memories):
         colour = PALETTE[number % len(PALETTE)]
         name = escape(one.name)
@@ -103,7 +123,8 @@ def memory_chart(memories: Sequence[Memory], ceiling_mib: float, axis: TimeAxis)
         annotation={"text": f"ceiling {ceiling_mib:,.0f} MiB", "font": {"color": RED}},
         annotation_position="top left",
     )
-    _offer_ceiling(figure, memories, ceiling_mib)
+    view = memory_views(memories, ceiling_mib)[0]
+    figure.update_yaxes(range=list(view.range_mib))
     return figure
 
 
@@ -113,7 +134,7 @@ def score_chart(
     """Return the leak score over time, or None while there is none."""
     if all(score is None for one in memories for score in one.scores):
         return None
-    figure = _figure(axis, "leak score", height=240)
+    figure = _figure(axis, height=240)
     figure.update_yaxes(range=[0, 1.02])
     for number, one in enumerate(memories):
         figure.add_scatter(
@@ -136,7 +157,7 @@ def score_chart(
 
 def rate_chart(rates: Rates, axis: TimeAxis) -> go.Figure:
     """Return events per second of each stream and symbol, and the limit of all together."""
-    figure = _figure(axis, "events per second", height=360)
+    figure = _figure(axis, height=360)
     figure.update_yaxes(rangemode="tozero")
     for number, line in enumerate(rates.lines):
         _add_rate(figure, rates, line.name, line.per_second, PALETTE[number % len(PALETTE)], axis)
@@ -157,7 +178,7 @@ def rate_chart(rates: Rates, axis: TimeAxis) -> go.Figure:
 def timeline_chart(timeline: Timeline, axis: TimeAxis) -> go.Figure:
     """Return a bar for each connection, and a lane for each kind of thing that happened."""
     lanes = [escape(one) for one in timeline.lanes]
-    figure = _figure(axis, None, height=110 + 34 * len(lanes))
+    figure = _figure(axis, height=70 + 34 * len(lanes))
     figure.update_layout(barmode="overlay", hovermode="closest", showlegend=False, bargap=0.35)
     figure.update_yaxes(
         type="category", categoryorder="array", categoryarray=lanes, autorange="reversed"
@@ -190,8 +211,8 @@ def timeline_chart(timeline: Timeline, axis: TimeAxis) -> go.Figure:
         y=[escape(one.lane) for one in marks],
         mode="markers",
         marker={
-            "color": [RED if one.bad else GREEN for one in marks],
-            "symbol": ["x" if one.bad else "circle" for one in marks],
+            "color": [_LOOKS[one.weight][0] for one in marks],
+            "symbol": [_LOOKS[one.weight][1] for one in marks],
             "size": 11,
         },
         text=["<br>".join(_folded(escape(one.text))) for one in marks],
@@ -202,13 +223,14 @@ def timeline_chart(timeline: Timeline, axis: TimeAxis) -> go.Figure:
 
 def latency_chart(latencies: Sequence[Latency]) -> go.Figure:
     """Return the share of events by latency."""
-    figure = _figure(None, "share of the events", height=300)
+    figure = _figure(None, height=300)
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    used = 1 + max(index for one in latencies for index, count in enumerate(one.counts) if count)
     for number, one in enumerate(latencies):
-        bounds = [f"{bound * 1000:g} ms" for bound in one.bounds_seconds]
+        bounds = [_bound(seconds) for seconds in one.bounds_seconds]
         figure.add_bar(
-            x=[*(f"≤ {bound}" for bound in bounds), f"> {bounds[-1]}"],
-            y=one.shares,
+            x=[*(f"≤ {bound}" for bound in bounds), f"> {bounds[-1]}"][:used],
+            y=one.shares[:used],
             name=one.name,
             marker={"color": PALETTE[number]},
             hovertemplate="%{x}: %{y:.2%}<extra></extra>",
@@ -216,16 +238,29 @@ def latency_chart(latencies: Sequence[Latency]) -> go.Figure:
     return figure
 
 
-def _figure(axis: TimeAxis | None, unit: str | None, height: int) -> go.Figure:
+def _bound(seconds: float) -> str:
+    return f"{seconds * 1000:g} ms" if seconds < 1 else f"{seconds:g} s"
+
+
+def _figure(axis: TimeAxis | None, height: int) -> go.Figure:
     return go.Figure(
         layout={
             "template": "none",
             "height": height,
             "hovermode": "x" if axis else "closest",
-            "margin": {"l": 8, "r": 12, "t": 36, "b": 8},
+            "margin": {"l": 8, "r": 12, "t": 28, "b": 8},
             "xaxis": {"automargin": True, **(axis.layout() if axis else {})},
-            "yaxis": {"automargin": True, "title": {"text": unit or ""}},
-            "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
+            "yaxis": {"automargin": True, "nticks": 7},
+            # Below everything, however many lines a narrow screen makes of it.
+            "legend": {
+                "orientation": "h",
+                "traceorder": "normal",
+                "x": 0,
+                "xanchor": "left",
+                "y": 0,
+                "yref": "container",
+                "yanchor": "bottom",
+            },
             "showlegend": True,
         }
     )
@@ -251,38 +286,6 @@ def _add_band(figure: go.Figure, memory: Memory, x: list[float], colour: str) ->
         fillcolor=_faint(colour),
         name=f"RSS, {name}",
         hovertemplate="highest %{y:.1f} MiB<extra></extra>",
-    )
-
-
-def _offer_ceiling(figure: go.Figure, memories: Sequence[Memory], ceiling_mib: float) -> None:
-    """Begin with what was used when the ceiling is far, and offer the view up to it."""
-    seen = [mib for mib in _seen(memories) if mib is not None]
-    if not seen:
-        return
-    low, high = min(seen), max(seen)
-    room = max((high - low) * 0.08, 0.5)
-    near = [max(low - room, 0.0), high + room]
-    whole = [0.0, max(ceiling_mib, high) * 1.05]
-    begins_near = high < ceiling_mib / 2
-    figure.update_yaxes(range=near if begins_near else whole)
-    views = (("what was used", near), ("up to the ceiling", whole))
-    figure.update_layout(
-        updatemenus=[
-            {
-                "type": "buttons",
-                "direction": "right",
-                "active": 0 if begins_near else 1,
-                "x": 0,
-                "xanchor": "left",
-                "y": 1.02,
-                "yanchor": "bottom",
-                "pad": {"t": 0, "b": 0, "l": 0, "r": 0},
-                "buttons": [
-                    {"label": label, "method": "relayout", "args": [{"yaxis.range": view}]}
-                    for label, view in views
-                ],
-            }
-        ]
     )
 
 
@@ -321,11 +324,6 @@ def _template(text: str, grid: str, ground: str) -> dict[str, Any]:
             "yaxis": axis,
             "hoverlabel": {"bgcolor": ground, "bordercolor": grid, "font": {"color": text}},
             "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": text},
-            "updatemenudefaults": {
-                "bgcolor": ground,
-                "bordercolor": grid,
-                "font": {"color": text, "size": 12},
-            },
         }
     ).to_plotly_json()
     return template

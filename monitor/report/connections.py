@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 LANES: Final = ("rotations", "drops", "gaps", "repairs")
 """Always shown: an empty one says that there was none."""
 
 FURTHER_LANES: Final = ("restarts", "alarms", "trouble")
 """Shown when there is something in them."""
+
+Weight = Literal["good", "warning", "bad"]
 
 BELIEVED_SECONDS = 5.0  # between the clocks of an event: more, and the wall clock was set
 
@@ -29,7 +31,11 @@ _LANE_OF: Final = {
     "sink_error": "trouble",
     "warning": "trouble",
 }
-_BAD: Final = {"rotation_failed", "gap", "connection_closed", "exited", "action", "sink_error"}
+_WEIGHT_OF: Final[Mapping[str, Weight]] = {
+    **dict.fromkeys(("rotation_completed", "gap_repaired", "gap_empty", "launched"), "good"),
+    **dict.fromkeys(("gap", "connection_closed", "exited", "sink_error"), "bad"),
+}
+"""What else there is, is a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class Mark:
     lane: str
     at_seconds: float
     text: str
-    bad: bool
+    weight: Weight
 
 
 @dataclass(slots=True)
@@ -139,10 +145,11 @@ def _marks(
     ):
         lane = "restarts"
     elif kind == "action" and detail.get("action") != "rotate":
-        yield Mark("alarms", at, str(detail.get("message")), detail.get("action") != "warn")
+        weight: Weight = "warning" if detail.get("action") == "warn" else "bad"
+        yield Mark("alarms", at, str(detail.get("message")), weight)
     if lane is not None:
         words = kind.replace("_", " ")
-        yield Mark(lane, at, f"{words}: {described(detail)}", kind in _BAD)
+        yield Mark(lane, at, f"{words}: {described(detail)}", _WEIGHT_OF.get(kind, "warning"))
 
 
 def _seconds(event: Mapping[str, Any], start_time: str) -> float:

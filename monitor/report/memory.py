@@ -126,12 +126,9 @@ def _said(latest: Assessment, ceiling_mib: float) -> Iterator[str]:
     low, likely, high = projected
     yield f"Should it go on, 24 h bring {likely:+,.0f} MiB ({low:+,.0f} to {high:+,.0f})."
     earliest, until = reached
-    if math.isinf(earliest):
-        yield f"The ceiling of {ceiling_mib:,.0f} MiB is not in sight."
-    elif math.isinf(until):
-        yield f"It reaches the ceiling of {ceiling_mib:,.0f} MiB in {earliest:,.0f} h or never."
+    ceiling = f"the ceiling of {ceiling_mib:,.0f} MiB"
+    if math.isinf(until):  # the interval includes no growth
+        at_best = "" if math.isinf(earliest) else f" ({earliest:,.0f} h at the earliest)"
+        yield f"That it ever reaches {ceiling} is not shown{at_best}."
     else:
-        yield (
-            f"It reaches the ceiling of {ceiling_mib:,.0f} MiB in {earliest:,.0f} to "
-            f"{until:,.0f} h."
-        )
+        yield f"It reaches {ceiling} in {earliest:,.0f} to {until:,.0f} h."

@@ -13,11 +13,12 @@ from xml.etree.ElementTree import Element, tostring
 
 from monitor.criteria import Criterion, Verdict
 from monitor.evidence import Evidence
+from monitor.report.charts import View
 from monitor.report.connections import described
 from monitor.report.latency import Latency
 from monitor.report.memory import Memory
 from monitor.report.rates import StreamRow
-from monitor.report.text import amount, clock, latency
+from monitor.report.text import amount, clock, latency, moment
 
 POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -82,7 +83,11 @@ def heading(document: Mapping[str, Any], evidence: Evidence, verdict: Verdict) -
         element("h1", "Verdict: ", element("span", _MARK[verdict.outcome], class_="outcome")),
         element("ul", *reasons) if reasons else element("p", "Every required criterion passed."),
         element("p", run, class_="quiet"),
-        element("p", f"{meta.get('start_time')} – {meta.get('end_time')}", class_="quiet"),
+        element(
+            "p",
+            f"{moment(meta.get('start_time'))} to {moment(meta.get('end_time'))}",
+            class_="quiet",
+        ),
         element("p", ", ".join(map(str, evidence.symbols)), class_="quiet"),
         _figures(document, evidence, verdict),
         class_=verdict.outcome,
@@ -95,13 +100,13 @@ def criteria_table(verdict: Verdict) -> Element:
         ("required", [one for one in verdict.criteria if one.required]),
         ("informational", [one for one in verdict.criteria if not one.required]),
     )
-    names = ("criterion", "observed", "limit", "outcome", "reason")
+    names = ("criterion", "outcome", "observed", "limit", "reason")
     return element(
         "section",
         element("h2", "Criteria"),
         element(
             "table",
-            element("thead", element("tr", *(element("th", one, scope="col") for one in names))),
+            element("thead", element("tr", *(_head(one, one in names[2:4]) for one in names))),
             *(
                 element(
                     "tbody",
@@ -117,11 +122,25 @@ def criteria_table(verdict: Verdict) -> Element:
     )
 
 
-def chart(title: str, identity: str, *notes: str) -> Element:
-    """Return the place of a chart, with what it says in words."""
+def chart(
+    title: str, identity: str, notes: Iterable[str] = (), views: Iterable[View] = ()
+) -> Element:
+    """Return the place of a chart, with what it says in words, and buttons for its views."""
+    buttons = (
+        element(
+            "button",
+            one.name,
+            type="button",
+            data_chart=identity,
+            data_range=json.dumps(one.range_mib),
+            aria_pressed="false" if at else "true",
+        )
+        for at, one in enumerate(views)
+    )
     return element(
         "section",
         element("h2", title),
+        *buttons,
         element("div", id=identity, class_="chart", role="img", aria_label=title),
         *(element("p", note, class_="quiet") for note in notes),
         element("noscript", element("p", "The chart is drawn by a script, which is switched off.")),
@@ -161,10 +180,7 @@ def stream_table(streams: Sequence[StreamRow]) -> Element:
         )
         for one in streams
     )
-    head = (
-        element("th", one, scope="col", class_="number" if at else "")
-        for at, one in enumerate(names)
-    )
+    head = (_head(one, at > 0) for at, one in enumerate(names))
     return element(
         "section",
         element(
@@ -226,7 +242,7 @@ def _figures(document: Mapping[str, Any], evidence: Evidence, verdict: Verdict) 
         "mean rate": amount(summary.get("avg_message_rate"), "per second"),
         "highest memory": f"{amount(peak.observed, 'MiB')} of {amount(peak.limit)}",
         "growth of the floor": amount(growth.observed, "MiB"),
-        "leak score": amount(observed["leak score"].observed),
+        "leak score": amount(observed["leak score"].observed, "score"),
         "rotations": amount(summary.get("rotations")),
         "unscheduled drops": amount(summary.get("unscheduled_drops")),
         "gaps declared": amount(summary.get("gaps")),
@@ -246,11 +262,15 @@ def _criterion(one: Criterion) -> Element:
     return element(
         "tr",
         element("th", one.name, element("div", one.expression, class_="quiet"), scope="row"),
+        element("td", _MARK[one.outcome], class_=f"outcome {one.outcome}"),
         _cell("observed", amount(one.observed, one.unit)),
         _cell("limit", amount(one.limit, one.unit)),
-        element("td", element("span", _MARK[one.outcome], class_=f"outcome {one.outcome}")),
         element("td", breach, one.reason),
     )
+
+
+def _head(name: str, number: bool) -> Element:
+    return element("th", name, scope="col", class_="number" if number else "")
 
 
 def _cell(label: str, text: str) -> Element:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 
 def amount(value: float | None, unit: str = "") -> str:
     """Return a number with its unit; a dash when it is not known."""
@@ -9,12 +11,21 @@ def amount(value: float | None, unit: str = "") -> str:
         return "–"
     if unit == "share":
         return f"{value:.1%}"
+    if unit == "score":
+        return f"{value:.2f}"
     if unit == "s" and abs(value) >= 120:
         return clock(value)
-    digits = 0 if float(value).is_integer() or abs(value) >= 1000 else 1 if abs(value) >= 100 else 3
-    return (
-        f"{round(value, digits):,} {unit}".rstrip() if digits else f"{value:,.0f} {unit}".rstrip()
+    if unit == "count":
+        unit = ""  # the name says it
+    size = abs(value)
+    number = (
+        f"{value:,.0f}"
+        if size >= 1000
+        else f"{value:.1f}"
+        if size >= 10
+        else f"{round(value, 3):.3g}"
     )
+    return f"{number.removesuffix('.0')} {unit}".rstrip()
 
 
 def clock(seconds: float) -> str:
@@ -22,6 +33,15 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}"
+
+
+def moment(iso: object) -> str:
+    """Return an ISO time without what nobody reads; what is no such time as it is."""
+    try:
+        at = datetime.fromisoformat(str(iso))
+    except ValueError:
+        return str(iso)
+    return f"{at:%Y-%m-%d %H:%M:%S} {at.tzname() or ''}".rstrip()
 
 
 def latency(seconds: float | None, beyond_seconds: float) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from monitor import checkpoint
 from monitor.online import judge_online
+from monitor.report import ReportError, write_report
 from monitor.verdict import DocumentError, judge
 from supervisor.errors import UsageError
 from supervisor.report import change_line, exit_code_of, verdict_block
@@ -23,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="first what could be said at each minute of the run: when an alarm would have come",
     )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="also write the report for people (HTML)"
+    )
     parser.add_argument("--json", action="store_true", help="for machines")
 
 
@@ -32,7 +36,9 @@ def run(options: argparse.Namespace) -> int:
         document = checkpoint.load(options.profile)
         online = judge_online(document) if options.online else None
         verdict = online.verdict if online else judge(document)
-    except (checkpoint.CheckpointError, DocumentError) as error:
+        if options.report is not None:
+            write_report(document, options.report)
+    except (checkpoint.CheckpointError, DocumentError, ReportError) as error:
         raise UsageError(str(error)) from None
     if options.json:
         encoded = msgspec.json.encode(online or verdict)

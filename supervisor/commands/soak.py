@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import tomllib
 from pathlib import Path
 
+from monitor import checkpoint
 from monitor.profiles import PROFILES, ProfileError, SoakProfile, from_mapping, scaled
+from monitor.report import ReportError, write_report
 from streamer.units import parse_duration
 from supervisor.assembly import Mission, carry_out
 from supervisor.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +47,26 @@ def run(options: argparse.Namespace) -> int:
     output = options.output or Path(profile.output_file)
     if not output.resolve().parent.is_dir():
         raise UsageError(f"--output {output}: there is no directory {output.resolve().parent}")
-    mission = Mission("soak", profile, output.resolve())
-    return carry_out(mission, options.config, options.assignments)
+    report = output.with_suffix(".html").resolve()
+    if report == output.resolve():
+        raise UsageError(f"--output {output}: the report gets that name; .json is wanted")
+    code = carry_out(
+        Mission("soak", profile, output.resolve()), options.config, options.assignments
+    )
+    _report(output, report)
+    return code
+
+
+def _report(profile: Path, report: Path) -> None:
+    """Write the report beside the profile; the run is over, and nothing here changes its code."""
+    try:
+        write_report(checkpoint.load(profile), report)
+    except (ReportError, checkpoint.CheckpointError) as error:
+        log.warning("%s (then: vigil judge %s --report %s)", error, profile, report)
+    except (Exception, KeyboardInterrupt):
+        log.exception("no report could be made (vigil judge %s --report %s)", profile, report)
+    else:
+        log.info("report: %s", report)
 
 
 def _profile(name_or_file: str) -> SoakProfile:
