@@ -103,7 +103,6 @@ class Feed:
         endpoint = config.telemetry.endpoint
         self._telemetry = Telemetry(endpoint, config.name, config.generation) if endpoint else None
         self._requests = Requests(self._links, self.stop)
-        self._reading = True
         self._stop_reason: str | None = None
         self._flush_within = config.stop_within
         self._housekeeping_at = self._catch_up_at = self._report_at = now
@@ -168,7 +167,7 @@ class Feed:
             if not self._sink.accepting:
                 self._heed_backpressure()
         if connection.wants_write:
-            self._links.follow_interest(connection, reading=self._reading)
+            self._links.follow_interest(connection)
 
     def _poll_sink(self, now: float) -> None:
         self._sink.poll(now)
@@ -207,6 +206,8 @@ class Feed:
         # A loop that hangs, even in C, is ended by this timer of faulthandler's own thread.
         faulthandler.dump_traceback_later(self._config.hang_after, exit=True)
         self._silence.update(now, time.time_ns() // 1000)
+        if not self._links.reading:
+            self._silence.excuse(now)
         connection = self._config.connection
         if self._config.supervised:
             self._links.rotate_before_cut(float("inf"), now)
@@ -232,11 +233,14 @@ class Feed:
     def _heed_backpressure(self) -> None:
         """Read only while the sink takes what is read: the rest waits in the kernel's buffers."""
         accepting = self._sink.accepting
-        if accepting != self._reading:
-            self._reading = accepting
-            log.warning("the sink %s", "accepts again" if accepting else "is full: reading stops")
-            for connection in self._links.connections.values():
-                self._links.follow_interest(connection, reading=accepting)
+        if accepting == self._links.reading:
+            return
+        self._links.read(accepting)
+        message = "the sink takes no more: reading stops"
+        if accepting:
+            message = "the sink takes records again: reading goes on"
+        log.warning("%s", message)
+        self._tally.notice("warning", message=message)
 
     def _rotate_now(self, connection: Connection, reason: str) -> None:
         slot = self._links.slot_of(connection)

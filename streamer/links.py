@@ -61,6 +61,7 @@ class Links:
             for number, names in enumerate(_batched(wire_names, STREAMS_PER_SLOT), start=1)
         )
         self.connections: dict[int, Connection] = {}
+        self.reading = True
         self._config = config
         self._tally = tally
         self._selector = selector
@@ -154,9 +155,17 @@ class Links:
             if any(is_dead(name) for name in slot.wire_names):
                 self.rotate(slot, "stale", now)
 
-    def follow_interest(self, connection: Connection, *, reading: bool = True) -> None:
+    def read(self, reading: bool) -> None:
+        """Read from now on, or leave what comes in the kernel's buffers."""
+        self.reading = reading
+        for connection in self.connections.values():
+            self.follow_interest(connection)
+
+    def follow_interest(self, connection: Connection) -> None:
         """Tell the selector what the connection waits for."""
-        events = (EVENT_READ if reading else 0) | (EVENT_WRITE if connection.wants_write else 0)
+        events = EVENT_READ if self.reading else 0
+        if connection.wants_write:
+            events |= EVENT_WRITE
         key = self._selector.get_map().get(connection.fileno())
         if key is None:
             if events:

@@ -38,6 +38,10 @@ class Silence:
                 since = min(max(time_us - latest, 0) / 1e6, now - at)
                 self._seen[route] = latest, now - since
 
+    def excuse(self, now: float) -> None:
+        """Begin anew for all: who does not read cannot tell silence."""
+        self._seen = {route: (received_us, now) for route, (received_us, _) in self._seen.items()}
+
     def seconds(self, route: Route, now: float) -> float:
         """Return how long the route has been silent."""
         return now - self._seen[route][1]

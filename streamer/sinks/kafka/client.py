@@ -40,6 +40,7 @@ UNSAFE = {
 """Client settings that `kafka.allow_unsafe_client` permits, and what they endanger."""
 
 LINGER_MS = 5  # full batches at thousands of records a second, for 5 ms of latency
+MISSING_TOPIC_MS = 5_000  # then a topic is gone, not late; librdkafka's 30 s leave us in the dark
 LOG_REPEAT_SECONDS = 30.0
 
 _SAFE: dict[str, Any] = {
@@ -85,6 +86,7 @@ def make_producer(config: KafkaConfig, **callbacks_and_more: Any) -> Producer:  
                 safe["enable.idempotence"] = config.client.get("enable.idempotence", False)
     settings = {
         "linger.ms": LINGER_MS,
+        "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
         **config.client,
         **safe,
         "bootstrap.servers": config.bootstrap_servers,

@@ -36,6 +36,8 @@ PAUSE_LIMIT_SECONDS = 30.0  # between producers while the cause lasts; doubles f
 PAUSE_SECONDS = 1.0
 HEALTHY_SECONDS = 60.0  # of a producer, after which the next failure begins with no pause
 PURGE_SECONDS = 2.0  # purging is local and takes a microsecond for each record
+OTHER_EVENTS = 10  # errors and statistics, which `len` of a producer counts as well
+STALL_SECONDS = 10.0  # without any acknowledgement: a broker that restarts takes as long
 REFUSED_LIMIT = 1_000  # kept between two calls of take_refused; the others are counted only
 
 _Record = tuple[str, bytes, bytes]
@@ -87,12 +89,15 @@ class KafkaSink:
         self._refused_of: Counter[str] = Counter()  # by topic
         self._refused: list[RefusedRecord] = []
         self._waiting: deque[_Record] = deque()  # what comes before anything else
+        self._room_below: int | None = None  # records queued; None unless the queue was full
         self._returned: list[_Record] = []  # what a producer did not deliver
         self._trouble: str | None = None  # why the producer is done with
         self._renew_at = 0.0  # monotonic; while there is trouble
         self._pause_seconds = 0.0
         self._renewed_at = float("-inf")
         self._renewals_total = 0
+        self._progress_at = time.monotonic()  # when something was acknowledged, or nothing queued
+        self._progress_total = 0
         self._batch_bytes = int(config.client.get("batch.size", BATCH_BYTES))
         self._batch_too_large = False
         self._statistics = Statistics()
@@ -104,7 +109,7 @@ class KafkaSink:
 
     @property
     def accepting(self) -> bool:
-        return not self._waiting and self._trouble is None
+        return not self._waiting and self._room_below is None and self._trouble is None
 
     def put(self, route: Route, event: Event, received_us: int) -> None:
         target = self._targets[route]
@@ -124,6 +129,7 @@ class KafkaSink:
             self._produce(topic, value, target.key)
         except BufferError:
             self._waiting.append((topic, value, target.key))
+            self._note_full()
         except KafkaException as error:
             self._not_produced((topic, value, target.key), error.args[0])
 
@@ -191,7 +197,22 @@ class KafkaSink:
 
     def _observe(self, now: float) -> None:
         self._polled_accepted = self._accepted
-        self._clock.observe(self._accepted, self._acknowledged(), now)
+        acknowledged = self._acknowledged()
+        self._clock.observe(self._accepted, acknowledged, now)
+        self._tell_stall(acknowledged, now)
+
+    def _tell_stall(self, acknowledged: int, now: float) -> None:
+        """Say that Kafka is slow to take anything: librdkafka retries much without a word."""
+        seconds = now - self._progress_at
+        queued = self._queued()
+        if queued and acknowledged <= self._progress_total:
+            if seconds >= STALL_SECONDS:
+                text = f"Kafka has acknowledged nothing for {seconds:.0f} s; {queued} records wait"
+                self._errors.note("stalled", text, now)
+            return
+        if seconds >= STALL_SECONDS:
+            _log.warning("Kafka acknowledges records again, after %.0f s", seconds)
+        self._progress_at, self._progress_total = now, acknowledged
 
     def _make_producer(self) -> Producer:
         return make_producer(
@@ -220,7 +241,7 @@ class KafkaSink:
             self._refuse(record[0], record[1], "refused", f"{error.str()} ({error.name()})")
         else:
             self._returned.append(record)
-            self._fail(error)
+            self._fail(error, record[0])
 
     def _undelivered(self, error: KafkaError, message: Message) -> None:
         """Hear that a record was not delivered, or came back from a producer that is done with."""
@@ -231,9 +252,9 @@ class KafkaSink:
         if code not in _ITS_OWN_FAULT:
             self._returned.append(record)
             if code not in _AFTER_A_FAILURE:
-                self._fail(error)
+                self._fail(error, record[0])
             return
-        self._fail(error)
+        self._fail(error, record[0])
         self._renew_at = 0.0  # no pause: the next attempt is another one
         if len(record[1]) >= self._batch_bytes:
             # It was alone in its batch: no other attempt can end better.
@@ -254,12 +275,12 @@ class KafkaSink:
         label = error.name().strip("_").lower()
         self._errors.note(label, f"{error.str()}; connecting goes on", time.monotonic())
 
-    def _fail(self, error: KafkaError) -> None:
+    def _fail(self, error: KafkaError, topic: str = "") -> None:
         """Be done with the producer: plan another one."""
         if self._trouble is not None or self._closing:
             return
         now = time.monotonic()
-        self._trouble = f"{error.str()} ({error.name()})"
+        self._trouble = f"{topic + ': ' if topic else ''}{error.str()} ({error.name()})"
         self._failures_total += 1
         if now - self._renewed_at > HEALTHY_SECONDS:
             self._pause_seconds = 0.0
@@ -310,10 +331,17 @@ class KafkaSink:
             try:
                 self._produce(*self._waiting[0])
             except BufferError:
+                self._note_full()
                 return
             except KafkaException as error:
                 self._not_produced(self._waiting[0], error.args[0])
             self._waiting.popleft()
+        if self._room_below is not None and len(self._producer) < self._room_below:
+            self._room_below = None
+
+    def _note_full(self) -> None:
+        """Want half of the queue empty again: else the feed would stop many times a second."""
+        self._room_below = len(self._producer) // 2 + OTHER_EVENTS
 
     # What librdkafka tells.
 

@@ -18,6 +18,15 @@ def test_silence_counts_from_the_start_until_something_comes():
     assert round(silence.seconds(route, 150.0), 3) == 19.4
 
 
+def test_what_is_not_read_is_not_silent():
+    route = Route()
+    silence = Silence([route], 100.0)
+    silence.excuse(130.0)
+    assert silence.seconds(route, 131.0) == 1.0
+    silence.update(140.0, 1_000_400_000)
+    assert silence.seconds(route, 140.0) == 10.0
+
+
 def test_a_wall_clock_that_jumps_makes_no_silence_and_hides_none():
     route = Route()
     silence = Silence([route], 0.0)

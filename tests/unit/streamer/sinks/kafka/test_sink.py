@@ -135,6 +135,18 @@ def test_a_full_queue_stops_the_feed_and_keeps_the_order(cluster):
     sink.close()
 
 
+def test_who_waits_for_kafka_hears_of_it():
+    sink = sink_of(KafkaConfig(bootstrap_servers=UNREACHABLE), ROUTES)
+    route = ROUTES.by_name["btcusdt@trade"]
+    sink.put(route, event(route, 1), NOW_US)
+    sink.poll(time.monotonic() + 9.0)
+    assert "stalled" not in {error.error_type for error in sink.take_errors()}
+    sink.poll(time.monotonic() + 11.0)
+    (told,) = [error for error in sink.take_errors() if error.error_type == "stalled"]
+    assert told.error.startswith("Kafka has acknowledged nothing for 11 s; ")
+    sink.close()
+
+
 def test_nothing_overtakes_what_the_full_queue_refused(monkeypatch):
     sink = sink_of(KafkaConfig(bootstrap_servers=UNREACHABLE), ROUTES)
     route = ROUTES.by_name["btcusdt@trade"]
