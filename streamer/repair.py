@@ -114,10 +114,6 @@ class Repairs(Generic[Key]):
                 gap.old_below = gap.young_from = None
         return self.open.pop(key) if next_id > gap.last_id else None
 
-    def forget(self, key: Key) -> None:
-        """Drop a gap: its stream is no longer wanted."""
-        self.open.pop(key, None)
-
     def next(self, now: float) -> Ask[Key] | None:
         """Return what to ask now; the gap that has waited longest comes first."""
         if now < self._paused_until or not self.open:

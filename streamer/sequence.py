@@ -125,7 +125,8 @@ class ContiguousSequence(Generic[Item]):
         self._expected = self._next  # the same while nothing waits; None closes the fast path
         self._missed_below = -1  # what is missing below this id was told by `suspected`
         self._runs = Runs()
-        self._store: DiskStore[Item] | MemoryStore[Item] = store or MemoryStore()
+        self._store: DiskStore[Item] | MemoryStore[Item]
+        self._store = MemoryStore() if store is None else store  # an empty one is false
 
     @property
     def events_total(self) -> int:
@@ -209,8 +210,6 @@ class ContiguousSequence(Generic[Item]):
                 continue
             end = min(last_id, self._runs.lowest.first_id - 1) if self._runs else last_id
             declared.append(self._skip(end, reason))
-        if not self._runs:
-            self._expected = self._next
         return declared + self._release()
 
     def expire(self, now: float) -> list[Item | Gap]:

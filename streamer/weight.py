@@ -19,11 +19,6 @@ class WeightBudget:
         self._minute = -1
         self._used = 0
 
-    @property
-    def used(self) -> int:
-        """The weight used in the latest minute that was asked in, as far as is known."""
-        return self._used
-
     def delay(self, weight: int, time: float) -> float:
         """Return the seconds until a request of this weight may begin; 0 when it may now.
 

@@ -131,6 +131,48 @@ def test_what_is_too_old_is_not_fetched_but_found_by_halving() -> None:
     assert repairs.next(0.0) == Ask("btc", given_up.last_id + 1, PAGE_LIMIT)
 
 
+def test_a_search_for_what_is_too_old_ends_when_others_fill_the_gap_beyond_it() -> None:
+    repairs = open_gap(1, 1_000_000)
+    ask = repairs.next(0.0)
+    assert ask is not None
+    repairs.page(ask, range(1, 1001), 0.0, too_old=True)
+    middle = repairs.next(0.0)
+    assert middle is not None
+    assert middle.limit == 1
+
+    repairs.advance("btc", 900, 0.1)
+    assert repairs.next(0.1) == middle, "the search is not passed yet"
+    repairs.advance("btc", 2000, 0.2)
+    assert repairs.next(0.2) == Ask("btc", 2000, PAGE_LIMIT)
+
+
+def test_an_answer_about_what_has_changed_meanwhile_says_nothing() -> None:
+    repairs = open_gap(10, 14)
+    ask = repairs.next(0.0)
+    assert ask is not None
+    repairs.page(ask, [13, 14], 0.0)  # once more, and 10 to 12 do not exist
+    repairs.advance("btc", 11, 0.5)
+
+    assert repairs.page(ask, [13, 14], CONFIRM_SECONDS) is None
+    assert repairs.next(CONFIRM_SECONDS) == Ask("btc", 11, 4)
+    repairs.advance("btc", 15, 1.5)
+    assert repairs.page(ask, [13, 14], 2.0) is None
+    assert repairs.open == {}
+
+
+def test_trouble_about_a_closed_gap_still_says_how_rest_is() -> None:
+    repairs = open_gap(10, 14)
+    ask = repairs.next(0.0)
+    assert ask is not None
+    repairs.advance("btc", 15, 0.0)
+
+    assert repairs.trouble(ask, "refused", 0.0, 0.0) is None
+    assert not repairs.paused(0.0)
+    assert repairs.trouble(ask, "throttled", 7.0, 0.0) is None
+    assert repairs.paused(6.9)
+    assert not repairs.paused(7.0)
+
+
 def test_the_gap_that_has_waited_longest_comes_first() -> None:
     repairs = open_gap(10, 5000)
     repairs.suspect("eth", 5, 6, 0.5)

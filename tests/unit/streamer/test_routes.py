@@ -7,7 +7,7 @@ import pytest
 from streamer.checks import ERROR_TYPES, TimeWindow
 from streamer.errors import FrameRejected
 from streamer.events import AggTrade, BookTicker, Trade
-from streamer.routes import JUMP_LIMIT, Routes
+from streamer.routes import JUMP_LIMIT, Route, Routes, Waiting
 from tests.unit.streamer.payloads import (
     AGG_TRADE,
     BOOK_TICKER,
@@ -236,3 +236,21 @@ def test_a_refused_frame_leaves_no_trace_in_its_route(routes):
     route.decode(frame(TRADE), NOW_US)
     assert route.received_us == NOW_US
     assert route.sequence.last_id is None
+
+
+@pytest.mark.parametrize("kind", ["trade", "aggTrade"])
+def test_what_waits_on_disk_comes_out_as_it_was(tmp_path, kind):
+    route = Route(kind, "BTCUSDT", window=TimeWindow(), waiting=Waiting(1, tmp_path / "held"))
+    id_key = "t" if kind == "trade" else "a"
+    first, *later = [
+        (route.decode(frame({**PAYLOADS[kind], id_key: 100 + i}, f"btcusdt@{kind}"), NOW_US), i)
+        for i in (0, 2, 3, 4, 1)
+    ]
+    released = [
+        each
+        for arrival in (first, *later)
+        for each in route.sequence.take(arrival[0].id, arrival, 0.0)
+    ]
+
+    assert (tmp_path / "held").is_dir(), "the second and the third wait on disk"
+    assert released == sorted((first, *later), key=lambda arrival: arrival[1])

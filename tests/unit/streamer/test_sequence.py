@@ -1,12 +1,22 @@
 from __future__ import annotations
 
 import itertools
+import os
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.sequence import ContiguousSequence, Gap, IncreasingSequence
+from streamer.held import DiskStore
+from streamer.sequence import (
+    EMPTY,
+    RELEASED_AT_ONCE,
+    ContiguousSequence,
+    Gap,
+    IncreasingSequence,
+)
 
 
 def feed(sequence: Any, event_id: int, now: float) -> list[Any]:
@@ -159,10 +169,133 @@ def test_two_connections_in_order_lose_nothing_and_copy_nothing(cuts: list[int])
     assert sequence.duplicates_total == 51
 
 
+def test_before_the_first_id_nothing_is_known() -> None:
+    sequence = ContiguousSequence[int]()
+
+    assert (sequence.events_total, sequence.last_id, sequence.held) == (0, None, 0)
+    assert not sequence.reaches(0)
+    assert not sequence.wants(0)
+    assert sequence.suspected(9.9) is None
+    assert sequence.expire(9.9) == []
+    assert sequence.give_up(5, EMPTY) == []
+
+
+@given(
+    arrivals=st.lists(st.tuples(st.integers(1, 30), st.sampled_from([0.0, 0.3, 0.6])), min_size=1),
+    rest=st.sampled_from([0.0, 0.5, 1.0]),
+)
+def test_a_sequence_reaches_what_nothing_is_waited_for_below(
+    arrivals: list[tuple[int, float]], rest: float
+) -> None:
+    """An id that is missing is waited for until an id above it has been here for long enough."""
+    sequence, now = ContiguousSequence[int](last_id=0, wait_seconds=1.0), 0.0
+    came_at: dict[int, float] = {}
+    for event_id, pause in arrivals:
+        now += pause
+        feed(sequence, event_id, now)
+        came_at.setdefault(event_id, now)
+    now += rest
+    sequence.suspected(now)
+
+    def waited_for(event_id: int) -> bool:
+        above = [at for each, at in came_at.items() if each > event_id]
+        return event_id not in came_at and (not above or now < min(above) + 1.0)
+
+    for event_id in range(32):
+        waits = any(waited_for(each) for each in range(1, event_id + 1))
+        assert sequence.reaches(event_id) == (not waits), event_id
+
+
+def test_a_gap_is_suspected_when_the_others_had_time_and_told_since_when() -> None:
+    sequence = ContiguousSequence[int](last_id=0, wait_seconds=1.0)
+    feed(sequence, 3, 0.5)
+
+    assert sequence.suspected(1.4) is None
+    assert sequence.suspected(1.5) == (Gap(1, 2), 0.5)
+    feed(sequence, 1, 1.6)
+    assert sequence.suspected(1.7) == (Gap(2, 2), 0.5)
+    assert feed(sequence, 2, 1.8) == [2, 3]
+    assert sequence.suspected(1.9) is None
+
+
+def test_what_is_given_up_is_declared_in_its_place_and_empty_ids_are_no_loss() -> None:
+    sequence = ContiguousSequence[int](last_id=0)
+    for event_id in (3, 6, 7):
+        feed(sequence, event_id, 0.0)
+
+    assert sequence.give_up(4, EMPTY) == [Gap(1, 2), 3, Gap(4, 4)]
+    assert (sequence.empty_total, sequence.missing_total, sequence.gaps_total) == (3, 0, 0)
+    assert sequence.give_up(5, "lagging") == [Gap(5, 5), 6, 7]
+    assert (sequence.empty_total, sequence.missing_total, sequence.gaps_total) == (3, 1, 1)
+    assert sequence.events_total == 3
+    assert sequence.give_up(5, "lagging") == []
+    assert sequence.advance(8)
+
+
+def test_a_call_returns_a_part_of_what_waited_for_long_and_the_next_ones_the_rest() -> None:
+    sequence = ContiguousSequence[int](last_id=0, wait_seconds=1.0)
+    last = RELEASED_AT_ONCE + 10
+    for event_id in (*range(2, last + 1), last + 2):
+        feed(sequence, event_id, 0.0)
+
+    first = sequence.expire(1.0)
+    assert first == [Gap(1, 1), *range(2, RELEASED_AT_ONCE + 2)]
+    assert not sequence.advance(last + 1), "what waits comes first"
+    assert sequence.suspected(1.0) is None
+    assert sequence.release() == list(range(RELEASED_AT_ONCE + 2, last + 1))
+    assert sequence.expire(1.0) == [Gap(last + 1, last + 1), last + 2]
+
+
+def test_giving_up_releases_all_that_is_below() -> None:
+    sequence = ContiguousSequence[int](last_id=0)
+    last = 2 * RELEASED_AT_ONCE
+    for event_id in (*range(2, last + 1), last + 2):
+        feed(sequence, event_id, 0.0)
+
+    given_up = sequence.give_up(last + 1, "lagging")
+    assert given_up == [Gap(1, 1), *range(2, last + 1), Gap(last + 1, last + 1), last + 2]
+    assert sequence.held == 0
+
+
+def on_disk(directory: Path, limit: int) -> DiskStore[int]:
+    return DiskStore(
+        limit, directory, lambda item: b"%d" % item, lambda data: (int(data), int(data))
+    )
+
+
+def test_with_a_store_of_its_own_nothing_is_given_up_for_want_of_room(tmp_path: Path) -> None:
+    sequence = ContiguousSequence[int](last_id=0, held_limit=3, store=on_disk(tmp_path, 2))
+
+    assert [feed(sequence, event_id, 0.0) for event_id in range(2, 12)] == [[]] * 10
+    assert sequence.held == 10
+    assert feed(sequence, 1, 0.1) == list(range(1, 12))
+
+
+def test_what_a_full_disk_refuses_is_missing_and_may_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    sequence = ContiguousSequence[int](last_id=0, store=on_disk(tmp_path, 1))
+    feed(sequence, 3, 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        assert feed(sequence, 4, 0.0) == []
+        assert sequence.wants(4)
+        assert sequence.held == 1
+        assert feed(sequence, 1, 0.1) == [1], "the next one needs no room"
+    feed(sequence, 4, 0.2)
+    assert feed(sequence, 2, 0.3) == [2, 3, 4]
+    assert sequence.duplicates_total == 0
+
+
 def test_an_increasing_sequence_forwards_what_is_newer() -> None:
     sequence = IncreasingSequence[int]()
 
     assert [feed(sequence, i, 0.0) for i in (0, 5, 5, 3, 9)] == [[0], [5], [], [], [9]]
     assert (sequence.events_total, sequence.duplicates_total, sequence.last_id) == (3, 2, 9)
     assert (sequence.held, sequence.gaps_total, sequence.expire(9.9)) == (0, 0, [])
+    assert sequence.reaches(8), "what was skipped is superseded"
+    assert IncreasingSequence[int]().last_id is None
     assert IncreasingSequence[int](last_id=4).advance(4) is False

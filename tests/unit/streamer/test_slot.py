@@ -147,3 +147,16 @@ def test_a_connection_of_another_time_changes_nothing():
     subject.subscribed(99, 5.0)
     assert subject.ended(99, "reset", 5.0) == "foreign"
     assert subject.live
+
+
+def test_how_long_nothing_was_heard_is_told_once_when_it_is_over():
+    subject = live()
+    assert subject.heard_again(4.0) is None
+    subject.ended(1, "reset", 5.0)
+    assert subject.heard_again(6.0) is None
+    subject.attempted()
+    subject.opened(2, 7.0)
+    assert subject.heard_again(7.0) is None  # up, but not yet subscribed
+    subject.subscribed(2, 8.0)
+    assert subject.heard_again(8.5) == 3.5
+    assert subject.heard_again(9.0) is None

@@ -1,6 +1,15 @@
 import pytest
 
-from streamer.values import parse_client_keys, parse_rest_url, parse_symbol, parse_websocket_url
+from streamer.values import (
+    is_topic,
+    parse_client_keys,
+    parse_registry_url,
+    parse_rest_url,
+    parse_symbol,
+    parse_topic,
+    parse_topics,
+    parse_websocket_url,
+)
 
 
 @pytest.mark.parametrize("text", ["btcusdt", "BTCUSDT", "币安人生USDT"])
@@ -15,8 +24,17 @@ def test_what_would_change_a_streams_name_is_no_symbol(wrong):
 
 
 def test_other_types_are_left_to_the_type_check():
-    for parse in (parse_symbol, parse_websocket_url, parse_rest_url, parse_client_keys):
+    for parse in (
+        parse_symbol,
+        parse_websocket_url,
+        parse_rest_url,
+        parse_registry_url,
+        parse_topic,
+        parse_topics,
+        parse_client_keys,
+    ):
         assert parse(7) == 7
+    assert parse_topics({"trade": 7}) == {"trade": 7}
 
 
 @pytest.mark.parametrize("text", ["wss://stream.binance.com:9443", "ws://127.0.0.1:8080/"])
@@ -39,6 +57,54 @@ def test_base_urls_lose_the_last_slash(text):
 def test_a_wrong_url_says_what_would_be_right(wrong, cure):
     with pytest.raises(ValueError, match=cure):
         parse_websocket_url(wrong)
+
+
+def test_a_registry_may_have_a_path():
+    assert parse_registry_url(" https://registry:8081/v1/ ") == "https://registry:8081/v1"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "cure"),
+    [
+        ("registry:8081", "https or http"),
+        ("https://", "https or http"),
+        ("https://registry?x=1", "https or http"),
+        ("https://me@registry", "schema_registry_user and _password"),
+        ("https://:pw@registry", "schema_registry_user and _password"),
+    ],
+)
+def test_a_wrong_registry_says_what_would_be_right(wrong, cure):
+    with pytest.raises(ValueError, match=cure):
+        parse_registry_url(wrong)
+
+
+@pytest.mark.parametrize("name", ["trades", "a.b_c-D9", "...", "x" * 249])
+def test_topics_that_brokers_accept(name):
+    assert is_topic(name)
+    assert parse_topic(name) == name
+
+
+@pytest.mark.parametrize("name", [".", "..", "x" * 250, "a b", "a/b", "trades\n", "börse"])
+def test_topics_that_brokers_refuse(name):
+    assert not is_topic(name)
+    with pytest.raises(ValueError, match="1 to 249 of"):
+        parse_topic(name)
+    with pytest.raises(ValueError, match="trade: 1 to 249 of"):
+        parse_topics({"trade": name})
+
+
+def test_no_topic_is_a_value_of_its_own():
+    assert not is_topic("")
+    assert parse_topic("") == ""
+
+
+def test_each_stream_has_a_topic_of_its_own_which_may_name_the_symbol():
+    topics = {"trade": "trades.{symbol}", "gap": "gaps"}
+    assert parse_topics(topics) == topics
+    with pytest.raises(ValueError, match="a topic has one schema"):
+        parse_topics({"trade": "all", "gap": "all"})
+    with pytest.raises(ValueError, match="trade: 1 to 249 of"):
+        parse_topics({"trade": "trades.{coin}"})
 
 
 def test_client_keys_are_dotted_however_they_are_given():
