@@ -6,14 +6,14 @@ import io
 import json
 import time
 from collections import defaultdict
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import fastavro
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from tests.kafka_cluster import KafkaCluster
-from tests.streaming import ROOT
+from tests.streaming import ROOT, eventually
 
 WITHIN_SECONDS = 20.0
 SINGLE_OBJECT = b"\xc3\x01"  # Avro 1.11, single-object encoding: marker, then an 8-byte fingerprint
@@ -26,7 +26,7 @@ def consume(kafka: KafkaCluster, topic: str) -> dict[int, list[tuple[bytes, byte
     try:
         partitions = consumer.list_topics(topic, timeout=WITHIN_SECONDS).topics[topic].partitions
         ends = {
-            number: consumer.get_watermark_offsets(TopicPartition(topic, number), WITHIN_SECONDS)[1]
+            number: eventually(partial(_end, consumer, TopicPartition(topic, number)))[0]
             for number in partitions
         }
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
@@ -42,6 +42,14 @@ def consume(kafka: KafkaCluster, topic: str) -> dict[int, list[tuple[bytes, byte
     finally:
         consumer.close()
     return found
+
+
+def _end(consumer: Consumer, partition: TopicPartition) -> tuple[int] | None:
+    """Return the offset after the last message; None while a node has just come back."""
+    try:
+        return (consumer.get_watermark_offsets(partition, WITHIN_SECONDS)[1],)
+    except KafkaException:
+        return None
 
 
 def every(kafka: KafkaCluster, topic: str) -> list[tuple[bytes, bytes]]:

@@ -183,6 +183,7 @@ def run(vigil: Supervised, exchange: Exchange, kafka: KafkaCluster) -> Vigil:
     return Vigil(vigil, exchange, kafka)
 
 
+@pytest.mark.full
 def test_a_restarted_broker_costs_nothing(run, kafka, topic):
     run.start(topic)
     kafka.stop_node(1)
@@ -215,7 +216,6 @@ def test_while_a_killed_broker_is_away_reading_stops_and_rest_fills_the_hole(
         run.await_log("the sink takes records again: reading goes on")
         run.await_metric("binance_repaired_gaps_total", 3)
         run.await_acknowledged(1000)
-        print(run.log)
         assert run.stop() == 0, run.log
         for audit in run.audits(topic).values():
             assert audit.clean, audit
@@ -234,7 +234,6 @@ def test_after_a_topic_was_deleted_only_what_it_held_is_lost(run, exchange, kafk
     run.await_log("UNKNOWN_TOPIC")
     administrator.create_topics([NewTopic(topic, 3, 1)])[topic].result(SECONDS)
     run.await_acknowledged(600)
-    print(run.log)
     assert f"{topic}: " in run.log
     assert run.stop() == 0, run.log
     again = records(kafka, topic)
@@ -252,6 +251,7 @@ def limit(kafka: KafkaCluster, topic: str, size_bytes: int) -> None:
     administrator.incremental_alter_configs([resource])[resource].result(SECONDS)
 
 
+@pytest.mark.full
 def test_records_too_large_for_the_topic_are_dead_letters_that_name_the_loss(
     vigil, tmp_path, kafka, topic
 ):
@@ -262,7 +262,6 @@ def test_records_too_large_for_the_topic_are_dead_letters_that_name_the_loss(
         run.await_metric("vigil_sink_refused_records_total", 20)
         limit(kafka, topic, 1_000_000)
         run.await_acknowledged(60)
-        print(run.log)
         assert "MSG_SIZE_TOO_LARGE" in run.log
         assert run.stop() == 1, run.log
         (audit,) = run.audits(topic).values()
@@ -321,7 +320,6 @@ def test_without_authorization_nothing_starts_and_nothing_is_lost(
     run.await_metric("kafka_producers_replaced_total", 1)
     allow(kafka, topic)
     run.await_acknowledged(600)
-    print(run.log)
     assert run.stop() == 0, run.log
     for audit in run.audits(topic).values():
         assert audit.clean, audit
@@ -342,7 +340,6 @@ def test_a_broker_away_for_a_minute_costs_nothing_and_nobody_acts_on_it(run, kaf
     kafka.start_node(1)
     run.await_log("Kafka acknowledges records again, after")
     run.await_acknowledged(900)
-    print(run.log)
     assert run.metric("vigil_streamer_generation") == 1
     assert run.metric("binance_connection_rotations_total") == 0
     assert run.stop() == 0, run.log
@@ -357,7 +354,6 @@ def test_who_stops_while_kafka_is_away_hears_how_much_is_lost(run, exchange, kaf
     kafka.kill_node(1)
     run.await_metric("vigil_sink_queued_records", 300)
     exit_code = run.stop()
-    print(run.log)
     assert exit_code == 1, run.log
     (said,) = set(re.findall(r"(\d+) records are not acknowledged", run.log))
     kafka.start_node(1)
@@ -396,7 +392,6 @@ def test_leaders_that_move_cost_nothing(vigil, exchange, three, topic):
 
     eventually(elected, within=SECONDS, every=0.5)
     run.await_acknowledged(600)
-    print(run.log)
     assert run.metric("kafka_producers_replaced_total") == 0
     assert run.stop() == 0, run.log
     for audit in run.audits(topic).values():
@@ -419,7 +414,6 @@ def test_one_of_three_killed_costs_nothing_and_two_of_three_stop_everything(
     run.await_log("Kafka acknowledges records again, after")
     three.start_node(1)
     run.await_acknowledged(600)
-    print(run.log)
     assert run.stop() == 0, run.log
     for audit in run.audits(topic).values():
         assert audit.clean, audit
@@ -468,7 +462,6 @@ def test_a_full_disk_stops_the_broker_and_costs_nothing_once_there_is_room(
         kafka.start_node(1)
         run.await_log("Kafka acknowledges records again, after")
         run.await_acknowledged(600)
-        print(run.log)
         assert run.stop() == 0, run.log
         for audit in run.audits(topic).values():
             assert audit.clean, audit

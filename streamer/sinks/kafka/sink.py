@@ -92,6 +92,7 @@ class KafkaSink:
         self._room_below: int | None = None  # records queued; None unless the queue was full
         self._returned: list[_Record] = []  # what a producer did not deliver
         self._trouble: str | None = None  # why the producer is done with
+        self._vague = False  # the trouble is some fatal error; which one is told a moment later
         self._renew_at = 0.0  # monotonic; while there is trouble
         self._pause_seconds = 0.0
         self._renewed_at = float("-inf")
@@ -277,20 +278,27 @@ class KafkaSink:
 
     def _fail(self, error: KafkaError, topic: str = "") -> None:
         """Be done with the producer: plan another one."""
-        if self._trouble is not None or self._closing:
-            return
         now = time.monotonic()
+        if self._closing or (self._trouble is not None and not self._vague):
+            return
+        if self._trouble is None:
+            self._failures_total += 1
+            if now - self._renewed_at > HEALTHY_SECONDS:
+                self._pause_seconds = 0.0
+            self._renew_at = now + self._pause_seconds
+            self._pause_seconds = min(
+                max(self._pause_seconds * 2, PAUSE_SECONDS), PAUSE_LIMIT_SECONDS
+            )
+        elif error.code() in _AFTER_A_FAILURE:
+            return
         self._trouble = f"{topic + ': ' if topic else ''}{error.str()} ({error.name()})"
-        self._failures_total += 1
-        if now - self._renewed_at > HEALTHY_SECONDS:
-            self._pause_seconds = 0.0
-        self._renew_at = now + self._pause_seconds
-        self._pause_seconds = min(max(self._pause_seconds * 2, PAUSE_SECONDS), PAUSE_LIMIT_SECONDS)
-        self._errors.note(
-            "delivery",
-            f"Kafka did not take records: {self._trouble}; they are kept, and tried again",
-            now,
-        )
+        self._vague = error.code() == KafkaError._FATAL
+        if not self._vague:
+            self._tell_trouble(now)
+
+    def _tell_trouble(self, now: float) -> None:
+        text = f"Kafka did not take records: {self._trouble}; they are kept, and tried again"
+        self._errors.note("delivery", text, now)
 
     def _renew(self, now: float) -> None:
         """Take back what the producer has not delivered, and go on with another one."""
@@ -298,6 +306,9 @@ class KafkaSink:
         self._producer.purge()
         while len(self._producer) and time.monotonic() < deadline:
             self._serve(lambda: self._producer.poll(0.05))
+        if self._vague:
+            self._vague = False
+            self._tell_trouble(now)
         count = len(self._returned)
         # What was under way may come back after what was not: each stream's records ascend again.
         self._returned.sort(key=lambda it: record_number(it[1], len(self._headers[it[0]])))
