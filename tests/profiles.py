@@ -31,7 +31,7 @@ def passing_day() -> Document:
 
 
 @cache
-def leaking_day(mib_per_hour: float = 5.0) -> Document:
+def leaking_day(mib_per_hour: float) -> Document:
     """Return a day with a leak, two lost connections, a repaired gap and one that was not."""
     story = Story()
     story.lose(6.3 * HOUR, seconds=42.0)
