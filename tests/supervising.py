@@ -21,7 +21,8 @@ from tests.streaming import ROOT
 
 LAUNCHER = ROOT / "tests" / "integration" / "supervised.py"
 DEADLINE_SECONDS = 40.0
-GRACES = ("drain_grace", "term_grace", "abort_grace", "kill_grace")
+# Short, since some of these streamers use them up; long enough for the others on a busy machine.
+GRACES = {"drain_grace": 2.0, "term_grace": 1.0, "abort_grace": 2.0, "kill_grace": 2.0}
 
 
 class Supervised:
@@ -51,7 +52,7 @@ class Supervised:
             "monitor.sample_every": 0.2,
             "telemetry.report_every": 0.1,
             "sink.directory": self.directory,
-            **{f"supervisor.{grace}": 0.5 for grace in GRACES},
+            **{f"supervisor.{grace}": seconds for grace, seconds in GRACES.items()},
             **(settings or {}),
         }
         assignments = [f"--set={key}={value}" for key, value in values.items()]

@@ -41,6 +41,7 @@ def start(vigil, exchange, *command, launcher=PLAIN, rules="", **settings):
         "exchange.ca_file": exchange.ca_file,
         "exchange.symbols": ",".join(exchange.symbols),
         "connection.rotation_overlap": "300ms",
+        "supervisor.drain_grace": 10,  # whoever drains at all ends sooner, also on a busy machine
         "sink.directory": vigil.directory / "records",
         "telemetry.report_every": 0.2,
         **{key.replace("__", "."): value for key, value in settings.items()},
