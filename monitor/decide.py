@@ -15,6 +15,8 @@ from monitor.model import (
     Abort,
     Action,
     Breach,
+    Collect,
+    Collected,
     Event,
     Exited,
     Fail,
@@ -29,7 +31,14 @@ from monitor.model import (
 )
 from monitor.readings import READERS, Occasion, Reading
 from monitor.rules import ActionName, Rule
-from monitor.state import Child, Ending, State, remember_report, remember_sample
+from monitor.state import (
+    Child,
+    Ending,
+    State,
+    remember_collection,
+    remember_report,
+    remember_sample,
+)
 
 AWAY_SECONDS = 3.0
 """Events come every second. After a longer pause it was us who slept (a stopped supervisor, a
@@ -69,6 +78,10 @@ def _actions(state: State, event: Event, now: float) -> Iterator[Action]:
             child = state.child(report.streamer, report.generation)
             if child is not None and remember_report(state, child, report, event.at):
                 yield from _judge(state, child, "report", now)
+        case Collected():
+            child = state.child(event.streamer, event.generation)
+            if child is not None:
+                remember_collection(child)
         case Tick():
             for child in tuple(state.children.values()):
                 yield from _judge(state, child, "time", now)
@@ -144,6 +157,9 @@ def _act(
         return
     if rule.action == "rotate":
         yield from _rotate(child, rule, breach, now)
+    stays = child.ending == Ending.NONE
+    if rule.action == "collect" and stays and _cooled(child, rule, "collect", "", now):
+        yield Collect(breach)
     if rule.action == "warn" or rule.also_warn:
         subject = "/".join(reading.subject)
         if _cooled(child, rule, "warn", subject, now):
@@ -151,7 +167,7 @@ def _act(
 
 
 def _severity(rule: Rule) -> Severity:
-    if rule.action not in ("warn", "rotate"):
+    if rule.action not in ("warn", "collect", "rotate"):
         return Severity.CRITICAL
     planned = rule.action == "rotate" and rule.metric == "connection_age_seconds"
     return Severity.ROUTINE if planned else Severity.WARNING

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import MutableSequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from monitor.counters import Counters, Key
@@ -17,6 +17,7 @@ from monitor.events import EventLog, as_json, iso
 from monitor.generation import Generation
 from monitor.model import Breach
 from monitor.profiles import PROFILES, SoakProfile, to_mapping
+from monitor.reference import Reference
 from streamer.messages import LATENCY_BUCKETS_SECONDS
 
 SCHEMA_VERSION = 1
@@ -34,6 +35,7 @@ class Run:
     streamers: dict[str, list[Generation]] = field(default_factory=dict)
     actions: dict[tuple[str, str], tuple[float, Breach]] = field(default_factory=dict)  # first ones
     action_counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    reference: Reference | None = None
     ended: str | None = None
     ended_elapsed: float | None = None
 
@@ -63,6 +65,7 @@ def as_document(
         },
         "summary_statistics": _summary(run, totals, elapsed),
         "profile": to_mapping(profile) if profile else None,
+        "reference": asdict(run.reference) if run.reference else None,
         "settings": run.settings,
         "environment": run.environment,
         "actions": [
@@ -149,6 +152,7 @@ def _generation(one: Generation, elapsed_seconds: float) -> dict[str, Any]:
         "sink_queued": report.sink.queued if report else None,
         "final_report": report.final if report else None,
         "peak_rss_bytes": one.peak_rss_bytes,
+        "collections": [asdict(each) for each in one.leak.collections],
         "bins": {
             "seconds": one.binner.bin_seconds,
             "index": [each.index for each in bins],

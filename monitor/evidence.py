@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitor.profiles import HOUR, MIB, PROFILES, SoakProfile, scaled
-from monitor.series import Bin
+from monitor.series import Bin, Curve, curve_of
 
 
 class DocumentError(ValueError):
@@ -25,6 +25,7 @@ class Process:
     bins: tuple[Bin, ...]  # complete ones
     peak_rss_bytes: int
     facts: Mapping[str, Any]  # the generation's other keys; empty in the predecessor's format
+    collections: tuple[int, ...] = ()  # bins in which it was collected and trimmed
 
     def __str__(self) -> str:
         return f"{self.name} generation {self.generation}"
@@ -44,6 +45,7 @@ class Evidence:
     settings: Mapping[str, Any]
     symbols: tuple[str, ...]
     actions: Sequence[Mapping[str, Any]] | None
+    reference: Curve | None  # memory of a known-good run, if one was given
 
     @property
     def cut_short(self) -> bool:
@@ -88,6 +90,7 @@ def _evidence(document: Mapping[str, Any]) -> Evidence:
         settings=document.get("settings") or {},
         symbols=tuple(meta.get("symbols") or ()),
         actions=document.get("actions"),
+        reference=_reference(document.get("reference")),
     )
 
 
@@ -121,7 +124,14 @@ def _process(name: str, generation: Mapping[str, Any]) -> Process:
         bins=bins[:-1],  # the last one was still open
         peak_rss_bytes=generation["peak_rss_bytes"],
         facts=generation,
+        collections=tuple(one["bin"] for one in generation.get("collections", ())),
     )
+
+
+def _reference(kept: Mapping[str, Any] | None) -> Curve | None:
+    if kept is None:
+        return None
+    return curve_of(kept["bin_seconds"], kept["index"], kept["rss_min_bytes"])
 
 
 def _predecessors(rows: Sequence[Mapping[str, Any]], seconds: float) -> tuple[Process, ...]:

@@ -7,8 +7,8 @@ from collections.abc import MutableSequence
 from dataclasses import dataclass, field
 
 from monitor.growth import Growth, growth
-from monitor.model import Exited, Launched, Sample
-from monitor.series import Bin, Binner, LeakTrack
+from monitor.model import Collected, Exited, Launched, Sample
+from monitor.series import Bin, Binner, Collection, LeakTrack
 from streamer.messages import Notice, Report
 
 RATE_SECONDS = 10.0  # the rates of the live view are means over this time
@@ -37,6 +37,7 @@ class Generation:
     rotations_total: int = 0
     drops_total: int = 0
     silences: dict[str, float] = field(default_factory=dict)  # longest, by "stream:symbol"
+    collected: Collected | None = None  # the latest
     exited: Exited | None = None
     exited_elapsed: float | None = None
     recent: deque[tuple[float, Report]] = field(default_factory=deque)
@@ -44,18 +45,28 @@ class Generation:
     _due: dict[str, int | None] = field(default_factory=dict)  # connection over age, by slot
     _notices: int = 0  # number of the last one seen
 
-    def take_sample(self, sample: Sample) -> None:
-        """Keep a look from outside."""
+    def take_sample(self, sample: Sample) -> Collection | None:
+        """Keep a look from outside; return the collection of which it shows the effect."""
         self.sample = sample
         if self.first_rss_bytes is None:
             self.first_rss_bytes = sample.rss_bytes
         self.peak_rss_bytes = max(self.peak_rss_bytes, sample.rss_bytes)
         _keep(self.recent_cpu, sample.at, sample.cpu_seconds)
         completed = self.binner.add(sample.at, sample.rss_bytes)
-        if completed is not None:
-            self.bins.append(completed)
-            self.leak.add(completed)
-            self.grown = growth(self.bins, self.binner.bin_seconds)
+        if completed is None:
+            return None
+        before = self.leak.collections[-1] if self.leak.collections else None
+        self.bins.append(completed)
+        self.leak.add(completed)
+        self.grown = growth(self.bins, self.binner.bin_seconds)
+        after = self.leak.collections[-1] if self.leak.collections else None
+        return after if after != before else None
+
+    def take_collection(self, collected: Collected) -> None:
+        """Keep that the process was collected and trimmed; the effect shows later."""
+        self.collected = collected
+        if self.binner.open is not None:
+            self.leak.collected(self.binner.open.index)
 
     def take_report(self, report: Report, at: float) -> tuple[Notice, ...]:
         """Keep a report; return its notices that were not seen yet."""

@@ -53,6 +53,16 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
+class Collected:
+    """A streamer has collected its garbage and given free memory back, as it was asked to."""
+
+    streamer: str
+    generation: int
+    objects: int | None  # that the collection found; None: not told
+    trimmed: bool | None  # whether the C library could give anything back
+
+
+@dataclass(frozen=True, slots=True)
 class Exited:
     """A streamer process ended; `expected` when we asked it to."""
 
@@ -68,7 +78,7 @@ class Tick:
     """Time passed; what is absent is judged now."""
 
 
-Event = Launched | Sample | Reported | Exited | Tick
+Event = Launched | Sample | Reported | Collected | Exited | Tick
 
 
 # What may be wished for -------------------------------------------------------------------------
@@ -101,6 +111,13 @@ class Breach:
 @dataclass(frozen=True, slots=True)
 class Warn:
     """Say it, count it, keep it in the profile."""
+
+    breach: Breach
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Have the process collect its garbage and trim its heap, to see whether growth comes back."""
 
     breach: Breach
 
@@ -140,4 +157,4 @@ class Fail:
     breach: Breach
 
 
-Action = Warn | Rotate | Restart | Abort | Fail
+Action = Warn | Collect | Rotate | Restart | Abort | Fail

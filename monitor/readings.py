@@ -55,10 +55,13 @@ def _cpu(_state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Read
             yield Reading((last - first) / (last_at - first_at))
 
 
-def _leak(_state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Reading]:
-    latest = child.leak.latest
-    if latest is not None and latest.score is not None:
-        yield Reading(latest.score)
+def _of_leak(field: str) -> Read:
+    def read(_state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Reading]:
+        value = getattr(child.leak.latest, field, None)
+        if value is not None:
+            yield Reading(value)
+
+    return read
 
 
 def _ages(_state: State, child: Child, _rule: Rule, now: float) -> Iterator[Reading]:
@@ -147,7 +150,8 @@ READERS = {
     "cpu_cores": Metric("sample", _cpu),
     "threads": Metric("sample", _of_sample("threads")),
     "open_files": Metric("sample", _of_sample("open_files")),
-    "leak_score": Metric("sample", _leak),
+    "leak_score": Metric("sample", _of_leak("score")),
+    "leak_suspicion": Metric("sample", _of_leak("latest_score")),
     "connection_age_seconds": Metric("report", _ages),
     "silent_seconds": Metric("report", _silences),
     "events_per_second": Metric("report", _rate),

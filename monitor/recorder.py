@@ -19,6 +19,8 @@ from monitor.leak import LeakDetector
 from monitor.model import (
     Abort,
     Action,
+    Collect,
+    Collected,
     Event,
     Exited,
     Fail,
@@ -31,6 +33,7 @@ from monitor.model import (
     Warn,
 )
 from monitor.profiles import DAY, HOUR, PROFILES, SoakProfile
+from monitor.reference import Reference
 from monitor.rows import Interval, row
 from monitor.series import Bin, Binner, DetectorFactory, LeakTrack
 from monitor.snapshot import Snapshot, StreamerSnapshot, StreamSnapshot
@@ -60,6 +63,7 @@ class Recorder:
         started_time: float,
         started_at: float,
         detector: DetectorFactory = LeakDetector,
+        reference: Reference | None = None,
     ) -> None:
         self._rolling = profile is None
         self._limits = profile or PROFILES["24h"]
@@ -81,7 +85,9 @@ class Recorder:
             environment=dict(environment),
             started_time=started_time,
             rows=rows,
+            reference=reference,
         )
+        self._curve = reference.curve if reference else None
 
     def observe(self, event: Event, now: float, time: float | None = None) -> None:
         """Take an event; the same ones, in the same order, as `decide`."""
@@ -89,9 +95,11 @@ class Recorder:
             case Launched():
                 self._launched(event, now)
             case Sample():
-                self._sampled(event)
+                self._sampled(event, now)
             case Reported():
                 self._reported(event, now)
+            case Collected():
+                self._collected(event)
             case Exited():
                 self._exited(event, now)
             case Tick():
@@ -188,7 +196,7 @@ class Recorder:
                 launched=event,
                 launched_elapsed=self._elapsed(now),
                 binner=Binner(width),
-                leak=LeakTrack(width, horizon, self._detector),
+                leak=LeakTrack(width, horizon, self._detector, self._curve),
                 bins=bins,
                 max_age_seconds=self._max_age,
             )
@@ -198,12 +206,26 @@ class Recorder:
         detail = {"pid": event.pid}
         self._add("launched", detail, now, event.time, event.streamer, event.generation)
 
-    def _sampled(self, sample: Sample) -> None:
+    def _sampled(self, sample: Sample, now: float) -> None:
         generation = self._find(sample.streamer, sample.generation)
+        if generation is None:
+            return
+        known = generation.sample.cpu_seconds if generation.sample else None
+        collection = generation.take_sample(sample)
+        self._interval.add(sample, known)
+        if collection is not None and generation.collected is not None:
+            detail = {
+                "before_bytes": collection.before_bytes,
+                "after_bytes": collection.after_bytes,
+                "objects": generation.collected.objects,
+                "trimmed": generation.collected.trimmed,
+            }
+            self._add("collected", detail, now, sample.time, sample.streamer, sample.generation)
+
+    def _collected(self, event: Collected) -> None:
+        generation = self._find(event.streamer, event.generation)
         if generation is not None:
-            known = generation.sample.cpu_seconds if generation.sample else None
-            generation.take_sample(sample)
-            self._interval.add(sample, known)
+            generation.take_collection(event)
 
     def _reported(self, event: Reported, now: float) -> None:
         report = event.report
@@ -308,6 +330,8 @@ def _action_name(action: Action) -> str:
     match action:
         case Warn():
             return "warn"
+        case Collect():
+            return "collect"
         case Rotate():
             return "rotate"
         case Restart():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -39,10 +40,7 @@ class Replayed:
 
 def replay(evidence: Evidence, detector: DetectorFactory) -> tuple[Replayed, ...]:
     """Feed the bins of each process to a detector of its own: about a second for a day."""
-    return tuple(
-        _replayed(process, evidence.profile.duration_seconds, detector)
-        for process in evidence.processes
-    )
+    return tuple(_replayed(process, evidence, detector) for process in evidence.processes)
 
 
 def worst(replays: Iterable[Replayed]) -> tuple[Process, Assessment] | None:
@@ -55,12 +53,20 @@ def worst(replays: Iterable[Replayed]) -> tuple[Process, Assessment] | None:
     return max(scored, key=lambda each: each[1].score or 0.0, default=None)
 
 
-def _replayed(process: Process, horizon_seconds: float, detector: DetectorFactory) -> Replayed:
-    track = LeakTrack(process.bin_seconds, horizon_seconds, detector)
+def _replayed(process: Process, evidence: Evidence, detector: DetectorFactory) -> Replayed:
+    horizon = evidence.profile.duration_seconds
+    track = LeakTrack(process.bin_seconds, horizon, detector, evidence.reference)
+    assessments = []
+    collections = deque(process.collections)
+    for one in process.bins:
+        # As in the run itself: a bin is still open while a collection in it becomes known.
+        while collections and collections[0] <= one.index:
+            track.collected(collections.popleft())
+        assessments.append(track.add(one))
     return Replayed(
         process,
         times=tuple(
             process.started_seconds + (one.index + 1) * process.bin_seconds for one in process.bins
         ),
-        assessments=tuple(track.add(one) for one in process.bins),
+        assessments=tuple(assessments),
     )

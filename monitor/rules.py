@@ -13,9 +13,10 @@ from typing import Literal
 from monitor.model import Mode
 from monitor.profiles import DAY, HOUR, PROFILES, SoakProfile
 
-ActionName = Literal["warn", "rotate", "restart", "abort", "fail"]
+ActionName = Literal["warn", "collect", "rotate", "restart", "abort", "fail"]
 USER_ACTIONS: tuple[ActionName, ...] = ("warn", "rotate", "restart", "abort")
-"""What a rule in the settings may ask for; `fail` is kept for the profile's own criteria."""
+"""What a rule in the settings may ask for; `fail` is kept for the profile's own criteria, and
+`collect` for the suspicion of a leak, which waits for its result."""
 
 METRICS = {
     "rss_bytes": "bytes: resident memory of the streamer's process",
@@ -25,6 +26,7 @@ METRICS = {
     "threads": "count: threads of the process",
     "open_files": "count: open file descriptors of the process",
     "leak_score": "0 to 1: judgement of lasting growth; none before the detector has enough",
+    "leak_suspicion": "0 to 1: the leak score by the newest evidence alone, before it has lasted",
     "connection_age_seconds": "seconds: age of a slot's connection",
     "silent_seconds": "seconds: since the last event of a stream of a symbol, its slot being live",
     "events_per_second": "per second: mean of unique trade and aggTrade events over the rule's "
@@ -54,7 +56,9 @@ class Rule:
     grace_seconds: float = 0.0  # from the launch of the process, during which nothing is judged
     cooldown_seconds: float = 300.0  # least time between two actions of this rule on one subject
     action: ActionName = "warn"
-    cooldown_max_seconds: float | None = None  # of rotate: doubles up to this while it repeats
+    cooldown_max_seconds: float | None = (
+        None  # of rotate and collect: doubles up to this while it repeats
+    )
     also_warn: bool = False  # say it as well
     skip_drain: bool = False  # of restart and abort: the process gets no time to flush
     diagnose: bool = False  # of restart: keep a stack dump and memory maps first
@@ -169,6 +173,16 @@ def _on_memory(mode: Mode, limits: SoakProfile) -> tuple[Rule, ...]:
             limit=limits.leak_score_pass,
             cooldown_seconds=HOUR,
             action="warn",
+        ),
+        Rule(
+            name="collect",
+            metric="leak_suspicion",  # while it has to last, a collection can still acquit
+            limit=limits.leak_score_pass,
+            cooldown_seconds=HOUR,
+            # It holds the feed up for some ten milliseconds and changes what is watched: a leak
+            # whose process is trimmed each hour looks like a saw-tooth.
+            cooldown_max_seconds=DAY,
+            action="collect",
         ),
         Rule(
             name="leak",

@@ -9,7 +9,7 @@ from monitor.leak import LeakDetector
 from monitor.model import Launched, Mode, Sample
 from monitor.profiles import DAY
 from monitor.rules import Rule
-from monitor.series import Binner, DetectorFactory, LeakTrack
+from monitor.series import Binner, Curve, DetectorFactory, LeakTrack
 from streamer.messages import Report
 
 Subject = tuple[str, ...]
@@ -65,6 +65,7 @@ class State:
     horizon_seconds: float = DAY
     bin_seconds: float = 60.0
     detector: DetectorFactory = LeakDetector
+    reference: Curve | None = None  # memory of a known-good run
     children: dict[str, Child] = field(default_factory=dict)  # the living, by streamer
     drops: dict[str, deque[float]] = field(default_factory=dict)  # times; of all generations
     failed: set[str] = field(default_factory=set)  # rules that have marked the verdict
@@ -78,7 +79,7 @@ class State:
             launched,
             now,
             Binner(self.bin_seconds),
-            LeakTrack(self.bin_seconds, self.horizon_seconds, self.detector),
+            LeakTrack(self.bin_seconds, self.horizon_seconds, self.detector, self.reference),
         )
 
     def child(self, streamer: str, generation: int) -> Child | None:
@@ -107,6 +108,12 @@ def remember_sample(child: Child, sample: Sample) -> None:
     completed = child.bins.add(sample.at, sample.rss_bytes)
     if completed is not None:
         child.leak.add(completed)
+
+
+def remember_collection(child: Child) -> None:
+    """Note that the process was collected and trimmed just now."""
+    if child.bins.open is not None:
+        child.leak.collected(child.bins.open.index)
 
 
 def remember_report(state: State, child: Child, report: Report, at: float) -> bool:

@@ -17,6 +17,7 @@ from monitor.http import HttpError, MetricsServer
 from monitor.model import Mode
 from monitor.profiles import SoakProfile
 from monitor.recorder import Recorder
+from monitor.reference import Reference
 from monitor.rules import Rule, built_in_rules, merged
 from monitor.sampler import Sampler
 from monitor.state import State
@@ -51,6 +52,7 @@ class Mission:
     mode: Mode
     profile: SoakProfile | None = None  # of a soak
     output: Path | None = None  # where the profile goes; None: into the runtime directory
+    reference: Reference | None = None  # a known-good run, for the leak score of a soak
 
 
 def carry_out(
@@ -98,12 +100,22 @@ def _parts(
     if mission.profile is not None:
         state.horizon_seconds = mission.profile.duration_seconds
         state.bin_seconds = mission.profile.bin_seconds
+    if mission.reference is not None:
+        _refuse_another_feed(mission.reference, settings)
+        state.reference = mission.reference.curve
     telemetry = resources.enter_context(_telemetry(directory))
     metrics = resources.enter_context(_metrics(settings.monitor.metrics_address))
     become_subreaper()
     fleet = _fleet(settings, telemetry.endpoint, directory, target, display.owns_terminal, now)
     journal = Journal(
-        Recorder(mission.profile, _summary(settings), _environment(), time, now),
+        Recorder(
+            mission.profile,
+            _summary(settings),
+            _environment(),
+            time,
+            now,
+            reference=mission.reference,
+        ),
         mission.output or directory / "profile.json",
     )
     monitor = settings.monitor
@@ -138,6 +150,19 @@ def rules_of(settings: Settings, mission: Mission) -> tuple[Rule, ...]:
         pong_within_seconds=connection.pong_within,
     )
     return merged(built_in, [_rule(entry) for entry in settings.rules])
+
+
+def _refuse_another_feed(reference: Reference, settings: Settings) -> None:
+    """Raise UsageError for a reference of other symbols or streams: it warms up otherwise."""
+    for name, then, now in (
+        ("symbols", reference.symbols, settings.exchange.symbols),
+        ("streams", reference.streams, settings.exchange.streams),
+    ):
+        if set(then) != set(now):
+            raise UsageError(
+                f"--reference {reference.source}: its {name} are {', '.join(then)}, and this soak "
+                f"has {', '.join(now)}; a run with the same ones is wanted"
+            )
 
 
 def _rule(entry: RuleConfig) -> Rule:

@@ -8,7 +8,20 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.model import Abort, Action, Breach, Exited, Fail, Mode, Restart, Rotate, Severity, Warn
+from monitor.model import (
+    Abort,
+    Action,
+    Breach,
+    Collect,
+    Collected,
+    Exited,
+    Fail,
+    Mode,
+    Restart,
+    Rotate,
+    Severity,
+    Warn,
+)
 from monitor.recorder import Ended
 from monitor.telemetry import TelemetryServer
 from streamer.messages import Answer, Report
@@ -60,6 +73,9 @@ class Control:
                 _say(breach)
             case Fail(breach):
                 _say(breach, "the verdict will fail")
+            case Collect(breach):
+                log.info("%s is asked to collect garbage and to trim its heap", breach.streamer)
+                self._ask(breach.streamer, "collect", now)
             case Rotate(breach, reason):
                 _say(breach, "its connection is rotated" if breach.slot else "rotated")
                 slot = {"slot": breach.slot} if breach.slot else {}
@@ -118,18 +134,19 @@ class Control:
             self._restarting.discard(name)
             log.warning("%s is launched again in %.1f s", name, delay)
 
-    def answered(self, answer: Answer, now: float) -> None:
-        """Note the answer to a command."""
+    def answered(self, answer: Answer, now: float) -> Collected | None:
+        """Note the answer to a command; a collection that was done is an event to be judged."""
         request = self._requests.answered(answer)
         if request is None:
-            return
+            return None
         name = request.command.name
         if answer.ok:
             log.debug("%s: %s: %s", request.streamer, name, answer.detail or "accepted")
-            return
+            return self._collected(request.streamer, answer) if name == "collect" else None
         log.warning("%s refused %r: %s", request.streamer, name, answer.detail)
         if name == "drain":
             self.end(request.streamer, now, Step.TERM)
+        return None
 
     def look_at_deadlines(self, now: float, reports: dict[str, Report]) -> None:
         """Do what was put off until now; name the commands that were never answered."""
@@ -147,6 +164,16 @@ class Control:
             if now >= postponed.until or not rotating:
                 del self._postponed[name]
                 self.end(name, now, _first_step(postponed.action))
+
+    def _collected(self, streamer: str, answer: Answer) -> Collected:
+        objects = answer.result.get("collected_objects")
+        trimmed = answer.result.get("trimmed")
+        return Collected(
+            streamer,
+            self._fleet.members[streamer].lifecycle.generation,
+            objects=objects if isinstance(objects, int) else None,
+            trimmed=trimmed if isinstance(trimmed, bool) else None,
+        )
 
     def _restart(self, action: Restart, now: float) -> None:
         name = action.breach.streamer

@@ -136,7 +136,9 @@ class Service:
     def _receive(self, now: float, time: float) -> None:
         for message in self.parts.telemetry.receive():
             if isinstance(message, Answer):
-                self.parts.control.answered(message, now)
+                collected = self.parts.control.answered(message, now)
+                if collected is not None:
+                    self._observe(collected, now, time)
                 continue
             member = self.parts.fleet.members.get(message.streamer)
             if member is None or message.generation != member.lifecycle.generation:

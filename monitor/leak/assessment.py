@@ -38,6 +38,8 @@ class Assessment:
     pattern: Pattern
     reason: str
     """For people: what was seen, and what held the score back."""
+    latest_score: float | None = None
+    """What the newest evidence alone would score; above the score it has yet to last."""
     held_by: tuple[str, ...] = ()
     """Names of the safeguards that kept the score below 0.5."""
     elapsed_seconds: float = 0.0

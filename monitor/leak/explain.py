@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.leak.assessment import CONVICTION, SUSPICION, Assessment, Pattern
+from monitor.leak.assessment import CONVICTION, SUSPICION, Assessment, Pattern, score_of
 from monitor.leak.evidence import HELD_Z, Evidence
 from monitor.leak.pattern import pattern_of
 
@@ -49,6 +49,7 @@ def explain(
         high=high,
         pattern=pattern,
         reason=_reason(evidence, score, current_score, per_million),
+        latest_score=score_of(evidence.z),
         held_by=evidence.held_by,
         elapsed_seconds=elapsed_seconds,
         window_seconds=floors.window_hours * 3600,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 from monitor import checkpoint
 from monitor.profiles import PROFILES, ProfileError, SoakProfile, from_mapping, scaled
+from monitor.reference import Reference, UnfitReferenceError, reference_from
 from monitor.report import ReportError, write_report
 from streamer.units import parse_duration
 from supervisor.assembly import Mission, carry_out
@@ -34,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="where the profile of the run goes (JSON)"
     )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="PROFILE.json",
+        help="a run that passed: its warm-up is known to be no leak, and the leak score is "
+        "required even within an hour",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,9 +59,14 @@ def run(options: argparse.Namespace) -> int:
     report = output.with_suffix(".html").resolve()
     if report == output.resolve():
         raise UsageError(f"--output {output}: the report gets that name; .json is wanted")
-    code = carry_out(
-        Mission("soak", profile, output.resolve()), options.config, options.assignments
-    )
+    reference = None
+    if options.reference is not None:
+        if options.reference.resolve() == output.resolve():
+            raise UsageError(f"--reference {options.reference}: --output would overwrite it")
+        reference = _reference(options.reference, profile.duration_seconds)
+        profile = replace(profile, leak_required=True)
+    mission = Mission("soak", profile, output.resolve(), reference)
+    code = carry_out(mission, options.config, options.assignments)
     _report(output, report)
     return code
 
@@ -87,6 +101,13 @@ def _profile(name_or_file: str) -> SoakProfile:
         raise UsageError(f"--profile {path}: is no valid TOML: {error}") from None
     except ProfileError as error:
         raise UsageError(f"--profile {path}: {error}") from None
+
+
+def _reference(path: Path, duration_seconds: float) -> Reference:
+    try:
+        return reference_from(checkpoint.load(path), path.name, duration_seconds)
+    except (checkpoint.CheckpointError, UnfitReferenceError) as error:
+        raise UsageError(f"--reference {path}: {error}") from None
 
 
 def _duration(text: str) -> float:

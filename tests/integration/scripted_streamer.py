@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from streamer.config import StreamerConfig
 from streamer.messages import Answer, Report, SinkCounts, SlotState, StreamCounts
@@ -38,7 +39,11 @@ class Speaker:
     def turn(self) -> None:
         """Answer, report, sleep until the next report."""
         for command in self.telemetry.commands():
-            self.telemetry.send(Answer(command.id, ok=True))
+            result: dict[str, Any] = {}
+            if command.name == "collect":
+                _leak.clear()
+                result = {"collected_objects": 3, "trimmed": True}
+            self.telemetry.send(Answer(command.id, ok=True, result=result))
             self.stopping |= command.name in ("drain", "stop")
         self.report()
         time.sleep(self.config.telemetry.report_every)
@@ -148,6 +153,12 @@ def leaks(config: StreamerConfig) -> int:
     speaker = Speaker(config)
     _stop_at_term(speaker)
     return speaker.speak(grow)
+
+
+def hoards(config: StreamerConfig) -> int:
+    """Hold 40 MiB until asked to collect."""
+    _leak.append(bytearray(os.urandom(1 << 20)) * 40)
+    return healthy(config)
 
 
 def never_reports(config: StreamerConfig) -> int:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Iterator
 
 
 def main() -> int:
@@ -16,9 +18,25 @@ def main() -> int:
     supervisor.bootstrap.stream = getattr(scripted_streamer, sys.argv[1])
     from supervisor.command_line import run
 
+    if os.environ.get("VIGIL_TEST_SUSPECT"):
+        _suspect_everyone()
     if os.environ.get("VIGIL_TEST_BREAK"):
         _break_after_some_turns()
     return run(sys.argv[2:])
+
+
+def _suspect_everyone() -> None:
+    """Have growth suspected at once: the detector itself needs hours."""
+    from monitor import series
+    from monitor.readings import READERS, Metric, Reading
+
+    def read(*_: object) -> Iterator[Reading]:
+        if time.monotonic() - began > 5:  # some bins before it, to compare with
+            yield Reading(1.0)
+
+    began = time.monotonic()
+    series.BEFORE_BINS = 3  # the memory of a process that is only starting is no floor
+    READERS["leak_suspicion"] = Metric("sample", read)
 
 
 def _break_after_some_turns() -> None:

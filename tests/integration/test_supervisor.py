@@ -35,6 +35,27 @@ def test_a_soak_ends_with_a_passed_verdict(vigil: Supervised) -> None:
     assert verdict["criteria"] == profile["criteria"]  # the live verdict, to the letter
 
 
+def test_a_suspect_is_asked_to_collect_and_what_came_back_is_recorded(vigil: Supervised) -> None:
+    vigil.start(
+        "hoards",
+        "soak",
+        "--profile=smoke",
+        "--duration=25s",
+        environment={"VIGIL_TEST_SUSPECT": "1"},
+    )
+    vigil.exit_code()
+    profile = vigil.profile()
+    (event,) = [one for one in profile["events"] if one["kind"] == "collected"]
+    given_back = event["detail"]["before_bytes"] - event["detail"]["after_bytes"]
+    assert given_back == pytest.approx(40 << 20, abs=3 << 20)
+    assert (event["detail"]["objects"], event["detail"]["trimmed"]) == (3, True)
+    (action,) = [one for one in profile["actions"] if one["action"] == "collect"]
+    assert action["count"] == 1
+    (generation,) = profile["streamers"][0]["generations"]
+    (collection,) = generation["collections"]
+    assert collection["before_bytes"] == event["detail"]["before_bytes"]
+
+
 def test_one_signal_ends_the_service_after_a_complete_drain(vigil: Supervised) -> None:
     process = vigil.start("healthy", "run")
     vigil.until_logged("generation 1 reports")

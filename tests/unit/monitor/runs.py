@@ -9,6 +9,7 @@ from monitor.decide import decide
 from monitor.model import Action, Exited, Reported, Tick
 from monitor.profiles import SoakProfile
 from monitor.recorder import Ended, Recorder
+from monitor.reference import Reference
 from monitor.rules import built_in_rules
 from monitor.state import State
 from streamer.messages import Report
@@ -30,6 +31,7 @@ class Run:
         profile: SoakProfile | None,
         max_age_seconds: float = 4 * 3600.0,
         rotates: bool = True,
+        reference: Reference | None = None,
     ) -> None:
         self.profile = profile
         mode = "soak" if profile else "run"
@@ -38,13 +40,16 @@ class Run:
         if profile:
             self.state.horizon_seconds = profile.duration_seconds
             self.state.bin_seconds = profile.bin_seconds
+        self.state.reference = reference.curve if reference else None
         settings = {
             "symbols": list(SYMBOLS),
             "streams": ["trade"],
             "connection_max_age_seconds": max_age_seconds,
             "stale_after_seconds": 30.0,
         }
-        self.recorder = Recorder(profile, settings, {"host": "test"}, EPOCH, 0.0)
+        self.recorder = Recorder(
+            profile, settings, {"host": "test"}, EPOCH, 0.0, reference=reference
+        )
         self.actions: list[Action] = []
         self.now = 0.0
         self._rotates = rotates

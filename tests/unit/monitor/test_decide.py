@@ -15,6 +15,7 @@ from monitor.leak import Assessment
 from monitor.model import (
     Abort,
     Action,
+    Collect,
     Event,
     Exited,
     Fail,
@@ -48,9 +49,9 @@ class Watcher:
     def __init__(self, mode: Mode, profile: str = "24h", extra: tuple[Rule, ...] = ()) -> None:
         limits = PROFILES[profile] if mode == "soak" else None
         rules = merged(built_in_rules(mode, limits), extra)
-        self.state = State(rules, mode, detector=lambda _horizon: Scripted())
+        self.state = State(rules, mode, detector=lambda *_: Scripted())
         self.actions: list[Action] = []
-        Scripted.score = None
+        Scripted.score = Scripted.latest = None
 
     def feed(self, event: Event, now: float) -> tuple[Action, ...]:
         self.state, actions = decide(self.state, event, now)
@@ -66,6 +67,7 @@ class Scripted:
     """A detector that says what the test wants."""
 
     score: ClassVar[float | None] = None
+    latest: ClassVar[float | None] = None
 
     def observe(
         self,
@@ -77,7 +79,10 @@ class Scripted:
         pass
 
     def assess(self) -> Assessment:
-        return Assessment(Scripted.score, None, None, None, None, "none", "scripted")
+        return Assessment(
+            *(Scripted.score, None, None, None, None, "none", "scripted"),
+            latest_score=Scripted.latest,
+        )
 
 
 @pytest.fixture(params=MODES)
@@ -141,22 +146,53 @@ def test_memory_high_must_last_ten_minutes(watcher: Watcher) -> None:
 
 
 def test_leak_score(watcher: Watcher) -> None:
-    Scripted.score = 0.5
+    Scripted.score = Scripted.latest = 0.5
     for at in (0, 61, 121):
         assert watcher.feed(sample(at), float(at)) == ()
-    Scripted.score = 0.6
+    Scripted.latest = 0.6
     watcher.feed(sample(181), 181.0)
-    assert watcher.kinds() == [Warn]
-    Scripted.score = 0.9
+    assert watcher.kinds() == [Collect]  # the suspicion has yet to last: now it still helps
+    Scripted.score = 0.6
+    watcher.feed(sample(211), 211.0)
     watcher.feed(sample(241), 241.0)
+    assert watcher.kinds() == [Collect, Warn]
+    Scripted.score = 0.9
     watcher.feed(sample(301), 301.0)
+    watcher.feed(sample(361), 361.0)
     if watcher.state.mode == "soak":
-        assert watcher.kinds() == [Warn, Fail]
+        assert watcher.kinds() == [Collect, Warn, Fail]
     else:
-        assert watcher.kinds() == [Warn, Warn, Restart]
+        assert watcher.kinds() == [Collect, Warn, Warn, Restart]
         assert isinstance(watcher.actions[-1], Restart)
         assert watcher.actions[-1].when_quiet
         assert not watcher.actions[-1].skip_drain
+
+
+def test_a_suspect_is_collected_again_after_an_hour_or_in_the_next_generation(
+    watcher: Watcher,
+) -> None:
+    Scripted.latest = 0.6
+    hours, times = 8, 4  # after 1, 2 and 4 hours again
+    for at in range(60, hours * 3600, 60):
+        watcher.feed(sample(at), float(at))
+    assert watcher.kinds().count(Collect) == times
+    watcher.feed(Exited(NAME, 1, 0, expected=True, time=0.0), hours * 3600.0)
+    watcher.feed(launched(2), hours * 3600.0)
+    for at in range(hours * 3600, hours * 3600 + 180, 60):
+        watcher.feed(sample(at, generation=2), float(at))
+    assert watcher.kinds().count(Collect) == times + 1
+    [*_, last] = [one for one in watcher.actions if isinstance(one, Collect)]
+    assert last.breach.generation == 2
+
+
+def test_whose_end_is_decided_is_collected_no_more() -> None:
+    watcher = Watcher("run")
+    watcher.feed(launched(), 0.0)
+    watcher.feed(sample(1, 451), 1.0)
+    Scripted.latest = 0.6
+    for at in (61, 121, 181):
+        watcher.feed(sample(at), float(at))
+    assert Collect not in watcher.kinds()
 
 
 def test_a_short_soak_cannot_convict_of_a_leak() -> None:

@@ -41,6 +41,11 @@ def test_wrong_settings_are_named_and_exit_with_2(capsys: pytest.CaptureFixture[
         (["judge", "/nowhere.json"], "/nowhere.json"),
         (["soak", "--profile", "25h"], "neither a built-in profile"),
         (["soak", "--profile", "smoke", "--output", "/nowhere/p.json"], "no directory"),
+        (["soak", "--profile", "1h", "--reference", "/nowhere.json"], "--reference /nowhere.json"),
+        (
+            ["soak", "--profile", "1h", "--output", "p.json", "--reference", "p.json"],
+            "--output would overwrite it",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(

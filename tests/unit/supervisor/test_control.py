@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from monitor.model import Abort, Breach, Exited, Fail, Mode, Restart, Rotate, Warn
+from monitor.model import (
+    Abort,
+    Breach,
+    Collect,
+    Collected,
+    Exited,
+    Fail,
+    Mode,
+    Restart,
+    Rotate,
+    Warn,
+)
 from streamer.messages import Answer, Command, Report, SinkCounts, SlotState
 from supervisor.control import Conclusion, Control
 from supervisor.errors import ExitCode
@@ -108,6 +119,23 @@ def test_warnings_and_failures_end_nothing(soak: Stage) -> None:
     soak.control.carry_out(Fail(BREACH), 0.0)
     assert soak.control.conclusion is None
     assert soak.telemetry.sent == []
+
+
+def test_a_collection_is_a_command_and_its_answer_an_event(service: Stage) -> None:
+    service.control.carry_out(Collect(BREACH), 0.0)
+    [(streamer, command)] = service.telemetry.sent
+    assert (streamer, command.name) == ("a", "collect")
+    done = Answer(command.id, ok=True, result={"collected_objects": 7, "trimmed": True})
+    assert service.control.answered(done, 0.1) == Collected("a", 1, objects=7, trimmed=True)
+    assert service.control.answered(done, 0.2) is None
+
+
+def test_a_collection_that_was_refused_and_any_other_answer_are_no_event(service: Stage) -> None:
+    service.control.carry_out(Collect(BREACH), 0.0)
+    service.control.carry_out(Rotate(BREACH, "age"), 0.0)
+    [(_, collect), (_, rotate)] = service.telemetry.sent
+    assert service.control.answered(Answer(collect.id, ok=False), 0.1) is None
+    assert service.control.answered(Answer(rotate.id, ok=True), 0.1) is None
 
 
 def test_a_rotation_is_a_command_with_slot_and_reason(service: Stage) -> None:
