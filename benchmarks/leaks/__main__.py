@@ -35,12 +35,7 @@ def main() -> int:
     if options.without:
         MUTATIONS[options.without]()
     keys = list(_keys(options))
-    store = (
-        ROOT
-        / ".cache"
-        / "leaks"
-        / f"{_digest()}-{options.hours:g}h{'-reference' if options.reference else ''}.jsonl"
-    )
+    store = ROOT / ".cache" / "leaks" / f"{_digest()}-{_name(options)}.jsonl"
     store.parent.mkdir(parents=True, exist_ok=True)
     outcomes = _read(store)
     if not options.report:
