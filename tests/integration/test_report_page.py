@@ -80,7 +80,7 @@ def test_every_chart_shows_its_data(page: Page, reports: dict[str, Path]) -> Non
     lines = numbers(
         page,
         "...['memory', 'leak-score', 'rate'].map(id => Math.min(...[...document"
-        ".querySelectorAll(`#${id} .plot .js-line`)].map(one => one.getTotalLength())))",
+        ".querySelectorAll(`#${id} .scatterlayer .js-line`)].map(one => one.getTotalLength())))",
     )
     assert all(length > 100 for length in lines), lines
     bars = page.value("document.querySelectorAll('#connections .bars .point').length")
