@@ -22,7 +22,7 @@ from supervisor.lifecycle import Lifecycle
 from supervisor.process_tree import lives, session_members
 from tests.integration import scripted_streamer
 
-GRACES = Graces(drain_seconds=0.5, term_seconds=0.5, abort_seconds=0.5, kill_seconds=5.0)
+GRACES = Graces(drain_seconds=1.5, term_seconds=1.0, abort_seconds=1.5, kill_seconds=5.0)
 DEADLINE_SECONDS = 20.0
 
 
