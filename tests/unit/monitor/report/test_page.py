@@ -12,6 +12,7 @@ import pytest
 
 from monitor.evidence import DocumentError
 from monitor.report import ReportError, render, write_report
+from monitor.report.page import page as build
 from tests import profiles
 from tests.unit.monitor.runs import Run
 
@@ -141,3 +142,10 @@ def test_what_cannot_be_written_or_is_no_profile_is_said(tmp_path: Path) -> None
     with pytest.raises(DocumentError):
         write_report({}, tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_charts_cannot_end_their_script() -> None:
+    data = {"name": NASTY[:-1]}
+    page = Reader(build("title", [], data, "// library"))
+    assert len(page.scripts) == 3
+    assert json.loads(page.scripts[0]) == data
