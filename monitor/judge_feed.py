@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.criteria import Criterion, Outcome
 from monitor.evidence import Evidence
@@ -15,22 +14,29 @@ never below what one rotation may take."""
 
 ROTATION_TAKES_SECONDS = 15.0  # a handshake's timeout of 10 s and an overlap of 5 s
 
+OUTAGE_EVENTS = 100
+"""Who brings nothing in the time of so many events has an outage: were events independent, a tenth
+of the usual rate would still bring one with 99.995 %. Who brings fewer in half a run is too quiet
+to be judged by its own rate."""
+
 
 def feed_criteria(evidence: Evidence) -> tuple[Criterion, ...]:
     """Return the criteria on the feed."""
     return (
         _rate(evidence),
         _symbols(evidence),
+        _outages(evidence),
         _silence(evidence),
         _drops(evidence),
         _age(evidence),
         _rotations(evidence),
         _told(evidence, "gaps", "gaps", "gaps in ids"),
-        _told(evidence, "missing ids", "missing_ids", "ids inside gaps"),
+        _missing(evidence),
         _told(evidence, "duplicates", "duplicates", "copies recognised and left out"),
-        _told(evidence, "message errors", "message_errors", "frames refused"),
+        _told(evidence, "message errors", "message_errors", "frames refused", limit=0),
         _told(evidence, "connection errors", "connection_errors", "failed attempts to connect"),
-        _told(evidence, "sink errors", "sink_errors", "records refused by the sink"),
+        _told(evidence, "sink errors", "sink_errors", "failures of the sink, retried", limit=0),
+        _refused(evidence),
         _unacknowledged(evidence),
     )
 
@@ -39,7 +45,15 @@ def _rate(evidence: Evidence) -> Criterion:
     """Judge every window, not the mean: an hour of outage hides behind busy ones."""
     limit, window = evidence.profile.rate_limit_per_second, evidence.profile.rate_window_seconds
     streams = evidence.settings.get("streams")
-    rates = list(_windows(evidence.rows, window))
+    rates = list(
+        _windows(
+            [
+                (row["elapsed_seconds"], row.get("rated_events", row["messages_received"]))
+                for row in evidence.rows
+            ],
+            window,
+        )
+    )
     lowest = min((rate for _, rate in rates), default=None)
     first = next((at for at, rate in rates if rate < limit), None)
     outcome = "inconclusive" if lowest is None else "fail" if lowest < limit else "pass"
@@ -59,12 +73,12 @@ def _rate(evidence: Evidence) -> Criterion:
 
 
 def _windows(
-    rows: Iterable[Mapping[str, Any]], window_seconds: float
+    points: Sequence[tuple[float, int]], window_seconds: float
 ) -> Iterable[tuple[float, float]]:
-    """Yield the end and the mean rate of each window that ends with a row."""
-    points = [
-        (row["elapsed_seconds"], row.get("rated_events", row["messages_received"])) for row in rows
-    ]
+    """Yield the end and the mean rate of each window that ends with a row.
+
+    A point is the elapsed time of a row and the events up to it.
+    """
     start = 0
     for end, (at, total) in enumerate(points):
         # Rows are written a little after their time: half a second must not cost a window. No
@@ -102,6 +116,44 @@ def _symbols(evidence: Evidence) -> Criterion:
         required=True,
         samples=len(evidence.rows),
         reason=reason,
+    )
+
+
+def _outages(evidence: Evidence) -> Criterion:
+    """Judge each stream of a symbol by itself: one that is gone hides behind the busy others."""
+    ends = {
+        key: [(row["elapsed_seconds"], row["events"].get(key, 0)) for row in evidence.rows]
+        for key in (evidence.rows[-1].get("events") or {} if evidence.rows else ())
+    }
+    found: list[tuple[float, str, float]] = []  # end of the window, stream, its length
+    judged = 0
+    for key, points in ends.items():
+        total = points[-1][1]
+        if total < 2 * OUTAGE_EVENTS:
+            continue
+        window = max(
+            evidence.profile.rate_window_seconds,
+            OUTAGE_EVENTS * evidence.elapsed_seconds / total,
+        )
+        rates = list(_windows(points, window))
+        judged += bool(rates)
+        first = next((at for at, rate in rates if rate <= 0), None)
+        if first is not None:
+            found.append((first, key, window))
+    found.sort()
+    return Criterion(
+        name="stream outages",
+        expression="streams of a symbol that fell silent for far longer than they do ≤ limit",
+        observed=len(found) if judged else None,
+        limit=0,
+        unit="streams",
+        outcome=("fail" if found else "pass") if judged else "inconclusive",
+        required=judged > 0,  # in a short or quiet run there may be no rate to go by
+        samples=judged,
+        first_breach=found[0][0] if found else None,
+        reason="; ".join(f"{key}: nothing for {window:.0f} s" for _, key, window in found)
+        if judged
+        else "too few events of each",
     )
 
 
@@ -208,15 +260,65 @@ def _unacknowledged(evidence: Evidence) -> Criterion:
     )
 
 
-def _told(evidence: Evidence, name: str, key: str, expression: str) -> Criterion:
+def _missing(evidence: Evidence) -> Criterion:
+    """Ask for every id: what REST brought closed its gap, what it could not bring is lost."""
+    missing = evidence.summary.get("missing_ids")
+    gaps = evidence.summary.get("gaps")
+    return Criterion(
+        name="missing ids",
+        expression="ids in gaps that could not be repaired ≤ limit",
+        observed=missing,
+        limit=0,
+        unit="count",
+        outcome="inconclusive" if missing is None else "fail" if missing else "pass",
+        required=True,
+        samples=_reports(evidence),
+        reason="not recorded" if missing is None else f"in {gaps} gaps" if missing else "",
+    )
+
+
+def _refused(evidence: Evidence) -> Criterion:
+    """Count what was accepted and is neither acknowledged nor on its way.
+
+    A streamer that was launched again has left such records behind, and begins before them.
+    """
+    accepted = evidence.summary.get("sink_accepted")
+    acknowledged = evidence.summary.get("sink_acknowledged")
+    names = [one.name for one in evidence.processes]
+    final = bool(names) and all(one.facts.get("final_report") for one in evidence.processes)
+    refused = None
+    if accepted is not None and acknowledged is not None and len(set(names)) == len(names):
+        queued = sum(one.facts.get("sink_queued") or 0 for one in evidence.processes)
+        refused = accepted - acknowledged - queued if final else None
+    return Criterion(
+        name="refused records",
+        expression="records that the sink accepted and then gave up ≤ limit",
+        observed=refused,
+        limit=0,
+        unit="records",
+        outcome="inconclusive" if refused is None else "fail" if refused > 0 else "pass",
+        required=True,
+        samples=len(names),
+        reason="" if refused is not None else "no final report, or not recorded",
+    )
+
+
+def _told(
+    evidence: Evidence, name: str, key: str, expression: str, limit: int | None = None
+) -> Criterion:
     count = evidence.summary.get(key)
+    outcome: Outcome = "pass"
+    if count is None:
+        outcome = "inconclusive"
+    elif limit is not None and count > limit:
+        outcome = "fail"
     return Criterion(
         name=name,
-        expression=f"{expression}, told only",
+        expression=f"{expression} ≤ limit" if limit is not None else f"{expression}, told only",
         observed=count,
-        limit=None,
+        limit=limit,
         unit="count",
-        outcome="inconclusive" if count is None else "pass",
+        outcome=outcome,
         required=False,
         samples=_reports(evidence),
         reason="" if count is not None else "not recorded",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from monitor.criteria import Criterion, Outcome
 from monitor.evidence import Evidence, Process
-from monitor.growth import Growth, growth
+from monitor.growth import FEWEST_BINS, SHARE, SKIP_SECONDS, Growth, growth
 from monitor.profiles import MIB
 from monitor.replay import Replayed, worst
 
@@ -22,7 +24,7 @@ def memory_criteria(
         _ceiling(evidence),
         _growth(evidence),
         _recorded_leak(evidence) if replays is None else _leak(evidence, replays),
-        _mean_cpu(evidence),
+        _cpu(evidence),
         _increase(evidence, "thread growth", "threads", THREAD_GROWTH),
         _increase(evidence, "open file growth", "open_files", FILE_GROWTH),
     )
@@ -135,34 +137,65 @@ def _scored(
     )
 
 
-def _mean_cpu(evidence: Evidence) -> Criterion:
-    shares = [row["cpu_cores"] for row in evidence.rows if row.get("cpu_cores") is not None]
+def _cpu(evidence: Evidence) -> Criterion:
+    """Tell the busiest window: a cost that grows shows there before the feed falls behind."""
+    limit, window = evidence.profile.cpu_limit_cores, evidence.profile.rate_window_seconds
+    means = [
+        (row["elapsed_seconds"], mean) for row, mean in _means(evidence.rows, "cpu_cores", window)
+    ]
+    busiest = max((mean for _, mean in means), default=None)
     return Criterion(
         name="cpu",
-        expression="mean use of all streamers, told only",
-        observed=sum(shares) / len(shares) if shares else None,
-        limit=None,
+        expression=f"mean use of all streamers ≤ limit in every window of {window:g} s",
+        observed=busiest,
+        limit=limit,
         unit="cores",
-        outcome="pass" if shares else "inconclusive",
-        required=False,
-        samples=len(shares),
-        reason="" if shares else "no samples",
+        outcome="inconclusive" if busiest is None else "fail" if busiest > limit else "pass",
+        required=False,  # what it leads to is judged: silence, outages, a late heartbeat
+        samples=len(means),
+        first_breach=next((at for at, mean in means if mean > limit), None),
+        reason="" if means else "no whole window was observed",
     )
 
 
+def _means(
+    rows: Sequence[Mapping[str, Any]], key: str, window_seconds: float
+) -> Iterator[tuple[Mapping[str, Any], float]]:
+    """Yield each row that ends a window, with the mean over the window."""
+    known: deque[tuple[float, float]] = deque()
+    begun: float | None = None
+    for row in rows:
+        if row.get(key) is None:
+            continue
+        at = row["elapsed_seconds"]
+        begun = at if begun is None else begun
+        known.append((at, row[key]))
+        while known[0][0] <= at - window_seconds:
+            known.popleft()
+        if at - begun >= window_seconds:
+            yield row, sum(value for _, value in known) / len(known)
+
+
 def _increase(evidence: Evidence, name: str, key: str, limit: int) -> Criterion:
-    """Compare the least of the last tenth with the least of the first: peaks are no growth."""
-    values = [row[key] for row in evidence.rows if row.get(key) is not None]
-    part = len(values) // 10
-    increase = min(values[-part:]) - min(values[:part]) if part else None
+    """Compare the least of the last fifth with the least of the first: peaks are no growth.
+
+    As with memory the start is left out: connections and brokers' threads are still to come.
+    """
+    values = [
+        (row["elapsed_seconds"], row[key]) for row in evidence.rows if row.get(key) is not None
+    ]
+    skip = min(SKIP_SECONDS, values[-1][0] / 10) if values else 0.0
+    settled = [value for at, value in values if at > skip]
+    part = len(settled) // SHARE if len(settled) >= FEWEST_BINS else 0
+    increase = min(settled[-part:]) - min(settled[:part]) if part else None
     return Criterion(
         name=name,
-        expression="last tenth against first tenth ≤ limit",
+        expression="least of the last fifth against least of the first ≤ limit",
         observed=increase,
         limit=limit,
         unit="count",
         outcome="inconclusive" if increase is None else "fail" if increase > limit else "pass",
-        required=False,
-        samples=len(values),
-        reason="" if part else "too few samples",
+        required=True,
+        samples=len(settled),
+        reason="" if part else "too few samples after the start",
     )

@@ -42,6 +42,7 @@ class SoakProfile:
     rate_limit_per_second: float = 10.0  # unique trade and aggTrade events, all symbols together
     rate_window_seconds: float = 600.0
     drops_limit: int | None = DROPS_PER_DAY  # this many fail; None: told, not judged
+    cpu_limit_cores: float = 0.8  # told: one thread carries the feed, and a core is all it has
     leak_score_pass: float = 0.5
     leak_score_fail: float = 0.8
     leak_required: bool = True
@@ -154,7 +155,7 @@ def _parsed(key: str, raw: object) -> tuple[str, Any]:
             return f"{bare}_seconds", _positive(parse_duration(raw))
         if key in _SHARES:
             return key, _share(raw)
-        if key == "rate_limit_per_second":
+        if key in ("rate_limit_per_second", "cpu_limit_cores"):
             return key, parse_duration(raw)  # any number from 0
         if key == "drops_limit":
             return key, _count_or_none(raw)

@@ -87,12 +87,88 @@ def test_a_leak_of_the_day_fails() -> None:
             lambda at: {"uptime_seconds": float(at + (11 if at > 50 else 0))},
             nothing,
         ),
+        (
+            "stream outages",
+            lambda at: {"streams": (stream(900 * at), stream(50 * min(at, 90), "ETHUSDT"))},
+            nothing,
+        ),
+        (
+            "missing ids",
+            lambda at: {"streams": tuple(stream(50 * at, s, missing_total=3) for s in SYMBOLS)},
+            nothing,
+        ),
+        ("thread growth", nothing, lambda at: {"threads": 5 if at < 80 else 16}),
+        ("open file growth", nothing, lambda at: {"open_files": 20 + at}),
     ],
 )
 def test_one_fault_fails_its_criterion(name: str, in_report: Change, in_sample: Change) -> None:
     document = smoke(in_report, in_sample)
     assert criterion(document, name).outcome == "fail"
     assert judge(document).outcome == "fail"
+
+
+@pytest.mark.parametrize(
+    ("name", "in_report", "in_sample"),
+    [
+        ("cpu", nothing, lambda at: {"cpu_seconds": 0.01 * at + 0.9 * min(max(at - 50, 0), 30)}),
+        ("message errors", lambda _: {"message_errors": {"json": 1}}, nothing),
+        ("sink errors", lambda _: {"sink": SinkCounts("kafka", errors_total=1)}, nothing),
+    ],
+)
+def test_one_fault_is_told_and_fails_nothing(
+    name: str, in_report: Change, in_sample: Change
+) -> None:
+    document = smoke(in_report, in_sample)
+    assert criterion(document, name).outcome == "fail"
+    assert judge(document).outcome == "pass"
+
+
+@pytest.mark.parametrize(
+    ("name", "in_sample"),
+    [
+        ("thread growth", lambda at: {"threads": 5 if at < 12 else 30}),  # the start
+        ("thread growth", lambda at: {"threads": 30 if at % 30 == 0 else 5}),  # rotations
+        ("open file growth", lambda at: {"open_files": 20 if at < 12 else 90}),
+    ],
+)
+def test_what_a_start_and_a_peak_take_is_no_growth(name: str, in_sample: Change) -> None:
+    assert criterion(smoke(in_sample=in_sample), name).outcome == "pass"
+
+
+def test_an_hour_without_a_symbol_fails_a_day_however_busy_the_rest_was() -> None:
+    def outage(at: int) -> dict[str, Any]:
+        counted = at if at < 30_000 else max(30_000, at - 3600)
+        return {"streams": (stream(900 * at), stream(counted, "ETHUSDT"))}
+
+    document = Run(PROFILES["24h"]).seconds(86_400, outage, every=10).end().document()
+    verdict = judge(document)
+    assert [one.name for one in verdict.failed] == ["stream outages"]
+    outages = criterion(document, "stream outages")
+    assert outages.observed == 1
+    assert 30_600 <= (outages.first_breach or 0) <= 30_720
+    assert "trade:ETHUSDT" in outages.reason
+
+
+def test_a_symbol_that_is_always_quiet_has_no_outage() -> None:
+    def quiet(at: int) -> dict[str, Any]:
+        return {"streams": (stream(900 * at), stream(at // 20, "ETHUSDT"))}
+
+    document = Run(PROFILES["1h"]).seconds(3600, quiet, every=5).end().document()
+    outages = criterion(document, "stream outages")
+    assert (outages.outcome, outages.samples) == ("pass", 1)
+
+
+def test_records_that_the_sink_gave_up_fail() -> None:
+    sink = SinkCounts("kafka", accepted_total=9, acknowledged_total=8)
+    run = Run(SMOKE).seconds(120).end(sink=sink)
+    refused = criterion(run.document(), "refused records")
+    assert (refused.outcome, refused.observed) == ("fail", 1)
+    sink = SinkCounts("kafka", accepted_total=9, acknowledged_total=9)
+    whole = Run(SMOKE).seconds(120).end(sink=sink).document()
+    assert criterion(whole, "refused records").outcome == "pass"
+    unheard = Run(SMOKE).seconds(120)
+    unheard.recorder.ended("completed", unheard.now, EPOCH + unheard.now)
+    assert criterion(unheard.document(), "refused records").outcome == "inconclusive"
 
 
 def test_an_outage_hides_behind_no_busy_hours() -> None:
