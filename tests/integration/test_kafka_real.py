@@ -24,7 +24,7 @@ import confluent_kafka
 import fastavro
 import psutil
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
 from streamer.config import KafkaConfig
@@ -36,6 +36,7 @@ from streamer.sinks.kafka.topics import prepare_topics
 from tests.audit import audit_records
 from tests.exchange import Exchange
 from tests.kafka_cluster import KafkaCluster
+from tests.kafka_reader import consume, every
 from tests.streaming import ROOT, Process, at_exchange, eventually
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine fetches 190 MB
@@ -109,33 +110,6 @@ def refused(
         assert process.wait(SECONDS) == 5, process.output
         assert "Traceback" not in process.output
         return process.output
-
-
-def consume(kafka: KafkaCluster, topic: str) -> dict[int, list[tuple[bytes, bytes]]]:
-    """Return (key, value) of every message up to the end, by partition."""
-    consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": "reader"})
-    found: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
-    try:
-        partitions = consumer.list_topics(topic, timeout=SECONDS).topics[topic].partitions
-        ends = {
-            number: consumer.get_watermark_offsets(TopicPartition(topic, number), SECONDS)[1]
-            for number in partitions
-        }
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
-        deadline = time.monotonic() + SECONDS
-        while any(len(found[number]) < end for number, end in ends.items()):
-            assert time.monotonic() < deadline, f"{topic}: not all could be read"
-            for message in consumer.consume(10_000, timeout=0.2):
-                assert message.error() is None, message.error()
-                found[message.partition()].append((message.key(), message.value()))
-    finally:
-        consumer.close()
-    return found
-
-
-def every(kafka: KafkaCluster, topic: str) -> list[tuple[bytes, bytes]]:
-    """Return (key, value) of every message, one partition after the other."""
-    return [message for messages in consume(kafka, topic).values() for message in messages]
 
 
 class Registered:
