@@ -6,12 +6,13 @@ from pathlib import Path
 
 from monitor.criteria import Criterion
 from monitor.online import Change
+from monitor.report.text import amount
 from monitor.snapshot import Snapshot, StreamerSnapshot
 from monitor.verdict import Verdict
 from supervisor.errors import ExitCode
 
 MEBIBYTE = 1 << 20
-_RULE = "─" * 72
+_RULE = "─" * 76
 _BY_OUTCOME = {
     "pass": ExitCode.PASS,
     "fail": ExitCode.VERDICT_FAIL,
@@ -91,11 +92,11 @@ def plain_report(snapshot: Snapshot) -> str:
 
 def verdict_block(verdict: Verdict, path: Path) -> str:
     """Return the final block: each criterion with what was observed, its limit and outcome."""
-    lines = [_RULE, f"{'criterion':<24} {'observed':>14} {'limit':>14}  outcome", _RULE]
+    lines = [_RULE, f"{'criterion':<24} {'observed':>16} {'limit':>16}  outcome", _RULE]
     for criterion in verdict.criteria:
         lines.append(
-            f"{criterion.name:<24} {_value(criterion.observed, criterion):>14} "
-            f"{_value(criterion.limit, criterion):>14}  {_outcome(criterion)}"
+            f"{criterion.name:<24} {amount(criterion.observed, criterion.unit):>16} "
+            f"{amount(criterion.limit, criterion.unit):>16}  {_outcome(criterion)}"
         )
         if criterion.outcome != "pass" and criterion.reason:
             lines.append(f"    {criterion.reason}")
@@ -108,10 +109,6 @@ def change_line(change: Change) -> str:
     score = "–" if change.leak_score is None else f"{change.leak_score:.2f}"
     at = clock(change.elapsed_seconds)
     return f"{at:>9}  {change.outcome:<12}  leak score {score:>4}  {change.what}"
-
-
-def _value(number: float | None, criterion: Criterion) -> str:
-    return "–" if number is None else f"{number:,.4g} {criterion.unit}".rstrip()
 
 
 def _outcome(criterion: Criterion) -> str:

@@ -109,7 +109,7 @@ def test_the_final_block_shows_every_criterion() -> None:
     )
     verdict = Verdict("fail", criteria)
     block = verdict_block(verdict, Path("/tmp/p.json"))
-    assert "460 MiB        450 MiB  fail" in block
+    assert "460 MiB          450 MiB  fail" in block
     assert "too high" in block
     assert "inconclusive (informational)" in block
     assert "verdict: fail" in block
