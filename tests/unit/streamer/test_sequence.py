@@ -297,5 +297,6 @@ def test_an_increasing_sequence_forwards_what_is_newer() -> None:
     assert (sequence.events_total, sequence.duplicates_total, sequence.last_id) == (3, 2, 9)
     assert (sequence.held, sequence.gaps_total, sequence.expire(9.9)) == (0, 0, [])
     assert sequence.reaches(8), "what was skipped is superseded"
+    assert sequence.take(10, 10, 0.0) == [10], "also without the fast path"
     assert IncreasingSequence[int]().last_id is None
     assert IncreasingSequence[int](last_id=4).advance(4) is False
