@@ -56,9 +56,7 @@ class Rule:
     grace_seconds: float = 0.0  # from the launch of the process, during which nothing is judged
     cooldown_seconds: float = 300.0  # least time between two actions of this rule on one subject
     action: ActionName = "warn"
-    cooldown_max_seconds: float | None = (
-        None  # of rotate and collect: doubles up to this while it repeats
-    )
+    cooldown_max_seconds: float | None = None  # of rotate: doubles up to this while it repeats
     also_warn: bool = False  # say it as well
     skip_drain: bool = False  # of restart and abort: the process gets no time to flush
     diagnose: bool = False  # of restart: keep a stack dump and memory maps first
@@ -178,10 +176,9 @@ def _on_memory(mode: Mode, limits: SoakProfile) -> tuple[Rule, ...]:
             name="collect",
             metric="leak_suspicion",  # while it has to last, a collection can still acquit
             limit=limits.leak_score_pass,
+            # It holds the feed up for some ten milliseconds. Asked more seldom, short windows would
+            # hold no result, and what fragments for a day would be convicted.
             cooldown_seconds=HOUR,
-            # It holds the feed up for some ten milliseconds and changes what is watched: a leak
-            # whose process is trimmed each hour looks like a saw-tooth.
-            cooldown_max_seconds=DAY,
             action="collect",
         ),
         Rule(

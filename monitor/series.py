@@ -18,7 +18,7 @@ from monitor.leak import Assessment
 # What is used again soon was no growth, so the time after begins late; it may be short, since a
 # collected heap is at its low point, and must be over before evidence has lasted long enough for
 # a conviction: 30 bins, or 12 in runs up to 1 h.
-BEFORE_BINS = 30
+BEFORE_BINS = 60
 SETTLE_BINS = 3
 AFTER_BINS = 6
 COLLECTIONS_KEPT = 1000  # one an hour is asked for; people may ask for more

@@ -59,7 +59,7 @@ def main() -> int:
     text = table(outcomes, options.hours)
     sys.stdout.write(text + "\n")
     if options.write:
-        _write(text, _name(options))
+        write(text, _name(options))
     if options.plots:
         draw(outcomes, options.plots, options.hours)
     return 0
@@ -115,7 +115,7 @@ def _name(options: argparse.Namespace) -> str:
     return name + (f"-without-{options.without}" if options.without else "")
 
 
-def _write(text: str, name: str) -> None:
+def write(text: str, name: str) -> None:
     """Replace the table between its two marks."""
     before, begin, rest = DOCUMENT.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
     _, end, after = rest.partition(f"<!-- end of {name} -->\n")
