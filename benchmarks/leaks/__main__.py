@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -32,11 +33,12 @@ Key = tuple[str, int, float]
 def main() -> int:
     """Run the command."""
     options = _arguments()
+    if options.mutations:
+        return _mutations(options)
     if options.without:
         MUTATIONS[options.without]()
     keys = list(_keys(options))
-    store = ROOT / ".cache" / "leaks" / f"{_digest()}-{_name(options)}.jsonl"
-    store.parent.mkdir(parents=True, exist_ok=True)
+    store = _store(options)
     outcomes = _read(store)
     if not options.report:
         done = {(o.family, o.seed, o.rate) for o in outcomes}
@@ -65,6 +67,40 @@ def main() -> int:
     return 0
 
 
+def _mutations(options: argparse.Namespace) -> int:
+    """Judge with the whole detector and without each of its parts; compare."""
+    from benchmarks.leaks.table import mutation_table
+
+    arguments = [one for one in sys.argv[1:] if one not in ("--mutations", "--write")]
+    wanted = set(_keys(options))
+    outcomes = {}
+    for name in ("", *MUTATIONS):
+        without = ["--without", name] if name else []
+        # A process each: a part that was removed stays removed.
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.leaks", *arguments, *without],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        options.without = name
+        outcomes[name] = [
+            o
+            for o in _read(_store(options))
+            if o.detector == "vigil" and (o.family, o.seed, o.rate) in wanted
+        ]
+    text = mutation_table(outcomes, options.hours)
+    sys.stdout.write(text + "\n")
+    if options.write:
+        write(text, "mutations")
+    return 0
+
+
+def _store(options: argparse.Namespace) -> Path:
+    store = ROOT / ".cache" / "leaks" / f"{_digest()}-{_name(options)}.jsonl"
+    store.parent.mkdir(parents=True, exist_ok=True)
+    return store
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.leaks", description=__doc__)
     parser.add_argument("--healthy", type=int, default=72, help="seeds per healthy family")
@@ -74,6 +110,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tuning", action="store_true", help="seeds of the tuning set")
     parser.add_argument("--report", action="store_true", help="only report what was judged before")
     parser.add_argument("--without", choices=sorted(MUTATIONS), help="remove a part first")
+    parser.add_argument("--mutations", action="store_true", help="compare without each part")
     parser.add_argument("--write", action="store_true", help="put the table into docs/leaks.md")
     parser.add_argument("--plots", type=Path, help="folder for the plots")
     return parser.parse_args()

@@ -32,6 +32,7 @@ DOCUMENT = ROOT / "docs" / "leaks.md"
 MIB = 1 << 20
 DAY_MINUTES = 24 * 60
 MESSAGES_PER_MINUTE = 6000
+SHOWN = 4  # collections in a row of the table
 LEAK_RULES = ("leak suspected", "collect", "leak")
 
 
@@ -177,12 +178,13 @@ def row(one: Judged) -> str:
         for each in one.collections
         if each.after_bytes is not None
     ]
+    shown = [f"{each:+.0f}" for each in given[:SHOWN]] + ["…"] * (len(given) > SHOWN)
     pattern = one.last.pattern if one.last and one.convicted_hours is not None else "–"
     score = "–" if one.last is None or one.last.score is None else f"{one.last.score:.2f}"
     return (
         f"| {one.name} | {'leaking' if one.leaks else 'healthy'} "
         f"| {one.first_mib:.0f} → {one.last_mib:.0f} MiB | {_hours(one.asked_hours)} "
-        f"| {', '.join(f'{each:+.0f}' for each in given) or '–'} | {_hours(one.convicted_hours)} "
+        f"| {', '.join(shown) or '–'} | {_hours(one.convicted_hours)} "
         f"| {score} | {pattern} | {'yes' if one.right else '**no**'} |"
     )
 

@@ -70,6 +70,38 @@ def _comparison(same: list[Outcome], names: list[str]) -> str:
     return "\n".join(rows)
 
 
+def mutation_table(outcomes: dict[str, list[Outcome]], hours: float) -> str:
+    """Compare outcomes by the part that was removed ("" for none) on the same runs."""
+    rows = [
+        "| without | healthy ever > 0.8 | interval covers | 2 MB/h found, median delay "
+        "| 5 MB/h | 10 MB/h | per rotation, within 2 | runs told otherwise: worse, better |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    whole = {(o.family, o.seed, o.rate): o for o in outcomes[""]}
+    for name, some in outcomes.items():
+        healthy = [o for o in some if o.rate == 0]
+        covered = [o for o in some if o.covered is not None]
+        turning = [o for o in some if o.family == "per_rotation" and o.rate >= 5]
+        cells = [
+            share(sum(map(_HITS["alarm"], healthy)), len(healthy)),
+            share(sum(map(_HITS["covered"], covered)), len(covered)),
+        ]
+        for rate in (2.0, 5.0, 10.0):
+            leaking = [o for o in some if o.rate == rate]
+            found = sum(map(_HITS["alarm"], leaking))
+            cells.append(f"{found}/{len(leaking)}, {delay(leaking, hours)}")
+        cells.append(f"{sum(map(_HITS['two rotations'], turning))}/{len(turning)}")
+        worse = better = 0
+        for one in some:
+            before = _HITS["alarm"](whole[one.family, one.seed, one.rate])
+            if _HITS["alarm"](one) != before:
+                right = before == (one.rate > 0)
+                worse, better = worse + right, better + (not right)
+        cells.append(f"{worse}, {better}" if name else "–")
+        rows.append(f"| {name or '(nothing)'} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def _families(ours: list[Outcome], hours: float) -> str:
     rows = ["| healthy family | ever > 0.8 |", "|---|---|"]
     for family in HEALTHY:
