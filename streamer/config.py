@@ -24,9 +24,6 @@ from streamer.values import (
     parse_websocket_url,
 )
 
-STREAM_KINDS = ("trade", "aggTrade", "bookTicker")
-"""The stream kinds that have a typed event and an Avro schema."""
-
 GAP_TOPIC = "market.crypto.gaps.binance"
 """Where gap records go when `kafka.topics` names other topics and none for `gap`."""
 

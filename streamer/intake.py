@@ -156,10 +156,10 @@ class Intake:
             sequence.gaps_total += 1
             times = {"from_time": min(route.received_us, to_us), "to_time": to_us}
             self._tally.notice(
-                "gap", stream=route.kind, symbol=route.symbol, reason="not_repaired", **times
+                "gap", stream=route.stream, symbol=route.symbol, reason="not_repaired", **times
             )
             record = GapRecord(
-                times["from_time"], route.symbol, route.kind, "not_repaired", **times
+                times["from_time"], route.symbol, route.stream, "not_repaired", **times
             )
             self._sink.put(self.routes.gaps[route.symbol], record, to_us)
             missed += 1
@@ -170,16 +170,16 @@ class Intake:
         """Tell of a gap: in the log, in a notice, and in the sink before what comes after it."""
         log.warning(
             "gap: %s of %s from %d to %d (%d missing): %s",
-            *(route.kind, route.symbol, gap.first_id, gap.last_id, gap.missing),
+            *(route.stream, route.symbol, gap.first_id, gap.last_id, gap.missing),
             REASONS[gap.reason],
         )
         ids = {"first_id": gap.first_id, "last_id": gap.last_id, "missing": gap.missing}
         self._tally.notice(
             "gap_empty" if gap.reason == EMPTY else "gap",
-            stream=route.kind,
+            stream=route.stream,
             symbol=route.symbol,
             reason=gap.reason,
             **ids,
         )
-        record = GapRecord(gap.first_id, route.symbol, route.kind, gap.reason, **ids)
+        record = GapRecord(gap.first_id, route.symbol, route.stream, gap.reason, **ids)
         self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)

@@ -39,7 +39,7 @@ class Histogram(msgspec.Struct, frozen=True):
 class StreamCounts(msgspec.Struct, frozen=True):
     """One stream of one symbol."""
 
-    stream: str  # trade, aggTrade or bookTicker
+    stream: str  # what comes after @ on the wire: trade, depth@100ms, kline_1m
     symbol: str  # upper case, as in the payload
     events_total: int  # unique events handed to the sink
     duplicates_total: int

@@ -14,6 +14,7 @@ from typing import Any
 
 from streamer.avro_binary import decimal, long, string
 from streamer.events import AggTrade, BookTicker, Event, GapRecord, Trade
+from streamer.streams import kind_of
 
 Encode = Callable[[Event, int], bytes]
 """Event and Unix time of its arrival in microseconds → the record's bytes, prefix first."""
@@ -62,13 +63,13 @@ def _lengths(fixed: int) -> tuple[bytes, ...]:
     return tuple(long(fixed + digits) for digits in range(20))
 
 
-def encoder(kind: str, symbol: str, *, prefix: bytes = b"") -> Encode:
-    """Return the encoder of one stream of one symbol.
+def encoder(stream: str, symbol: str, *, prefix: bytes = b"") -> Encode:
+    """Return the encoder of one stream (`depth@100ms`, or `gap`) of one symbol.
 
     `prefix` goes before each record: nothing in a container file, a single-object header or a
     registry's schema id in a message.
     """
-    id_text = f"binance:spot:{symbol}:{kind}:".encode()
+    id_text = f"binance:spot:{symbol}:{stream}:".encode()
     id_lengths = _lengths(len(id_text))
     symbol_bytes = string(symbol)
     join = b"".join
@@ -162,7 +163,7 @@ def encoder(kind: str, symbol: str, *, prefix: bytes = b"") -> Encode:
         "bookTicker": encode_book_ticker,
         "gap": encode_gap,
     }
-    return encoders[kind]
+    return encoders[kind_of(stream)]
 
 
 def _optional(value: int | None) -> bytes:

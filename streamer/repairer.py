@@ -122,7 +122,7 @@ class Repairer:
                 if route not in self._repairs.open:
                     log.info(
                         "suspected gap: %s of %s from %d to %d: asking REST",
-                        *(route.kind, route.symbol, gap.first_id, gap.last_id),
+                        *(route.stream, route.symbol, gap.first_id, gap.last_id),
                     )
                 self._repairs.suspect(route, gap.first_id, gap.last_id, now, since)
         if self._repairs.open:
@@ -140,7 +140,7 @@ class Repairer:
             route.repaired_gaps_total += 1
             self._tally.notice(
                 "gap_repaired",
-                stream=route.kind,
+                stream=route.stream,
                 symbol=route.symbol,
                 first_id=gap.began_id,
                 last_id=gap.last_id,

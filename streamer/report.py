@@ -116,7 +116,7 @@ class Reporter:
         sequence = route.sequence
         seconds = self.silent_seconds(route, now)
         return StreamCounts(
-            stream=route.kind,
+            stream=route.stream,
             symbol=route.symbol,
             events_total=sequence.events_total,
             duplicates_total=sequence.duplicates_total,

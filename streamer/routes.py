@@ -23,6 +23,7 @@ from streamer.events import EVENT_TYPES, AggTrade, Event, Trade, envelope_decode
 from streamer.held import DiskStore
 from streamer.questions import REPAIRABLE
 from streamer.sequence import ContiguousSequence, IncreasingSequence, Sequence
+from streamer.streams import kind_of
 
 TimeUnit = Literal["us", "ms"]
 Arrival = tuple[Event, int]
@@ -49,6 +50,8 @@ class Waiting:
 class Route:
     """One subscribed stream of one symbol: its decoder, its order and its counts.
 
+    `stream` is what comes after `@` on the wire and what users name (`depth@100ms`); its `kind`
+    decides schema, topic and directory (`depth`), see `streamer.streams`.
     `time_unit` is what the connection was asked for (`timeUnit=MICROSECOND` or nothing), never
     guessed; events come out in microseconds. `repaired` is the sequence whose gaps are to be asked
     for before they are declared; None where that is not wanted, or the past cannot be asked for.
@@ -67,12 +70,13 @@ class Route:
         "repaired_gaps_total",
         "repaired_total",
         "sequence",
+        "stream",
         "symbol",
     )
 
     def __init__(
         self,
-        kind: str,
+        stream: str,
         symbol: str,
         *,
         time_unit: TimeUnit = "us",
@@ -80,9 +84,10 @@ class Route:
         gap_wait_seconds: float = 1.0,
         waiting: Waiting | None = None,
     ) -> None:
-        self.kind = kind
+        self.stream = stream
+        self.kind = kind = kind_of(stream)
         self.symbol = symbol
-        self.name = f"{symbol.lower()}@{kind}"
+        self.name = f"{symbol.lower()}@{stream}"
         self.sequence: Sequence[Arrival]
         self.repaired: ContiguousSequence[Arrival] | None = None
         if kind == "bookTicker":
@@ -158,7 +163,7 @@ class GapRoute(Route):
     __slots__ = ()
 
     def __init__(self, symbol: str) -> None:
-        self.kind = "gap"
+        self.stream = self.kind = "gap"
         self.symbol = symbol
         self.name = f"{symbol.lower()}@gap"
 
@@ -168,7 +173,7 @@ class Routes:
 
     def __init__(
         self,
-        kinds: Iterable[str],
+        streams: Iterable[str],
         symbols: Iterable[str],
         *,
         time_unit: TimeUnit = "us",
@@ -181,10 +186,10 @@ class Routes:
         self.gaps = {symbol: GapRoute(symbol) for symbol in symbols}
         self.by_name: dict[str, Route] = {}
         self._by_prefix: dict[bytes, Route] = {}
-        for kind in kinds:
+        for stream in streams:
             for symbol in symbols:
                 route = Route(
-                    kind,
+                    stream,
                     symbol,
                     time_unit=time_unit,
                     window=window,

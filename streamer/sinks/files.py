@@ -85,7 +85,7 @@ class FilesSink:
             os.close(self._lock)
             raise _unavailable(config.directory, error) from error
         self._targets = {
-            route: (encoder(route.kind, route.symbol), self._kinds[route.kind].records)
+            route: (encoder(route.stream, route.symbol), self._kinds[route.kind].records)
             for route in routes
         }
 

@@ -17,7 +17,7 @@ class NullSink:
     accepting = True
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._encoders = {route: encoder(route.kind, route.symbol) for route in routes}
+        self._encoders = {route: encoder(route.stream, route.symbol) for route in routes}
         self._records = 0
         self._bytes = 0
 

@@ -21,7 +21,7 @@ class Serializer(dict[Route, Encode]):
         self._header = header
 
     def __missing__(self, route: Route) -> Encode:
-        encode = self[route] = encoder(route.kind, route.symbol, prefix=self._header)
+        encode = self[route] = encoder(route.stream, route.symbol, prefix=self._header)
         return encode
 
 
