@@ -5,6 +5,8 @@ REST of these exchanges does something unpleasant to a third of the requests.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.audit import audit_files, read_files
@@ -38,6 +40,12 @@ def await_growth(tmp_path, bytes_more=20_000):
 def opened(exchange):
     """How many connections the exchange has accepted so far."""
     return exchange.status()["attempts_total"]
+
+
+def open_paths(process):
+    """The files that a process has open, those without a name included."""
+    descriptors = Path(f"/proc/{process.process.pid}/fd")
+    return [str(each.readlink()) for each in descriptors.iterdir()]
 
 
 def audits(tmp_path, exchange):
@@ -90,6 +98,7 @@ def test_data_of_a_symbol_waits_for_its_gap_and_that_of_others_does_not(tmp_path
         waiting = [r["trade_id"] for r in read_files(tmp_path / "records", "trade", "*.avro*")
                    if r["symbol"] == "ETHUSDT"]  # fmt: skip
         assert max(waiting) == first_lost - 1
+        assert any("/held/" in path for path in open_paths(process)), "all of it is in memory"
         eventually(lambda: not _rest_is_away(exchange), what="REST")
         await_growth(tmp_path)
         await_growth(tmp_path)
