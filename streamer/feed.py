@@ -65,6 +65,8 @@ class Feed:
             lambda link: self._rotate_now(link, "server_shutdown"),
             overlap_seconds=connection.rotation_overlap,
         )
+        positions = self._sink.positions()
+        self._intake.resume(positions)
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()
         for descriptor in (self._wake_read, self._wake_write):
@@ -81,6 +83,8 @@ class Feed:
             covered=self._intake.covered,
             missed=self._intake.declare_missed,
         )
+        if positions:
+            self._links.resume(now)
         self._silence = Silence(routes, now)
         self._repairer: Repairer | None = None
         silences = Silences(connection.stale_after) if config.repair.enabled else None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from streamer.classify import ServerShutdown, Unsupported, classify
 from streamer.connection import Connection
 from streamer.errors import FrameRejected
 from streamer.events import Event, GapRecord
+from streamer.positions import Position
 from streamer.rejected import RejectedFrames
 from streamer.repair import REASONS
 from streamer.routes import Arrival, Route, Routes
-from streamer.sequence import EMPTY, Gap, IncreasingSequence
+from streamer.sequence import EMPTY, ContiguousSequence, Gap, IncreasingSequence
 from streamer.sinks import Sink
 from streamer.slot import Serving
 from streamer.tally import Tally
@@ -43,6 +44,7 @@ class Intake:
         self._tally = tally
         self._on_shutdown = on_shutdown
         self._overlap_seconds = overlap_seconds
+        self._unheard_since_us: dict[str, int] = {}  # where the last record is of an earlier run
 
     def take(
         self, connection: Connection, payloads: list[bytes], first_ids: dict[str, int] | None
@@ -80,6 +82,14 @@ class Intake:
             self._tally.receive_latency.observe(seconds)
         for binary in connection.take_binary():
             self._reject(connection, binary, FrameRejected("binary", "a binary message"), now)
+
+    def resume(self, positions: Mapping[str, Position]) -> None:
+        """Go on after the last records in the sink, given by route name."""
+        for name, position in positions.items():
+            if (route := self.routes.by_name.get(name)) is not None:
+                route.resume(position)
+                if not isinstance(route.sequence, ContiguousSequence):
+                    self._unheard_since_us[name] = position.received_us
 
     def expire(self, now: float) -> None:
         """Give up waiting for what is missing, where it took too long and nobody repairs it."""
@@ -151,10 +161,11 @@ class Intake:
         missed = 0
         for route in (self.routes.by_name[name] for name in names):
             sequence = route.sequence
-            if not isinstance(sequence, IncreasingSequence) or route.received_us is None:
+            from_us = self._unheard_since_us.pop(route.name, route.received_us)
+            if not isinstance(sequence, IncreasingSequence) or from_us is None:
                 continue
             sequence.gaps_total += 1
-            times = {"from_time": min(route.received_us, to_us), "to_time": to_us}
+            times = {"from_time": min(from_us, to_us), "to_time": to_us}
             self._tally.notice(
                 "gap", stream=route.stream, symbol=route.symbol, reason="not_repaired", **times
             )
@@ -162,6 +173,7 @@ class Intake:
                 times["from_time"], route.symbol, route.stream, "not_repaired", **times
             )
             self._sink.put(self.routes.gaps[route.symbol], record, to_us)
+            seconds = max(seconds, (to_us - times["from_time"]) / 1e6)
             missed += 1
         if missed:
             log.warning("%d streams missed %.1f s that nobody can tell of", missed, seconds)

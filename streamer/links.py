@@ -117,6 +117,11 @@ class Links:
             self._finish_rotation(slot, now)
         return fresh
 
+    def resume(self, now: float) -> None:
+        """Hold the time before this process for one in which nothing was heard."""
+        for slot in self.slots:
+            slot.dropped_at = now
+
     def first_ids(self, connection: Connection) -> dict[str, int] | None:
         """Return where to note first ids if the connection is a successor, else None."""
         successor = self._slot_of[connection.slot].successor

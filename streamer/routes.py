@@ -21,6 +21,7 @@ from streamer.checks import (
 from streamer.errors import FrameRejected
 from streamer.events import EVENT_TYPES, AggTrade, Event, Trade, envelope_decoder
 from streamer.held import DiskStore
+from streamer.positions import Position
 from streamer.questions import REPAIRABLE
 from streamer.sequence import ContiguousSequence, IncreasingSequence, Sequence
 from streamer.streams import kind_of
@@ -36,6 +37,8 @@ _CHECKS: dict[str, Callable[[Any, int, int], None]] = {
 }
 JUMP_LIMIT = 1_000_000_000
 """Ids between an event and the next one at most: months of the busiest symbol's trades."""
+JUMP_US = 30 * 24 * 3600 * 1_000_000
+"""The time that JUMP_LIMIT is for, in microseconds."""
 _STREAM = b'{"stream":'  # how the exchange begins every frame of a combined stream
 
 
@@ -62,6 +65,7 @@ class Route:
         "_decode",
         "_id_ceiling",
         "_in_milliseconds",
+        "_resumed_us",
         "_window",
         "kind",
         "name",
@@ -105,7 +109,13 @@ class Route:
         self._check = _CHECKS[kind]
         self._window = window
         self._id_ceiling = -1
+        self._resumed_us: int | None = None
         self._in_milliseconds = time_unit == "ms" and kind != "bookTicker"
+
+    def resume(self, position: Position) -> None:
+        """Go on after the last record in the sink. To be called before anything is decoded."""
+        self.sequence.start_after(position.last_id)
+        self._resumed_us = position.received_us
 
     def decode(self, payload: bytes, received_us: int) -> Event:
         """Return the event of a frame of this stream, checked, times in microseconds.
@@ -122,7 +132,7 @@ class Route:
             raise FrameRejected("wrong_symbol", f"s {event.symbol[:40]!r} on {self.name}")
         self._check(event, self._window.earliest_us, received_us + self._window.ahead_us)
         if event.id > self._id_ceiling:
-            self._check_jump(event.id)
+            self._check_jump(event.id, received_us)
         self.received_us = received_us
         return event
 
@@ -130,12 +140,15 @@ class Route:
         """Raise FrameRejected unless the event's values can be."""
         self._check(event, self._window.earliest_us, received_us + self._window.ahead_us)
 
-    def _check_jump(self, event_id: int) -> None:
+    def _check_jump(self, event_id: int, received_us: int) -> None:
         """Refuse an id so far ahead that all later ones would look like copies."""
         last_id = self.sequence.last_id
-        if last_id is not None and event_id - last_id > JUMP_LIMIT:
+        limit = JUMP_LIMIT
+        if self._resumed_us is not None:  # the more the longer nobody listened
+            limit += max(received_us - self._resumed_us, 0) // JUMP_US * JUMP_LIMIT
+        if last_id is not None and event_id - last_id > limit:
             raise FrameRejected("bad_id", f"{event_id} comes after {last_id} on {self.name}")
-        self._id_ceiling = event_id + JUMP_LIMIT if last_id is None else last_id + JUMP_LIMIT
+        self._id_ceiling = (event_id if last_id is None else last_id) + limit
 
 
 def _in_microseconds(event: Event) -> Event:

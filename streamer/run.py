@@ -10,6 +10,7 @@ from types import FrameType
 from streamer.config import StreamerConfig
 from streamer.errors import StreamerError
 from streamer.feed import Feed
+from streamer.lock import LOCK_MARGIN_SECONDS, shard_lock
 from streamer.sinks import open_sink
 
 log = logging.getLogger(__name__)
@@ -26,9 +27,10 @@ def run_streamer(config: StreamerConfig) -> int:
     if not config.exchange.verify_tls:
         log.warning("exchange.verify_tls is false: anybody on the way can change the data")
     try:
-        feed = Feed(config, lambda routes: open_sink(config, routes))
-        _heed_signals(feed, config.supervised)
-        return UNACKNOWLEDGED_EXIT_CODE if feed.run() else 0
+        with shard_lock(config.sink.directory, config.stop_within + LOCK_MARGIN_SECONDS):
+            feed = Feed(config, lambda routes: open_sink(config, routes))
+            _heed_signals(feed, config.supervised)
+            return UNACKNOWLEDGED_EXIT_CODE if feed.run() else 0
     except StreamerError as error:
         log.error("%s", error)  # noqa: TRY400 - a person needs the sentence, not the traceback
         return error.exit_code

@@ -66,6 +66,9 @@ class Sequence(Protocol[Item]):
     def held(self) -> int:
         """How many items wait."""
 
+    def start_after(self, last_id: int) -> None:
+        """Go on after an id that is dealt with already. To be called before anything arrives."""
+
     def reaches(self, event_id: int) -> bool:
         """Tell whether nothing up to this id is waited for: forwarded, held, or long missed."""
 
@@ -120,9 +123,11 @@ class ContiguousSequence(Generic[Item]):
         self.gaps_total = 0
         self.missing_total = 0
         self.empty_total = 0  # ids that the exchange shows not to exist
-        self._next = None if last_id is None else last_id + 1
-        self._first = self._next
-        self._expected = self._next  # the same while nothing waits; None closes the fast path
+        self._next: int | None = None
+        self._first: int | None = None  # the first id that is asked of this sequence
+        self._expected: int | None = None  # `_next` while nothing waits; None: no fast path
+        if last_id is not None:
+            self.start_after(last_id)
         self._missed_below = -1  # what is missing below this id was told by `suspected`
         self._runs = Runs()
         self._store: DiskStore[Item] | MemoryStore[Item]
@@ -141,6 +146,9 @@ class ContiguousSequence(Generic[Item]):
     @property
     def held(self) -> int:
         return len(self._store)
+
+    def start_after(self, last_id: int) -> None:
+        self._next = self._first = self._expected = last_id + 1
 
     def reaches(self, event_id: int) -> bool:
         if self._next is None:
@@ -276,6 +284,9 @@ class IncreasingSequence(Generic[Item]):
     @property
     def held(self) -> int:
         return 0
+
+    def start_after(self, last_id: int) -> None:
+        self._last = last_id
 
     def reaches(self, event_id: int) -> bool:
         return True  # what was skipped is superseded

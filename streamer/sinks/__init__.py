@@ -8,6 +8,7 @@ from typing import Protocol
 from streamer.config import StreamerConfig
 from streamer.events import Event
 from streamer.messages import SinkCounts
+from streamer.positions import Position
 from streamer.rejected import LetterBox
 from streamer.routes import Route, Routes
 
@@ -69,20 +70,24 @@ class Sink(Protocol):
     def take_refused(self) -> list[RefusedRecord]:
         """Return the records that were given up since the last call; each is counted, too."""
 
+    def positions(self) -> dict[str, Position]:
+        """Return where each route's records ended when the sink was opened, by route name.
+
+        A route that is not among them has none there, as far as is known.
+        """
+
 
 def open_sink(config: StreamerConfig, routes: Routes) -> Sink:
     """Open the sink for these routes and their gap records.
 
-    Each is imported only when it is wanted. May wait for a predecessor that is still writing.
-    Raises SinkUnavailable or SettingsError.
+    Each is imported only when it is wanted. The caller holds the shard's lock. Raises
+    SinkUnavailable or SettingsError.
     """
     targets: tuple[Route, ...] = (*routes, *routes.gaps.values())
     if config.sink.kind == "files":
         from streamer.sinks.files import FilesSink
 
-        return FilesSink(
-            config.sink, targets, lock_within_seconds=config.stop_within + LOCK_MARGIN_SECONDS
-        )
+        return FilesSink(config.sink, targets)
     if config.sink.kind == "kafka":
         from streamer.sinks.kafka import open_kafka_sink
 
@@ -99,7 +104,3 @@ def open_letter_box(config: StreamerConfig) -> LetterBox | None:
     from streamer.sinks.kafka import DeadLetterTopic
 
     return DeadLetterTopic(config.kafka)
-
-
-LOCK_MARGIN_SECONDS = 5.0
-"""A predecessor ends within its `stop_within`; this much more is for the machine."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from streamer.avro_files import SYNC_BYTES, Codec, block, header, intact
+from streamer.sinks.directories import sync_directory
 
 OPEN_SUFFIX = ".avro.open"
 
@@ -112,15 +113,6 @@ def _finish(fd: int, path: Path, size_bytes: int) -> None:
 def _complete(path: Path) -> None:
     path.rename(path.with_suffix(""))
     sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make names in a directory survive a power cut."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def last_number(directory: Path) -> int:

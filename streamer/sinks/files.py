@@ -10,30 +10,28 @@ progress is readable up to its last whole block, and completed there by the next
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
-import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from streamer.config import SinkConfig
-from streamer.errors import SinkUnavailable
 from streamer.events import Event
 from streamer.messages import SinkCounts
+from streamer.positions import Position
 from streamer.records import encoder, load_schema
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
-from streamer.sinks.avro_writer import AvroWriter, repair, sync_directory
+from streamer.sinks.avro_writer import AvroWriter, repair
 from streamer.sinks.delivery import AcknowledgeClock, Errors
+from streamer.sinks.directories import unavailable
 
 FLUSH_SECONDS = 0.2  # what SIGKILL may cost; ten small writes a second cost next to nothing
 FLUSH_RECORDS = 2_000  # about 200 kB: larger blocks make files neither smaller nor faster
 PENDING_LIMIT = 100_000  # records kept while the disk refuses them, about 15 MiB
 RETRY_SECONDS = 1.0  # a full disk is rarely emptied faster
 CLOSE_SECONDS = 3.0  # for the last sync, which takes milliseconds on a healthy disk
-_LOCK_POLL_SECONDS = 0.05
 
 _ERROR_TYPES = {
     errno.ENOSPC: "disk_full",
@@ -61,10 +59,8 @@ class _Pending:
 class FilesSink:
     """Writes on the caller's thread, which takes microseconds; syncs and renames on its own."""
 
-    def __init__(
-        self, config: SinkConfig, routes: Iterable[Route], *, lock_within_seconds: float
-    ) -> None:
-        """Open the directory: lock it, repair what a crash left. Raises SinkUnavailable."""
+    def __init__(self, config: SinkConfig, routes: Iterable[Route]) -> None:
+        """Open the directory: repair what a crash left. Raises SinkUnavailable."""
         routes = tuple(routes)
         self._config = config
         self._background = ThreadPoolExecutor(1, "sink-sync")
@@ -77,13 +73,11 @@ class FilesSink:
         self._retry_at: float | None = None  # while the disk refuses
         self._is_closed = False
         self._kinds: dict[str, _Pending] = {}
-        self._lock = _prepare(config.directory, lock_within_seconds)
         try:
             for kind in dict.fromkeys(route.kind for route in routes):
                 self._kinds[kind] = self._open_kind(kind)
         except OSError as error:
-            os.close(self._lock)
-            raise _unavailable(config.directory, error) from error
+            raise unavailable(config.directory, error) from error
         self._targets = {
             route: (encoder(route.stream, route.symbol), self._kinds[route.kind].records)
             for route in routes
@@ -91,7 +85,7 @@ class FilesSink:
 
     def _open_kind(self, kind: str) -> _Pending:
         directory = self._config.directory / kind
-        directory.mkdir(exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         for told in repair(directory):
             _log.warning("after a crash: %s", told)
         return _Pending(
@@ -140,7 +134,6 @@ class FilesSink:
         if not self._settle(time.monotonic() + CLOSE_SECONDS):
             _log.warning("%s: not synced to the disk in time", self._config.directory)
         self._background.shutdown(wait=False)
-        os.close(self._lock)  # last: the successor repairs what it finds in progress
 
     def counts(self) -> SinkCounts:
         queued = self._pending_total()
@@ -160,6 +153,9 @@ class FilesSink:
 
     def take_refused(self) -> list[RefusedRecord]:
         return []  # a disk takes any record, sooner or later
+
+    def positions(self) -> dict[str, Position]:
+        return {}
 
     def _pending_total(self) -> int:
         return sum(len(pending.records) for pending in self._kinds.values())
@@ -230,34 +226,3 @@ class FilesSink:
         self._errors_total += 1
         error_type = _ERROR_TYPES.get(error.errno or 0, "io")
         self._errors.note(error_type, f"{directory}: {error.strerror or error}", now)
-
-
-def _prepare(directory: Path, lock_within_seconds: float) -> int:
-    """Make the directory and lock it; return the lock's descriptor."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        sync_directory(directory.parent)
-        lock = os.open(directory / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise _unavailable(directory, error) from error
-    deadline = time.monotonic() + lock_within_seconds
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                os.close(lock)
-                raise SinkUnavailable(
-                    f"sink.directory {directory}: another streamer writes there, and did not end"
-                    f" within {lock_within_seconds:g} s; give each one a directory of its own"
-                ) from None
-            time.sleep(_LOCK_POLL_SECONDS)
-        else:
-            return lock
-
-
-def _unavailable(directory: Path, error: OSError) -> SinkUnavailable:
-    return SinkUnavailable(
-        f"sink.directory {directory}: {error.strerror or error}"
-        f" ({error.filename or directory}); a directory that this user can write is wanted"
-    )

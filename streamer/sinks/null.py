@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from streamer.events import Event
 from streamer.messages import SinkCounts
+from streamer.positions import Position
 from streamer.records import encoder
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
@@ -47,3 +48,6 @@ class NullSink:
 
     def take_refused(self) -> list[RefusedRecord]:
         return []
+
+    def positions(self) -> dict[str, Position]:
+        return {}

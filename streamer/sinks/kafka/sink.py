@@ -23,6 +23,7 @@ from streamer.config import KafkaConfig
 from streamer.errors import SettingsError
 from streamer.events import Event
 from streamer.messages import SinkCounts
+from streamer.positions import Position
 from streamer.records import record_number
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
@@ -189,6 +190,9 @@ class KafkaSink:
     def take_refused(self) -> list[RefusedRecord]:
         refused, self._refused = self._refused, []
         return refused
+
+    def positions(self) -> dict[str, Position]:
+        return {}
 
     def _queued(self) -> int:
         return len(self._producer) + len(self._waiting) + len(self._returned)

@@ -7,7 +7,8 @@ import pytest
 from streamer.checks import ERROR_TYPES, TimeWindow
 from streamer.errors import FrameRejected
 from streamer.events import AggTrade, BookTicker, Trade
-from streamer.routes import JUMP_LIMIT, Route, Routes, Waiting
+from streamer.positions import Position
+from streamer.routes import JUMP_LIMIT, JUMP_US, Route, Routes, Waiting
 from tests.unit.streamer.payloads import (
     AGG_TRADE,
     BOOK_TICKER,
@@ -254,3 +255,15 @@ def test_what_waits_on_disk_comes_out_as_it_was(tmp_path, kind):
 
     assert (tmp_path / "held").is_dir(), "the second and the third wait on disk"
     assert released == sorted((first, *later), key=lambda arrival: arrival[1])
+
+
+def test_a_route_that_goes_on_takes_longer_jumps_the_longer_nobody_listened():
+    payload = trade(t=41 + 3 * JUMP_LIMIT)
+    route = Routes(("trade",), ("BTCUSDT",)).by_name["btcusdt@trade"]
+    route.resume(Position(41, NOW_US - JUMP_US))
+    with pytest.raises(FrameRejected, match="comes after 41"):
+        route.decode(payload, NOW_US)
+
+    route = Routes(("trade",), ("BTCUSDT",)).by_name["btcusdt@trade"]
+    route.resume(Position(41, NOW_US - 3 * JUMP_US))
+    assert route.decode(payload, NOW_US).id == 41 + 3 * JUMP_LIMIT

@@ -300,3 +300,23 @@ def test_an_increasing_sequence_forwards_what_is_newer() -> None:
     assert sequence.take(10, 10, 0.0) == [10], "also without the fast path"
     assert IncreasingSequence[int]().last_id is None
     assert IncreasingSequence[int](last_id=4).advance(4) is False
+
+
+@pytest.mark.parametrize("kind", [ContiguousSequence, IncreasingSequence])
+def test_a_sequence_that_goes_on_knows_what_came_before(kind):
+    sequence = kind()
+    sequence.start_after(41)
+
+    assert sequence.last_id == 41
+    assert sequence.take(41, "copy", 0.0) == []
+    assert sequence.duplicates_total == 1
+    assert sequence.advance(42)
+    assert sequence.events_total == 1
+
+
+def test_what_is_missing_above_the_position_is_a_gap():
+    sequence = ContiguousSequence()
+    sequence.start_after(41)
+
+    assert sequence.take(44, "live", 0.0) == []
+    assert sequence.expire(1.0) == [Gap(42, 43), "live"]

@@ -33,7 +33,7 @@ def opened(tmp_path):
     sinks = []
 
     def open_(**changes) -> FilesSink:
-        sinks.append(FilesSink(config(tmp_path, **changes), ROUTES, lock_within_seconds=0.1))
+        sinks.append(FilesSink(config(tmp_path, **changes), ROUTES))
         return sinks[-1]
 
     yield open_
@@ -140,37 +140,13 @@ def test_deflated_files_are_read_by_any_reader(opened, tmp_path):
     assert stored(tmp_path) == list(range(500))
 
 
-def test_a_second_writer_is_refused(opened, tmp_path):
-    opened()
-
-    with pytest.raises(SinkUnavailable, match="another streamer writes there") as raised:
-        FilesSink(config(tmp_path), ROUTES, lock_within_seconds=0.1)
-    assert raised.value.exit_code == 5
-    assert str(tmp_path) in str(raised.value)
-
-
-def test_a_successor_waits_for_its_predecessor(tmp_path):
-    script = (
-        "import fcntl, os, sys, time\n"
-        "fd = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)\n"
-        "fcntl.flock(fd, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()\n"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path / ".lock")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(SinkUnavailable):
-            FilesSink(config(tmp_path), ROUTES, lock_within_seconds=0.0)
-        holder.stdin.close()
-        FilesSink(config(tmp_path), ROUTES, lock_within_seconds=PATIENCE_SECONDS).close()
-
-
 def test_a_killed_process_loses_nothing_acknowledged(tmp_path):
     """SIGKILL in mid-stream; the next start completes what it left."""
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
         "from tests.unit.streamer.sinks.test_files import *\n"
-        "sink = FilesSink(config(Path(sys.argv[1])), ROUTES, lock_within_seconds=1)\n"
+        "sink = FilesSink(config(Path(sys.argv[1])), ROUTES)\n"
         "for i in range(10**9):\n"
         "    put(sink, i); sink.poll(time.monotonic())\n"
         "    if i % 1000 == 0: print(sink.counts().acknowledged_total, flush=True)\n"
@@ -186,7 +162,7 @@ def test_a_killed_process_loses_nothing_acknowledged(tmp_path):
     with torn.open("ab") as file:
         file.write(b"\x80\x02torn")
 
-    FilesSink(config(tmp_path), ROUTES, lock_within_seconds=PATIENCE_SECONDS).close()
+    FilesSink(config(tmp_path), ROUTES).close()
 
     ids = stored(tmp_path)
     assert ids == list(range(len(ids)))
@@ -291,7 +267,7 @@ def test_a_file_in_the_way_is_a_clear_error(tmp_path):
     (tmp_path / "data").write_text("a file")
 
     with pytest.raises(SinkUnavailable, match=r"sink\.directory"):
-        FilesSink(config(tmp_path / "data"), ROUTES, lock_within_seconds=0.0)
+        FilesSink(config(tmp_path / "data"), ROUTES)
 
 
 @pytest.mark.parametrize("fsync_every", [0.0, 1.0])
