@@ -53,6 +53,7 @@ _COUNTERS = (
         "acknowledged_of",
         "stream",
     ),
+    ("vigil_events_let_go", "Read and not kept: the sink took nothing.", "let_go", None),
     ("vigil_dead_letters", "Undecodable or refused, and kept.", "dead_letters", None),
     (
         "vigil_dead_letters_dropped",
@@ -208,6 +209,16 @@ def _feed(snapshot: Snapshot) -> Iterator[Metric]:
             "kafka_producer_queue_bytes",
             "Bytes of records that brokers have not acknowledged, without overhead.",
             sum(report.sink.queued_bytes for report in reports),
+        )
+        yield _gauge(
+            "vigil_sink_overflow_records",
+            "Records that wait on disk while Kafka takes nothing.",
+            sum(report.sink.overflow_records for report in reports),
+        )
+        yield _gauge(
+            "vigil_sink_overflow_bytes",
+            "Bytes of the files that they wait in.",
+            sum(report.sink.overflow_bytes for report in reports),
         )
     brokers = GaugeMetricFamily(
         "kafka_broker_latency_seconds",

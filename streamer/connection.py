@@ -77,6 +77,11 @@ class Connection:
         return self._transport.wants_write
 
     @property
+    def unread_since(self) -> float | None:
+        """When all that had come was last read; None when that was so at the last look."""
+        return None if self._transport.drained else self._drained_at
+
+    @property
     def subscribed(self) -> bool:
         """Whether every subscription asked for is acknowledged (and one was asked for)."""
         return self._subscriptions.acknowledged

@@ -14,6 +14,7 @@ from streamer.asker import Asker
 from streamer.config import StreamerConfig
 from streamer.connection import Connection
 from streamer.connector import Connector
+from streamer.gate import Gate
 from streamer.handshake import make_ssl_context
 from streamer.intake import Intake
 from streamer.links import Links
@@ -85,6 +86,7 @@ class Feed:
         )
         if positions:
             self._links.resume(now)
+        self._gate = Gate(self._sink, self._links, self._intake, self._tally)
         self._silence = Silence(routes, now)
         self._repairer: Repairer | None = None
         silences = Silences(connection.stale_after) if config.repair.enabled else None
@@ -164,12 +166,12 @@ class Feed:
         now = time.monotonic()
         payloads = self._links.receive(connection, now)
         if payloads:
-            self._intake.take(connection, payloads, self._links.first_ids(connection))
+            self._gate.take(connection, payloads)
             self._unpolled += len(payloads)
             if self._unpolled >= POLL_RECORDS:
                 self._poll_sink(now)
             if not self._sink.accepting:
-                self._heed_backpressure()
+                self._gate.heed(now)
         if connection.wants_write:
             self._links.follow_interest(connection)
 
@@ -181,7 +183,7 @@ class Feed:
         for connection in self._links.tick(now):
             self._read(connection)  # messages may have come with the upgrade
         self._poll_sink(now)
-        self._heed_backpressure()
+        self._gate.heed(now)
         self._intake.expire(now)
         if self._repairer is not None:
             self._repairer.turn(now, accepting=self._sink.accepting)
@@ -210,7 +212,7 @@ class Feed:
         # A loop that hangs, even in C, is ended by this timer of faulthandler's own thread.
         faulthandler.dump_traceback_later(self._config.hang_after, exit=True)
         self._silence.update(now, time.time_ns() // 1000)
-        if not self._links.reading:
+        if not self._gate.is_open:
             self._silence.excuse(now)
         connection = self._config.connection
         if self._config.supervised:
@@ -233,18 +235,6 @@ class Feed:
     def _listen(self, telemetry: Telemetry, now: float) -> None:
         for command in telemetry.commands():
             telemetry.send(self._requests.carry_out(command, now))
-
-    def _heed_backpressure(self) -> None:
-        """Read only while the sink takes what is read: the rest waits in the kernel's buffers."""
-        accepting = self._sink.accepting
-        if accepting == self._links.reading:
-            return
-        self._links.read(accepting)
-        message = "the sink takes no more: reading stops"
-        if accepting:
-            message = "the sink takes records again: reading goes on"
-        log.warning("%s", message)
-        self._tally.notice("warning", message=message)
 
     def _rotate_now(self, connection: Connection, reason: str) -> None:
         slot = self._links.slot_of(connection)
@@ -278,10 +268,15 @@ class Feed:
             log.error("%d events above an open gap are left to the next start", held)
             left += held
         self._hear_sink(time.monotonic())
+        where = self._sink.keep()
         left += self._sink.counts().refused_total
         reason = f"{left} records are not acknowledged" if left else None
         if reason:
             log.error("%s after %.1f s", reason, self._flush_within)
+        if where is not None:
+            kept = self._sink.counts().overflow_records
+            log.error("%d records wait in %s: the next start delivers them first", kept, where)
+            reason = f"{reason}; {kept} records wait in {where} for the next start"
         self._report(time.monotonic(), "stopped", final=True, exit_reason=reason)
         return left
 

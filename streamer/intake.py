@@ -91,6 +91,25 @@ class Intake:
                 if not isinstance(route.sequence, ContiguousSequence):
                     self._unheard_since_us[name] = position.received_us
 
+    def let_go(self, connection: Connection, payloads: list[bytes], names: set[str]) -> int:
+        """Keep nothing of what came but the answers in it; return how many events went.
+
+        The names of their streams are added to `names`.
+        """
+        events = 0
+        now = time.monotonic()
+        for payload in payloads:
+            route = self.routes.find(payload)
+            if route is None:
+                try:
+                    route = self._classify(connection, payload)
+                except FrameRejected as error:
+                    self._reject(connection, payload, error, now)
+            if route is not None:
+                names.add(route.name)
+                events += 1
+        return events
+
     def expire(self, now: float) -> None:
         """Give up waiting for what is missing, where it took too long and nobody repairs it."""
         for route in self.routes:

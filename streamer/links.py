@@ -160,6 +160,12 @@ class Links:
             if any(is_dead(name) for name in slot.wire_names):
                 self.rotate(slot, "stale", now)
 
+    @property
+    def unread_since(self) -> float | None:
+        """When all that had come was last read, on the connection that is furthest behind."""
+        behind = [connection.unread_since for connection in self.connections.values()]
+        return min((since for since in behind if since is not None), default=None)
+
     def read(self, reading: bool) -> None:
         """Read from now on, or leave what comes in the kernel's buffers."""
         self.reading = reading

@@ -90,6 +90,8 @@ class SinkCounts(msgspec.Struct, frozen=True):
     broker_latency_seconds: dict[str, float] = {}  # by HOST:PORT; 99 of 100 requests are below
     # By stream; while records are queued as of the last look, never too many.
     acknowledged_by_stream: dict[str, int] = {}
+    overflow_records: int = 0  # of `queued`: those that wait on disk while Kafka takes nothing
+    overflow_bytes: int = 0  # of the files that hold them, and some that are delivered already
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -117,6 +119,7 @@ NOTICE_KINDS = {
     "frame_rejected": "error_type, connection_id, error",
     "frame_unsupported": "frame_kind, connection_id; once for each kind",
     "sink_error": "error_type, error",
+    "let_go": "events, seconds: read and not kept while the sink took nothing; told at the end",
     "warning": "message",
 }
 """Kinds of notice with the keys of their `detail`; a reader must not choke on others."""
@@ -149,6 +152,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     receive_latency: Histogram = Histogram()
     rest_errors: dict[str, int] = {}  # by kind of trouble
     clock_offset_seconds: float | None = None  # the exchange's clock less ours
+    let_go_total: int = 0  # events read and not kept, since the sink took nothing for too long
     notices: tuple[Notice, ...] = ()  # those of the last half minute
     final: bool = False  # nothing follows: everything is flushed, or `exit_reason` says why not
     exit_reason: str | None = None

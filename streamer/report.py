@@ -105,6 +105,7 @@ class Reporter:
             receive_latency=tally.receive_latency.histogram(),
             rest_errors=dict(tally.rest_errors),
             clock_offset_seconds=tally.clock_offset_seconds,
+            let_go_total=tally.let_go_total,
             notices=tuple(
                 notice for notice in tally.notices if wall - notice.time <= NOTICE_REPEATED_SECONDS
             ),

@@ -40,6 +40,7 @@ class Tally:
         self.pong_timeouts_total = 0
         self.dead_letters_total = 0
         self.dead_letters_dropped_total = 0
+        self.let_go_total = 0
         self.reconnect_delay_seconds = 0.0
         self.clock_offset_seconds: float | None = None  # the exchange's clock less ours
         self.receive_latency = LatencyTally()

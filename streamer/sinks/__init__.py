@@ -58,6 +58,12 @@ class Sink(Protocol):
     def flush(self, within_seconds: float) -> int:
         """Wait until all is acknowledged; return how many records are not, at the deadline."""
 
+    def keep(self) -> str | None:
+        """At a stop: save what is not acknowledged for the next start, which delivers it first.
+
+        Returns where it waits, for people; None when nothing was saved. Nothing is put any more.
+        """
+
     def close(self) -> None:
         """Release everything. What is not acknowledged by now is given up."""
 

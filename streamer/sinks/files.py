@@ -125,6 +125,9 @@ class FilesSink:
         self._settle(deadline)  # or not: `close` waits for the disk in any case
         return self._pending_total()
 
+    def keep(self) -> None:
+        return None  # a disk that takes nothing keeps nothing either
+
     def close(self) -> None:
         if self._is_closed:
             return

@@ -32,6 +32,9 @@ class NullSink:
     def flush(self, within_seconds: float) -> int:
         return 0
 
+    def keep(self) -> None:
+        return None
+
     def close(self) -> None:
         pass
 

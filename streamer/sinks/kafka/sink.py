@@ -156,6 +156,9 @@ class KafkaSink:
                 self._observe(now)
                 return self._queued()
 
+    def keep(self) -> str | None:
+        return None
+
     def close(self) -> None:
         self._closing = True
         self._waiting.clear()
