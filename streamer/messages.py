@@ -56,6 +56,7 @@ class StreamCounts(msgspec.Struct, frozen=True):
     # What REST says about a long silence: "quiet" (no news there either), "news" (which the
     # stream did not bring), "unconfirmed" (asked, nothing known yet); None: not asked.
     silence: str | None = None
+    leaving: bool = False  # no longer wanted; it goes once nothing of it can come any more
 
 
 class SlotState(msgspec.Struct, frozen=True):
@@ -120,6 +121,7 @@ NOTICE_KINDS = {
     "frame_unsupported": "frame_kind, connection_id; once for each kind",
     "sink_error": "error_type, error",
     "let_go": "events, seconds: read and not kept while the sink took nothing; told at the end",
+    "subscription_changed": "added, removed: wire names such as btcusdt@trade, joined by commas",
     "warning": "message",
 }
 """Kinds of notice with the keys of their `detail`; a reader must not choke on others."""
@@ -170,6 +172,7 @@ class Command(msgspec.Struct, frozen=True, tag="command"):
 COMMANDS = {
     "rotate": "replace connections without a gap; arguments: slot (default: all), reason",
     "collect": "run the garbage collector and give free memory back to the system",
+    "reload": "stream these from now on; arguments: symbols, streams, each joined by commas",
     "drain": "stop reading, flush the sink, report, end with exit code 0",
     "stop": "as drain, but give up the flush at the deadline",
 }

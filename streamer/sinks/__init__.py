@@ -82,6 +82,15 @@ class Sink(Protocol):
         A route that is not among them has none there, as far as is known.
         """
 
+    def add(self, route: Route) -> None:
+        """Take events of one more route from now on.
+
+        Never waits. Raises SinkUnavailable or SettingsError, and is as before then.
+        """
+
+    def remove(self, route: Route) -> None:
+        """Forget a route that brings nothing any more; what it has brought stays counted."""
+
 
 def open_sink(config: StreamerConfig, routes: Routes) -> Sink:
     """Open the sink for these routes and their gap records.

@@ -160,6 +160,18 @@ class FilesSink:
     def positions(self) -> dict[str, Position]:
         return {}
 
+    def add(self, route: Route) -> None:
+        kind = route.kind
+        try:
+            if kind not in self._kinds:
+                self._kinds[kind] = self._open_kind(kind)
+        except OSError as error:
+            raise unavailable(self._config.directory, error) from error
+        self._targets[route] = encoder(route.stream, route.symbol), self._kinds[kind].records
+
+    def remove(self, route: Route) -> None:
+        del self._targets[route]  # the kind's file stays open: it ends by itself
+
     def _pending_total(self) -> int:
         return sum(len(pending.records) for pending in self._kinds.values())
 

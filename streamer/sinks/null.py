@@ -54,3 +54,9 @@ class NullSink:
 
     def positions(self) -> dict[str, Position]:
         return {}
+
+    def add(self, route: Route) -> None:
+        self._encoders[route] = encoder(route.stream, route.symbol)
+
+    def remove(self, route: Route) -> None:
+        del self._encoders[route]

@@ -6,14 +6,12 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from streamer.config import GAP_TOPIC, KafkaConfig
-from streamer.errors import SettingsError
+from streamer.config import KafkaConfig
 from streamer.records import load_schema, single_object_header
 from streamer.routes import Route
 from streamer.sinks.kafka.client import check_client_settings
 from streamer.sinks.kafka.sink import KafkaSink
-from streamer.sinks.kafka.topics import prepare_topics
-from streamer.values import SYMBOL_PLACE, is_topic
+from streamer.sinks.kafka.topics import prepare_topics, topic_of
 
 
 def open_kafka_sink(
@@ -41,20 +39,3 @@ def _headers(config: KafkaConfig, kinds: Mapping[str, str], deadline: float) -> 
 
     schemas = {topic: load_schema(kind) for topic, kind in kinds.items()}
     return wire_headers(config, schemas, deadline)
-
-
-def topic_of(config: KafkaConfig, route: Route) -> str:
-    """Return the topic of a stream of a symbol. Raises SettingsError."""
-    topics = {"gap": GAP_TOPIC, **config.topics}
-    try:
-        topic = topics[route.kind].replace(SYMBOL_PLACE, route.symbol)
-    except KeyError:
-        raise SettingsError(
-            f"kafka.topics: no topic for the stream {route.kind}; add kafka.topics.{route.kind}"
-        ) from None
-    if not is_topic(topic):
-        raise SettingsError(
-            f"kafka.topics.{route.kind}: {topic!r} is no name for a topic; {SYMBOL_PLACE} suits "
-            "symbols of plain letters and digits"
-        )
-    return topic

@@ -20,7 +20,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streamer.config import KafkaConfig
-from streamer.errors import SettingsError
+from streamer.errors import SettingsError, SinkUnavailable
 from streamer.events import Event
 from streamer.messages import SinkCounts
 from streamer.positions import Position
@@ -31,6 +31,7 @@ from streamer.sinks.delivery import AcknowledgeClock, Errors
 from streamer.sinks.kafka.client import make_producer
 from streamer.sinks.kafka.serializers import Serializers
 from streamer.sinks.kafka.statistics import Statistics, parse
+from streamer.sinks.kafka.topics import topic_of
 
 BATCH_BYTES = 1_000_000  # librdkafka's default, of which a broker with another limit may think less
 PAUSE_LIMIT_SECONDS = 30.0  # between producers while the cause lasts; doubles from PAUSE_SECONDS
@@ -83,6 +84,7 @@ class KafkaSink:
         self._errors = Errors()
         self._clock = AcknowledgeClock()
         self._accepted = 0
+        self._accepted_before: Counter[str] = Counter()  # by kind, of routes that are removed
         self._bytes = 0
         self._polled_accepted = 0
         self._failures_total = 0
@@ -196,6 +198,18 @@ class KafkaSink:
 
     def positions(self) -> dict[str, Position]:
         return {}
+
+    def add(self, route: Route) -> None:
+        topic = topic_of(self._config, route)
+        if topic not in self._kinds:
+            raise SinkUnavailable(
+                f"the topic {topic} was not prepared at the start of this streamer, which would "
+                "have to wait for brokers now; a new start prepares it"
+            )
+        self._targets[route] = _Target(topic, route.symbol.encode())
+
+    def remove(self, route: Route) -> None:
+        self._accepted_before[route.kind] += self._targets.pop(route).accepted
 
     def _queued(self) -> int:
         return len(self._producer) + len(self._waiting) + len(self._returned)
@@ -379,7 +393,7 @@ class KafkaSink:
             self._acknowledged_of[kind] = max(known, accepted - since - open_of[kind])
 
     def _accepted_by_stream(self) -> Counter[str]:
-        accepted: Counter[str] = Counter()
+        accepted = Counter(self._accepted_before)
         for route, target in self._targets.items():
             accepted[route.kind] += target.accepted
         return accepted

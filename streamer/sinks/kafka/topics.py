@@ -18,9 +18,11 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # it is documented
 
-from streamer.config import KafkaConfig
-from streamer.errors import SinkUnavailable
+from streamer.config import GAP_TOPIC, KafkaConfig
+from streamer.errors import SettingsError, SinkUnavailable
+from streamer.routes import Route
 from streamer.sinks.kafka.client import make_administrator
+from streamer.values import SYMBOL_PLACE, is_topic
 
 CREATED_PARTITIONS = 6  # of a topic that is created while kafka.partitions says nothing
 STATE_FILE = "kafka-topics.json"  # {cluster id: {topic: partitions}}
@@ -28,6 +30,23 @@ _ASK_SECONDS = 5.0
 _SETTLE_SECONDS = 0.2  # between looks at topics that were created a moment ago
 
 _log = logging.getLogger(__name__)
+
+
+def topic_of(config: KafkaConfig, route: Route) -> str:
+    """Return the topic of a stream of a symbol. Raises SettingsError."""
+    topics = {"gap": GAP_TOPIC, **config.topics}
+    try:
+        topic = topics[route.kind].replace(SYMBOL_PLACE, route.symbol)
+    except KeyError:
+        raise SettingsError(
+            f"kafka.topics: no topic for the stream {route.kind}; add kafka.topics.{route.kind}"
+        ) from None
+    if not is_topic(topic):
+        raise SettingsError(
+            f"kafka.topics.{route.kind}: {topic!r} is no name for a topic; {SYMBOL_PLACE} suits "
+            "symbols of plain letters and digits"
+        )
+    return topic
 
 
 def prepare_topics(

@@ -13,7 +13,7 @@ import pytest
 
 from streamer.config import SinkConfig
 from streamer.errors import SinkUnavailable
-from streamer.events import BookTicker
+from streamer.events import AggTrade, BookTicker
 from streamer.routes import Routes
 from streamer.sinks import avro_writer
 from streamer.sinks.files import FLUSH_SECONDS, PENDING_LIMIT, RETRY_SECONDS, FilesSink
@@ -288,3 +288,28 @@ def test_syncing_keeps_to_its_policy(opened, monkeypatch, fsync_every):
     while not synced and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(synced) == (expected or 1)
+
+
+def test_a_route_that_joins_opens_the_directory_of_its_kind(opened, tmp_path):
+    sink = opened()
+    routes = Routes(("aggTrade",), ("BTCUSDT",))
+    joining = routes.by_name["btcusdt@aggTrade"]
+    sink.add(joining)
+    event = AggTrade("aggTrade", NOW_US, "BTCUSDT", 7, "1.5", "2", 1, 3, NOW_US, True)
+    sink.put(joining, event, NOW_US)
+    assert sink.flush(PATIENCE_SECONDS) == 0
+    sink.remove(joining)
+    sink.close()
+    assert sink.counts().acknowledged_by_stream["aggTrade"] == 1
+    [path] = (tmp_path / "aggTrade").iterdir()
+    with path.open("rb") as file:
+        assert len(list(fastavro.reader(file))) == 1
+
+
+def test_a_kind_whose_directory_cannot_be_made_does_not_join(opened, tmp_path):
+    sink = opened()
+    (tmp_path / "aggTrade").write_text("in the way")
+    with pytest.raises(SinkUnavailable, match="aggTrade"):
+        sink.add(Routes(("aggTrade",), ("BTCUSDT",)).by_name["btcusdt@aggTrade"])
+    put(sink, 1)
+    assert sink.flush(PATIENCE_SECONDS) == 0

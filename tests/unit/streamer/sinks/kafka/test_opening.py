@@ -3,7 +3,7 @@ import pytest
 from streamer.config import GAP_TOPIC, KafkaConfig
 from streamer.errors import SettingsError
 from streamer.routes import Routes
-from streamer.sinks.kafka.opening import topic_of
+from streamer.sinks.kafka.topics import topic_of
 
 ROUTES = Routes(("trade",), ("BTCUSDT", "币安人生USDT"))
 BTC, OTHER = ROUTES

@@ -14,7 +14,7 @@ from streamer.events import BookTicker, Trade
 from streamer.records import load_schema, single_object_header
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink
-from streamer.sinks.kafka.opening import topic_of
+from streamer.sinks.kafka.topics import topic_of
 from tests.kafka_mock import MockKafka
 from tests.unit.streamer.payloads import NOW_US
 
