@@ -20,6 +20,10 @@ of the usual rate would still bring one with 99.995 %. Who brings fewer in half 
 to be judged by its own rate."""
 
 
+ROW_JITTER_SECONDS = 0.5
+"""Rows are written a little after their time: so much must not cost a window."""
+
+
 def feed_criteria(evidence: Evidence) -> tuple[Criterion, ...]:
     """Return the criteria on the feed."""
     return (
@@ -81,13 +85,24 @@ def _windows(
     """
     start = 0
     for end, (at, total) in enumerate(points):
-        # Rows are written a little after their time: half a second must not cost a window. No
-        # window is shorter than the time between two rows, which is the finest that is known.
-        while start + 1 < end and points[start + 1][0] <= at - window_seconds + 0.5:
+        # No window is shorter than the time between two rows, which is the finest that is known.
+        latest = at - window_seconds + ROW_JITTER_SECONDS
+        while start + 1 < end and points[start + 1][0] <= latest:
             start += 1
         since, before = points[start]
-        if at > since and at - since >= window_seconds - 0.5:
+        if at > since and at - since >= window_seconds - ROW_JITTER_SECONDS:
             yield at, (total - before) / (at - since)
+
+
+def _standstills(points: Sequence[tuple[float, int]]) -> Iterable[tuple[float, float]]:
+    """Yield the end of each row, and for how long nothing has come by then."""
+    if not points:
+        return
+    since, before = points[0]
+    for at, total in points:
+        if total > before:
+            since, before = at, total
+        yield at, at - since + ROW_JITTER_SECONDS
 
 
 def _symbols(evidence: Evidence) -> Criterion:
@@ -135,9 +150,8 @@ def _outages(evidence: Evidence) -> Criterion:
             evidence.profile.rate_window_seconds,
             OUTAGE_EVENTS * evidence.elapsed_seconds / total,
         )
-        rates = list(_windows(points, window))
-        judged += bool(rates)
-        first = next((at for at, rate in rates if rate <= 0), None)
+        judged += points[-1][0] - points[0][0] >= window - ROW_JITTER_SECONDS
+        first = next((at for at, still in _standstills(points) if still >= window), None)
         if first is not None:
             found.append((first, key, window))
     found.sort()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -162,18 +161,15 @@ def _means(
     rows: Sequence[Mapping[str, Any]], key: str, window_seconds: float
 ) -> Iterator[tuple[Mapping[str, Any], float]]:
     """Yield each row that ends a window, with the mean over the window."""
-    known: deque[tuple[float, float]] = deque()
-    begun: float | None = None
-    for row in rows:
-        if row.get(key) is None:
-            continue
-        at = row["elapsed_seconds"]
-        begun = at if begun is None else begun
-        known.append((at, row[key]))
-        while known[0][0] <= at - window_seconds:
-            known.popleft()
-        if at - begun >= window_seconds:
-            yield row, sum(value for _, value in known) / len(known)
+    known = [row for row in rows if row.get(key) is not None]
+    times = [row["elapsed_seconds"] for row in known]
+    values = [row[key] for row in known]
+    start = 0
+    for end, (row, at) in enumerate(zip(known, times, strict=True)):
+        while times[start] <= at - window_seconds:
+            start += 1
+        if at - times[0] >= window_seconds:
+            yield row, sum(values[start : end + 1]) / (end + 1 - start)
 
 
 def _increase(evidence: Evidence, name: str, key: str, limit: int) -> Criterion:

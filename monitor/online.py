@@ -7,6 +7,7 @@ the rules that watched them are known by the time at which they acted.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from monitor.criteria import Outcome, Verdict
 from monitor.evidence import Evidence, Process, evidence_of
 from monitor.leak import LeakDetector
 from monitor.replay import Replayed, replay, worst
-from monitor.series import DetectorFactory
+from monitor.series import Bin, DetectorFactory
 from monitor.verdict import verdict_on
 
 LEAK = "leak score"
@@ -125,15 +126,14 @@ def _until(evidence: Evidence, at: float, rows: int) -> Evidence:
 
 
 def _process_until(process: Process, at: float) -> Process:
-    bins = [
-        one
-        for one in process.bins
-        if process.started_seconds + (one.index + 1) * process.bin_seconds <= at
-    ]
+    def ends(one: Bin) -> float:
+        return process.started_seconds + (one.index + 1) * process.bin_seconds
+
+    bins = process.bins[: bisect_right(process.bins, at, key=ends)]
     over = process.facts.get("ended_seconds", at + 1) <= at
     return replace(
         process,
-        bins=tuple(bins),
+        bins=bins,
         peak_rss_bytes=max((one.rss_max_bytes for one in bins), default=0),
         facts=process.facts if over else {},
     )

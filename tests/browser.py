@@ -21,6 +21,8 @@ _FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--hide-scrollbars", "--remote-debugging-port=0", "about:blank"),
 )
+DRAWN = "[...document.querySelectorAll('.chart')].every(one => one.querySelector('.main-svg'))"
+"""Of a report: whether every chart is there."""
 _WATCHED = ("Page", "Runtime", "Log", "Network")
 
 
