@@ -12,9 +12,15 @@ from streamer.errors import SettingsError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["audit"]:
+        from streamer.audit.command import main as audit
+
+        return audit(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m streamer",
-        description="Streams Binance market data into Kafka or Avro files until SIGTERM.",
+        description="Streams Binance market data into Kafka or Avro files until SIGTERM; "
+        "`python -m streamer audit` reads what is there (audit --help).",
         epilog="Exit codes: 0 everything received is acknowledged; 1 something is not; 2 usage or "
         "configuration; 5 the sink could not be opened; 130/143 a second signal.",
     )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from streamer.config import KafkaConfig
@@ -53,7 +53,7 @@ _SAFE: dict[str, Any] = {
 }
 _ALIASES = {"request.required.acks": "acks", "delivery.timeout.ms": "message.timeout.ms"}
 
-_Client = TypeVar("_Client", Producer, AdminClient)
+_Client = TypeVar("_Client", Producer, Consumer, AdminClient)
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +107,16 @@ def make_small_producer(config: KafkaConfig, **callbacks_and_more: Any) -> Produ
 def make_administrator(config: KafkaConfig) -> AdminClient:
     """Return a client that asks about topics and creates them."""
     return _made(AdminClient, {**config.client, **_connection(config)})
+
+
+def make_consumer(config: KafkaConfig) -> Consumer:
+    """Return a client that reads partitions it is told, and says where they end."""
+    settings = {
+        "group.id": "vigil-audit",  # wanted by the client; nothing is ever committed
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+    }
+    return _made(Consumer, {**config.client, **_connection(config), **settings})
 
 
 def _connection(config: KafkaConfig) -> dict[str, Any]:

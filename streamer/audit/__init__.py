@@ -1,0 +1,1 @@
+"""What a sink holds, read again from the beginning: every id, once, in order."""

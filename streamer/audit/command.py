@@ -1,0 +1,118 @@
+"""`python -m streamer audit`: reads a sink again and says what is there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from streamer.audit.batches import Source
+from streamer.config import GAP_TOPIC, KafkaConfig
+from streamer.errors import SettingsError
+
+EXPLAINED, USAGE, UNEXPLAINED, NOTHING = 0, 2, 3, 4
+"""Exit codes: those of a verdict pass, a usage error, a verdict fail and an inconclusive one."""
+
+_EPILOG = """\
+What counts as explained: every id between the first and the last one is recorded, or in a recorded
+gap; first occurrences are in ascending order; copies say the same as the first one. Files in
+progress are read to their last whole block, so that a streamer may go on writing meanwhile.
+
+Exit codes: 0 all is explained; 2 usage or configuration; 3 something is missing, out of order,
+unreadable, or a copy that differs; 4 there is nothing to read.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m streamer audit",
+        description="Reads a sink from the beginning and reports, per stream and symbol: ids, "
+        "records, what is missing, copies, disorder, the back-filled share, recorded gaps.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("directory", nargs="?", type=Path, help="of Avro files (default: sink.directory)")
+    add("--kafka", action="store_true", help="read kafka.topics (default with sink.kind = kafka)")
+    add("--config", type=Path, metavar="FILE", help="settings in TOML")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting (repeatable)")
+    add("--json", action="store_true", help="for machines, on stdout")
+    add("--no-copies", action="store_true", help="copies count as unexplained, too")
+    options = parser.parse_args(arguments)
+    if options.kafka and options.directory:
+        parser.error("a directory or --kafka: not both")
+
+    from streamer.audit.run import audit  # after the usage is known to be right
+    from streamer.audit.table import table
+    from streamer.settings import StreamerSettings, load
+
+    try:
+        settings = load(StreamerSettings, options.config, options.set)
+        if options.kafka or (options.directory is None and settings.sink.kind == "kafka"):
+            source, where = _topics(settings.kafka)
+        else:
+            source, where = _directory(options.directory or settings.sink.directory)
+    except SettingsError as error:
+        _say(str(error))
+        return USAGE
+    except NothingToRead as reason:
+        _say(str(reason))
+        return NOTHING
+    outcome = audit(source, _say)
+    explained = not outcome.problems(no_copies=options.no_copies)
+    if options.json:
+        print(json.dumps(outcome.as_json(no_copies=options.no_copies), indent=2))  # noqa: T201
+    else:
+        lines = table(outcome.findings, no_copies=options.no_copies)
+        lines += [f"unreadable: {problem}" for problem in outcome.unreadable]
+        rate = outcome.records / max(outcome.seconds, 0.001)
+        lines.append(
+            f"{where}: {outcome.records:,} records in {outcome.seconds:.1f} s ({rate:,.0f} a "
+            f"second); {'all is explained' if explained else 'not all is explained'}"
+        )
+        print("\n".join(lines))  # noqa: T201 - for the person at the prompt
+    if not explained:
+        return UNEXPLAINED
+    if not outcome.records:
+        _say(f"{where}: no records")
+        return NOTHING
+    return EXPLAINED
+
+
+class NothingToRead(Exception):  # noqa: N818 - a reason, for people
+    """There is no sink to be read."""
+
+
+def _directory(path: Path) -> tuple[Source, str]:
+    from streamer.audit.directory import Directory
+
+    try:
+        directory = Directory(path)
+    except OSError as error:
+        raise NothingToRead(f"{path}: {error.strerror or error}") from None
+    if not directory:
+        reason = "holds no Avro files" if path.is_dir() else "is no directory"
+        raise NothingToRead(f"{path} {reason}; a sink.directory, or one kind's in it, is wanted")
+    return directory, str(path)
+
+
+def _topics(config: KafkaConfig) -> tuple[Source, str]:
+    from confluent_kafka import KafkaException
+
+    from streamer.audit.topics import Topics
+
+    where = f"Kafka at {config.bootstrap_servers}"
+    try:
+        topics = Topics(config, {"gap": GAP_TOPIC, **config.topics})
+    except KafkaException as error:
+        raise NothingToRead(f"{where}: {error.args[0].str()}") from None
+    except LookupError as error:
+        raise NothingToRead(f"{where}: {error.args[0]}; kafka.topics names them") from None
+    return topics, where
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 - progress, for who waits

@@ -1,0 +1,101 @@
+"""The second look, at what came again: is each a copy of the first one? Pure.
+
+A copy has the same record id and says the same; only how and when it came may differ. The first
+look remembers numbers alone, so that a day fits into memory; contents are compared here, for the
+few numbers that are there more than once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from streamer.audit.auditor import Key, layout_of, live_values
+from streamer.audit.batches import Batch
+from streamer.audit.decoded import DecodedRecords, reader
+from streamer.audit.layouts import GAPS, TOLD_APART
+from streamer.audit.pattern import RecordPattern, number, text
+from streamer.audit.ranges import IdRanges
+
+NUMBERS_AT_ONCE = 500_000
+"""Compared in one look: some 100 MB; more of them take more looks."""
+
+
+def portions(
+    again: Mapping[Key, IdRanges], size: int = NUMBERS_AT_ONCE
+) -> Iterator[dict[Key, IdRanges]]:
+    """Yield the numbers in portions of at most `size`."""
+    portion: dict[Key, IdRanges] = {}
+    room = size
+    for key, ranges in again.items():
+        for first, last in ranges:
+            position = first
+            while position <= last:
+                end = min(last, position + room - 1)
+                portion.setdefault(key, IdRanges()).add(position, end)
+                room -= end - position + 1
+                position = end + 1
+                if not room:
+                    yield portion
+                    portion, room = {}, size
+    if portion:
+        yield portion
+
+
+class _Seen:
+    """One number: the contents of the first record with it, and how often it was there."""
+
+    __slots__ = ("content", "differs", "event_time", "times")
+
+    def __init__(self, content: int) -> None:
+        self.content = content
+        self.event_time: bytes | None = None  # of a live record
+        self.differs = False
+        self.times = 0
+
+
+class SecondLook:
+    """Takes the same batches again, and compares what has one of the numbers."""
+
+    def __init__(self, numbers: Mapping[Key, IdRanges]) -> None:
+        self._numbers = numbers
+        self._streams = {stream for stream, _ in numbers}
+        self._seen: dict[tuple[Key, int], _Seen] = {}
+        self._readers: dict[int, RecordPattern | DecodedRecords] = {}
+
+    def take(self, batch: Batch) -> None:
+        """Take a batch that the first look has taken."""
+        if batch.schema.name == GAPS or layout_of(batch.schema).stream not in self._streams:
+            return
+        layout = layout_of(batch.schema)
+        records = self._readers.get(id(batch.schema))
+        if records is None:
+            names = [field["name"] for field in batch.schema.definition["fields"]]
+            records = self._readers[id(batch.schema)] = reader(batch.schema.definition, names)
+        fields = records.fields
+        symbol, last, source = (fields.index(name) for name in ("symbol", layout.last, "source"))
+        time = fields.index("event_time") if "event_time" in fields else None
+        compared = [index for index, name in enumerate(fields) if name not in TOLD_APART]
+        live = live_values(batch.schema)
+        symbols: dict[bytes, Key] = {}
+        for row in records.rows(batch.data, batch.count):
+            key = symbols.get(row[symbol])
+            if key is None:
+                key = symbols[row[symbol]] = layout.stream, text(row[symbol])
+            event_id = number(row[last])
+            if key not in self._numbers or event_id not in self._numbers[key]:
+                continue
+            content = hash(tuple(row[index] for index in compared))
+            seen = self._seen.setdefault((key, event_id), _Seen(content))
+            seen.times += 1
+            seen.differs |= seen.content != content
+            if time is not None and row[source] in live:
+                seen.differs |= seen.event_time not in (None, row[time])
+                seen.event_time = row[time]
+
+    def differing(self) -> Iterator[tuple[Key, int]]:
+        """Yield what is there more than once, and does not always say the same."""
+        return (where for where, seen in self._seen.items() if seen.differs)
+
+    def times(self) -> Iterator[tuple[Key, int, int]]:
+        """Yield how often each number is there."""
+        return ((key, event_id, seen.times) for (key, event_id), seen in self._seen.items())

@@ -1,0 +1,92 @@
+"""A directory of Avro files as it is at one moment; a streamer may go on writing there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamer.audit.batches import Batch, Schema, Unreadable
+from streamer.audit.container import Container, Torn
+from streamer.audit.layouts import KINDS
+from streamer.sinks.avro_writer import OPEN_SUFFIX
+
+_COMPLETE_SUFFIX = ".avro"
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    size_bytes: int
+    order: tuple[int, str]
+
+
+class Directory:
+    """The files of each kind's directory, and those in `root` itself. Raises OSError."""
+
+    total_records: int | None = None
+
+    def __init__(self, root: Path) -> None:
+        self._schemas: dict[str, Schema] = {}
+        self._files: list[_File] = []
+        # Gaps last: a gap is written before what comes after it, so that none is overlooked.
+        for directory in (root, *(root / kind for kind in KINDS)):
+            if directory.is_dir():
+                self._files += _files(directory)
+        self.total_bytes: int | None = sum(file.size_bytes for file in self._files)
+
+    def __bool__(self) -> bool:
+        return bool(self._files)
+
+    def batches(self) -> Iterator[Batch | Unreadable]:
+        """Yield each file's blocks, the oldest file of a directory first."""
+        for file in self._files:
+            try:
+                yield from self._blocks(file)
+            except Torn:
+                if not file.path.name.endswith(OPEN_SUFFIX):
+                    yield Unreadable(f"{file.path}: ends within a block, though it is complete")
+            except Unreadable as problem:
+                yield problem
+            except OSError as error:
+                yield Unreadable(f"{file.path}: {error.strerror or error}")
+
+    def _blocks(self, file: _File) -> Iterator[Batch]:
+        with _opened(file) as container:
+            key = repr(container.schema)
+            schema = self._schemas.setdefault(key, Schema(container.schema))
+            for count, data in container.blocks():
+                yield Batch(schema, count, data, str(file.path))
+
+
+def _opened(file: _File) -> Container:
+    try:
+        return Container(file.path, file.size_bytes)
+    except FileNotFoundError:
+        if not file.path.name.endswith(OPEN_SUFFIX):
+            raise
+    try:
+        return Container(file.path.with_suffix(""), file.size_bytes)  # completed meanwhile
+    except FileNotFoundError:
+        raise Torn from None  # it held nothing whole, and was cleared away after a crash
+
+
+def _files(directory: Path) -> list[_File]:
+    found: dict[str, _File] = {}  # by the name without .open: one may be completed just now
+    for path in sorted(directory.iterdir()):
+        if path.name.endswith((_COMPLETE_SUFFIX, OPEN_SUFFIX)):
+            with suppress(FileNotFoundError):
+                size_bytes = (_existing(path)).stat().st_size
+                found[path.name.removesuffix(".open")] = _File(path, size_bytes, _order(path))
+    return sorted(found.values(), key=lambda file: file.order)
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() or path.suffix != ".open" else path.with_suffix("")
+
+
+def _order(path: Path) -> tuple[int, str]:
+    """Return the number in a file's name: it grows whatever the clock does."""
+    number = path.name.partition(".")[0].rpartition("-")[2]
+    return (int(number) if number.isdecimal() else 0), path.name

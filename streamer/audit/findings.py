@@ -1,0 +1,171 @@
+"""What the looks at a sink come to, per stream and symbol, and whether all is explained. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.audit.auditor import Auditor, Key, Lane
+from streamer.audit.copies import SecondLook
+from streamer.audit.gaps import DeclaredGaps, TimeGap
+from streamer.audit.order import Contiguous, Increasing
+from streamer.audit.pattern import number
+from streamer.audit.ranges import IdRanges, Range
+
+LISTED = 20
+"""Missing ranges and differing ids that are named; all of them are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found for one stream of one symbol; ids in ascending order."""
+
+    stream: str
+    symbol: str
+    records: int
+    first_id: int | None  # None: there is nothing but declared gaps
+    last_id: int | None
+    first_received_us: int | None
+    last_received_us: int | None
+    missing: int  # ids neither recorded nor declared
+    missing_ranges: tuple[Range, ...]  # the first `LISTED`
+    copies: int
+    differing: int  # ids whose copies say something else
+    differing_ids: tuple[int, ...]  # the first `LISTED`
+    disorder: int  # first occurrences below an earlier one
+    backfilled: int
+    gap_records: dict[str, int]  # by reason
+    gap_ids: dict[str, int]  # by reason, where the stream has contiguous ids
+    gap_times: tuple[TimeGap, ...]  # where it has none
+    declared_missing: int  # ids in gaps that are a loss, and not recorded all the same
+    partitions: tuple[int, ...]
+
+    def problems(self, *, no_copies: bool = False) -> list[str]:
+        """Return what is not explained, in words."""
+        counts = {
+            "missing": self.missing,
+            "out of order": self.disorder,
+            "copies that differ": self.differing,
+        }
+        if no_copies:
+            counts["copies"] = self.copies
+        return [f"{count} {what}" for what, count in counts.items() if count]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the finding for machines."""
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        plain["gap_times"] = [
+            {"from_us": time.from_us, "to_us": time.to_us, "reason": time.reason}
+            for time in self.gap_times
+        ]
+        return plain
+
+
+def numbers_again(auditor: Auditor) -> dict[Key, IdRanges]:
+    """Return what wants a second look."""
+    found: dict[Key, IdRanges] = {}
+    for key, lanes in auditor.lanes.items():
+        again = _again(lanes.values())
+        if again:
+            found[key] = again
+    return found
+
+
+def _again(lanes: Iterable[Lane]) -> IdRanges:
+    again, known = IdRanges(), IdRanges()
+    for lane in lanes:
+        for first, last in lane.order.again:
+            again.add(first, last)
+        if isinstance(lane.order, Contiguous):
+            for first, last in lane.order.ids:  # what another partition has as well
+                both = _both(known, first, last)
+                for one in both:
+                    again.add(*one)
+                known.add(first, last)
+    return again
+
+
+def _both(ids: IdRanges, first: int, last: int) -> IdRanges:
+    asked = IdRanges()
+    asked.add(first, last)
+    rest = asked.without(ids)
+    return asked.without(rest)
+
+
+def conclude(auditor: Auditor, looks: Iterable[SecondLook]) -> list[Finding]:
+    """Return a finding for each stream and symbol, in their order."""
+    differing: dict[Key, list[int]] = {}
+    times: dict[Key, dict[int, int]] = {}
+    for look in looks:
+        for key, event_id in look.differing():
+            differing.setdefault(key, []).append(event_id)
+        for key, event_id, count in look.times():
+            times.setdefault(key, {})[event_id] = count
+    lanes = auditor.lanes
+    return [
+        _finding(
+            key,
+            lanes.get(key, {}),
+            auditor.gaps.get(key, DeclaredGaps()),
+            sorted(differing.get(key, ())),
+            times.get(key, {}),
+        )
+        for key in sorted(lanes.keys() | auditor.gaps.keys())
+    ]
+
+
+def _finding(
+    key: Key,
+    lanes: Mapping[int, Lane],
+    gaps: DeclaredGaps,
+    differing: list[int],
+    times: Mapping[int, int],
+) -> Finding:
+    orders = [lane.order for lane in lanes.values()]
+    ids = IdRanges()
+    copies = disorder = 0
+    for order in orders:
+        if isinstance(order, Contiguous):
+            there_already = sum(_both(ids, *one).total for one in order.ids)
+            copies += order.copies + there_already
+            disorder += order.disorder + order.overlaps
+            for first, last in order.ids:
+                ids.add(first, last)
+        elif isinstance(order, Increasing):
+            late = sum(times.get(event_id) == back for event_id, back in order.backwards.items())
+            copies += sum(order.backwards.values()) - late
+            disorder += late
+    holes = IdRanges()
+    for first, last in ids.holes():
+        holes.add(first, last)
+    missing = holes.without(gaps.lost).without(gaps.empty)
+    return Finding(
+        stream=key[0],
+        symbol=key[1],
+        records=sum(order.records for order in orders),
+        first_id=min((order.first_id for order in orders), default=None),
+        last_id=max((order.last_id for order in orders), default=None),
+        first_received_us=min(map(_first_received, lanes.values()), default=None),
+        last_received_us=max(map(_last_received, lanes.values()), default=None),
+        missing=missing.total,
+        missing_ranges=tuple(missing)[:LISTED],
+        copies=copies,
+        differing=len(differing),
+        differing_ids=tuple(differing[:LISTED]),
+        disorder=disorder,
+        backfilled=sum(lane.backfilled for lane in lanes.values()),
+        gap_records=gaps.records_by_reason,
+        gap_ids=gaps.ids_by_reason,
+        gap_times=tuple(gaps.times),
+        declared_missing=gaps.lost.without(ids).without(gaps.empty).total,
+        partitions=tuple(sorted(lanes)),
+    )
+
+
+def _first_received(lane: Lane) -> int:
+    return number(lane.first_received)
+
+
+def _last_received(lane: Lane) -> int:
+    return number(lane.last_received)

@@ -1,0 +1,66 @@
+"""The gaps that are recorded in the sink itself. Pure but for the decoder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.audit.batches import Batch
+from streamer.audit.pattern import Mismatch
+from streamer.audit.ranges import IdRanges
+
+EMPTY = "empty"
+"""The reason of a gap that is no loss: the exchange shows that there are no such ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeGap:
+    """A time in which a stream without contiguous ids was not heard: Unix times in µs."""
+
+    from_us: int
+    to_us: int
+    reason: str
+
+
+class DeclaredGaps:
+    """What is declared of one stream of one symbol; a record that comes again counts once."""
+
+    def __init__(self) -> None:
+        self.lost = IdRanges()
+        self.empty = IdRanges()
+        self.times: list[TimeGap] = []
+        self.records_by_reason: dict[str, int] = {}
+        self.ids_by_reason: dict[str, int] = {}
+        self._known: set[str] = set()
+
+    def take(self, record: dict[str, Any]) -> None:
+        """Take a gap record; times are whole numbers."""
+        if record["record_id"] in self._known:
+            return
+        self._known.add(record["record_id"])
+        reason = record["reason"]
+        self.records_by_reason[reason] = self.records_by_reason.get(reason, 0) + 1
+        if record["first_id"] is None:
+            self.times.append(TimeGap(record["from_time"], record["to_time"], reason))
+            return
+        ranges = self.empty if reason == EMPTY else self.lost
+        new = ranges.add(record["first_id"], record["last_id"])
+        self.ids_by_reason[reason] = self.ids_by_reason.get(reason, 0) + new
+
+
+def gap_records(batch: Batch) -> Iterator[dict[str, Any]]:
+    """Yield the gap records of a batch. Raises Mismatch."""
+    import fastavro  # here: few have gaps
+
+    from streamer.audit.decoded import plain
+
+    schema = fastavro.parse_schema(plain(batch.schema.definition))
+    stream = io.BytesIO(batch.data)
+    for _ in range(batch.count):
+        try:
+            record: Any = fastavro.schemaless_reader(stream, schema, None)
+        except Exception as error:
+            raise Mismatch(f"a gap record cannot be decoded: {error}") from error
+        yield record

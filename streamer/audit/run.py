@@ -1,0 +1,111 @@
+"""Both looks at a source, with a word now and then for who waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.audit.auditor import Auditor
+from streamer.audit.batches import Batch, Source, Unreadable
+from streamer.audit.copies import SecondLook, portions
+from streamer.audit.findings import Finding, conclude, numbers_again
+from streamer.audit.pattern import Mismatch
+
+PROGRESS_SECONDS = 5.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything that was found, and what could not be read."""
+
+    findings: list[Finding]
+    unreadable: list[str]
+    records: int
+    seconds: float
+
+    def problems(self, *, no_copies: bool) -> bool:
+        """Tell whether anything is not explained."""
+        return bool(self.unreadable) or any(
+            finding.problems(no_copies=no_copies) for finding in self.findings
+        )
+
+    def as_json(self, *, no_copies: bool) -> dict[str, Any]:
+        """Return it for machines."""
+        return {
+            "explained": not self.problems(no_copies=no_copies),
+            "records": self.records,
+            "seconds": round(self.seconds, 3),
+            "unreadable": self.unreadable,
+            "streams": [finding.as_json() for finding in self.findings],
+        }
+
+
+def audit(source: Source, say: Say) -> Outcome:
+    """Read a source, once or twice."""
+    began = time.monotonic()
+    auditor = Auditor()
+    progress = _Progress(source, say)
+    unreadable: list[str] = []
+    for batch in source.batches():
+        if isinstance(batch, Unreadable):
+            unreadable.append(str(batch))
+            continue
+        try:
+            auditor.take(batch)
+        except Mismatch as problem:
+            unreadable.append(f"{batch.place}: {problem}")
+        progress.count(batch)
+    looks = []
+    numbers = list(portions(numbers_again(auditor)))
+    for portion in numbers:
+        total = sum(ranges.total for ranges in portion.values())
+        say(f"{total:,} numbers are there more than once or late: comparing them")
+        look = SecondLook(portion)
+        for batch in source.batches():
+            if isinstance(batch, Batch):
+                _again(look, batch)
+        looks.append(look)
+    return Outcome(
+        findings=conclude(auditor, looks),
+        unreadable=list(dict.fromkeys(unreadable)),
+        records=auditor.records,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _again(look: SecondLook, batch: Batch) -> None:
+    try:
+        look.take(batch)
+    except Mismatch:
+        return  # the first look has named it
+
+
+class _Progress:
+    """Says how far a long reading has come."""
+
+    def __init__(self, source: Source, say: Say) -> None:
+        self._source = source
+        self._say = say
+        self._records = self._bytes = 0
+        self._began = time.monotonic()
+        self._said_at = self._began
+
+    def count(self, batch: Batch) -> None:
+        self._records += batch.count
+        self._bytes += len(batch.data)
+        now = time.monotonic()
+        if now - self._said_at < PROGRESS_SECONDS:
+            return
+        self._said_at = now
+        done = None
+        if self._source.total_records:
+            done = self._records / self._source.total_records
+        elif self._source.total_bytes:
+            done = self._bytes / self._source.total_bytes
+        share = f"{min(done, 1.0):.0%}, " if done is not None else ""
+        rate = self._records / (now - self._began)
+        self._say(f"{share}{self._records:,} records, {rate:,.0f} a second")

@@ -1,0 +1,160 @@
+"""Kafka's topics, from their beginnings to where they end when the audit begins."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+
+from streamer.audit.batches import Batch, Schema, Unreadable
+from streamer.audit.layouts import KINDS
+from streamer.config import KafkaConfig
+from streamer.records import load_schema
+from streamer.sinks.kafka.client import make_consumer
+from streamer.values import SYMBOL_PLACE
+
+ASK_SECONDS = 10.0
+STALLED_SECONDS = 60.0  # without a message, though there are more: the brokers are away
+_MESSAGES_AT_ONCE = 10_000  # some 2 MB
+_WAIT_SECONDS = 1.0
+_SINGLE_OBJECT, _REGISTRY = b"\xc3\x01", b"\x00"  # how the two encodings of a message begin
+_SINGLE_OBJECT_BYTES, _REGISTRY_BYTES = 10, 5
+
+
+class Topics:
+    """The records of some topics; each topic holds records of one kind.
+
+    Raises KafkaException when the brokers cannot be asked, LookupError without any topic.
+    """
+
+    total_bytes: int | None = None
+
+    def __init__(self, config: KafkaConfig, topics: dict[str, str]) -> None:
+        """`topics` are names by kind; a `{symbol}` in one stands for anything."""
+        self._config = config
+        self._headers = _Headers()
+        consumer = make_consumer(config)
+        try:
+            found = consumer.list_topics(timeout=ASK_SECONDS).topics
+            self._kinds = dict(_matching(found, topics))
+            if not self._kinds:
+                raise LookupError(f"there is none of the topics {', '.join(topics.values())}")
+            # Gaps last: a gap is written before what comes after it, so that none is overlooked.
+            self._ends = {
+                (topic, partition): consumer.get_watermark_offsets(
+                    TopicPartition(topic, partition), ASK_SECONDS
+                )
+                for topic in sorted(self._kinds, key=lambda topic: self._kinds[topic] == "gap")
+                for partition in found[topic].partitions
+            }
+        finally:
+            consumer.close()
+        self.total_records: int | None = sum(high - low for low, high in self._ends.values())
+
+    def batches(self) -> Iterator[Batch | Unreadable]:
+        """Yield the messages of each partition in their order."""
+        left = {where: high for where, (low, high) in self._ends.items() if low < high}
+        consumer = make_consumer(self._config)
+        try:
+            consumer.assign([TopicPartition(*where, OFFSET_BEGINNING) for where in left])
+            heard_at = time.monotonic()
+            while left:
+                messages = consumer.consume(_MESSAGES_AT_ONCE, timeout=_WAIT_SECONDS)
+                if messages:
+                    heard_at = time.monotonic()
+                elif time.monotonic() - heard_at > STALLED_SECONDS:
+                    yield Unreadable(f"nothing more came in {STALLED_SECONDS:g} s: {sorted(left)}")
+                    return
+                yield from self._batches(messages, left)
+                self._finish(consumer, left)
+        finally:
+            consumer.close()
+
+    def _batches(
+        self, messages: Iterable[Message], left: dict[tuple[str, int], int]
+    ) -> Iterator[Batch | Unreadable]:
+        """Yield what is below the ends, neighbours of one kind together."""
+        together: dict[tuple[str, int, int], list[bytes]] = {}
+        schemas: dict[int, Schema] = {}
+        for message in messages:
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            if (error := message.error()) is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    left.pop((topic or "", partition or 0), None)
+                else:
+                    yield Unreadable(f"{topic}: {error.str()}")
+                continue
+            if topic is None or partition is None or offset is None:
+                continue  # for the type checker: a message has all three
+            if offset >= self._ends[topic, partition][1]:
+                continue
+            value = message.value()
+            kind = self._kinds[topic]
+            cut = self._headers.length(kind, value) if value else None
+            if value is None or cut is None:
+                yield Unreadable(f"{topic} [{partition}] {offset}: no record of ours")
+                continue
+            schema = self._headers.schema(kind, value)
+            schemas[id(schema)] = schema
+            together.setdefault((topic, partition, id(schema)), []).append(value[cut:])
+        for (topic, partition, schema_id), values in together.items():
+            place = f"{topic} [{partition}]"
+            yield Batch(schemas[schema_id], len(values), b"".join(values), place, partition)
+
+    def _finish(self, consumer: Consumer, left: dict[tuple[str, int], int]) -> None:
+        """Forget the partitions that have been read to their ends."""
+        asked = [TopicPartition(*where) for where in left]
+        for place in consumer.position(asked):
+            where = place.topic, place.partition
+            if place.offset >= left[where]:  # a negative one: nothing was read yet
+                del left[where]
+                consumer.pause([TopicPartition(*where)])
+
+
+class _Headers:
+    """What stands before a record, and the schema that it means."""
+
+    def __init__(self) -> None:
+        self._current = {kind: Schema(load_schema(kind)) for kind in KINDS}
+        self._by_fingerprint = {
+            _single_object_header(schema.definition): schema
+            for kind in KINDS
+            for schema in (*_released(kind), self._current[kind])
+        }
+
+    def length(self, kind: str, value: bytes) -> int | None:
+        """Return how long the header is; None when it is none of ours."""
+        if value.startswith(_SINGLE_OBJECT):
+            known = value[:_SINGLE_OBJECT_BYTES] in self._by_fingerprint
+            return _SINGLE_OBJECT_BYTES if known else None
+        return _REGISTRY_BYTES if value.startswith(_REGISTRY) else None
+
+    def schema(self, kind: str, value: bytes) -> Schema:
+        """Return the schema; a registry's id is taken for the current one of the topic's kind."""
+        return self._by_fingerprint.get(value[:_SINGLE_OBJECT_BYTES], self._current[kind])
+
+
+def _released(kind: str) -> Iterator[Schema]:
+    for path in (files("streamer") / "schemas" / "history").iterdir():
+        if path.name.startswith(f"{kind}."):
+            yield Schema(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _single_object_header(schema: dict[str, Any]) -> bytes:
+    from fastavro.schema import fingerprint, to_parsing_canonical_form
+
+    digest: str = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
+    return _SINGLE_OBJECT + bytes.fromhex(digest)
+
+
+def _matching(found: Iterable[str], topics: dict[str, str]) -> Iterator[tuple[str, str]]:
+    for topic in found:
+        for kind, name in topics.items():
+            before, place, after = name.partition(SYMBOL_PLACE)
+            fits = topic.startswith(before) and topic.endswith(after) if place else topic == name
+            if fits and kind in KINDS:
+                yield topic, kind
