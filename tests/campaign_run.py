@@ -1,0 +1,248 @@
+"""One seed: everything is started as a user would, goes wrong by plan, is repaired and stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from tests.audit import FIELDS, IDS
+from tests.campaign_checks import Checked, check
+from tests.campaign_plan import Step
+from tests.campaign_sinks import CampaignSink
+from tests.exchange import Exchange
+from tests.streaming import eventually
+from tests.supervising import Supervised
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "PEPEUSDT")
+STREAMS = ("trade", "aggTrade")
+TRADES_PER_SECOND = 200  # with half as many aggregates: 300 messages a second
+REPAIRED_WITHIN_SECONDS = 60.0  # after the last fault, nasty as REST is
+STARTED_WITHIN_SECONDS = 40.0
+LAUNCHER = ("-m", "tests.campaign_vigil")
+_FAULTS_END_WITHIN_SECONDS = 30.0
+_LOOK_SECONDS = 1.0
+
+Say = Callable[[str], None]
+
+SETTINGS: dict[str, object] = {
+    "exchange.streams": ",".join(STREAMS),
+    "connection.gap_wait": "500ms",
+    "connection.backoff_initial": "200ms",
+    "connection.backoff_max": "2s",
+    "connection.stale_after": "3s",
+    "connection.ping_every": "5s",
+    "connection.pong_within": "2s",
+    "connection.max_age": "15s",
+    "connection.handshake_timeout": "3s",
+    "connection.rotation_overlap": "500ms",
+    "repair.request_timeout": "4s",
+    "repair.weight_per_minute": 60_000,
+    "repair.held_in_memory": 200,  # so that the disk is used
+    "supervisor.restart_limit": 50,
+    "supervisor.drain_grace": 20,
+    "supervisor.log_format": "console",
+    "telemetry.report_every": 0.2,
+}
+"""Everything a day has in a minute."""
+EXCHANGE = ("--rest-nasty", "0.2", "--weight-limit", "60000", "--ping-interval", "4")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a seed."""
+
+    seed: int
+    sink: str
+    steps: int
+    kills: int
+    connections: int
+    checked: Checked
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether all is as promised."""
+        return not self.checked.problems
+
+
+def run_seed(
+    seed: int,
+    steps: list[Step],
+    vigil: Supervised,
+    sink: CampaignSink,
+    say: Say,
+    *,
+    hook: str = "none",
+    extra: tuple[str, ...] = EXCHANGE,
+) -> Result:
+    """Carry out the steps and judge what is in the sink. `vigil` is the caller's to clean up."""
+    began = time.monotonic()
+    extra = (*extra, "--seed", str(seed))
+    with Exchange(
+        vigil.directory, rate=TRADES_PER_SECOND, symbols=SYMBOLS, extra=extra
+    ) as exchange:
+        driver = _Driver(exchange, vigil, sink, say)
+        driver.start(hook)
+        driver.carry_out(steps)
+        problems = driver.finish()
+        checked = check(
+            exchange, sink, STREAMS, copies_excused=sink.kind == "kafka" and driver.kills > 0
+        )
+        return Result(
+            seed,
+            sink.kind,
+            steps=len(steps),
+            kills=driver.kills,
+            connections=exchange.status()["attempts_total"],
+            checked=Checked(
+                problems + checked.problems, checked.records, checked.backfilled, checked.copies
+            ),
+            seconds=time.monotonic() - began,
+        )
+
+
+class _Driver:
+    def __init__(self, exchange: Exchange, vigil: Supervised, sink: CampaignSink, say: Say) -> None:
+        self.kills = 0
+        self._exchange = exchange
+        self._vigil = vigil
+        self._sink = sink
+        self._say = say
+        self._commands: int | None = None
+        self._outages: list[threading.Thread] = []
+        self._problems: list[str] = []
+
+    def start(self, hook: str) -> None:
+        """Start the supervisor; return when every stream has records."""
+        vigil, exchange = self._vigil, self._exchange
+        pipe = vigil.directory / "commands"
+        os.mkfifo(pipe)
+        vigil.start(
+            "",
+            "run",
+            settings={
+                **SETTINGS,
+                "exchange.websocket_url": exchange.websocket_url,
+                "exchange.rest_url": exchange.rest_url,
+                "exchange.ca_file": exchange.ca_file,
+                "exchange.symbols": ",".join(exchange.symbols),
+                **self._sink.settings(),
+            },
+            environment={"VIGIL_TEST_COMMANDS": str(pipe)},
+            launcher=(*LAUNCHER, hook),
+        )
+        self._commands = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+        eventually(
+            lambda: "generation 1 reports" in vigil.log.read_text(),
+            what="the first report", within=STARTED_WITHIN_SECONDS,
+        )  # fmt: skip
+        eventually(
+            lambda: len(self._last_ids()) == len(SYMBOLS) * len(STREAMS),
+            what="the first records", within=STARTED_WITHIN_SECONDS, every=_LOOK_SECONDS,
+        )  # fmt: skip
+
+    def carry_out(self, steps: list[Step]) -> None:
+        """Do each step at its time."""
+        began = time.monotonic()
+        for step in steps:
+            time.sleep(max(0.0, began + step.at - time.monotonic()))
+            self._say(str(step))
+            match step.action:
+                case "rotate":
+                    assert self._commands is not None
+                    os.write(self._commands, b"rotate\n")
+                case "kill":
+                    self._kill()
+                case "broker":
+                    outage = threading.Thread(target=self._outage, args=(step,))
+                    outage.start()
+                    self._outages.append(outage)
+                case kind:
+                    self._exchange.fault(kind, **step.arguments)
+
+    def finish(self) -> list[str]:
+        """End the faults, give time to repair, stop; return what went wrong on the way."""
+        for outage in self._outages:
+            outage.join()
+        if not self._within(self._faults_are_over, _FAULTS_END_WITHIN_SECONDS):
+            self._problems.append("a fault of the simulator did not end")
+        wanted = self._exchange.status()["last_ids"]
+        if not self._within(lambda: not self._behind(wanted), REPAIRED_WITHIN_SECONDS):
+            behind = self._behind(wanted)
+            self._problems.append(f"not caught up {REPAIRED_WITHIN_SECONDS:g} s later: {behind}")
+        process = self._vigil.process
+        assert process is not None
+        if (code := process.poll()) is not None:
+            self._problems.append(f"the supervisor has ended with {code}")
+        else:
+            process.send_signal(signal.SIGTERM)
+            if code := self._vigil.exit_code():
+                self._problems.append(f"the supervisor ended with {code}")
+        if self._commands is not None:
+            os.close(self._commands)
+        return self._problems
+
+    def _kill(self) -> None:
+        """SIGKILL the streamer, if there is one at this moment."""
+        assert self._vigil.process is not None
+        for child in psutil.Process(self._vigil.process.pid).children():
+            try:
+                if os.getsid(child.pid) == child.pid:
+                    child.kill()
+                    self.kills += 1
+                    return
+            except (ProcessLookupError, psutil.NoSuchProcess):
+                continue
+        self._say("          (no streamer to kill: it is being launched)")
+
+    def _outage(self, step: Step) -> None:
+        try:
+            self._sink.outage(
+                str(step.arguments["how"]), lambda: time.sleep(float(step.arguments["seconds"]))
+            )
+        except (RuntimeError, OSError) as error:  # told where the others are, in the end
+            self._problems.append(f"the broker: {error}")
+        self._say("          (the broker is back)")
+
+    def _faults_are_over(self) -> bool:
+        now = self._exchange.status()["time"]
+        return all(
+            fault["ended_at"] is not None and fault["ended_at"] <= now
+            for fault in self._exchange.faults()
+        )
+
+    def _behind(self, wanted: dict[str, int]) -> dict[str, str]:
+        stored = self._last_ids()
+        return {
+            name: f"{stored.get(name)} of {last_id}"
+            for name, last_id in wanted.items()
+            if name.partition("@")[2] in STREAMS and stored.get(name, -1) < last_id
+        }
+
+    def _last_ids(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for stream in STREAMS:
+            field = next(name for name, (key, _) in FIELDS[stream].items() if key == IDS[stream])
+            try:
+                records = self._sink.records(stream)
+            except KeyError:
+                return {}  # the topic is not there yet
+            for record in records:
+                name = f"{record['symbol'].lower()}@{stream}"
+                found[name] = max(found.get(name, -1), record[field])
+        return found
+
+    @staticmethod
+    def _within(condition: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
