@@ -19,7 +19,7 @@ Key = TypeVar("Key")
 
 CONFIRM_SECONDS = 1.0  # between two looks that agree that ids do not exist; a replica may lag
 DELAY_FIRST_SECONDS, DELAY_MAX_SECONDS = 0.25, 10.0  # a lagging tail; REST being away
-REFUSALS = 3  # of one question; a refusal in error heals by then
+REFUSALS, REFUSED_SECONDS = 3, 60.0  # of one question; a refusal in error heals by then
 _DOUBLINGS_MAX = 10
 
 
@@ -66,6 +66,7 @@ class OpenGap:
     progress_at: float  # when it was first missed, or last became smaller
     attempts: int = 0  # since the last progress
     refusals: int = 0
+    refused_since: float = 0.0
     passed_over: int | None = None  # REST's first id at the last look, above what was asked for
     old_below: int | None = None  # while the first id that is not too old is searched for
     young_from: int | None = None
@@ -138,6 +139,7 @@ class Repairs(Generic[Key]):
         if gap is None or ask.first_id != gap.asks_from:
             return None  # closed or grown smaller meanwhile
         gap.attempts += 1
+        gap.refusals = 0
         gap.ask_at = now + _delay(gap.attempts)  # unless there is progress
         if not ids or ids[0] < ask.first_id:
             gap.trouble = "lagging"
@@ -164,9 +166,11 @@ class Repairs(Generic[Key]):
         if kind != "refused":
             self.pause(wait_seconds, now)
         elif gap is not None:
+            if not gap.refusals:
+                gap.refused_since = now
             gap.refusals += 1
             gap.ask_at = now + _delay(gap.refusals)
-            if gap.refusals >= REFUSALS:
+            if gap.refusals >= REFUSALS and now - gap.refused_since >= REFUSED_SECONDS:
                 return GiveUp(ask.key, gap.last_id, "refused")
         return None
 

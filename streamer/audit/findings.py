@@ -132,7 +132,8 @@ def _finding(
             disorder += order.disorder + order.overlaps
             for first, last in order.ids:
                 ids.add(first, last)
-        elif isinstance(order, Increasing):
+        else:
+            assert isinstance(order, Increasing)  # noqa: S101 - there is no third one
             late = sum(times.get(event_id) == back for event_id, back in order.backwards.items())
             copies += sum(order.backwards.values()) - late
             disorder += late

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from streamer.held import DiskStore
 from streamer.questions import PAGE_LIMIT
-from streamer.repair import CONFIRM_SECONDS, DELAY_MAX_SECONDS, REFUSALS, Ask, GiveUp, Repairs
+from streamer.repair import (
+    CONFIRM_SECONDS,
+    DELAY_MAX_SECONDS,
+    REFUSED_SECONDS,
+    Ask,
+    GiveUp,
+    Repairs,
+)
 from streamer.sequence import EMPTY, ContiguousSequence, Gap
 
 GIVE_UP_AFTER = 100.0
@@ -100,16 +107,37 @@ def test_a_limit_stops_every_question_for_as_long_as_is_asked_for() -> None:
     assert repairs.next(7.0) is not None
 
 
+def refuse(repairs: Repairs[str], now: float, until: float) -> tuple[float, list[GiveUp[str]]]:
+    """Refuse whatever is asked; return when that was over, and what was given up meanwhile."""
+    given_up: list[GiveUp[str]] = []
+    while now < until and not given_up:
+        if (ask := repairs.next(now)) is not None:
+            outcome = repairs.trouble(ask, "refused", 0.0, now)
+            given_up += [] if outcome is None else [outcome]
+        now += 0.1
+    return now, given_up
+
+
 def test_a_refusal_concerns_one_gap_and_ends_it() -> None:
     repairs = open_gap(10, 14)
-    now, outcomes = 0.0, []
-    while repairs.open and len(outcomes) < REFUSALS:
-        if (ask := repairs.next(now)) is not None:
-            outcomes.append(repairs.trouble(ask, "refused", 0.0, now))
-        now += 0.1
+    now, given_up = refuse(repairs, 0.0, 2 * REFUSED_SECONDS)
 
-    assert outcomes == [None] * (REFUSALS - 1) + [GiveUp("btc", 14, "refused")]
+    assert given_up == [GiveUp("btc", 14, "refused")]
+    assert now >= REFUSED_SECONDS
     assert not repairs.paused(now)
+
+
+def test_a_refusal_that_heals_costs_nothing() -> None:
+    """As a proxy or a gateway may answer 400 for some seconds."""
+    repairs = open_gap(10, 14)
+    now, given_up = refuse(repairs, 0.0, 0.9 * REFUSED_SECONDS)
+    now += 10.0
+    ask = repairs.next(now)
+    assert ask is not None
+    repairs.page(ask, [], now)
+
+    assert not given_up
+    assert not refuse(repairs, now, now + 0.9 * REFUSED_SECONDS)[1]
 
 
 def test_what_is_too_old_is_not_fetched_but_found_by_halving() -> None:

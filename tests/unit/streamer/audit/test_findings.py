@@ -1,0 +1,201 @@
+"""Both looks together: what they find, and what they do not excuse."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.audit.auditor import Auditor
+from streamer.audit.batches import Batch, Schema, Unreadable
+from streamer.audit.copies import SecondLook, portions
+from streamer.audit.findings import LISTED, Finding
+from streamer.audit.pattern import Mismatch
+from streamer.audit.ranges import IdRanges
+from streamer.audit.run import audit
+from streamer.audit.table import table
+from tests.unit.streamer.audit.stored import batch, event, gap, time_gap, trades
+
+
+class Fixed:
+    total_bytes = None
+    total_records = 0
+
+    def __init__(self, *batches: Batch | Unreadable) -> None:
+        self._batches = batches
+
+    def batches(self) -> Iterator[Batch | Unreadable]:
+        return iter(self._batches)
+
+
+def found(*batches: Batch) -> Finding:
+    outcome = audit(Fixed(*batches), lambda message: None)
+    assert not outcome.unreadable
+    (finding,) = outcome.findings
+    return finding
+
+
+@given(st.lists(st.integers(0, 25), min_size=1, max_size=40), st.integers(1, 7))
+def test_missing_copies_and_disorder_are_what_lists_say(ids, size):
+    pieces = [ids[start : start + size] for start in range(0, len(ids), size)]
+    finding = found(*(batch("trade", trades(piece)) for piece in pieces))
+    firsts = list(dict.fromkeys(ids))
+    assert finding.records == len(ids)
+    assert (finding.first_id, finding.last_id) == (min(ids), max(ids))
+    assert finding.missing == max(ids) - min(ids) + 1 - len(firsts)
+    assert finding.copies == len(ids) - len(firsts)
+    assert finding.disorder == sum(
+        number < top for number, top in zip(firsts, itertools.accumulate(firsts, max), strict=True)
+    )
+    assert not finding.differing
+
+
+@given(st.lists(st.integers(0, 25), min_size=1, max_size=40))
+def test_book_tickers_have_copies_and_disorder_too(ids):
+    finding = found(batch("bookTicker", [event("bookTicker", number) for number in ids]))
+    firsts = list(dict.fromkeys(ids))
+    assert finding.copies == len(ids) - len(firsts)
+    assert finding.disorder == sum(
+        number < top for number, top in zip(firsts, itertools.accumulate(firsts, max), strict=True)
+    )
+    assert not finding.missing
+
+
+def test_a_recorded_gap_explains_and_is_counted_by_its_reason():
+    finding = found(
+        batch("trade", trades([1, 2, 6, 7, 9, 12])),
+        batch("gap", [gap(3, 4), gap(5, 5, "empty"), gap(3, 4), gap(10, 10)]),
+    )
+    assert finding.missing_ranges == ((8, 8), (11, 11))
+    assert finding.missing == 2
+    assert finding.declared_missing == 3
+    assert finding.gap_records == {"lagging": 2, "empty": 1}
+    assert finding.gap_ids == {"lagging": 3, "empty": 1}
+    assert finding.problems() == ["2 missing"]
+
+
+def test_what_is_recorded_although_it_was_declared_is_no_loss():
+    finding = found(batch("trade", trades([1, 2, 3, 4])), batch("gap", [gap(2, 3)]))
+    assert (finding.declared_missing, finding.missing) == (0, 0)
+
+
+def test_times_in_which_quotes_were_missed_are_listed():
+    finding = found(
+        batch("bookTicker", [event("bookTicker", number) for number in (5, 9)]),
+        batch("gap", [time_gap(1_000_000, 3_500_000)]),
+    )
+    (time,) = finding.gap_times
+    assert (time.from_us, time.to_us, time.reason) == (1_000_000, 3_500_000, "not_repaired")
+    assert not finding.problems()
+    assert any("1970-01-01 00:00:01.000 to 1970-01-01 00:00:03.500" in line
+               for line in table([finding]))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("copy", "differs"),
+    [
+        ({}, False),
+        ({"source": "backfill", "event_time": 55}, False),
+        ({"event_time": 55}, True),
+        ({"price": "1.6"}, True),
+        ({"source": "backfill", "quantity": "3"}, True),
+    ],
+)
+def test_a_copy_may_come_otherwise_and_later_and_say_nothing_else(copy, differs):
+    finding = found(batch("trade", trades([1, 2, 3])), batch("trade", [event("trade", 2, **copy)]))
+    assert finding.copies == 1
+    assert finding.differing_ids == ((2,) if differs else ())
+    assert bool(finding.problems()) == differs
+    assert finding.problems(no_copies=True)
+    assert finding.backfilled == ("source" in copy)
+
+
+def test_in_two_partitions_what_both_have_are_copies():
+    finding = found(
+        batch("trade", trades([1, 2, 3, 4]), lane=0),
+        batch(
+            "trade", [event("trade", 3), event("trade", 4, price="9"), event("trade", 5)], lane=2
+        ),
+    )
+    assert finding.partitions == (0, 2)
+    assert (finding.copies, finding.missing, finding.disorder) == (2, 0, 0)
+    assert finding.differing_ids == (4,)
+    assert any("in the partitions 0, 2" in line for line in table([finding]))
+
+
+def test_a_stream_of_nothing_but_gaps_is_shown():
+    finding = found(batch("gap", [gap(2, 3)]))
+    assert (finding.records, finding.first_id, finding.declared_missing) == (0, None, 2)
+    assert "–" in table([finding])[1]
+
+
+def test_a_foreign_record_is_named_and_the_rest_is_read():
+    foreign = Batch(Schema({"name": "x.Quote", "fields": []}), 1, b"1", "there")
+    cut = batch("gap", [gap(2, 3)])
+    cut = Batch(cut.schema, 1, cut.data[:5], "cut")
+    lines: list[str] = []
+    outcome = audit(
+        Fixed(foreign, cut, Unreadable("torn"), batch("trade", trades([1, 1]))), lines.append
+    )
+    assert [finding.copies for finding in outcome.findings] == [1]
+    assert outcome.problems(no_copies=False)
+    assert "there: records of Quote: Trade, AggTrade" in outcome.unreadable[0]
+    assert outcome.unreadable[1].startswith("cut: a gap record cannot be decoded")
+    assert outcome.unreadable[2] == "torn"
+    assert "1 numbers are there more than once" in lines[0]
+    assert not outcome.as_json(no_copies=False)["explained"]
+
+
+def test_only_so_many_are_listed():
+    finding = found(batch("trade", trades(range(0, 200, 2))))
+    assert finding.missing == 99
+    assert len(finding.missing_ranges) == LISTED
+    lines = table([finding])
+    assert lines[2] == "trade BTCUSDT: 99 missing"
+    assert lines[3] == "trade BTCUSDT: missing 1"
+
+
+def test_the_table_tells_shares():
+    some = [event("trade", number, source="backfill" if number < 3 else "live")
+            for number in range(1, 9)]  # fmt: skip
+    assert "25.00%" in table([found(batch("trade", some))])[1]
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9)), max_size=6), st.integers(1, 9))
+def test_portions_are_all_of_it(spans, size):
+    again = {("trade", "A"): IdRanges(), ("trade", "B"): IdRanges()}
+    for index, (first, more) in enumerate(spans):
+        again["trade", "AB"[index % 2]].add(first, first + more)
+    parts = list(portions(again, size))
+    totals = [sum(ranges.total for ranges in part.values()) for part in parts]
+    assert all(total == size for total in totals[:-1])
+    assert sum(totals) == sum(ranges.total for ranges in again.values())
+    rejoined = {key: IdRanges() for key in again}
+    for part in parts:
+        for key, ranges in part.items():
+            for span in ranges:
+                assert rejoined[key].add(*span) == span[1] - span[0] + 1
+    assert {key: list(ranges) for key, ranges in rejoined.items()} == {
+        key: list(ranges) for key, ranges in again.items()
+    }
+
+
+def test_the_second_look_passes_over_what_is_not_asked():
+    numbers = IdRanges()
+    numbers.add(2, 2)
+    look = SecondLook({("trade", "BTCUSDT"): numbers})
+    look.take(batch("aggTrade", [event("aggTrade", 2)]))
+    look.take(batch("trade", [*trades([2], symbol="ETHUSDT"), *trades([1, 2])]))
+    look.take(batch("trade", trades([2])))
+    assert list(look.times()) == [(("trade", "BTCUSDT"), 2, 2)]
+    assert not list(look.differing())
+
+
+def test_a_record_without_a_known_source_is_refused():
+    definition = {**batch("trade", []).schema.definition}
+    definition["fields"] = [one for one in definition["fields"] if one["name"] != "source"]
+    with pytest.raises(Mismatch, match="no field source"):
+        Auditor().take(Batch(Schema(definition), 0, b"", "here"))
