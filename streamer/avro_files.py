@@ -7,9 +7,10 @@ with the file's 16-byte sync marker. Whatever is cut off at the end can only spo
 from __future__ import annotations
 
 import json
-import mmap
+import os
 import zlib
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,8 @@ Codec = Literal["null", "deflate"]
 
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
+_HEADER_BYTES = 1 << 20  # most of it the schema, of which 10 kB are much
+_LONGS_BYTES = 20  # a block's count and length at most
 
 
 def header(schema: dict[str, Any], codec: Codec, sync: bytes) -> bytes:
@@ -51,55 +54,109 @@ def intact(path: Path) -> Intact:
 
     Raises ValueError when it begins as something else, OSError when it cannot be read.
     """
-    with path.open("rb") as file:
-        if not path.stat().st_size:
-            return Intact(0, 0)
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _intact(data)
+    with ContainerFile(path) as file:
+        return Intact(file.length_bytes, file.records)
 
 
-def _intact(data: mmap.mmap) -> Intact:
-    if not MAGIC.startswith(data[:4]):
-        raise ValueError("not an Avro container file")
-    try:
-        length = _header_length(data)
-    except IndexError:
-        return Intact(0, 0)
-    sync = data[length - SYNC_BYTES : length]
-    records = 0
-    while True:
+class ContainerFile:
+    """A container file being read, which may be torn: its schema, and its whole blocks.
+
+    Only the blocks' headers are read until a block is asked for, and nothing is mapped: a file of
+    any size costs 16 bytes of memory a block.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Find the whole blocks.
+
+        Raises ValueError when it begins as something else, OSError when it cannot be read.
+        """
+        self.schema: Any = None  # None when not even the header is whole
+        self.records = 0
+        self.length_bytes = 0  # of the whole part
+        self._codec = "null"
+        self._places = array("Q")  # offset and size of each block's data
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            count, position = _read_long(data, length)
-            size, position = _read_long(data, position)
+            self._find()
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def __enter__(self) -> ContainerFile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self._fd)
+
+    def newest_first(self) -> Iterator[bytes]:
+        """Yield the records of each block, not compressed any more, the last block first.
+
+        Raises zlib.error for data that is no compressed data.
+        """
+        for index in range(len(self._places) - 2, -1, -2):
+            offset, size = self._places[index], self._places[index + 1]
+            data = os.pread(self._fd, size, offset)
+            yield zlib.decompress(data, -zlib.MAX_WBITS) if self._codec == "deflate" else data
+
+    def _find(self) -> None:
+        begin = os.pread(self._fd, _HEADER_BYTES, 0)
+        if not MAGIC.startswith(begin[:4]):
+            raise ValueError("not an Avro container file")
+        try:
+            metadata, length = _read_header(begin)
         except IndexError:
-            break
-        end = position + size + SYNC_BYTES
-        if count <= 0 or size < 0 or data[end - SYNC_BYTES : end] != sync:
-            break
-        length = end
-        records += count
-    return Intact(length, records)
+            return
+        self.schema = json.loads(metadata.get("avro.schema", b"null"))
+        self._codec = metadata.get("avro.codec", b"null").decode()
+        sync = begin[length - SYNC_BYTES : length]
+        offset, size, count = length - SYNC_BYTES, 0, 0
+        while True:
+            # The sync marker that ends a block and the next block's two longs come with one call.
+            ahead = os.pread(self._fd, SYNC_BYTES + _LONGS_BYTES, offset + size)
+            if ahead[:SYNC_BYTES] != sync:
+                return
+            if count:
+                self._places.extend((offset, size))
+                self.records += count
+            self.length_bytes = offset + size + SYNC_BYTES
+            try:
+                count, position = read_long(ahead, SYNC_BYTES)
+                size, position = read_long(ahead, position)
+            except IndexError:
+                return
+            if count <= 0 or size < 0:
+                return
+            offset = self.length_bytes - SYNC_BYTES + position
 
 
-def _header_length(data: mmap.mmap) -> int:
-    """Return where the first block begins. Raises IndexError when the header is cut off."""
+def _read_header(data: bytes) -> tuple[dict[str, bytes], int]:
+    """Return the metadata and where the first block begins. Raises IndexError when cut off."""
+    metadata: dict[str, bytes] = {}
     position = len(MAGIC)
     while True:
-        entries, position = _read_long(data, position)
+        entries, position = read_long(data, position)
         if entries == 0:
             break
         if entries < 0:  # the other form, with its length in bytes
             entries = -entries
-            _, position = _read_long(data, position)
-        for _ in range(2 * entries):
-            size, position = _read_long(data, position)
-            position += size
+            _, position = read_long(data, position)
+        for _ in range(entries):
+            key, position = _read_bytes(data, position)
+            metadata[key.decode(errors="replace")], position = _read_bytes(data, position)
     if position + SYNC_BYTES > len(data):
         raise IndexError(position)
-    return position + SYNC_BYTES
+    return metadata, position + SYNC_BYTES
 
 
-def _read_long(data: mmap.mmap, position: int) -> tuple[int, int]:
+def _read_bytes(data: bytes, position: int) -> tuple[bytes, int]:
+    size, position = read_long(data, position)
+    end = position + size
+    if size < 0 or end > len(data):
+        raise IndexError(end)
+    return data[position:end], end
+
+
+def read_long(data: bytes, position: int) -> tuple[int, int]:
     """Return a long and where the next thing begins. Raises IndexError at the end of data."""
     value = shift = 0
     while True:

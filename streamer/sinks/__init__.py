@@ -102,7 +102,7 @@ def open_sink(config: StreamerConfig, routes: Routes) -> Sink:
     if config.sink.kind == "files":
         from streamer.sinks.files import FilesSink
 
-        return FilesSink(config.sink, targets)
+        return FilesSink(config.sink, targets, max_age_seconds=config.repair.max_age)
     if config.sink.kind == "kafka":
         from streamer.sinks.kafka import open_kafka_sink
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,8 +31,15 @@ class AvroWriter:
     """Writes blocks into a file, and begins another one when told to finish it."""
 
     def __init__(
-        self, directory: Path, schema: dict[str, Any], codec: Codec, background: Background
+        self,
+        directory: Path,
+        schema: dict[str, Any],
+        codec: Codec,
+        background: Background,
+        *,
+        first_number: int = 0,
     ) -> None:
+        """`first_number` is for directories whose files may all have been moved away."""
         self.directory = directory
         self.size_bytes = 0  # of the file in progress, whole blocks only
         self._schema = schema
@@ -41,7 +48,12 @@ class AvroWriter:
         self._fd: int | None = None
         self._path = directory
         self._sync = b""
-        self._number = last_number(directory)
+        self._number = max(last_number(directory), first_number - 1)
+
+    @property
+    def number(self) -> int:
+        """The number of the file in progress, or of the last one."""
+        return self._number
 
     @property
     def is_open(self) -> bool:
@@ -65,11 +77,15 @@ class AvroWriter:
         """Make what was written so far survive a power cut; None when no file is in progress."""
         return None if self._fd is None else self._background.submit(os.fdatasync, self._fd)
 
-    def finish(self) -> Future[None] | None:
-        """Complete the file in progress, in the background; the next block begins another."""
+    def finish(self, when_safe: Callable[[], None] | None = None) -> Future[None] | None:
+        """Complete the file in progress, in the background; the next block begins another.
+
+        `when_safe` is called there once its records are on the disk, before it has its final name.
+        """
         if self._fd is None:
             return None
-        future = self._background.submit(_finish, self._fd, self._path, self.size_bytes)
+        arguments = self._fd, self._path, self.size_bytes, when_safe
+        future = self._background.submit(_finish, *arguments)
         self._fd = None
         self.size_bytes = 0
         return future
@@ -101,13 +117,17 @@ def _write_all(fd: int, data: bytes, offset: int) -> None:
         view = view[written:]
 
 
-def _finish(fd: int, path: Path, size_bytes: int) -> None:
+def _finish(fd: int, path: Path, size_bytes: int, when_safe: Callable[[], None] | None) -> None:
     try:
         os.ftruncate(fd, size_bytes)  # a block that failed half-way may lie behind
         os.fsync(fd)
     finally:
         os.close(fd)
-    _complete(path)
+    try:
+        if when_safe is not None:
+            when_safe()
+    finally:
+        _complete(path)
 
 
 def _complete(path: Path) -> None:

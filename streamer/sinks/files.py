@@ -11,26 +11,36 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
 from streamer.config import SinkConfig
 from streamer.events import Event
 from streamer.messages import SinkCounts
-from streamer.positions import Position
+from streamer.positions import Position, beyond_gaps
 from streamer.records import encoder, load_schema
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.avro_writer import AvroWriter, repair
 from streamer.sinks.delivery import AcknowledgeClock, Errors
 from streamer.sinks.directories import unavailable
+from streamer.sinks.file_positions import (
+    KindPositions,
+    find_gaps,
+    find_positions,
+    positions_file,
+    write_positions,
+)
 
 FLUSH_SECONDS = 0.2  # what SIGKILL may cost; ten small writes a second cost next to nothing
 FLUSH_RECORDS = 2_000  # about 200 kB: larger blocks make files neither smaller nor faster
 PENDING_LIMIT = 100_000  # records kept while the disk refuses them, about 15 MiB
 RETRY_SECONDS = 1.0  # a full disk is rarely emptied faster
+_GAP = "gap"  # the kind of the records of gaps, which are in the file before what follows them
 CLOSE_SECONDS = 3.0  # for the last sync, which takes milliseconds on a healthy disk
 
 _ERROR_TYPES = {
@@ -47,8 +57,10 @@ _log = logging.getLogger(__name__)
 class _Pending:
     """The records of one kind that are not in a file yet, and that file."""
 
-    def __init__(self, writer: AvroWriter) -> None:
+    def __init__(self, kind: str, writer: AvroWriter, positions: dict[str, Position]) -> None:
+        self.kind = kind
         self.writer = writer
+        self.positions = positions  # of its routes, when the last file was completed
         self.records: list[bytes] = []
         self.written = 0
         self.waiting_since: float | None = None  # as far as polls have seen
@@ -59,8 +71,13 @@ class _Pending:
 class FilesSink:
     """Writes on the caller's thread, which takes microseconds; syncs and renames on its own."""
 
-    def __init__(self, config: SinkConfig, routes: Iterable[Route]) -> None:
-        """Open the directory: repair what a crash left. Raises SinkUnavailable."""
+    def __init__(
+        self, config: SinkConfig, routes: Iterable[Route], *, max_age_seconds: float = math.inf
+    ) -> None:
+        """Open the directory: repair what a crash left, and see where the records end.
+
+        Nothing older than `max_age_seconds` is searched. Raises SinkUnavailable.
+        """
         routes = tuple(routes)
         self._config = config
         self._background = ThreadPoolExecutor(1, "sink-sync")
@@ -73,9 +90,14 @@ class FilesSink:
         self._retry_at: float | None = None  # while the disk refuses
         self._is_closed = False
         self._kinds: dict[str, _Pending] = {}
+        self._positions: dict[str, Position] = {}
         try:
             for kind in dict.fromkeys(route.kind for route in routes):
-                self._kinds[kind] = self._open_kind(kind)
+                names = [route.name for route in routes if route.kind == kind]
+                self._kinds[kind] = self._open_kind(kind, names, max_age_seconds)
+            if _GAP in self._kinds:
+                gaps = find_gaps(config.directory / _GAP, max_age_seconds)
+                self._positions = beyond_gaps(self._positions, gaps)
         except OSError as error:
             raise unavailable(config.directory, error) from error
         self._targets = {
@@ -83,14 +105,29 @@ class FilesSink:
             for route in routes
         }
 
-    def _open_kind(self, kind: str) -> _Pending:
+    def _open_kind(self, kind: str, route_names: list[str], max_age_seconds: float) -> _Pending:
         directory = self._config.directory / kind
         directory.mkdir(parents=True, exist_ok=True)
         for told in repair(directory):
             _log.warning("after a crash: %s", told)
-        return _Pending(
-            AvroWriter(directory, load_schema(kind), self._config.codec, self._background)
+        known = KindPositions()
+        if kind != _GAP:
+            path = positions_file(self._config.directory, kind)
+            known = find_positions(path, directory, route_names, max_age_seconds)
+            self._positions.update(known.positions)
+            try:
+                if known.positions:
+                    write_positions(path, known)
+            except OSError as error:  # the files still tell all of it
+                _log.warning("%s cannot be written: %s", path, error)
+        writer = AvroWriter(
+            directory,
+            load_schema(kind),
+            self._config.codec,
+            self._background,
+            first_number=known.next_file,
         )
+        return _Pending(kind, writer, dict(known.positions))
 
     @property
     def accepting(self) -> bool:
@@ -133,7 +170,7 @@ class FilesSink:
             return
         self._is_closed = True
         for pending in self._kinds.values():
-            self._keep(pending.writer.finish())
+            self._finish(pending)
         if not self._settle(time.monotonic() + CLOSE_SECONDS):
             _log.warning("%s: not synced to the disk in time", self._config.directory)
         self._background.shutdown(wait=False)
@@ -158,7 +195,7 @@ class FilesSink:
         return []  # a disk takes any record, sooner or later
 
     def positions(self) -> dict[str, Position]:
-        return {}
+        return self._positions
 
     def add(self, route: Route) -> None:
         kind = route.kind
@@ -188,12 +225,37 @@ class FilesSink:
             writer.size_bytes >= self._config.rollover_bytes
             or now - pending.began_at >= self._config.rollover_after
         ):
-            self._keep(writer.finish())
-            pending.unsynced_since = None
+            self._write(pending, now)
+            if not pending.records:
+                self._finish(pending)
+
+    def _finish(self, pending: _Pending) -> None:
+        """Complete the file in progress, and note where its routes end."""
+        when_safe = None
+        gaps = self._kinds.get(_GAP)
+        if pending.kind != _GAP and not pending.records and not (gaps and gaps.records):
+            if gaps is not None:
+                self._sync(gaps)  # a position may be that of a gap
+            for route in self._targets:
+                last_id = route.sequence.last_id if route.kind == pending.kind else None
+                if last_id is not None:
+                    before = pending.positions.get(route.name)
+                    received_us = route.received_us or (before.received_us if before else 0)
+                    pending.positions[route.name] = Position(last_id, received_us)
+            known = KindPositions(pending.writer.number + 1, dict(pending.positions))
+            path = positions_file(self._config.directory, pending.kind)
+            when_safe = partial(write_positions, path, known)
+        self._keep(pending.writer.finish(when_safe))
+        pending.unsynced_since = None
 
     def _write(self, pending: _Pending, now: float) -> None:
         if not pending.records:
             return
+        gaps = self._kinds.get(_GAP)
+        if gaps is not None and gaps.records and gaps is not pending:
+            self._write(gaps, now)
+            if gaps.records:
+                return  # what comes after a gap is not to be found without it
         is_new = not pending.writer.is_open
         try:
             self._bytes += pending.writer.append(pending.records)
