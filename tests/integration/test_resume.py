@@ -201,8 +201,6 @@ def test_what_is_too_old_is_declared_and_the_rest_is_fetched(tmp_path):
         assert 600 - 30 < age < 600 + page_seconds
         told = f"gap: trade of BTCUSDT from {gap['first_id']} to {gap['last_id']} "
         assert told in process.output
-            f"gap: trade of BTCUSDT from {gap['first_id']} to {gap['last_id']} " in process.output
-        )
 
 
 def test_quotes_between_two_runs_are_a_gap_of_time(tmp_path):

@@ -105,21 +105,6 @@ def test_without_repair_withheld_ids_are_the_gap_that_is_declared(tmp_path):
         assert f"from {audit.missing[0]} to {audit.missing[-1]} (7 missing)" in process.output
 
 
-def test_a_killed_streamer_loses_only_what_was_not_yet_on_disk(tmp_path):
-    with Exchange(tmp_path, rate=150) as exchange:
-        with streamer(tmp_path, exchange) as process:
-            eventually(lambda: stored(tmp_path) > 20_000, what="records")
-            process.stop(signal.SIGKILL)
-        with streamer(tmp_path, exchange) as process:
-            size = stored(tmp_path)
-            eventually(lambda: stored(tmp_path) > size + 20_000, what="more records")
-            assert process.stop() == 0
-        for symbol in exchange.symbols:
-            audit = audit_files(exchange, tmp_path / "records", "trade", symbol)
-            assert audit.intact, audit
-            assert len(audit.holes) == 1
-
-
 def test_a_second_signal_skips_the_flush(tmp_path):
     kafka = MockKafka()
     with Exchange(tmp_path, rate=50) as exchange, kafka as brokers:
