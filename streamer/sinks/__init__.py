@@ -79,7 +79,8 @@ class Sink(Protocol):
     def positions(self) -> dict[str, Position]:
         """Return where each route's records ended when the sink was opened, by route name.
 
-        A route that is not among them has none there, as far as is known.
+        Where those of a route that was removed since end is among them as well. A route that is
+        not has no records there, as far as is known.
         """
 
     def add(self, route: Route) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import time
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ import msgspec
 from streamer.avro_files import ContainerFile
 from streamer.positions import DeclaredGap, Position, furthest
 from streamer.record_ids import gaps_among, last_of_each, position_of
+from streamer.routes import Route
 from streamer.sinks.directories import write_atomically
 
 POSITIONS = "positions"  # apart from the data, which tools read by the directory
@@ -40,9 +42,34 @@ class KindPositions:
     positions: Mapping[str, Position] = field(default_factory=dict)
 
 
-def positions_file(sink_directory: Path, kind: str) -> Path:
-    """Return where the positions of a kind are."""
-    return sink_directory / POSITIONS / f"{kind}.json"
+class PositionKeeper:
+    """Notes where the routes of a kind end, beside the directory that their files are in."""
+
+    def __init__(
+        self, directory: Path, route_names: Collection[str], max_age_seconds: float
+    ) -> None:
+        """Find what is known; no file may be in progress. Raises OSError."""
+        self.path = directory.parent / POSITIONS / f"{directory.name}.json"
+        known = find_positions(self.path, directory, route_names, max_age_seconds)
+        self.next_file = known.next_file
+        self.positions = dict(known.positions)
+        if known.positions:
+            try:
+                write_positions(self.path, known)
+            except OSError as error:  # the files still tell all of it
+                _log.warning("%s cannot be written: %s", self.path, error)
+
+    def note(self, route: Route) -> None:
+        """Note where a route ends whose records are all in a file."""
+        if (last_id := route.sequence.last_id) is not None:
+            before = self.positions.get(route.name)
+            received_us = route.received_us or (before.received_us if before else 0)
+            self.positions[route.name] = Position(last_id, received_us)
+
+    def writing(self, next_file: int) -> Callable[[], None]:
+        """Return what writes down all that is noted so far, on any thread. It raises OSError."""
+        self.next_file = next_file
+        return partial(write_positions, self.path, KindPositions(next_file, dict(self.positions)))
 
 
 def write_positions(path: Path, known: KindPositions) -> None:
@@ -67,7 +94,7 @@ def find_positions(
         known = KindPositions()
     else:
         paths = (path for path in _newest_first(directory) if _number(path) >= known.next_file)
-    found = _last_records(paths, wanted)
+    found = _last_records(paths, {*wanted, *known.positions})
     next_file = max([known.next_file, *(_number(path) + 1 for path in _newest_first(directory))])
     return KindPositions(next_file, furthest(known.positions, found))
 

@@ -15,7 +15,6 @@ import math
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import partial
 from pathlib import Path
 
 from streamer.config import SinkConfig
@@ -29,11 +28,8 @@ from streamer.sinks.avro_writer import AvroWriter, repair
 from streamer.sinks.delivery import AcknowledgeClock, Errors
 from streamer.sinks.directories import unavailable
 from streamer.sinks.file_positions import (
-    KindPositions,
+    PositionKeeper,
     find_gaps,
-    find_positions,
-    positions_file,
-    write_positions,
 )
 
 FLUSH_SECONDS = 0.2  # what SIGKILL may cost; ten small writes a second cost next to nothing
@@ -57,10 +53,10 @@ _log = logging.getLogger(__name__)
 class _Pending:
     """The records of one kind that are not in a file yet, and that file."""
 
-    def __init__(self, kind: str, writer: AvroWriter, positions: dict[str, Position]) -> None:
+    def __init__(self, kind: str, writer: AvroWriter, positions: PositionKeeper | None) -> None:
         self.kind = kind
         self.writer = writer
-        self.positions = positions  # of its routes, when the last file was completed
+        self.positions = positions  # None for gaps, which have none of their own
         self.records: list[bytes] = []
         self.written = 0
         self.waiting_since: float | None = None  # as far as polls have seen
@@ -80,6 +76,7 @@ class FilesSink:
         """
         routes = tuple(routes)
         self._config = config
+        self._max_age_seconds = max_age_seconds
         self._background = ThreadPoolExecutor(1, "sink-sync")
         self._futures: list[Future[None]] = []
         self._written = 0
@@ -94,7 +91,7 @@ class FilesSink:
         try:
             for kind in dict.fromkeys(route.kind for route in routes):
                 names = [route.name for route in routes if route.kind == kind]
-                self._kinds[kind] = self._open_kind(kind, names, max_age_seconds)
+                self._kinds[kind] = self._open_kind(kind, names)
             if _GAP in self._kinds:
                 gaps = find_gaps(config.directory / _GAP, max_age_seconds)
                 self._positions = beyond_gaps(self._positions, gaps)
@@ -105,29 +102,23 @@ class FilesSink:
             for route in routes
         }
 
-    def _open_kind(self, kind: str, route_names: list[str], max_age_seconds: float) -> _Pending:
+    def _open_kind(self, kind: str, route_names: list[str]) -> _Pending:
         directory = self._config.directory / kind
         directory.mkdir(parents=True, exist_ok=True)
         for told in repair(directory):
             _log.warning("after a crash: %s", told)
-        known = KindPositions()
+        positions = None
         if kind != _GAP:
-            path = positions_file(self._config.directory, kind)
-            known = find_positions(path, directory, route_names, max_age_seconds)
-            self._positions.update(known.positions)
-            try:
-                if known.positions:
-                    write_positions(path, known)
-            except OSError as error:  # the files still tell all of it
-                _log.warning("%s cannot be written: %s", path, error)
+            positions = PositionKeeper(directory, route_names, self._max_age_seconds)
+            self._positions.update(positions.positions)
         writer = AvroWriter(
             directory,
             load_schema(kind),
             self._config.codec,
             self._background,
-            first_number=known.next_file,
+            first_number=positions.next_file if positions else 0,
         )
-        return _Pending(kind, writer, dict(known.positions))
+        return _Pending(kind, writer, positions)
 
     @property
     def accepting(self) -> bool:
@@ -201,13 +192,18 @@ class FilesSink:
         kind = route.kind
         try:
             if kind not in self._kinds:
-                self._kinds[kind] = self._open_kind(kind)
+                self._kinds[kind] = self._open_kind(kind, [route.name])
         except OSError as error:
             raise unavailable(self._config.directory, error) from error
         self._targets[route] = encoder(route.stream, route.symbol), self._kinds[kind].records
 
     def remove(self, route: Route) -> None:
         del self._targets[route]  # the kind's file stays open: it ends by itself
+        pending = self._kinds[route.kind]
+        self._write(pending, time.monotonic())
+        if pending.positions is not None and not pending.records:
+            pending.positions.note(route)  # where it goes on when it comes back
+            self._positions.update(pending.positions.positions)
 
     def _pending_total(self) -> int:
         return sum(len(pending.records) for pending in self._kinds.values())
@@ -233,18 +229,13 @@ class FilesSink:
         """Complete the file in progress, and note where its routes end."""
         when_safe = None
         gaps = self._kinds.get(_GAP)
-        if pending.kind != _GAP and not pending.records and not (gaps and gaps.records):
+        if pending.positions and not pending.records and not (gaps and gaps.records):
             if gaps is not None:
                 self._sync(gaps)  # a position may be that of a gap
             for route in self._targets:
-                last_id = route.sequence.last_id if route.kind == pending.kind else None
-                if last_id is not None:
-                    before = pending.positions.get(route.name)
-                    received_us = route.received_us or (before.received_us if before else 0)
-                    pending.positions[route.name] = Position(last_id, received_us)
-            known = KindPositions(pending.writer.number + 1, dict(pending.positions))
-            path = positions_file(self._config.directory, pending.kind)
-            when_safe = partial(write_positions, path, known)
+                if route.kind == pending.kind:
+                    pending.positions.note(route)
+            when_safe = pending.positions.writing(pending.writer.number + 1)
         self._keep(pending.writer.finish(when_safe))
         pending.unsynced_since = None
 
