@@ -48,6 +48,11 @@ def long(value: int) -> bytes:
     return _PAIRS[value << 1 & 0x3FFF] + _high_bits[value >> 13]
 
 
+def optional_long(value: int | None) -> bytes:
+    """Return a union of null and long, in this order."""
+    return b"\0" if value is None else b"\2" + long(value)
+
+
 _SIZES = [long(size) for size in range(17)]  # 38 digits need 16 bytes
 _POWERS = [10 ** (DECIMAL_SCALE - digits) for digits in range(DECIMAL_SCALE + 1)]
 
@@ -58,8 +63,7 @@ def string(text: str) -> bytes:
     return long(len(encoded)) + encoded
 
 
-@lru_cache(maxsize=_MANY_VALUES)
-def decimal(text: str) -> bytes:
+def plain_decimal(text: str) -> bytes:
     """Return Avro bytes that hold a plain decimal text such as `0.35130000` times 10¹⁸.
 
     Raises ValueError for anything but ASCII digits with at most one point between them, at most
@@ -74,6 +78,22 @@ def decimal(text: str) -> bytes:
     value = int(digits) * _POWERS[len(fraction)]
     size = value.bit_length() + 8 >> 3  # one bit more than needed: the sign of two's complement
     encoded: bytes = _SIZES[size] + value.to_bytes(size, "big")
+    return encoded
+
+
+decimal = lru_cache(maxsize=_MANY_VALUES)(plain_decimal)
+"""`plain_decimal`, remembered."""
+level_decimal = lru_cache(maxsize=_MANY_VALUES)(plain_decimal)
+"""The same for the levels of books, whose many values would put those of trades out."""
+
+
+def signed_decimal(text: str) -> bytes:
+    """As `plain_decimal`, and a minus may go before it."""
+    if not text.startswith("-"):
+        return plain_decimal(text)
+    value = -int.from_bytes(plain_decimal(text[1:])[1:], "big")
+    size = value.bit_length() + 8 >> 3
+    encoded: bytes = _SIZES[size] + value.to_bytes(size, "big", signed=True)
     return encoded
 
 

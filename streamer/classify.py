@@ -9,13 +9,11 @@ import msgspec
 
 from streamer.checks import UNDECODABLE, rejection
 from streamer.errors import FrameRejected
-from streamer.events import EVENT_TYPES
+from streamer.events import EVENT_TYPES, KINDS_BY_EVENT_TYPE
 from streamer.routes import Route, Routes
+from streamer.streams import kind_of
 
-UNSUPPORTED_KINDS = frozenset(
-    {"depthUpdate", "kline", "24hrMiniTicker", "24hrTicker", "avgPrice"}
-    | {f"{window}Ticker" for window in ("1h", "4h", "1d")}
-)
+UNSUPPORTED_KINDS = frozenset({"avgPrice", *(f"{window}Ticker" for window in ("1h", "4h", "1d"))})
 """Documented event types without a schema of ours; also counted: `partialDepth`, which has no
 type, `list` for the arrays of all-market streams, and `other`."""
 
@@ -52,7 +50,7 @@ def classify(payload: bytes, routes: Routes) -> Route | ServerShutdown | Unsuppo
     if message.get("e") == "serverShutdown":
         return ServerShutdown()
     kind = _kind(message)
-    if kind in EVENT_TYPES:
+    if kind in KINDS_BY_EVENT_TYPE:
         raise FrameRejected("not_combined", f"an event {kind} without its stream's name")
     if kind == "other" and "e" not in message:
         raise FrameRejected("unknown_shape", f"no event: {_short(message)}")
@@ -69,7 +67,7 @@ def _of_stream(name: object, data: object, routes: Routes) -> Route | ServerShut
     if data.get("e") == "serverShutdown":
         return ServerShutdown()
     kind = _kind(data)
-    if kind in EVENT_TYPES or name.rpartition("@")[2] in EVENT_TYPES:
+    if kind in KINDS_BY_EVENT_TYPE or kind_of(name.partition("@")[2]) in EVENT_TYPES:
         raise FrameRejected("unknown_stream", f"nobody asked for {name[:80]!r}")
     return Unsupported(kind)
 
@@ -80,7 +78,9 @@ def _kind(data: dict[str, Any]) -> str:
         return "partialDepth"
     if event_type is None and {"u", "b", "B", "a", "A"} <= data.keys():
         return "bookTicker"
-    if isinstance(event_type, str) and event_type in UNSUPPORTED_KINDS | EVENT_TYPES.keys():
+    if isinstance(event_type, str) and (
+        event_type in UNSUPPORTED_KINDS or event_type in KINDS_BY_EVENT_TYPE
+    ):
         return event_type
     return "other"  # few labels, whatever is sent
 

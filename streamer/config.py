@@ -18,6 +18,7 @@ from streamer.values import (
     parse_client_keys,
     parse_registry_url,
     parse_rest_url,
+    parse_stream,
     parse_symbol,
     parse_topic,
     parse_topics,
@@ -49,7 +50,7 @@ class ExchangeConfig:
     # What times are asked for in; ms only to replay frames that were recorded without asking.
     time_unit: Literal["us", "ms"] = "us"
     streams: Annotated[
-        tuple[Literal["trade", "aggTrade", "bookTicker"], ...], Listed(), MinLen(1)
+        tuple[Annotated[str, Parsed(parse_stream)], ...], Listed(ignore_case=False), MinLen(1)
     ] = ("trade",)
 
 
@@ -125,6 +126,10 @@ class KafkaConfig:
             "trade": "market.crypto.trades.binance",
             "aggTrade": "market.crypto.aggtrades.binance",
             "bookTicker": "market.crypto.booktickers.binance",
+            "depth": "market.crypto.depth.binance",
+            "kline": "market.crypto.klines.binance",
+            "miniTicker": "market.crypto.minitickers.binance",
+            "ticker": "market.crypto.tickers.binance",
             "gap": GAP_TOPIC,
         }
     )

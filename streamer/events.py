@@ -9,14 +9,12 @@ venues add. `streamer.checks` tests what a type cannot say.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-Source = Literal["live", "backfill"]
-"""How an event came: on its stream, or later over REST, which no frame can claim of itself."""
-_SOURCE_KEY = "vigil:source"  # no key of the exchange's: a frame's event is live
-Whole = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]  # what Avro's long can hold
+from streamer.field_types import SOURCE_KEY, Source, Whole
+from streamer.summaries import Kline, MiniTicker, Ticker
 
 
 class Trade(
@@ -32,7 +30,7 @@ class Trade(
         "quantity": "q",
         "trade_time": "T",
         "buyer_is_maker": "m",
-        "source": _SOURCE_KEY,
+        "source": SOURCE_KEY,
     },
 ):
     """One trade. Times are Unix times in the connection's unit, see `Route.decode`."""
@@ -63,7 +61,7 @@ class AggTrade(
         "last_trade_id": "l",
         "trade_time": "T",
         "buyer_is_maker": "m",
-        "source": _SOURCE_KEY,
+        "source": SOURCE_KEY,
     },
 ):
     """Trades of one taker order at one price; `first_trade_id` ≤ `last_trade_id`."""
@@ -104,6 +102,35 @@ class BookTicker(
     ask_quantity: str
 
 
+Level = tuple[str, str]
+"""A price and the quantity that is there now; zero removes the price from the book."""
+
+
+class Depth(
+    msgspec.Struct,
+    frozen=True,
+    gc=False,  # its lists hold texts alone
+    rename={
+        "event_type": "e",
+        "event_time": "E",
+        "symbol": "s",
+        "id": "U",
+        "last_update_id": "u",
+        "bids": "b",
+        "asks": "a",
+    },
+):
+    """What changed in the book by the updates from `id` to `last_update_id`, both included."""
+
+    event_type: Literal["depthUpdate"]
+    event_time: Whole
+    symbol: str
+    id: Whole
+    last_update_id: Whole
+    bids: list[Level]
+    asks: list[Level]
+
+
 class GapRecord(msgspec.Struct, frozen=True, gc=False):
     """What is missing of a stream, for good: a record beside those of the stream.
 
@@ -122,13 +149,29 @@ class GapRecord(msgspec.Struct, frozen=True, gc=False):
     to_time: int | None = None
 
 
-Event = Trade | AggTrade | BookTicker | GapRecord
-EventT = TypeVar("EventT", Trade, AggTrade, BookTicker)
-EVENT_TYPES: dict[str, type[Trade] | type[AggTrade] | type[BookTicker]] = {
+StreamEvent = Trade | AggTrade | BookTicker | Depth | Kline | MiniTicker | Ticker
+Event = StreamEvent | GapRecord
+EVENT_TYPES: dict[str, type[StreamEvent]] = {
     "trade": Trade,
     "aggTrade": AggTrade,
     "bookTicker": BookTicker,
+    "depth": Depth,
+    "kline": Kline,
+    "miniTicker": MiniTicker,
+    "ticker": Ticker,
 }
+"""Event types by the kind of their stream."""
+KINDS_BY_EVENT_TYPE = {
+    "trade": "trade",
+    "aggTrade": "aggTrade",
+    "bookTicker": "bookTicker",  # its name on other venues: here it comes without a type
+    "depthUpdate": "depth",
+    "kline": "kline",
+    "24hrMiniTicker": "miniTicker",
+    "24hrTicker": "ticker",
+}
+"""Kinds by `e`, the event type on the wire."""
+EventT = TypeVar("EventT", bound=StreamEvent)
 
 
 class Envelope(msgspec.Struct, Generic[EventT], gc=False):
@@ -144,3 +187,20 @@ def envelope_decoder(kind: str) -> Callable[[bytes], Envelope[Any]]:
     """
     event_type: Any = EVENT_TYPES[kind]
     return msgspec.json.Decoder(Envelope[event_type]).decode
+
+
+def in_microseconds(event: StreamEvent) -> StreamEvent:
+    """Return an event of a connection in milliseconds with its times in microseconds."""
+    if isinstance(event, BookTicker):
+        return event
+    changes: dict[str, Any] = {"event_time": event.event_time * 1000}
+    if isinstance(event, (Trade, AggTrade)):
+        changes["trade_time"] = event.trade_time * 1000
+    elif isinstance(event, Kline):
+        candle = event.candle
+        changes["candle"] = msgspec.structs.replace(
+            candle, open_time=candle.open_time * 1000, close_time=candle.close_time * 1000
+        )
+    elif isinstance(event, Ticker):
+        changes |= {"open_time": event.open_time * 1000, "close_time": event.close_time * 1000}
+    return msgspec.structs.replace(event, **changes)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 
+from streamer.candles import CandleGap
 from streamer.classify import ServerShutdown, Unsupported, classify
 from streamer.connection import Connection
 from streamer.errors import FrameRejected
@@ -204,13 +205,22 @@ class Intake:
             *(route.stream, route.symbol, gap.first_id, gap.last_id, gap.missing),
             REASONS[gap.reason],
         )
-        ids = {"first_id": gap.first_id, "last_id": gap.last_id, "missing": gap.missing}
+        ends = {"first_id": gap.first_id, "last_id": gap.last_id}
+        if isinstance(gap, CandleGap):  # ids that are times
+            ends = {"from_time": gap.first_id, "to_time": gap.last_id + 1}
         self._tally.notice(
             "gap_empty" if gap.reason == EMPTY else "gap",
             stream=route.stream,
             symbol=route.symbol,
             reason=gap.reason,
-            **ids,
+            missing=gap.missing,
+            **ends,
         )
-        record = GapRecord(gap.first_id, route.symbol, route.stream, gap.reason, **ids)
+        if route.kind == "depth":
+            self._tally.notice(
+                "book_lost", stream=route.stream, symbol=route.symbol, after_id=gap.last_id
+            )
+        record = GapRecord(
+            gap.first_id, route.symbol, route.stream, gap.reason, missing=gap.missing, **ends
+        )
         self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)

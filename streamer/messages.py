@@ -45,7 +45,9 @@ class StreamCounts(msgspec.Struct, frozen=True):
     duplicates_total: int
     gaps_total: int
     missing_total: int  # ids inside those gaps
-    last_id: int | None  # trade id, aggregate trade id or update id
+    # Trade id, aggregate trade id or update id; else Unix µs: up to when candles are complete, or
+    # of the last ticker.
+    last_id: int | None
     silent_seconds: float  # since its last event; since its subscription while there is none
     last_event_time: float | None  # Unix time of the last arrival
     slot: str | None = None  # which slot subscribes it; None: not said, fine with a single one
@@ -114,6 +116,7 @@ NOTICE_KINDS = {
     "server_shutdown": "connection_id",
     "pong_timeout": "connection_id, slot",
     "gap": "stream, symbol, reason, and first_id, last_id, missing or from_time, to_time: lost",
+    "book_lost": "stream, symbol, after_id: from there on a book needs a new snapshot",
     "gap_empty": "as gap: ids that the exchange shows not to exist",
     "gap_repaired": "stream, symbol, first_id, last_id, repaired",
     "rest_trouble": "error_type, error; once a minute and type",

@@ -11,7 +11,10 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from streamer.events import AggTrade, Trade, Whole
+from streamer.events import AggTrade, Trade
+from streamer.field_types import Whole
+from streamer.streams import interval_of, kind_of
+from streamer.summaries import Candle, Kline
 
 TroubleKind = Literal["throttled", "blocked", "refused", "unavailable"]
 """429 or 418; 403; another 4xx, which no repetition will heal; 5xx, network, time, no JSON."""
@@ -64,18 +67,34 @@ class _RestAggTrade(msgspec.Struct, gc=False):
     m: bool
 
 
+_RestCandle = tuple[Whole, str, str, str, str, str, Whole, str, Whole, str, str, str]
+"""Open time, open, high, low, close, volume, close time, quote volume, trades, what takers bought,
+the same in the quote asset, and what is to be ignored."""
+Page = list[Trade] | list[AggTrade] | list[Kline]
+
+
 class _ServerTime(msgspec.Struct):
     serverTime: Annotated[int, msgspec.Meta(ge=0)]  # noqa: N815 - the exchange's name
 
 
-TRADES_WEIGHT, AGG_TRADES_WEIGHT, TIME_WEIGHT = 25, 4, 1
+TRADES_WEIGHT, AGG_TRADES_WEIGHT, KLINES_WEIGHT, TIME_WEIGHT = 25, 4, 2, 1
 PAGE_LIMIT = 1000
-REPAIRABLE = ("trade", "aggTrade")
-"""The kinds of stream whose past can be asked for by id."""
+REPAIRABLE = ("trade", "aggTrade", "kline")
+"""The kinds of stream whose past can be asked for, by id or by time."""
 
 
-def page_question(kind: str, symbol: str, first_id: int, limit: int) -> Question:
-    """Return the question for the events of a stream in REPAIRABLE from an id on."""
+def page_question(stream: str, symbol: str, first_id: int, limit: int) -> Question:
+    """Return the question for the events of a stream of a kind in REPAIRABLE from an id on.
+
+    The ids of klines are open times in microseconds.
+    """
+    kind = kind_of(stream)
+    if kind == "kline":
+        from_milliseconds = -(-first_id // 1000)  # which the exchange takes in either unit
+        asked = ("interval", interval_of(stream)), ("startTime", str(from_milliseconds))
+        return Question(
+            "klines", (("symbol", symbol), *asked, ("limit", str(limit))), KLINES_WEIGHT
+        )
     endpoint, weight = (
         ("historicalTrades", TRADES_WEIGHT) if kind == "trade" else ("aggTrades", AGG_TRADES_WEIGHT)
     )
@@ -91,15 +110,23 @@ def latest_question(symbol: str) -> Question:
 TIME_QUESTION = Question("time", (), TIME_WEIGHT)
 
 
-def read_page(
-    kind: str, symbol: str, body: bytes, *, in_milliseconds: bool = False
-) -> list[Trade] | list[AggTrade]:
+def read_page(stream: str, symbol: str, body: bytes, *, in_milliseconds: bool = False) -> Page:
     """Return the events of an answer, in ascending order of ids, times in microseconds.
 
-    REST does not tell when the exchange made the event: the trade's time stands for it.
+    REST does not tell when the exchange made the event: the trade's time, or when the candle was
+    over, stands for it. A candle is closed for sure when there is another one after it.
     Raises ValueError for anything but the documented JSON.
     """
     factor = 1000 if in_milliseconds else 1
+    kind = kind_of(stream)
+    if kind == "kline":
+        rows = _decode(_candles, body)
+        return _ascending(
+            [
+                _kline(symbol, interval_of(stream), row, factor, is_closed=number < len(rows))
+                for number, row in enumerate(rows, start=1)
+            ]
+        )
     if kind == "trade":
         return _ascending(
             [
@@ -122,11 +149,25 @@ def read_time(body: bytes, *, in_milliseconds: bool = False) -> float:
     return _decode(_time, body).serverTime / (1e3 if in_milliseconds else 1e6)
 
 
+def _kline(symbol: str, interval: str, row: _RestCandle, factor: int, *, is_closed: bool) -> Kline:
+    begin, *prices, volume, end, quote_volume, trades, bought, bought_quote, _ = row
+    opening, high, low, closing = prices
+    candle = Candle(
+        *(begin * factor, end * factor, symbol, interval, None, None),
+        *(opening, closing, high, low, volume),
+        *(trades, is_closed, quote_volume, bought, bought_quote),
+    )
+    # An open one, which nobody stores, is not of the future.
+    event_time = candle.next_open_time if is_closed else candle.open_time
+    return Kline("kline", event_time, symbol, candle, "backfill")
+
+
 _trades = msgspec.json.Decoder(list[_RestTrade])
 _agg_trades = msgspec.json.Decoder(list[_RestAggTrade])
+_candles = msgspec.json.Decoder(list[_RestCandle])
 _time = msgspec.json.Decoder(_ServerTime)
 _T = TypeVar("_T")
-_EventT = TypeVar("_EventT", Trade, AggTrade)
+_EventT = TypeVar("_EventT", Trade, AggTrade, Kline)
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:

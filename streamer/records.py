@@ -12,16 +12,16 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from streamer.avro_binary import decimal, long, string
-from streamer.events import AggTrade, BookTicker, Event, GapRecord, Trade
+from streamer.avro_binary import decimal, level_decimal, long, optional_long, string
+from streamer.events import AggTrade, BookTicker, Depth, Event, GapRecord, Level, Trade
 from streamer.streams import kind_of
+from streamer.summary_encoders import kline_encoder, mini_ticker_encoder, ticker_encoder
 
 Encode = Callable[[Event, int], bytes]
 """Event and Unix time of its arrival in microseconds → the record's bytes, prefix first."""
 _LIVE, _BACKFILL = b"\0", b"\2"  # positions in the enum `Source`
 _FLAGS = {True: b"\1" + _LIVE, False: b"\0" + _LIVE}  # buyer_is_maker and source together
 _BACKFILL_FLAGS = {True: b"\1" + _BACKFILL, False: b"\0" + _BACKFILL}
-_NULL, _SOME = b"\0", b"\2"  # branches of a union with null
 
 
 @cache
@@ -71,7 +71,7 @@ def encoder(stream: str, symbol: str, *, prefix: bytes = b"") -> Encode:
     """
     id_text = f"binance:spot:{symbol}:{stream}:".encode()
     id_lengths = _lengths(len(id_text))
-    symbol_bytes = string(symbol)
+    symbol_bytes, stream_bytes = string(symbol), string(stream)
     join = b"".join
 
     def encode_trade(event: Trade, received_us: int) -> bytes:
@@ -136,6 +136,26 @@ def encoder(stream: str, symbol: str, *, prefix: bytes = b"") -> Encode:
             )
         )
 
+    def encode_depth(event: Depth, received_us: int) -> bytes:
+        digits = b"%d" % event.last_update_id
+        return join(
+            (
+                prefix,
+                id_lengths[len(digits)],
+                id_text,
+                digits,
+                symbol_bytes,
+                stream_bytes,
+                long(event.id),
+                long(event.last_update_id),
+                long(event.event_time),
+                long(received_us),
+                _levels(event.bids),
+                _levels(event.asks),
+                _LIVE,
+            )
+        )
+
     def encode_gap(event: GapRecord, declared_us: int) -> bytes:
         ends = (event.first_id, event.last_id)
         if event.first_id is None:
@@ -147,24 +167,40 @@ def encoder(stream: str, symbol: str, *, prefix: bytes = b"") -> Encode:
                 string(record_id),
                 symbol_bytes,
                 string(event.stream),
-                _optional(event.first_id),
-                _optional(event.last_id),
-                _optional(event.missing),
-                _optional(event.from_time),
-                _optional(event.to_time),
+                optional_long(event.first_id),
+                optional_long(event.last_id),
+                optional_long(event.missing),
+                optional_long(event.from_time),
+                optional_long(event.to_time),
                 string(event.reason),
                 long(declared_us),
             )
         )
 
+    summary_encoders: dict[str, Callable[[str, bytes, bytes], Callable[..., bytes]]] = {
+        "kline": kline_encoder,
+        "miniTicker": mini_ticker_encoder,
+        "ticker": ticker_encoder,
+    }
+    kind = kind_of(stream)
+    if kind in summary_encoders:
+        return summary_encoders[kind](id_text.decode(), symbol_bytes, prefix)
     encoders: dict[str, Callable[..., bytes]] = {
         "trade": encode_trade,
         "aggTrade": encode_agg_trade,
         "bookTicker": encode_book_ticker,
+        "depth": encode_depth,
         "gap": encode_gap,
     }
-    return encoders[kind_of(stream)]
+    return encoders[kind]
 
 
-def _optional(value: int | None) -> bytes:
-    return _NULL if value is None else _SOME + long(value)
+def _levels(levels: list[Level]) -> bytes:
+    """Return an array of prices with quantities: a block of all of them, and the end."""
+    if not levels:
+        return b"\0"
+    encoded = [long(len(levels))]
+    for price, quantity in levels:
+        encoded += (level_decimal(price), level_decimal(quantity))
+    encoded.append(b"\0")
+    return b"".join(encoded)

@@ -12,10 +12,11 @@ from typing import Protocol
 from streamer.asker import Ask
 from streamer.config import RepairConfig
 from streamer.errors import FrameRejected
-from streamer.events import AggTrade, Trade
+from streamer.events import AggTrade
 from streamer.questions import (
     TIME_QUESTION,
     Answer,
+    Page,
     Question,
     Trouble,
     latest_question,
@@ -25,9 +26,10 @@ from streamer.questions import (
 )
 from streamer.repair import Ask as GapAsk
 from streamer.repair import GiveUp, Repairs
-from streamer.routes import Arrival, Route
+from streamer.routes import CONTIGUOUS, Arrival, Route
 from streamer.sequence import Gap
 from streamer.silence import UNSURE_SECONDS, Finding, Silences
+from streamer.summaries import Kline
 from streamer.tally import Tally
 from streamer.weight import WeightBudget
 
@@ -157,7 +159,7 @@ class Repairer:
         ask = self._repairs.next(now)
         if ask is not None:
             route = ask.key
-            question = page_question(route.kind, route.symbol, ask.first_id, ask.limit)
+            question = page_question(route.stream, route.symbol, ask.first_id, ask.limit)
             self._begin(question, lambda outcome, at: self._page(ask, outcome, at))
             return
         if now >= self._look_at:
@@ -181,7 +183,7 @@ class Repairer:
 
     def _page(self, ask: GapAsk[Route], outcome: Answer | Trouble, now: float) -> None:
         route = ask.key
-        events: list[Trade] | list[AggTrade] = []
+        events: Page = []
         if isinstance(outcome, Answer):
             try:
                 events = self._read(route, outcome)
@@ -192,7 +194,12 @@ class Repairer:
             give_up = self._repairs.trouble(ask, outcome.kind, outcome.wait_seconds, now)
         else:
             oldest_us = int((self._unix_time() - self._config.max_age) * 1e6)
-            too_old = bool(events) and events[-1].trade_time < oldest_us
+            # Candles of any age are few, and asked for by time.
+            too_old = (
+                bool(events)
+                and not isinstance(latest := events[-1], Kline)
+                and latest.trade_time < oldest_us
+            )
             ids = [event.id for event in events]
             give_up = self._repairs.page(ask, ids, now, too_old=too_old)
             if not too_old:
@@ -202,16 +209,16 @@ class Repairer:
         if route in self._repairs.open:
             self._advance(route, now)
 
-    def _read(self, route: Route, answer: Answer) -> list[Trade] | list[AggTrade]:
+    def _read(self, route: Route, answer: Answer) -> Page:
         events = read_page(
-            route.kind, route.symbol, answer.body, in_milliseconds=self._in_milliseconds
+            route.stream, route.symbol, answer.body, in_milliseconds=self._in_milliseconds
         )
         received_us = int(answer.answered_at * 1e6)
         for event in events:
             route.check(event, received_us)
         return events
 
-    def _take(self, route: Route, events: list[Trade] | list[AggTrade], now: float) -> None:
+    def _take(self, route: Route, events: Page, now: float) -> None:
         """Put what is missing where it belongs."""
         sequence, gap = route.repaired, self._repairs.open.get(route)
         if sequence is None or gap is None:
@@ -220,6 +227,8 @@ class Repairer:
         for event in events:
             if event.id > gap.last_id:
                 break
+            if isinstance(event, Kline) and not event.candle.is_closed:
+                break  # REST has not seen its end yet
             if sequence.wants(event.id):
                 gap.repaired += 1
                 route.repaired_total += 1
@@ -263,7 +272,7 @@ class Repairer:
         if age_seconds < UNSURE_SECONDS:
             self._young[route] = latest
             return "unconfirmed"
-        if route.repaired is not None:
+        if route.repaired is not None and route.kind in CONTIGUOUS:
             last_id = route.repaired.last_id
             latest_id = latest.id if route.kind == "aggTrade" else latest.last_trade_id
             if last_id is None or latest_id <= last_id:

@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from streamer.checks import (
-    UNDECODABLE,
-    TimeWindow,
-    check_agg_trade,
-    check_book_ticker,
-    check_trade,
-    rejection,
-)
+from streamer.candles import CandleSequence, Mark
+from streamer.checks import UNDECODABLE, TimeWindow, check_of, rejection
 from streamer.errors import FrameRejected
-from streamer.events import EVENT_TYPES, AggTrade, Event, Trade, envelope_decoder
+from streamer.events import (
+    EVENT_TYPES,
+    Depth,
+    Event,
+    StreamEvent,
+    envelope_decoder,
+    in_microseconds,
+)
 from streamer.held import DiskStore
 from streamer.positions import Position
 from streamer.questions import REPAIRABLE
-from streamer.sequence import ContiguousSequence, IncreasingSequence, Sequence
-from streamer.streams import kind_of
+from streamer.ranges import RangeSequence
+from streamer.sequence import (
+    ContiguousSequence,
+    IncreasingSequence,
+    RepairableSequence,
+    Sequence,
+)
+from streamer.streams import interval_of, kind_of
+from streamer.summaries import Kline
 
 TimeUnit = Literal["us", "ms"]
 Arrival = tuple[Event, int]
 """An event and when it was received, Unix time in microseconds: what waits in a sequence."""
 
-_CHECKS: dict[str, Callable[[Any, int, int], None]] = {
-    "trade": check_trade,
-    "aggTrade": check_agg_trade,
-    "bookTicker": check_book_ticker,
-}
 JUMP_LIMIT = 1_000_000_000
 """Ids between an event and the next one at most: months of the busiest symbol's trades."""
 JUMP_US = 30 * 24 * 3600 * 1_000_000
 """The time that JUMP_LIMIT is for, in microseconds."""
+CONTIGUOUS = ("trade", "aggTrade")
+"""The kinds whose events have ids without holes."""
+NUMBERED = (*CONTIGUOUS, "bookTicker", "depth")
+"""The kinds whose ids are numbers; those of the others are times."""
+_NO_CEILING = 1 << 63
 _STREAM = b'{"stream":'  # how the exchange begins every frame of a combined stream
 
 
@@ -93,41 +101,46 @@ class Route:
         self.symbol = symbol
         self.name = f"{symbol.lower()}@{stream}"
         self.sequence: Sequence[Arrival]
-        self.repaired: ContiguousSequence[Arrival] | None = None
-        if kind == "bookTicker":
-            self.sequence = IncreasingSequence()
-        elif waiting is None or kind not in REPAIRABLE:
-            self.sequence = ContiguousSequence(wait_seconds=gap_wait_seconds)
+        self.repaired: RepairableSequence[Arrival] | None = None
+        is_repaired = waiting is not None and kind in REPAIRABLE
+        if kind == "depth":
+            self.sequence = RangeSequence(_last_update_id, wait_seconds=gap_wait_seconds)
+        elif kind == "kline":
+            candles = CandleSequence(_mark, interval_of(stream), wait_seconds=gap_wait_seconds)
+            self.sequence, self.repaired = candles, candles if is_repaired else None
+        elif kind in CONTIGUOUS:
+            store = _store(kind, waiting) if waiting is not None else None
+            contiguous = ContiguousSequence(wait_seconds=gap_wait_seconds, store=store)
+            self.sequence, self.repaired = contiguous, contiguous if is_repaired else None
         else:
-            self.sequence = self.repaired = ContiguousSequence(
-                wait_seconds=gap_wait_seconds, store=_store(kind, waiting)
-            )
+            self.sequence = IncreasingSequence()
         self.repaired_total = 0  # ids that REST brought
         self.repaired_gaps_total = 0
         self.received_us: int | None = None  # Unix time of the last arrival, copies included
         self._decode = envelope_decoder(kind)
-        self._check = _CHECKS[kind]
+        self._check = check_of(stream)
         self._window = window
-        self._id_ceiling = -1
+        # Times as ids need no check of jumps: that of times is closer.
+        self._id_ceiling = -1 if kind in NUMBERED else _NO_CEILING
         self._resumed_us: int | None = None
-        self._in_milliseconds = time_unit == "ms" and kind != "bookTicker"
+        self._in_milliseconds = time_unit == "ms"
 
     def resume(self, position: Position) -> None:
         """Go on after the last record in the sink. To be called before anything is decoded."""
         self.sequence.start_after(position.last_id)
         self._resumed_us = position.received_us
 
-    def decode(self, payload: bytes, received_us: int) -> Event:
+    def decode(self, payload: bytes, received_us: int) -> StreamEvent:
         """Return the event of a frame of this stream, checked, times in microseconds.
 
         `received_us` is the Unix time of its arrival. Raises FrameRejected.
         """
         try:
-            event: Event = self._decode(payload).data
+            event: StreamEvent = self._decode(payload).data
         except UNDECODABLE as error:
             raise rejection(error) from error
         if self._in_milliseconds:
-            event = _in_microseconds(event)
+            event = in_microseconds(event)
         if event.symbol != self.symbol:
             raise FrameRejected("wrong_symbol", f"s {event.symbol[:40]!r} on {self.name}")
         self._check(event, self._window.earliest_us, received_us + self._window.ahead_us)
@@ -136,7 +149,7 @@ class Route:
         self.received_us = received_us
         return event
 
-    def check(self, event: Event, received_us: int) -> None:
+    def check(self, event: StreamEvent, received_us: int) -> None:
         """Raise FrameRejected unless the event's values can be."""
         self._check(event, self._window.earliest_us, received_us + self._window.ahead_us)
 
@@ -151,12 +164,17 @@ class Route:
         self._id_ceiling = (event_id if last_id is None else last_id) + limit
 
 
-def _in_microseconds(event: Event) -> Event:
-    if not isinstance(event, (Trade, AggTrade)):
-        return event
-    return msgspec.structs.replace(
-        event, event_time=event.event_time * 1000, trade_time=event.trade_time * 1000
-    )
+def _last_update_id(arrival: Arrival) -> int:
+    event = arrival[0]
+    assert isinstance(event, Depth)  # noqa: S101 - for the type checker: a depth route has no other
+    return event.last_update_id
+
+
+def _mark(arrival: Arrival) -> Mark:
+    event = arrival[0]
+    assert isinstance(event, Kline)  # noqa: S101 - as above
+    candle = event.candle
+    return Mark(candle.open_time, candle.next_open_time, event.event_time, candle.is_closed)
 
 
 def _store(kind: str, waiting: Waiting) -> DiskStore[Arrival]:

@@ -85,6 +85,24 @@ class Sequence(Protocol[Item]):
         """Give up waiting where it took too long; return what is to be forwarded, in order."""
 
 
+class RepairableSequence(Sequence[Item], Protocol[Item]):
+    """A sequence whose gaps can be asked for before they are declared."""
+
+    empty_total: int
+
+    def wants(self, event_id: int) -> bool:
+        """Tell whether this id is missing so far."""
+
+    def release(self) -> list[Item | Gap]:
+        """Return more of what a closed gap has freed."""
+
+    def suspected(self, now: float) -> tuple[Gap, float] | None:
+        """Return the lowest gap that others do not fill, and when it was first missed."""
+
+    def give_up(self, last_id: int, reason: str) -> list[Item | Gap]:
+        """Declare what is missing up to this id; return what is to be forwarded, in order."""
+
+
 class ContiguousSequence(Generic[Item]):
     """Ids without holes: trade and aggTrade.
 

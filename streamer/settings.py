@@ -26,6 +26,7 @@ from streamer.config import (
     TelemetryConfig,
 )
 from streamer.errors import SettingsError
+from streamer.streams import kind_of
 
 ENVIRONMENT_PREFIX = "VIGIL_"
 _SECRET_KEY = re.compile(r"pass(word|phrase)|secret|token|key[._]pem|jaas", re.IGNORECASE)
@@ -219,5 +220,6 @@ def _contradictions(settings: BaseModel) -> Iterator[str]:
     kafka: KafkaConfig = getattr(settings, "kafka", KafkaConfig())
     if (kafka.schema_registry_user is None) != (kafka.schema_registry_password is None):
         yield "kafka.schema_registry_user and kafka.schema_registry_password: both or none"
-    missing = [kind for kind in exchange.streams if kind not in kafka.topics]
-    yield from (f"kafka.topics: has no topic for the stream {kind}" for kind in missing)
+    for kind in dict.fromkeys(map(kind_of, exchange.streams)):
+        if kind not in kafka.topics:
+            yield f"kafka.topics: has no topic for the stream {kind}"

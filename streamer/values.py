@@ -7,9 +7,11 @@ be right. Nothing here imports pydantic, so that frozen settings stay cheap to i
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from streamer.streams import INTERVALS, STREAMS, kind_of
 from streamer.units import Parsed
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what brokers accept
@@ -20,16 +22,31 @@ _MARKS = set("/@,! \t\n\"'")  # what would change the meaning of a stream's name
 class Listed(Parsed):
     """Marks a list that a text may give with commas: `BTCUSDT,ETHUSDT`. Repetition is refused."""
 
-    def __init__(self) -> None:
-        super().__init__(_listed)
+    def __init__(self, *, ignore_case: bool = True) -> None:
+        super().__init__(partial(_listed, ignore_case=ignore_case))
 
 
-def _listed(value: object) -> object:
+def _listed(value: object, *, ignore_case: bool) -> object:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
-    if isinstance(value, (list, tuple)) and len({str(item).upper() for item in value}) < len(value):
-        raise ValueError("each is wanted once")
+    if isinstance(value, (list, tuple)):
+        items = {str(item).upper() if ignore_case else str(item) for item in value}
+        if len(items) < len(value):
+            raise ValueError("each is wanted once")
     return value
+
+
+def parse_stream(value: object) -> object:
+    """Return the name of a stream, as it stands after `@` on the wire."""
+    if not isinstance(value, str) or value in STREAMS:
+        return value
+    if kind_of(value) == "kline":
+        intervals = ", ".join(INTERVALS)
+        raise ValueError(
+            f"kline_ and an interval is wanted, such as kline_1m: {intervals} (M is a month)"
+        )
+    names = ", ".join(name for name in STREAMS if kind_of(name) != "kline")
+    raise ValueError(f"right would be {names}, or kline_ and an interval, such as kline_1m")
 
 
 def parse_symbol(value: object) -> object:

@@ -17,9 +17,16 @@ from typing import Any
 
 import fastavro
 
-IDS = {"trade": "t", "aggTrade": "a", "bookTicker": "u"}
-# Avro field → payload key, how the payload's value is to be read.
+# How a payload's value is to be read.
 _TEXT, _EXACT, _DECIMAL, _TIME = str, lambda value: value, Decimal, "time"
+_SOME_ID = lambda value: None if value == -1 else value  # noqa: E731 - as the others
+
+
+def _LEVELS(value: list[list[str]]) -> list[dict[str, Decimal]]:  # noqa: N802 - as the others
+    return [{"price": Decimal(price), "quantity": Decimal(each)} for price, each in value]
+
+
+# Avro field → payload key (k.o: o in k), how it is to be read; by kind of stream.
 FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
     "trade": {
         "symbol": ("s", _TEXT),
@@ -49,6 +56,78 @@ FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
         "ask_price": ("a", _DECIMAL),
         "ask_quantity": ("A", _DECIMAL),
     },
+    "depth": {
+        "symbol": ("s", _TEXT),
+        "first_update_id": ("U", _EXACT),
+        "last_update_id": ("u", _EXACT),
+        "event_time": ("E", _TIME),
+        "bids": ("b", _LEVELS),
+        "asks": ("a", _LEVELS),
+    },
+    "kline": {
+        "symbol": ("k.s", _TEXT),
+        "interval": ("k.i", _TEXT),
+        "open_time": ("k.t", _TIME),
+        "close_time": ("k.T", _TIME),
+        "event_time": ("E", _TIME),
+        "open": ("k.o", _DECIMAL),
+        "close": ("k.c", _DECIMAL),
+        "high": ("k.h", _DECIMAL),
+        "low": ("k.l", _DECIMAL),
+        "volume": ("k.v", _DECIMAL),
+        "quote_volume": ("k.q", _DECIMAL),
+        "taker_buy_volume": ("k.V", _DECIMAL),
+        "taker_buy_quote_volume": ("k.Q", _DECIMAL),
+        "trade_count": ("k.n", _EXACT),
+        "first_trade_id": ("k.f", _SOME_ID),
+        "last_trade_id": ("k.L", _SOME_ID),
+        "is_closed": ("k.x", _EXACT),
+    },
+    "miniTicker": {
+        "symbol": ("s", _TEXT),
+        "event_time": ("E", _TIME),
+        "close": ("c", _DECIMAL),
+        "open": ("o", _DECIMAL),
+        "high": ("h", _DECIMAL),
+        "low": ("l", _DECIMAL),
+        "volume": ("v", _DECIMAL),
+        "quote_volume": ("q", _DECIMAL),
+    },
+    "ticker": {
+        "symbol": ("s", _TEXT),
+        "event_time": ("E", _TIME),
+        "open_time": ("O", _TIME),
+        "close_time": ("C", _TIME),
+        "price_change": ("p", _DECIMAL),
+        "price_change_percent": ("P", _DECIMAL),
+        "weighted_average_price": ("w", _DECIMAL),
+        "previous_price": ("x", _DECIMAL),
+        "last_price": ("c", _DECIMAL),
+        "last_quantity": ("Q", _DECIMAL),
+        "bid_price": ("b", _DECIMAL),
+        "bid_quantity": ("B", _DECIMAL),
+        "ask_price": ("a", _DECIMAL),
+        "ask_quantity": ("A", _DECIMAL),
+        "open": ("o", _DECIMAL),
+        "high": ("h", _DECIMAL),
+        "low": ("l", _DECIMAL),
+        "volume": ("v", _DECIMAL),
+        "quote_volume": ("q", _DECIMAL),
+        "first_trade_id": ("F", _SOME_ID),
+        "last_trade_id": ("L", _SOME_ID),
+        "trade_count": ("n", _EXACT),
+    },
+}
+# What tells one event of a stream from the others, as a key of its payload.
+IDS = {"trade": "t", "aggTrade": "a", "bookTicker": "u", "depth": "u", "miniTicker": "E",
+       "ticker": "E"}  # fmt: skip
+CLOSED = 1 << 62
+"""In the id of a kline's event, (open time, event time): the closing, whatever its time is."""
+# What REST does not tell, and what stands for it.
+_BACKFILLED: dict[str, dict[str, str | None]] = {
+    "trade": {"E": "T"},
+    "aggTrade": {"E": "T"},
+    "kline": {"E": "k.T", "k.f": None, "k.L": None},  # the moment after T
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Record = Mapping[str, Any]
@@ -56,15 +135,18 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found for one stream of one symbol; ids in ascending order."""
+    """What was found for one stream of one symbol; ids in ascending order.
+
+    Ids are those of IDS, times in microseconds; of klines (open time, event time or CLOSED).
+    """
 
     count: int
-    missing: tuple[int, ...]
-    doubled: tuple[int, ...]
-    disordered: tuple[int, ...]
+    missing: tuple[Any, ...]
+    doubled: tuple[Any, ...]
+    disordered: tuple[Any, ...]
     wrong: tuple[str, ...]
-    foreign: tuple[int, ...]  # not on the tape at all
-    backfilled: tuple[int, ...] = ()
+    foreign: tuple[Any, ...]  # not on the tape at all
+    backfilled: tuple[Any, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -84,14 +166,26 @@ class Audit:
         return [(numbers[0], numbers[-1]) for numbers in ranges]
 
 
+def kind_of(stream: str) -> str:
+    """Return the kind of a stream: `depth` of `depth@100ms`, `kline` of `kline_1m`."""
+    return stream.partition("@")[0].partition("_")[0]
+
+
 def read_files(directory: Path, stream: str, names: str = "*.avro") -> list[dict[str, Any]]:
     """Return the records of a stream from every Avro file, in the order of their names."""
     records: list[dict[str, Any]] = []
-    for path in sorted((directory / stream).glob(names)):
+    for path in sorted((directory / kind_of(stream)).glob(names)):
         with path.open("rb") as file:
             reader: Any = fastavro.reader(file)
-            records.extend(reader)
+            records.extend(each for each in reader if _is_of(each, stream))
     return records
+
+
+def _is_of(record: Record, stream: str) -> bool:
+    """Tell whether a record of a stream's kind is of that stream; gaps are all of one kind."""
+    if stream == "gap":
+        return True
+    return str(record["record_id"]).split(":")[3] == stream
 
 
 def compare(
@@ -106,17 +200,17 @@ def compare(
 
     Every id of the tape is wanted once; `ticks_per_second` is the unit of the tape's times.
     """
-    id_field = next(name for name, (key, _) in FIELDS[stream].items() if key == IDS[stream])
-    mine = [record for record in records if record["symbol"] == symbol]
-    ids = [record[id_field] for record in mine]
-    expected = {payload[IDS[stream]]: payload for payload in tape}
+    kind = kind_of(stream)
+    mine = [each for each in records if each["symbol"] == symbol and _is_of(each, stream)]
+    ids = [record_id(kind, record) for record in mine]
+    expected = {payload_id(kind, payload, ticks_per_second): payload for payload in tape}
     counted = Counter(ids)
     first_time = list(dict.fromkeys(ids))
     wrong = [
-        f"{record[id_field]}: {difference}"
-        for record in mine
-        if record[id_field] in expected
-        for difference in differences(stream, record, expected[record[id_field]], ticks_per_second)
+        f"{number}: {difference}"
+        for number, record in zip(ids, mine, strict=True)
+        if number in expected
+        for difference in differences(stream, record, expected[number], ticks_per_second)
     ]
     return Audit(
         count=len(mine),
@@ -128,9 +222,32 @@ def compare(
         wrong=tuple(wrong),
         foreign=tuple(sorted(counted.keys() - expected.keys())),
         backfilled=tuple(
-            sorted(record[id_field] for record in mine if record["source"] == "backfill")
+            sorted(
+                number
+                for number, record in zip(ids, mine, strict=True)
+                if record["source"] == "backfill"
+            )
         ),
     )
+
+
+def record_id(kind: str, record: Record) -> Any:
+    """Return what tells a record from the others of its stream."""
+    if kind == "kline":
+        event_time = CLOSED if record["is_closed"] else _microseconds(record["event_time"])
+        return _microseconds(record["open_time"]), event_time
+    field = next(name for name, (key, _) in FIELDS[kind].items() if key == IDS[kind])
+    value = record[field]
+    return _microseconds(value) if isinstance(value, datetime) else value
+
+
+def payload_id(kind: str, payload: Mapping[str, Any], ticks_per_second: int) -> Any:
+    """Return the same of a payload."""
+    factor = 1_000_000 // ticks_per_second
+    if kind == "kline":
+        event_time = CLOSED if payload["k"]["x"] else payload["E"] * factor
+        return payload["k"]["t"] * factor, event_time
+    return payload[IDS[kind]] * (factor if IDS[kind] == "E" else 1)
 
 
 def differences(
@@ -138,22 +255,36 @@ def differences(
 ) -> list[str]:
     """Return what is not exact in a record, in words."""
     found = []
-    for field, (key, kind) in FIELDS[stream].items():
-        if record["source"] == "backfill" and key == "E":
-            key = "T"  # REST does not tell E
-        if kind == _TIME:
-            wanted: Any = _EPOCH + timedelta(
-                microseconds=payload[key] * 1_000_000 // ticks_per_second
-            )
+    kind = kind_of(stream)
+    untold = _BACKFILLED[kind] if record["source"] == "backfill" else {}
+    for field, (key, reading) in FIELDS[kind].items():
+        told = untold.get(key, key)
+        if told is None:
+            wanted: Any = None
+        elif reading == _TIME:
+            ticks = _value(payload, told) + (kind == "kline" and told != key)
+            wanted = _EPOCH + timedelta(microseconds=ticks * 1_000_000 // ticks_per_second)
         else:
-            wanted = kind(payload[key])
+            wanted = reading(_value(payload, told))
         if record[field] != wanted or isinstance(record[field], bool) != isinstance(wanted, bool):
             found.append(f"{field} is {record[field]!r}, not {wanted!r}")
-    id_key = IDS[stream]
-    wanted_id = f"binance:spot:{payload['s']}:{stream}:{payload[id_key]}"
+    number = record_id(kind, record)
+    if kind == "kline":
+        number = f"{number[0]}:{_microseconds(record['event_time'])}"
+    wanted_id = f"binance:spot:{payload['s']}:{stream}:{number}"
     if record["record_id"] != wanted_id:
         found.append(f"record_id is {record['record_id']}, not {wanted_id}")
     return found
+
+
+def _value(payload: Mapping[str, Any], key: str) -> Any:
+    for step in key.split("."):
+        payload = payload[step]
+    return payload
+
+
+def _microseconds(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(microseconds=1)
 
 
 def audit_files(exchange: Any, directory: Path, stream: str, symbol: str) -> Audit:
@@ -163,7 +294,22 @@ def audit_files(exchange: Any, directory: Path, stream: str, symbol: str) -> Aud
 
 def audit_records(exchange: Any, records: list[Any], stream: str, symbol: str) -> Audit:
     """Compare records with the exchange's tape, from their first id to their last."""
-    id_field = next(name for name, (key, _) in FIELDS[stream].items() if key == IDS[stream])
-    ids = [record[id_field] for record in records if record["symbol"] == symbol]
-    assert ids, f"no record of {stream} {symbol}"
-    return compare(stream, symbol, records, exchange.tape(stream, symbol, min(ids), max(ids)))
+    kind = kind_of(stream)
+    mine = [each for each in records if each["symbol"] == symbol and _is_of(each, stream)]
+    assert mine, f"no record of {stream} {symbol}"
+    ids = [record_id(kind, record) for record in mine]
+    begin, end = min(ids), max(ids)
+    first, last = begin, end
+    if kind == "kline":  # the tape goes by event times
+        first = begin[0]
+        last = max(_microseconds(each["close_time"]) for each in mine) + _CLOSING_US
+    tape = [
+        payload
+        for payload in exchange.tape(stream, symbol, first, last)
+        if begin <= payload_id(kind, payload, 1_000_000) <= end
+    ]
+    return compare(stream, symbol, records, tape)
+
+
+_CLOSING_US = 1_000_000
+"""When a candle's closing has surely been told."""

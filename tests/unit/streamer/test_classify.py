@@ -8,10 +8,9 @@ from streamer.checks import ERROR_TYPES
 from streamer.classify import ServerShutdown, Unsupported, classify
 from streamer.errors import FrameRejected
 from streamer.routes import Routes
-from tests.unit.streamer.payloads import AGG_TRADE, BOOK_TICKER, TRADE, frame
+from tests.unit.streamer.payloads import AGG_TRADE, BOOK_TICKER, DEPTH, KLINE, TRADE, frame
 
 ROUTES = Routes(("trade", "aggTrade", "bookTicker"), ("BTCUSDT",))
-DEPTH = {"e": "depthUpdate", "E": 1, "s": "BTCUSDT", "U": 1, "u": 2, "b": [["1", "2"]], "a": []}
 
 
 def of(message: object) -> object:
@@ -28,10 +27,8 @@ def test_a_server_shutdown_comes_in_two_shapes():
 @pytest.mark.parametrize(
     ("name", "data", "kind"),
     [
-        ("btcusdt@depth@100ms", DEPTH, "depthUpdate"),
-        ("btcusdt@kline_1m", {"e": "kline", "s": "BTCUSDT", "k": {}}, "kline"),
-        ("btcusdt@miniTicker", {"e": "24hrMiniTicker"}, "24hrMiniTicker"),
-        ("btcusdt@ticker", {"e": "24hrTicker"}, "24hrTicker"),
+        ("btcusdt@avgPrice", {"e": "avgPrice"}, "avgPrice"),
+        ("btcusdt@ticker_4h", {"e": "4hTicker"}, "4hTicker"),
         ("btcusdt@depth5", {"lastUpdateId": 1, "bids": [], "asks": []}, "partialDepth"),
         ("!ticker@arr", [{"e": "24hrTicker"}], "list"),
         ("btcusdt@news", {"e": "<script>" * 9}, "other"),
@@ -43,7 +40,7 @@ def test_kinds_without_a_schema_are_counted_as_such(name, data, kind):
     assert of({"stream": name, "data": data}) == Unsupported(kind)
 
 
-@pytest.mark.parametrize("data", [DEPTH, {"lastUpdateId": 1, "bids": [], "asks": []}])
+@pytest.mark.parametrize("data", [{"e": "avgPrice"}, {"lastUpdateId": 1, "bids": [], "asks": []}])
 def test_raw_frames_of_such_kinds_are_too(data):
     assert isinstance(of(data), Unsupported)
     assert of([data]) == Unsupported("list")
@@ -75,6 +72,10 @@ def test_an_event_in_another_order_of_keys_still_finds_its_route():
         ("not_combined", json.dumps(TRADE).encode()),
         ("not_combined", json.dumps(AGG_TRADE).encode()),
         ("not_combined", json.dumps(BOOK_TICKER).encode()),
+        ("not_combined", json.dumps(DEPTH).encode()),
+        ("unknown_stream", frame(DEPTH, "btcusdt@depth@100ms")),
+        ("unknown_stream", frame({}, "btcusdt@depth@100ms")),
+        ("unknown_stream", frame(KLINE, "btcusdt@kline_1d@+08:00")),
     ],
 )
 def test_the_rest_is_refused_by_kind(error_type, payload):

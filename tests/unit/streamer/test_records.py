@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer import records
-from streamer.checks import TimeWindow
-from streamer.events import EVENT_TYPES, AggTrade, BookTicker, GapRecord, Trade
-from streamer.routes import Routes
-from tests.unit.streamer.payloads import RECORDINGS, recorded
+from streamer.events import EVENT_TYPES, AggTrade, BookTicker, Depth, GapRecord, Trade
+from streamer.streams import INTERVALS
+from streamer.summaries import Candle, Kline, MiniTicker, Ticker
 
 KINDS = tuple(EVENT_TYPES)
+TRADE_ID = st.integers(-1, 2**63 - 1)
 SYMBOL = st.sampled_from(["BTCUSDT", "1000SATSUSDT", "币安人生USDT"])
 ID = st.integers(0, 2**63 - 1)
 TIME = st.integers(int(datetime(2017, 7, 14, tzinfo=UTC).timestamp()) * 10**6, 2**52)
@@ -105,6 +104,124 @@ def test_a_book_ticker_is_read_back_whole(symbol, event_id, received_us, b, b_q,
     }
 
 
+LEVELS = st.lists(st.tuples(NUMBER, NUMBER), max_size=200)
+
+
+@given(
+    *(SYMBOL, ID, ID, TIME, TIME, LEVELS, LEVELS),
+    st.sampled_from(["depth", "depth@100ms"]),
+)
+def test_a_change_of_a_book_is_read_back_whole(
+    symbol, first, last, event_time, received_us, bids, asks, stream
+):
+    event = Depth("depthUpdate", event_time, symbol, first, last, bids, asks)
+
+    assert read("depth", records.encoder(stream, symbol)(event, received_us)) == {
+        "record_id": f"binance:spot:{symbol}:{stream}:{last}",
+        "symbol": symbol,
+        "stream": stream,
+        "first_update_id": first,
+        "last_update_id": last,
+        "event_time": at(event_time),
+        "received_time": at(received_us),
+        "bids": [{"price": Decimal(p), "quantity": Decimal(q)} for p, q in bids],
+        "asks": [{"price": Decimal(p), "quantity": Decimal(q)} for p, q in asks],
+        "source": "live",
+    }
+
+
+@given(
+    *(SYMBOL, st.sampled_from(INTERVALS), TIME, TIME, TIME, TRADE_ID | st.none(), TRADE_ID, ID),
+    *(st.booleans(), st.sampled_from(["live", "backfill"]), st.tuples(*[NUMBER] * 8)),
+)
+def test_a_kline_is_read_back_whole(
+    symbol, interval, open_time, event_time, received_us, first, last, count, closed, source, n
+):
+    candle = Candle(
+        *(open_time, open_time + 59_999_999, symbol, interval, first, last),
+        *(n[0], n[1], n[2], n[3], n[4], count, closed, n[5], n[6], n[7]),
+    )
+    event = Kline("kline", event_time, symbol, candle, source)
+
+    assert read("kline", records.encoder(f"kline_{interval}", symbol)(event, received_us)) == {
+        "record_id": f"binance:spot:{symbol}:kline_{interval}:{open_time}:{event_time}",
+        "symbol": symbol,
+        "interval": interval,
+        "open_time": at(open_time),
+        "close_time": at(open_time + 59_999_999),
+        "event_time": at(event_time),
+        "received_time": at(received_us),
+        "open": Decimal(n[0]),
+        "close": Decimal(n[1]),
+        "high": Decimal(n[2]),
+        "low": Decimal(n[3]),
+        "volume": Decimal(n[4]),
+        "quote_volume": Decimal(n[5]),
+        "taker_buy_volume": Decimal(n[6]),
+        "taker_buy_quote_volume": Decimal(n[7]),
+        "trade_count": count,
+        "first_trade_id": None if first == -1 else first,
+        "last_trade_id": None if last == -1 else last,
+        "is_closed": closed,
+        "source": source,
+    }
+
+
+@given(SYMBOL, TIME, TIME, st.tuples(*[NUMBER] * 6))
+def test_a_mini_ticker_is_read_back_whole(symbol, event_time, received_us, n):
+    event = MiniTicker("24hrMiniTicker", event_time, symbol, *n)
+
+    assert read("miniTicker", records.encoder("miniTicker", symbol)(event, received_us)) == {
+        "record_id": f"binance:spot:{symbol}:miniTicker:{event_time}",
+        "symbol": symbol,
+        "event_time": at(event_time),
+        "received_time": at(received_us),
+        "close": Decimal(n[0]),
+        "open": Decimal(n[1]),
+        "high": Decimal(n[2]),
+        "low": Decimal(n[3]),
+        "volume": Decimal(n[4]),
+        "quote_volume": Decimal(n[5]),
+        "source": "live",
+    }
+
+
+SIGNED = st.from_regex(r"-?(0|[1-9][0-9]{0,19})(\.[0-9]{1,18})?", fullmatch=True)
+
+
+@given(
+    *(SYMBOL, TIME, TIME, TIME, TIME, SIGNED, SIGNED, st.tuples(*[NUMBER] * 13)),
+    *(TRADE_ID, TRADE_ID, ID),
+)
+def test_a_ticker_is_read_back_whole(
+    symbol, event_time, received_us, begin, end, change, percent, n, first, last, count
+):
+    event = Ticker(
+        *("24hrTicker", event_time, symbol, change, percent, *n, begin, end, first, last, count)
+    )
+    names = (
+        *("weighted_average_price", "previous_price", "last_price", "last_quantity"),
+        *("bid_price", "bid_quantity", "ask_price", "ask_quantity"),
+        *("open", "high", "low", "volume", "quote_volume"),
+    )
+
+    assert read("ticker", records.encoder("ticker", symbol)(event, received_us)) == {
+        "record_id": f"binance:spot:{symbol}:ticker:{event_time}",
+        "symbol": symbol,
+        "event_time": at(event_time),
+        "received_time": at(received_us),
+        "open_time": at(begin),
+        "close_time": at(end),
+        "price_change": Decimal(change),
+        "price_change_percent": Decimal(percent),
+        **{name: Decimal(number) for name, number in zip(names, n, strict=True)},
+        "first_trade_id": None if first == -1 else first,
+        "last_trade_id": None if last == -1 else last,
+        "trade_count": count,
+        "source": "live",
+    }
+
+
 def test_the_source_and_a_prefix_can_be_told():
     event = Trade("trade", 10**15, "BTCUSDT", 7, "1", "2", 10**15, True, "backfill")
     body = records.encoder("trade", "BTCUSDT", prefix=b"xyz")(event, 10**15)
@@ -142,43 +259,22 @@ def test_the_single_object_header_holds_the_little_endian_fingerprint(kind):
     assert header == b"\xc3\x01" + crc_64_avro(canonical.encode()).to_bytes(8, "little")
 
 
-@pytest.mark.skipif(not RECORDINGS.exists(), reason="the recordings are not here")
-def test_recorded_spot_events_are_stored_exactly():
-    symbols = ("NKNUSDT", "BLZETH", "LRCBTC", "RUNEEUR")
-    routes = Routes(KINDS, symbols, time_unit="ms", window=TimeWindow())
-    stored = 0
-    for received, payload in recorded("BINANCE.ws.1.0"):
-        if (route := routes.find(payload)) is None:
-            continue
-        received_us = round(received * 10**6)
-        event = route.decode(payload, received_us)
-        record = read(route.kind, records.encoder(route.kind, route.symbol)(event, received_us))
-        fields = json.loads(payload)["data"]
-        assert record["symbol"] == fields["s"]
-        assert record["received_time"] == at(received_us)
-        if route.kind == "bookTicker":
-            assert record["update_id"] == fields["u"]
-            names = {"b": "bid_price", "B": "bid_quantity", "a": "ask_price", "A": "ask_quantity"}
-        else:
-            names = {"p": "price", "q": "quantity"}
-            assert record["aggregate_trade_id"] == fields["a"]
-            assert (record["first_trade_id"], record["last_trade_id"]) == (fields["f"], fields["l"])
-            assert record["event_time"] == at(fields["E"] * 1000)
-            assert record["trade_time"] == at(fields["T"] * 1000)
-            assert record["buyer_is_maker"] is fields["m"]
-        for letter, name in names.items():
-            assert record[name] == Decimal(fields[letter])
-        stored += 1
-
-    assert stored == 86
-
-
 @given(SYMBOL, ID, st.binary(max_size=10))
 def test_the_number_of_a_record_is_found_behind_any_prefix(symbol, event_id, prefix):
     event = BookTicker(event_id, symbol, "1", "2", "3", "4")
     record = records.encoder("bookTicker", symbol, prefix=prefix)(event, 1)
 
     assert records.record_number(record, len(prefix)) == event_id
+
+
+def test_the_number_of_a_book_change_is_its_last_id_and_that_of_a_summary_its_time():
+    depth = Depth("depthUpdate", 10**15, "BTCUSDT", 5, 9, [], [])
+    ticker = MiniTicker("24hrMiniTicker", 10**15, "BTCUSDT", *["1"] * 6)
+
+    encoded = records.encoder("depth@100ms", "BTCUSDT")(depth, 1)
+    assert records.record_number(encoded, 0) == 9
+    encoded = records.encoder("miniTicker", "BTCUSDT")(ticker, 1)
+    assert records.record_number(encoded, 0) == 10**15
 
 
 def test_the_number_of_a_gap_is_its_first_id():

@@ -21,6 +21,7 @@ from streamer.questions import (
     read_time,
 )
 from streamer.rest import THROTTLED_SECONDS, RestClient
+from streamer.summaries import Kline
 
 QUESTION = page_question("trade", "BTCUSDT", 7, 3)
 Reply = Callable[[BaseHTTPRequestHandler], None]
@@ -159,6 +160,48 @@ def test_a_page_becomes_events_that_say_how_they_came() -> None:
 def test_anything_else_is_no_page(items: object) -> None:
     with pytest.raises(ValueError, match=r"ids are not ascending|not the documented JSON"):
         read_page("trade", "BTCUSDT", json.dumps(items).encode())
+
+
+def row(number: int, milliseconds: bool) -> list[object]:
+    factor = 1 if milliseconds else 1000
+    begin = 1_726_000_020_000 + number * 60_000
+    end = (begin + 60_000) * factor - 1
+    values: list[object] = [begin * factor, "1.5", "1.7", "1.4", "1.6", "10", end, "15.5", 3]
+    return [*values, "4", "6.2", "0"]
+
+
+@pytest.mark.parametrize("milliseconds", [True, False])
+def test_candles_become_events_and_the_last_one_may_still_be_open(milliseconds: bool) -> None:
+    rows = [row(0, milliseconds), row(1, milliseconds)]
+    page = read_page("kline_1m", "BTCUSDT", json.dumps(rows).encode(), in_milliseconds=milliseconds)
+    first, last = page
+    assert isinstance(first, Kline)
+    assert isinstance(last, Kline)
+    candle = first.candle
+
+    assert (first.id, first.symbol, first.source) == (1_726_000_020_000_000, "BTCUSDT", "backfill")
+    assert first.event_time == candle.next_open_time
+    assert candle.next_open_time == last.id == first.id + 60_000_000
+    assert (candle.interval, candle.is_closed, last.candle.is_closed) == ("1m", True, False)
+    assert (candle.open, candle.high, candle.low, candle.close) == ("1.5", "1.7", "1.4", "1.6")
+    assert (candle.volume, candle.quote_volume, candle.trade_count) == ("10", "15.5", 3)
+    assert (candle.taker_buy_volume, candle.taker_buy_quote_volume) == ("4", "6.2")
+    assert (candle.first_trade_id, candle.last_trade_id) == (None, None)
+    assert last.event_time == last.id, "nothing of the future"
+
+
+def test_candles_are_asked_for_by_time() -> None:
+    question = page_question("kline_1m", "BTCUSDT", 1_726_000_020_000_000, 1000)
+
+    assert question.endpoint == "klines"
+    assert dict(question.parameters) == {
+        "symbol": "BTCUSDT",
+        "interval": "1m",
+        "startTime": "1726000020000",
+        "limit": "1000",
+    }
+    with pytest.raises(ValueError, match="not the documented JSON"):
+        read_page("kline_1m", "BTCUSDT", b"[[1]]")
 
 
 def test_the_time_is_read_in_its_unit() -> None:

@@ -16,16 +16,18 @@ from tests.unit.streamer.payloads import (
     PAYLOADS,
     TRADE,
     frame,
+    of_symbol,
     trade,
 )
 
 KINDS = ("trade", "aggTrade", "bookTicker")
+STREAMS = tuple(PAYLOADS)
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "币安人生USDT")
 
 
 @pytest.fixture
 def routes():
-    return Routes(KINDS, SYMBOLS)
+    return Routes(STREAMS, SYMBOLS)
 
 
 def decode(routes: Routes, payload: bytes, now_us: int = NOW_US) -> Any:
@@ -86,13 +88,14 @@ def test_fields_that_nobody_knows_are_ignored(routes):
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_each_stream_has_a_route_of_its_own(routes, symbol):
-    for kind, fields in PAYLOADS.items():
-        name = f"{symbol.lower()}@{kind}"
-        route = routes.find(frame(fields | {"s": symbol}, name))
+    for stream, fields in PAYLOADS.items():
+        name = f"{symbol.lower()}@{stream}"
+        payload = frame(of_symbol(fields, symbol), name)
+        route = routes.find(payload)
         assert route is not None
-        assert (route.kind, route.symbol, route.name) == (kind, symbol, name)
-        assert route.decode(frame(fields | {"s": symbol}, name), NOW_US).symbol == symbol
-    assert len(routes) == len(list(routes)) == 9
+        assert (route.stream, route.symbol, route.name) == (stream, symbol, name)
+        assert route.decode(payload, NOW_US).symbol == symbol
+    assert len(routes) == len(list(routes)) == 3 * len(STREAMS)
 
 
 def test_an_escaped_name_is_found_as_well(routes):
@@ -112,7 +115,7 @@ def test_an_escaped_name_is_found_as_well(routes):
         b"nonsense",
         b'{"stream":"',
         b'{"stream":"btcusdt@trade',
-        b'{"stream":"btcusdt@depth@100ms","data":{}}',
+        b'{"stream":"btcusdt@depth5@100ms","data":{}}',
         b'{"stream":"BTCUSDT@trade","data":{}}',
         b'{"result":null,"id":1}',
         b'{"data":{},"stream":"btcusdt@trade"}',

@@ -31,6 +31,11 @@ def test_set_overrides_environment_overrides_file(tmp_path):
     assert (merged.max_age, merged.ping_every, merged.stale_after) == (3 * 3600, 90, 9)
 
 
+def test_a_minute_and_a_month_are_two_streams():
+    streams = ("kline_1m", "kline_1M", "depth@100ms")
+    assert settings(f"exchange.streams={','.join(streams)}").exchange.streams == streams
+
+
 @pytest.mark.parametrize("value", ['["BTCUSDT","ethusdt"]', "BTCUSDT,ethusdt", "btcusdt, ETHUSDT"])
 def test_lists_are_toml_or_text_with_commas(value):
     assert settings(f"exchange.symbols={value}").exchange.symbols == ("BTCUSDT", "ETHUSDT")
@@ -64,6 +69,10 @@ def test_client_settings_keep_their_dots(tmp_path):
         ("exchange.websocket_url=wss://x/ws", "only scheme, host and port"),
         ("exchange.symbols=BTCUSDT,btcusdt", "each is wanted once"),
         ("exchange.symbols=BTC/USDT", "a symbol such as BTCUSDT is wanted"),
+        ("exchange.streams=trade,trade", "each is wanted once"),
+        ("exchange.streams=trade,depht", "exchange.streams.1 = 'depht': right would be trade, "),
+        ("exchange.streams=kline_2m", "exchange.streams.0 = 'kline_2m': kline_ and an interval"),
+        ("exchange.streams=[]", "at least 1 item"),
         ("exchange.symbols=[]", "at least 1 item"),
         ("sink.rollover_bytes=12parsecs", "450MiB"),
         ("connection.pong_within=200s", "less than connection.ping_every (180 s)"),

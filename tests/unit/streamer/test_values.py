@@ -5,6 +5,7 @@ from streamer.values import (
     parse_client_keys,
     parse_registry_url,
     parse_rest_url,
+    parse_stream,
     parse_symbol,
     parse_topic,
     parse_topics,
@@ -23,6 +24,27 @@ def test_what_would_change_a_streams_name_is_no_symbol(wrong):
         parse_symbol(wrong)
 
 
+@pytest.mark.parametrize("text", ["trade", "depth", "depth@100ms", "kline_1m", "kline_1M"])
+def test_streams_are_named_as_on_the_wire(text):
+    assert parse_stream(text) == text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "cure"),
+    [
+        ("trades", "trade, aggTrade, bookTicker, depth, depth@100ms, miniTicker, ticker, or kline"),
+        ("Trade", "trade, aggTrade"),
+        ("depth5", "depth@100ms"),
+        ("kline", "kline_1m"),
+        ("kline_2m", "1s, 1m, 3m, .* 1M .M is a month"),
+        ("kline_1m@+08:00", "an interval is wanted"),
+    ],
+)
+def test_a_wrong_stream_says_what_would_be_right(wrong, cure):
+    with pytest.raises(ValueError, match=cure):
+        parse_stream(wrong)
+
+
 def test_other_types_are_left_to_the_type_check():
     for parse in (
         parse_symbol,
@@ -32,6 +54,7 @@ def test_other_types_are_left_to_the_type_check():
         parse_topic,
         parse_topics,
         parse_client_keys,
+        parse_stream,
     ):
         assert parse(7) == 7
     assert parse_topics({"trade": 7}) == {"trade": 7}
