@@ -13,7 +13,7 @@ from streamer.routes import Routes, Waiting
 from streamer.sequence import Gap
 from streamer.silence import UNSURE_SECONDS, Silences
 from streamer.tally import Tally
-from tests.unit.streamer.payloads import NOW_US, trade
+from tests.unit.streamer.payloads import KLINE, NOW_US, frame, trade
 
 UNIX = NOW_US / 1e6
 SILENT_AFTER = 30.0
@@ -40,11 +40,11 @@ class Exchange:
 class World:
     """One symbol's trades, a REST interface, and a repairer between them."""
 
-    def __init__(self, directory, **config) -> None:
+    def __init__(self, directory, stream="trade", **config) -> None:
         self.routes = Routes(
-            ("trade",), ("BTCUSDT",), gap_wait_seconds=0.5, waiting=Waiting(100, directory)
+            (stream,), ("BTCUSDT",), gap_wait_seconds=0.5, waiting=Waiting(100, directory)
         )
-        self.route = self.routes.by_name["btcusdt@trade"]
+        self.route = self.routes.by_name[f"btcusdt@{stream}"]
         self.tally = Tally()
         self.exchange = Exchange()
         self.stored: list[object] = []
@@ -54,9 +54,7 @@ class World:
             RepairConfig(**config),
             self.routes,
             self.exchange,
-            lambda route, released: self.stored.extend(
-                item if isinstance(item, Gap) else item[0].id for item in released
-            ),
+            lambda route, released: self.keep(released),
             self.tally,
             Silences(SILENT_AFTER),
             silent_seconds=lambda route, now: self.silent_seconds,
@@ -70,10 +68,10 @@ class World:
             if sequence.advance(event_id):
                 self.stored.append(event_id)
             else:
-                released = sequence.take(event_id, (event, NOW_US), self.now)
-                self.stored.extend(
-                    item if isinstance(item, Gap) else item[0].id for item in released
-                )
+                self.keep(sequence.take(event_id, (event, NOW_US), self.now))
+
+    def keep(self, released) -> None:
+        self.stored.extend(item if isinstance(item, Gap) else item[0].id for item in released)
 
     def turn(self, seconds: float = 0.0, *, accepting: bool = True) -> Question | None:
         """Let time pass; return the question that was asked in this turn, if one was."""
@@ -347,3 +345,99 @@ def latest(*, trade_id: int, age_seconds: float) -> dict[str, object]:
         "T": time_us,
         "m": True,
     }
+
+
+MINUTE = 60_000_000
+"""In microseconds; candle n opens n minutes after the first, the 20th before now."""
+FIRST_OPEN = KLINE["k"]["t"] - 20 * MINUTE
+
+
+class Candles(World):
+    """One symbol's candles of a minute."""
+
+    def __init__(self, directory, **config) -> None:
+        super().__init__(directory, "kline_1m", **config)
+        assert self.turn() == Question("time", (), 1)
+        self.say({"serverTime": round(UNIX * 1e6)})
+
+    def hear(self, *numbers: int, closed: bool = True) -> None:
+        for number in numbers:
+            begin = FIRST_OPEN + number * MINUTE
+            candle = {**KLINE["k"], "t": begin, "T": begin + MINUTE - 1, "x": closed}
+            payload = frame({**KLINE, "E": begin + MINUTE + 5, "k": candle}, self.route.name)
+            arrival = self.route.decode(payload, NOW_US), NOW_US
+            self.keep(self.route.sequence.take(arrival[0].id, arrival, self.now))
+
+    def keep(self, released) -> None:
+        self.stored.extend(
+            item if isinstance(item, Gap) else (item[0].id - FIRST_OPEN) // MINUTE
+            for item in released
+        )
+
+    def answer(self, *numbers: int) -> Question | None:
+        rows = []
+        for number in numbers:
+            begin = FIRST_OPEN + number * MINUTE
+            prices = ["1.5", "1.7", "1.4", "1.6", "10"]
+            rows.append([begin, *prices, begin + MINUTE - 1, "15", 3, "4", "6", "0"])
+        return self.say(rows)
+
+
+@pytest.fixture
+def candles(tmp_path):
+    return Candles(tmp_path)
+
+
+def test_missing_candles_are_asked_for_by_time_and_go_before_what_waited(candles):
+    candles.hear(1, 4)
+    question = candles.turn(0.6)
+
+    assert question is not None
+    assert question.endpoint == "klines"
+    assert parameters(question)["startTime"] == str((FIRST_OPEN + 2 * MINUTE) // 1000)
+    candles.answer(2, 3, 4, 5)
+    assert candles.stored == [1, 2, 3, 4]
+    assert (candles.route.repaired_total, candles.route.repaired_gaps_total) == (2, 1)
+
+
+def test_a_candle_that_rest_may_hold_for_open_is_asked_for_again(candles):
+    candles.hear(1, 4)
+    candles.turn(0.6)
+
+    candles.answer(2, 3)
+    assert candles.stored == [1, 2]
+    candles.turn(1.0)
+    candles.answer(3)
+    assert candles.stored == [1, 2]
+    candles.turn(1.0)
+    candles.answer(3, 4)
+    assert candles.stored == [1, 2, 3, 4]
+
+
+def test_candles_that_rest_passes_over_twice_do_not_exist(candles):
+    candles.hear(1, 4)
+    candles.turn(0.6)
+    candles.answer(4, 5)
+    assert candles.stored == [1]
+    candles.turn(1.1)
+    candles.answer(4, 5)
+
+    [_, declared, last] = candles.stored
+    assert (declared.reason, declared.missing, last) == ("empty", 2, 4)
+    assert candles.route.sequence.missing_total == 0
+
+
+def test_a_silent_kline_is_judged_by_the_times_of_trades(candles):
+    candles.hear(1)
+    candles.silent_seconds = 60.0
+    question = candles.turn(1.0)
+    assert question is not None
+    assert question.endpoint == "aggTrades"
+
+    trade_us = round((UNIX + candles.now - 30) * 1e6)
+    row = {"a": 7, "p": "1", "q": "1", "f": 1, "l": 2, "T": trade_us, "m": True}
+    candles.say([row])
+
+    finding = candles.repairer.silences.finding(candles.route.name, 60.0, candles.now)
+    assert finding == "news"
+    assert candles.repairer.open_gaps == 0
