@@ -5,6 +5,8 @@ Planted in the child before the streamer begins, so that production code has non
 
 from __future__ import annotations
 
+from typing import Any
+
 from streamer.config import StreamerConfig
 
 
@@ -12,3 +14,58 @@ def _run(config: StreamerConfig) -> int:
     from streamer.run import run_streamer
 
     return run_streamer(config)
+
+
+def without_deduplication(config: StreamerConfig) -> int:
+    """Forward what was forwarded before, as it comes."""
+    from streamer.sequence import ContiguousSequence
+
+    take = ContiguousSequence.take
+
+    def take_all(self: Any, event_id: int, item: Any, now: float) -> list[Any]:
+        if self.last_id is not None and event_id <= self.last_id:
+            return [item]
+        return take(self, event_id, item, now)
+
+    ContiguousSequence.take = take_all  # type: ignore[method-assign]
+    return _run(config)
+
+
+def without_repair(config: StreamerConfig) -> int:
+    """Pass over what is missing, as if ids could jump."""
+    from streamer.sequence import ContiguousSequence, Gap
+
+    take = ContiguousSequence.take
+
+    def take_jumping(self: Any, event_id: int, item: Any, now: float) -> list[Any]:
+        taken = take(self, event_id, item, now)
+        if self.held:
+            taken = self.give_up(event_id - 1, "empty")
+        return [one for one in taken if not isinstance(one, Gap)]
+
+    ContiguousSequence.take = take_jumping  # type: ignore[method-assign]
+    return _run(config)
+
+
+def without_resume(config: StreamerConfig) -> int:
+    """Begin with what comes, whatever the sink holds."""
+    from streamer.intake import Intake
+
+    Intake.resume = lambda self, positions: None  # type: ignore[method-assign]
+    return _run(config)
+
+
+def without_overlap(config: StreamerConfig) -> int:
+    """Break before make: a rotation closes the old connection first."""
+    from streamer.links import Links
+
+    rotate = Links.rotate
+
+    def rotate_by_breaking(self: Links, slot: Any, reason: str, now: float) -> bool:
+        begun = rotate(self, slot, reason, now)
+        if begun and slot.active is not None:
+            self.connections[slot.active.connection_id].close(now)
+        return begun
+
+    Links.rotate = rotate_by_breaking  # type: ignore[method-assign]
+    return _run(config)

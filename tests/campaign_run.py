@@ -31,7 +31,6 @@ _LOOK_SECONDS = 1.0
 Say = Callable[[str], None]
 
 SETTINGS: dict[str, object] = {
-    "exchange.streams": ",".join(STREAMS),
     "connection.gap_wait": "500ms",
     "connection.backoff_initial": "200ms",
     "connection.backoff_max": "2s",
@@ -79,20 +78,24 @@ def run_seed(
     say: Say,
     *,
     hook: str = "none",
+    streams: tuple[str, ...] = STREAMS,
     extra: tuple[str, ...] = EXCHANGE,
 ) -> Result:
-    """Carry out the steps and judge what is in the sink. `vigil` is the caller's to clean up."""
+    """Carry out the steps and judge what is in the sink. `vigil` is the caller's to clean up.
+
+    `hook` names what is disabled in the streamer (`tests.campaign_hooks`).
+    """
     began = time.monotonic()
     extra = (*extra, "--seed", str(seed))
     with Exchange(
         vigil.directory, rate=TRADES_PER_SECOND, symbols=SYMBOLS, extra=extra
     ) as exchange:
-        driver = _Driver(exchange, vigil, sink, say)
+        driver = _Driver(exchange, vigil, sink, say, streams)
         driver.start(hook)
         driver.carry_out(steps)
         problems = driver.finish()
         checked = check(
-            exchange, sink, STREAMS, copies_excused=sink.kind == "kafka" and driver.kills > 0
+            exchange, sink, streams, copies_excused=sink.kind == "kafka" and driver.kills > 0
         )
         return Result(
             seed,
@@ -108,12 +111,20 @@ def run_seed(
 
 
 class _Driver:
-    def __init__(self, exchange: Exchange, vigil: Supervised, sink: CampaignSink, say: Say) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        vigil: Supervised,
+        sink: CampaignSink,
+        say: Say,
+        streams: tuple[str, ...],
+    ) -> None:
         self.kills = 0
         self._exchange = exchange
         self._vigil = vigil
         self._sink = sink
         self._say = say
+        self._streams = streams
         self._commands: int | None = None
         self._outages: list[threading.Thread] = []
         self._problems: list[str] = []
@@ -132,6 +143,7 @@ class _Driver:
                 "exchange.rest_url": exchange.rest_url,
                 "exchange.ca_file": exchange.ca_file,
                 "exchange.symbols": ",".join(exchange.symbols),
+                "exchange.streams": ",".join(self._streams),
                 **self._sink.settings(),
             },
             environment={"VIGIL_TEST_COMMANDS": str(pipe)},
@@ -143,7 +155,7 @@ class _Driver:
             what="the first report", within=STARTED_WITHIN_SECONDS,
         )  # fmt: skip
         eventually(
-            lambda: len(self._last_ids()) == len(SYMBOLS) * len(STREAMS),
+            lambda: len(self._last_ids()) == len(SYMBOLS) * len(self._streams),
             what="the first records", within=STARTED_WITHIN_SECONDS, every=_LOOK_SECONDS,
         )  # fmt: skip
 
@@ -222,12 +234,12 @@ class _Driver:
         return {
             name: f"{stored.get(name)} of {last_id}"
             for name, last_id in wanted.items()
-            if name.partition("@")[2] in STREAMS and stored.get(name, -1) < last_id
+            if name.partition("@")[2] in self._streams and stored.get(name, -1) < last_id
         }
 
     def _last_ids(self) -> dict[str, int]:
         found: dict[str, int] = {}
-        for stream in STREAMS:
+        for stream in self._streams:
             field = next(name for name, (key, _) in FIELDS[stream].items() if key == IDS[stream])
             try:
                 records = self._sink.records(stream)

@@ -1,0 +1,88 @@
+"""The fault campaign: two seeds in every run of the tests, and what its audits would notice.
+
+More seeds: `scripts/faults`, docs/faults.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.campaign import supervised
+from tests.campaign_plan import Step, plan
+from tests.campaign_run import STREAMS, SYMBOLS, Result, run_seed
+from tests.campaign_sinks import FilesSink
+from tests.supervising import Supervised
+
+pytestmark = pytest.mark.timeout(240)
+CALM = ()  # of the exchange: no nasty REST, so that what fails is what was disabled
+LOSSES = [
+    Step(0.0, "rotate"),
+    Step(1.0, "withhold", {"count": 7, "stream": "trade"}),
+    Step(2.5, "kill"),
+    Step(5.0, "rotate"),
+]
+ROTATIONS = [Step(1.5 * number, "rotate") for number in range(4)]
+
+
+@pytest.fixture
+def vigil() -> Iterator[Supervised]:
+    with supervised() as started:
+        yield started
+
+
+def run(vigil: Supervised, seed: int, steps: list[Step], **more) -> Result:
+    sink = FilesSink(vigil.directory / "records")
+    return run_seed(seed, steps, vigil, sink, print, **more)
+
+
+def test_a_seed_into_files(vigil):
+    result = run(vigil, 1, plan(1, 20, SYMBOLS, STREAMS))
+    assert result.passed, "\n".join(result.checked.problems) + vigil.log.read_text()[-8000:]
+    assert result.kills
+    assert result.checked.backfilled
+    assert not result.checked.copies
+
+
+# What the audits would notice ---------------------------------------------------------------------
+
+
+def told(result: Result, what: str) -> bool:
+    """Tell whether both audits say so: the comparison with the tape, and the streamer's own."""
+    problems = result.checked.problems
+    return any(f"trade BTCUSDT: {what}" in one for one in problems) and any(
+        "streamer audit: exit code 3" in one for one in problems
+    )
+
+
+def test_nothing_disabled_nothing_found(vigil):
+    result = run(vigil, 1, LOSSES, streams=("trade",), extra=CALM)
+    assert result.passed, result.checked.problems
+
+
+@pytest.mark.parametrize(
+    ("hook", "what"),
+    [
+        ("without_deduplication", "doubled"),
+        ("without_repair", "missing"),
+        ("without_resume", "missing"),
+    ],
+)
+def test_both_audits_fail(vigil, hook, what):
+    result = run(vigil, 1, LOSSES, hook=hook, streams=("trade",), extra=CALM)
+    assert told(result, what), result.checked.problems
+
+
+@pytest.mark.parametrize("hook", ["none", "without_overlap"])
+def test_rotations_lose_quotes_only_without_overlap(vigil, hook):
+    """Quotes cannot be asked for later: what a rotation loses of them stays lost."""
+    streams = ("trade", "bookTicker")
+    result = run(vigil, 1, ROTATIONS, hook=hook, streams=streams, extra=CALM)
+    lost = [one for one in result.checked.problems if one.startswith("bookTicker")]
+    if hook == "none":
+        assert result.passed, result.checked.problems
+        assert not result.checked.backfilled
+    else:
+        assert lost
+        assert result.checked.backfilled
