@@ -123,7 +123,7 @@ def _rest_error(random: Random) -> dict[str, Value]:
     return {
         **_lasting(1.0, 5.0)(random),
         "status": random.choice((400, 403, 418, 429, 500, 503)),
-        "retry_after": random.choice((0, 1, 2)),
+        "retry_after": random.choice((1, 2)),  # without it a limit means a minute's pause
     }
 
 

@@ -182,12 +182,16 @@ class _Driver:
         """End the faults, give time to repair, stop; return what went wrong on the way."""
         for outage in self._outages:
             outage.join()
+        began = time.monotonic()
         if not self._within(self._faults_are_over, _FAULTS_END_WITHIN_SECONDS):
             self._problems.append("a fault of the simulator did not end")
+        over = time.monotonic()
+        self._say(f"          (the faults are over after {over - began:.0f} s)")
         wanted = self._exchange.status()["last_ids"]
         if not self._within(lambda: not self._behind(wanted), REPAIRED_WITHIN_SECONDS):
             behind = self._behind(wanted)
             self._problems.append(f"not caught up {REPAIRED_WITHIN_SECONDS:g} s later: {behind}")
+        self._say(f"          (all is repaired after {time.monotonic() - over:.0f} s)")
         process = self._vigil.process
         assert process is not None
         if (code := process.poll()) is not None:
