@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     import streamer.logs as logs  # after the usage is known to be right: --help stays quick
+    from streamer.reload import Reload
     from streamer.run import run_streamer
     from streamer.settings import StreamerSettings, load
 
@@ -47,7 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the person at the prompt
         return error.exit_code
-    return run_streamer(settings.streamer_config())
+
+    def load_again() -> StreamerSettings:
+        return load(StreamerSettings, options.config, options.set)
+
+    return run_streamer(settings.streamer_config(), Reload(settings, load_again))
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ class Connection:
         self._parser = FrameParser(config.max_message_bytes)
         self._binary: deque[bytes] = deque(maxlen=_BINARY_KEPT)
         self._subscriptions = Subscriptions()
+        self._trouble: str | None = None
         self._queue: deque[bytes] = deque()  # JSON that waits for its turn
         self._sent_at: deque[float] = deque()  # our frames of the last second
         self._pong_owed: bytes | None = None
@@ -90,6 +91,25 @@ class Connection:
     def missing_streams(self) -> tuple[str, ...]:
         """Streams that were acknowledged, but that LIST_SUBSCRIPTIONS did not name."""
         return self._subscriptions.missing
+
+    @property
+    def listed(self) -> bool:
+        """Whether all is acknowledged and LIST_SUBSCRIPTIONS was answered: nothing is open."""
+        return self._subscriptions.complete
+
+    @property
+    def trouble(self) -> str | None:
+        """What went wrong with a change of a good connection's streams; the rest stands."""
+        return self._trouble or self._subscriptions.trouble
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a change was never answered, or a stream not taken back: another one helps."""
+        return self._trouble is not None or self._subscriptions.stuck
+
+    def holds(self, stream: str) -> bool:
+        """Tell whether frames of a stream may still come."""
+        return self._subscriptions.holds(stream)
 
     @property
     def closing(self) -> bool:
@@ -137,11 +157,17 @@ class Connection:
     def subscribe(self, streams: Sequence[str], now: float) -> None:
         """Ask for streams such as `btcusdt@trade`; `subscribed` and `missing_streams` tell.
 
-        An answer has to come within `connection.handshake_timeout` of the last such call.
+        An answer has to come within `connection.handshake_timeout` of the last such message.
         """
-        self._queue.extend(self._subscriptions.ask(streams))
-        self._subscribe_deadline = now + self._config.handshake_timeout
+        self.change(streams, (), now)
+
+    def change(self, added: Sequence[str], removed: Sequence[str], now: float) -> None:
+        """Give streams back, and ask for others: in this order, for there is a limit on them."""
+        self._queue.extend(self._subscriptions.give_back(removed))
+        self._queue.extend(self._subscriptions.ask(added))
         self._send_queued(now)
+        turns = len(self._queue) / _FRAMES_PER_SECOND
+        self._subscribe_deadline = now + turns + self._config.handshake_timeout
 
     def answer(self, payload: bytes) -> bool:
         """Return whether a text payload is the answer to a control message, and note it.
@@ -274,13 +300,15 @@ class Connection:
             text = f"our ping was not answered within {self._config.pong_within:g} s"
             self._end("pong_timeout", _ABNORMAL, text)
         elif self._overdue(self._subscribe_deadline, now):
-            within = self._config.handshake_timeout
-            self._end(
-                "subscribe_timeout",
-                _ABNORMAL,
+            text = (
                 f"{self._subscriptions.unanswered} control messages were not answered within "
-                f"{within:g} s",
+                f"{self._config.handshake_timeout:g} s"
             )
+            self._subscribe_deadline = math.inf
+            if self._subscriptions.agreed:
+                self._trouble = text  # what it has agreed to still comes
+            else:
+                self._end("subscribe_timeout", _ABNORMAL, text)
 
     def _overdue(self, deadline: float, now: float) -> bool:
         """Whether what was due is late on the server's side, not only unread on ours."""

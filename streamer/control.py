@@ -48,61 +48,66 @@ class Answer:
 class Subscriptions:
     """What was asked for on one connection, and how far it is agreed.
 
-    `refusal` is what the exchange objected to; `missing` are streams that it does not list.
+    `refusal` is why the exchange did not agree to what was asked for at first: such a connection
+    is of no use. What it objects to later is `trouble`, and the rest stands. `missing` are streams
+    that it does not list.
     """
 
     def __init__(self) -> None:
         self.refusal: str | None = None
+        self.trouble: str | None = None
+        self.stuck = False  # the exchange goes on with what was given back
         self.missing: tuple[str, ...] = ()
         self._wished: dict[str, None] = {}  # a set that keeps its order
-        self._open: set[int | str | None] = set()  # ids of SUBSCRIBEs without an answer
+        self._held: set[str] = set()  # of which frames may come: wished, or not yet given back
+        self._open: dict[int | str | None, _Asked] = {}  # without an answer, oldest first
         self._list_id: int | None = None
         self._last_id = 0
+        self._agreed = False  # to everything that was asked for at first
 
     def ask(self, streams: Sequence[str]) -> list[bytes]:
         """Return the SUBSCRIBE messages for streams that were not asked for yet."""
-        messages: list[bytes] = []
-        chunk: list[str] = []
-        chunk_bytes = _ENVELOPE_BYTES
-        for stream in dict.fromkeys(streams):
-            if stream in self._wished:
-                continue
-            self._wished[stream] = None
-            stream_bytes = len(msgspec.json.encode(stream)) + 1
-            if chunk and chunk_bytes + stream_bytes > _FRAME_BYTES_MAX:
-                messages.append(self._subscribe(chunk))
-                chunk, chunk_bytes = [], _ENVELOPE_BYTES
-            chunk.append(stream)
-            chunk_bytes += stream_bytes
-        if chunk:
-            messages.append(self._subscribe(chunk))
-        return messages
+        fresh = [name for name in dict.fromkeys(streams) if name not in self._wished]
+        self._wished.update(dict.fromkeys(fresh))
+        self._held.update(fresh)
+        return self._messages("SUBSCRIBE", fresh)
+
+    def give_back(self, streams: Sequence[str]) -> list[bytes]:
+        """Return the UNSUBSCRIBE messages for those of the streams that were asked for."""
+        known = [name for name in dict.fromkeys(streams) if name in self._wished]
+        for name in known:
+            del self._wished[name]
+        return self._messages("UNSUBSCRIBE", known)
+
+    def holds(self, stream: str) -> bool:
+        """Tell whether frames of a stream may come, as far as the exchange has agreed."""
+        return stream in self._held
 
     def take(self, answer: Answer) -> list[bytes]:
         """Note an answer; return what is to be asked next."""
         if answer.error is not None:
-            anonymous = answer.request_id is None  # it can only mean what is open now
-            if answer.request_id in self._open or (anonymous and self._open):
-                self.refusal = self.refusal or f"the exchange refused: {answer.error}"
-            elif answer.request_id == self._list_id or anonymous:
-                self._list_id = None  # the check is a courtesy; the subscriptions stand
-            return []
+            return self._take_error(answer)
         if answer.request_id == self._list_id and self._list_id is not None:
             self._list_id = None
             if isinstance(answer.result, list):
                 listed = set(answer.result)
                 self.missing = tuple(name for name in self._wished if name not in listed)
             return []
-        if answer.request_id in self._open:
-            self._open.discard(answer.request_id)
-            if not self._open:
-                self._list_id = self._next_id()
-                return [msgspec.json.encode({"method": "LIST_SUBSCRIPTIONS", "id": self._list_id})]
-        return []
+        asked = self._open.pop(answer.request_id, None)
+        if asked is None:
+            return []
+        if asked.method == "UNSUBSCRIBE":
+            self._held.difference_update(name for name in asked.names if name not in self._wished)
+        return self._look()
+
+    @property
+    def agreed(self) -> bool:
+        """Whether the exchange has once agreed to everything."""
+        return self._agreed
 
     @property
     def acknowledged(self) -> bool:
-        """Whether every SUBSCRIBE is agreed to, and there was one."""
+        """Whether everything asked for is agreed to, and there was something."""
         return bool(self._wished) and not self._open and self.refusal is None
 
     @property
@@ -115,12 +120,64 @@ class Subscriptions:
         """How many control messages have no answer yet."""
         return len(self._open) + (self._list_id is not None)
 
-    def _subscribe(self, streams: list[str]) -> bytes:
+    def _look(self) -> list[bytes]:
+        """Ask what we are subscribed to, once nothing else is open."""
+        if self._open or self.refusal is not None:
+            return []
+        self._agreed = True
+        self._list_id = self._next_id()
+        return [msgspec.json.encode({"method": "LIST_SUBSCRIPTIONS", "id": self._list_id})]
+
+    def _take_error(self, answer: Answer) -> list[bytes]:
+        # Without an id it can only mean what is open now; answers come in order.
+        anonymous = answer.request_id is None and bool(self._open)
+        request_id = next(iter(self._open)) if anonymous else answer.request_id
+        asked = self._open.get(request_id)
+        if asked is None:
+            if request_id == self._list_id or answer.request_id is None:
+                self._list_id = None  # the check is a courtesy; the subscriptions stand
+            return []
+        text = f"the exchange refused: {answer.error}"
+        if not self._agreed:
+            self.refusal = self.refusal or text
+            return []
+        del self._open[request_id]
+        self.trouble = f"{asked.method} of {', '.join(asked.names)}: {text}"
+        if asked.method == "SUBSCRIBE":
+            self._held.difference_update(asked.names)  # not from `_wished`: they are missing
+        else:
+            self.stuck = True
+        return self._look()
+
+    def _messages(self, method: str, names: Sequence[str]) -> list[bytes]:
+        messages: list[bytes] = []
+        chunk: list[str] = []
+        chunk_bytes = _ENVELOPE_BYTES
+        for name in names:
+            name_bytes = len(msgspec.json.encode(name)) + 1
+            if chunk and chunk_bytes + name_bytes > _FRAME_BYTES_MAX:
+                messages.append(self._message(method, chunk))
+                chunk, chunk_bytes = [], _ENVELOPE_BYTES
+            chunk.append(name)
+            chunk_bytes += name_bytes
+        if chunk:
+            messages.append(self._message(method, chunk))
+        return messages
+
+    def _message(self, method: str, names: list[str]) -> bytes:
         request_id = self._next_id()
-        self._open.add(request_id)
-        message = {"method": "SUBSCRIBE", "params": streams, "id": request_id}
-        return msgspec.json.encode(message)
+        self._open[request_id] = _Asked(method, tuple(names))
+        self._list_id = None  # a list that is under way is of before
+        return msgspec.json.encode({"method": method, "params": names, "id": request_id})
 
     def _next_id(self) -> int:
         self._last_id += 1
         return self._last_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A control message without an answer."""
+
+    method: str
+    names: tuple[str, ...]

@@ -11,13 +11,15 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from streamer.asker import Asker
-from streamer.config import StreamerConfig
+from streamer.config import ExchangeConfig, StreamerConfig
 from streamer.connection import Connection
 from streamer.connector import Connector
+from streamer.errors import StreamerError
 from streamer.gate import Gate
 from streamer.handshake import make_ssl_context
 from streamer.intake import Intake
 from streamer.links import Links
+from streamer.membership import Membership
 from streamer.messages import State
 from streamer.rejected import RejectedFrames
 from streamer.repairer import Repairer
@@ -40,7 +42,13 @@ CATCH_UP_EVERY_SECONDS = 1.0  # silence, ages, the watchdog: what is counted in 
 class Feed:
     """One streamer at work: `run` returns when it has been asked to stop, and has stopped."""
 
-    def __init__(self, config: StreamerConfig, sink_of: Callable[[Routes], Sink]) -> None:
+    def __init__(
+        self,
+        config: StreamerConfig,
+        sink_of: Callable[[Routes], Sink],
+        reread: Callable[[], ExchangeConfig | None] | None = None,
+    ) -> None:
+        """Open everything; `reread` tells what the settings want by now, None for nothing new."""
         now = time.monotonic()
         exchange, connection = config.exchange, config.connection
         self._config = config
@@ -108,7 +116,13 @@ class Feed:
             )
         endpoint = config.telemetry.endpoint
         self._telemetry = Telemetry(endpoint, config.name, config.generation) if endpoint else None
-        self._requests = Requests(self._links, self.stop)
+        self._membership = Membership(
+            *(routes, self._links, self._sink, self._tally, self._silence, self._repairer),
+            overlap_seconds=connection.rotation_overlap,
+        )
+        self._requests = Requests(self._links, self._membership, self.stop)
+        self._reread = reread
+        self._reread_wanted = False
         self._stop_reason: str | None = None
         self._flush_within = config.stop_within
         self._housekeeping_at = self._catch_up_at = self._report_at = now
@@ -123,6 +137,10 @@ class Feed:
         """End the loop's wait; safe from any thread."""
         with suppress(BlockingIOError):  # it is full of wakes already
             os.write(self._wake_write, b"\0")
+
+    def reread(self) -> None:
+        """Wish for the settings to be read again; safe from a signal's handler."""
+        self._reread_wanted = True
 
     def stop(self, reason: str, within_seconds: float | None = None) -> None:
         """Wish for the end: read no more, flush within the given time, report, return."""
@@ -193,6 +211,9 @@ class Feed:
             self._catch_up_at = now + CATCH_UP_EVERY_SECONDS
         if self._telemetry is not None:
             self._listen(self._telemetry, now)
+        if self._reread_wanted:
+            self._reread_wanted = False
+            self._follow_settings(now)
         if now >= self._report_at:
             # Not from the time it was due: after a stall, one report and not a burst of them.
             self._report_at = now + self._config.telemetry.report_every
@@ -212,6 +233,7 @@ class Feed:
         # A loop that hangs, even in C, is ended by this timer of faulthandler's own thread.
         faulthandler.dump_traceback_later(self._config.hang_after, exit=True)
         self._silence.update(now, time.time_ns() // 1000)
+        self._membership.turn(now)
         if not self._gate.is_open:
             self._silence.excuse(now)
         connection = self._config.connection
@@ -231,6 +253,18 @@ class Feed:
         if self._repairer is None:
             return seconds >= self._config.connection.stale_after
         return self._repairer.silences.blames(name, self._reporter.silent_seconds(route, now), now)
+
+    def _follow_settings(self, now: float) -> None:
+        """Want the streams that the settings name by now."""
+        exchange = self._reread() if self._reread is not None else None
+        if exchange is None:
+            return
+        try:
+            change = self._membership.change(exchange.streams, exchange.symbols, now)
+        except StreamerError as error:
+            log.error("SIGHUP: the streams stay as they are: %s", error)  # noqa: TRY400 - a setting
+        else:
+            log.info("SIGHUP: %s", change)
 
     def _listen(self, telemetry: Telemetry, now: float) -> None:
         for command in telemetry.commands():

@@ -123,9 +123,9 @@ class Intake:
         A stream that has spoken on it must be continuous up to its first event there; one that has
         not must have been given the overlap to do so.
         """
-        if serving.subscribed_at is None:
+        if serving.settled_at is None:
             return False
-        overlapped = now - serving.subscribed_at >= self._overlap_seconds
+        overlapped = now - serving.settled_at >= self._overlap_seconds
         for name in names:
             first_id = serving.first_ids.get(name)
             if first_id is None:
@@ -179,7 +179,8 @@ class Intake:
         """Declare the time in which nothing was heard, for streams whose ids tell of no gaps."""
         to_us = time.time_ns() // 1000
         missed = 0
-        for route in (self.routes.by_name[name] for name in names):
+        known = self.routes.by_name  # one that has left meanwhile misses nothing
+        for route in (known[name] for name in names if name in known):
             sequence = route.sequence
             from_us = self._unheard_since_us.pop(route.name, route.received_us)
             if not isinstance(sequence, IncreasingSequence) or from_us is None:

@@ -20,11 +20,11 @@ from streamer.connection import Connection
 from streamer.connector import Connector, Failed, Opened
 from streamer.errors import ConnectionEnded
 from streamer.slot import Serving, Slot
+from streamer.slots import Slots
 from streamer.tally import Tally
 
 log = logging.getLogger(__name__)
 
-STREAMS_PER_SLOT = 1000  # the exchange allows 1024 on a connection
 EXCHANGE_CUT_SECONDS = 24 * 3600.0
 PLANNED_BEFORE_CUT_SECONDS = 600.0  # time enough for a rotation that has to be tried again
 
@@ -50,16 +50,11 @@ class Links:
         missed: Callable[[Iterable[str], float], None],
     ) -> None:
         random = Random()
-        self.slots = tuple(
-            Slot(
-                f"slot-{number}",
-                names,
-                FullJitter(
-                    config.connection.backoff_initial, config.connection.backoff_max, random.random
-                ),
-            )
-            for number, names in enumerate(_batched(wire_names, STREAMS_PER_SLOT), start=1)
+        settings = config.connection
+        self.slots = Slots(
+            lambda: FullJitter(settings.backoff_initial, settings.backoff_max, random.random)
         )
+        self._slot_of: dict[str, Slot] = {}  # by name; one that is closed stays for its last end
         self.connections: dict[int, Connection] = {}
         self.reading = True
         self._config = config
@@ -69,7 +64,6 @@ class Links:
         self._ssl_context = ssl_context
         self._covered = covered
         self._missed = missed
-        self._slot_of = {slot.name: slot for slot in self.slots}
         self._attempts: dict[int, Slot] = {}  # by the number that the connection will have
         self._retiring: dict[int, str] = {}  # connection → reason of the rotation that ended it
         self._numbers = itertools.count(1)
@@ -77,6 +71,7 @@ class Links:
             config.connection.attempts_limit, config.connection.attempts_window
         )
         # Times in µs are asked for here and on REST alike, so that a trade has one value.
+        self.change(wire_names, (), 0.0)
         self._url = f"{config.exchange.websocket_url}/stream" + (
             "?timeUnit=MICROSECOND" if config.exchange.time_unit == "us" else ""
         )
@@ -121,6 +116,35 @@ class Links:
         """Hold the time before this process for one in which nothing was heard."""
         for slot in self.slots:
             slot.dropped_at = now
+
+    def change(self, added: Iterable[str], removed: Iterable[str], now: float) -> None:
+        """Subscribe and unsubscribe on whatever serves the streams, a rotation's both included.
+
+        A slot that is left without streams closes its connection.
+        """
+        taken = self.slots.remove(removed)  # first: there is room then
+        placed = self.slots.add(added)
+        self._slot_of.update({slot.name: slot for slot in placed})
+        empty = self.slots.close_empty()
+        for connection in tuple(self.connections.values()):
+            slot = self._slot_of[connection.slot]
+            serving = slot.find(connection.connection_id)
+            if slot in empty:
+                self._retire(connection, "unsubscribed", now)
+            elif serving is not None and (slot in taken or slot in placed):
+                connection.change(placed.get(slot, ()), taken.get(slot, ()), now)
+                serving.settled_at = None
+                for name in taken.get(slot, ()):
+                    serving.first_ids.pop(name, None)
+        for slot in empty:
+            slot.close()
+            for number in [number for number, one in self._attempts.items() if one is slot]:
+                self._connector.cancel(number)
+                del self._attempts[number]
+
+    def holds(self, wire_name: str) -> bool:
+        """Tell whether frames of a stream may still come."""
+        return any(connection.holds(wire_name) for connection in self.connections.values())
 
     def first_ids(self, connection: Connection) -> dict[str, int] | None:
         """Return where to note first ids if the connection is a successor, else None."""
@@ -260,30 +284,63 @@ class Links:
         """Note a completed subscription once, and keep the selector's interest true."""
         slot = self._slot_of[connection.slot]
         serving = slot.find(connection.connection_id)
-        if serving is not None and serving.subscribed_at is None and connection.subscribed:
-            slot.subscribed(connection.connection_id, now)
-            if (seconds := slot.heard_again(now)) is not None:
-                self._missed(slot.wire_names, seconds)
-            if connection.missing_streams:
-                message = (
-                    f"not subscribed, though asked for: {', '.join(connection.missing_streams)}"
-                )
-                self._tally.notice("warning", message=message)
-                log.warning("%s: %s", slot.name, message)
+        if serving is not None:
+            if serving.settled_at is None and connection.listed:
+                self._settled(slot, serving, connection, now)
+                if serving.settled_at is None:
+                    return  # it was given up
+            if connection.trouble != serving.trouble:
+                self._troubled(slot, serving, connection, now)
+            # A successor serves nothing before the exchange has listed its streams.
+            ready = connection.listed if serving is slot.successor else connection.subscribed
+            if serving.subscribed_at is None and ready:
+                slot.subscribed(connection.connection_id, now)
+                if (seconds := slot.heard_again(now)) is not None:
+                    self._missed(slot.wire_names, seconds)
         if connection.connection_id in self.connections:
             self.follow_interest(connection)
 
+    def _settled(self, slot: Slot, serving: Serving, connection: Connection, now: float) -> None:
+        """Take what the exchange lists; a successor that lacks what it replaces is given up."""
+        missing = connection.missing_streams
+        if missing and serving is slot.successor and slot.active is not None:
+            old = self.connections.get(slot.active.connection_id)
+            worse = [
+                name for name in missing if old is not None and name not in old.missing_streams
+            ]
+            if worse:
+                text = f"the exchange does not list {', '.join(worse)} on the new connection"
+                self._ended(connection, ConnectionEnded("not_listed", 1006, text), now)
+                return
+        serving.settled_at = now
+        if missing:
+            self._warn(slot, f"not subscribed, though asked for: {', '.join(missing)}")
+
+    def _troubled(self, slot: Slot, serving: Serving, connection: Connection, now: float) -> None:
+        serving.trouble = connection.trouble
+        self._warn(slot, f"a change of its streams: {connection.trouble}")
+        if connection.stuck:
+            self.rotate(slot, "unsubscribed", now)
+
+    def _warn(self, slot: Slot, message: str) -> None:
+        self._tally.notice("warning", message=f"{slot.name}: {message}")
+        log.warning("%s: %s", slot.name, message)
+
     def _finish_rotation(self, slot: Slot, now: float) -> None:
         successor, rotation = slot.successor, slot.rotation
-        if successor is None or successor.subscribed_at is None or rotation is None:
+        if successor is None or successor.settled_at is None or rotation is None:
             return
         if not self._covered(successor, slot.wire_names, now):
             return
         retired = slot.retire()
         self._completed(slot, rotation.reason, rotation.started_at, retired, now)
         if retired is not None and (old := self.connections.get(retired.connection_id)) is not None:
-            self._retiring[retired.connection_id] = rotation.reason
-            old.close(now)
+            self._retire(old, rotation.reason, now)
+
+    def _retire(self, connection: Connection, reason: str, now: float) -> None:
+        """Close a connection as planned; what still arrives is still taken."""
+        self._retiring.setdefault(connection.connection_id, reason)
+        connection.close(now)
 
     def _completed(
         self, slot: Slot, reason: str, started_at: float, old: Serving | None, now: float
@@ -336,12 +393,11 @@ class Links:
 
     def _forget(self, connection: Connection) -> None:
         self.connections.pop(connection.connection_id, None)
+        slot = self._slot_of[connection.slot]
+        if slot not in self.slots and all(
+            other.slot != slot.name for other in self.connections.values()
+        ):
+            del self._slot_of[slot.name]
         if connection.fileno() in self._selector.get_map():
             self._selector.unregister(connection.fileno())
         connection.abort()
-
-
-def _batched(items: Iterable[str], size: int) -> Iterable[tuple[str, ...]]:
-    iterator = iter(items)
-    while batch := tuple(itertools.islice(iterator, size)):
-        yield batch

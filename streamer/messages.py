@@ -124,7 +124,7 @@ NOTICE_KINDS = {
     "frame_unsupported": "frame_kind, connection_id; once for each kind",
     "sink_error": "error_type, error",
     "let_go": "events, seconds: read and not kept while the sink took nothing; told at the end",
-    "subscription_changed": "added, removed: wire names such as btcusdt@trade, joined by commas",
+    "subscription_changed": "added, removed: wire names, the first 20 of each",
     "warning": "message",
 }
 """Kinds of notice with the keys of their `detail`; a reader must not choke on others."""

@@ -107,6 +107,15 @@ class Repairer:
         if self._handle is None and not self._repairs.paused(now):
             self._ask_next(now)
 
+    def repairing(self, route: Route) -> bool:
+        """Tell whether something of a route is asked for, or has to be."""
+        return route in self._repairs.open
+
+    def forget(self, route: Route) -> None:
+        """Know nothing more of a route of which nothing is repaired."""
+        self._young.pop(route, None)
+        self.silences.forget(route.name)
+
     def close(self) -> None:
         """Ask no more."""
         self._ask.close()
@@ -166,7 +175,7 @@ class Repairer:
             self._look_at = now + 1.0  # silence is counted in seconds
             for route in self._routes:
                 seconds = self._silent_seconds(route, now)
-                if self.silences.due(route.name, seconds, now):
+                if not route.leaving and self.silences.due(route.name, seconds, now):
                     self._begin(latest_question(route.symbol), self._looker(route))
                     self._look_at = now  # there may be more of them
                     return
@@ -243,6 +252,8 @@ class Repairer:
         finding: Finding = "unconfirmed"
         if isinstance(outcome, Trouble):
             self._repairs.pause(outcome.wait_seconds, now)
+        elif route.leaving:  # since the question was asked
+            return
         else:
             try:
                 latest = read_page(

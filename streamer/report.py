@@ -30,6 +30,14 @@ class Silence:
             route: (route.received_us, now) for route in routes
         }
 
+    def add(self, route: Route, now: float) -> None:
+        """Count from now for one more route."""
+        self._seen[route] = route.received_us, now
+
+    def remove(self, route: Route) -> None:
+        """Forget a route."""
+        self._seen.pop(route, None)
+
     def update(self, now: float, time_us: int) -> None:
         """Note which routes have received something since the last call."""
         for route, (received_us, at) in self._seen.items():
@@ -43,8 +51,8 @@ class Silence:
         self._seen = {route: (received_us, now) for route, (received_us, _) in self._seen.items()}
 
     def seconds(self, route: Route, now: float) -> float:
-        """Return how long the route has been silent."""
-        return now - self._seen[route][1]
+        """Return how long the route has been silent; 0 for one that is not known."""
+        return now - self._seen.get(route, (None, now))[1]
 
 
 class Reporter:
@@ -63,13 +71,12 @@ class Reporter:
         silences: Silences | None = None,
     ) -> None:
         self._config = config
-        self._routes = tuple(routes)
+        self._routes = routes
         self._links = links
         self._sink = sink
         self._tally = tally
         self._silence = silence
         self._silences = silences  # what REST says about them
-        self._slot_of = {name: slot for slot in links.slots for name in slot.wire_names}
         self._started_at = now
         self._sequence = 0
 
@@ -116,6 +123,7 @@ class Reporter:
     def _counts(self, route: Route, now: float) -> StreamCounts:
         sequence = route.sequence
         seconds = self.silent_seconds(route, now)
+        slot = self._links.slots.find(route.name)
         return StreamCounts(
             stream=route.stream,
             symbol=route.symbol,
@@ -126,7 +134,7 @@ class Reporter:
             last_id=sequence.last_id,
             silent_seconds=seconds,
             last_event_time=None if route.received_us is None else route.received_us / 1e6,
-            slot=self._slot_of[route.name].name,
+            slot=slot.name if slot is not None else None,
             repaired_total=route.repaired_total,
             repaired_gaps_total=route.repaired_gaps_total,
             empty_total=route.repaired.empty_total if route.repaired is not None else 0,
@@ -134,12 +142,14 @@ class Reporter:
             silence=None
             if self._silences is None
             else self._silences.finding(route.name, seconds, now),
+            leaving=route.leaving,
         )
 
     def silent_seconds(self, route: Route, now: float) -> float:
         """Return the silence of a stream that could have spoken: since its subscription at most."""
         seconds = self._silence.seconds(route, now)
-        active = self._slot_of[route.name].active
+        slot = self._links.slots.find(route.name)
+        active = slot.active if slot is not None else None
         if active is None or active.subscribed_at is None:
             return seconds
         return min(seconds, now - active.subscribed_at)

@@ -8,8 +8,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
+from streamer.errors import StreamerError
 from streamer.links import Links
+from streamer.membership import Membership
 from streamer.messages import COMMANDS, Answer, Command
+from streamer.values import parse_stream, parse_symbol
 
 REMEMBERED = 256  # answers to repeat when a command comes twice
 
@@ -24,13 +27,15 @@ class Stop(Protocol):
 class Requests:
     """Carries out commands on the feed's own thread, so that none meets a half-done turn."""
 
-    def __init__(self, links: Links, stop: Stop) -> None:
+    def __init__(self, links: Links, membership: Membership, stop: Stop) -> None:
         self._links = links
+        self._membership = membership
         self._stop = stop
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._actions: dict[str, Callable[[Command, float], Answer]] = {
             "rotate": self._rotate,
             "collect": self._collect,
+            "reload": self._reload,
             "drain": self._drain,
             "stop": self._drain,
         }
@@ -65,9 +70,34 @@ class Requests:
         trimmed = trim_memory()
         return Answer(command.id, True, "", {"collected_objects": collected, "trimmed": trimmed})
 
+    def _reload(self, command: Command, now: float) -> Answer:
+        """Want other streams; symbols and streams are checked here: they become wire names."""
+        arguments = command.arguments
+        try:
+            symbols = [str(parse_symbol(one)) for one in _listed(arguments.get("symbols"))]
+            streams = [str(parse_stream(one)) for one in _listed(arguments.get("streams"))]
+        except ValueError as error:
+            return Answer(command.id, False, f"symbols or streams: {error}")
+        if not symbols or not streams:
+            return Answer(command.id, False, "symbols and streams are wanted, joined by commas")
+        try:
+            change = self._membership.change(streams, symbols, now)
+        except StreamerError as error:
+            return Answer(command.id, False, str(error))
+        counts: dict[str, str | int | float | bool | None] = {
+            "added": len(change.added),
+            "removed": len(change.removed),
+        }
+        return Answer(command.id, True, str(change), counts)
+
     def _drain(self, command: Command, now: float) -> Answer:
         self._stop(command.name, command.within_seconds)
         return Answer(command.id, True, "draining")
+
+
+def _listed(value: object) -> list[str]:
+    parts = value.split(",") if isinstance(value, str) else []
+    return [part.strip() for part in parts if part.strip()]
 
 
 def trim_memory() -> bool:

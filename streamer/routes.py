@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,6 +77,7 @@ class Route:
         "_resumed_us",
         "_window",
         "kind",
+        "leaving",
         "name",
         "received_us",
         "repaired",
@@ -114,6 +116,7 @@ class Route:
             self.sequence, self.repaired = contiguous, contiguous if is_repaired else None
         else:
             self.sequence = IncreasingSequence()
+        self.leaving = False  # no longer wanted, though frames of it may still come
         self.repaired_total = 0  # ids that REST brought
         self.repaired_gaps_total = 0
         self.received_us: int | None = None  # Unix time of the last arrival, copies included
@@ -212,24 +215,36 @@ class Routes:
         gap_wait_seconds: float = 1.0,
         waiting: Waiting | None = None,
     ) -> None:
-        window = window or TimeWindow()
         symbols = tuple(symbols)
         self.gaps = {symbol: GapRoute(symbol) for symbol in symbols}
         self.by_name: dict[str, Route] = {}
         self._by_prefix: dict[bytes, Route] = {}
+        self._make = partial(
+            Route,
+            time_unit=time_unit,
+            window=window or TimeWindow(),
+            gap_wait_seconds=gap_wait_seconds,
+            waiting=waiting,
+        )
         for stream in streams:
             for symbol in symbols:
-                route = Route(
-                    stream,
-                    symbol,
-                    time_unit=time_unit,
-                    window=window,
-                    gap_wait_seconds=gap_wait_seconds,
-                    waiting=waiting,
-                )
-                self.by_name[route.name] = route
-                for name in (msgspec.json.encode(route.name), json.dumps(route.name).encode()):
-                    self._by_prefix[_STREAM + name[:-1]] = route  # non-ASCII: plain or escaped
+                self.add(self.make(stream, symbol))
+
+    def make(self, stream: str, symbol: str) -> Route:
+        """Return a route like the others, which is not among them yet."""
+        return self._make(stream, symbol)
+
+    def add(self, route: Route) -> None:
+        """Let frames find a route."""
+        self.by_name[route.name] = route
+        for prefix in _prefixes(route):
+            self._by_prefix[prefix] = route
+
+    def remove(self, route: Route) -> None:
+        """Let frames find a route no longer."""
+        del self.by_name[route.name]
+        for prefix in _prefixes(route):
+            del self._by_prefix[prefix]
 
     def __iter__(self) -> Iterator[Route]:
         return iter(self.by_name.values())
@@ -240,3 +255,9 @@ class Routes:
     def find(self, payload: bytes) -> Route | None:
         """Return the route of a frame, or None where `classify` has to look closer."""
         return self._by_prefix.get(payload[: payload.find(b'"', 11)])
+
+
+def _prefixes(route: Route) -> set[bytes]:
+    """Return how frames of a stream begin: names that are no ASCII come plain or escaped."""
+    names = (msgspec.json.encode(route.name), json.dumps(route.name).encode())
+    return {_STREAM + name[:-1] for name in names}

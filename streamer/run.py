@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Callable
 from types import FrameType
 
-from streamer.config import StreamerConfig
+from streamer.config import ExchangeConfig, StreamerConfig
 from streamer.errors import StreamerError
 from streamer.feed import Feed
 from streamer.lock import LOCK_MARGIN_SECONDS, shard_lock
@@ -18,8 +19,13 @@ log = logging.getLogger(__name__)
 UNACKNOWLEDGED_EXIT_CODE = 1
 
 
-def run_streamer(config: StreamerConfig) -> int:
+def run_streamer(
+    config: StreamerConfig, reread: Callable[[], ExchangeConfig | None] | None = None
+) -> int:
     """Stream until SIGTERM, SIGINT or a command ends it; return the exit code.
+
+    On SIGHUP `reread` is called, if there is one: what it returns is streamed from then on, and
+    None changes nothing.
 
     0 only when everything received is acknowledged. A second signal skips the flush of a streamer
     that runs alone: 130 or 143.
@@ -28,15 +34,15 @@ def run_streamer(config: StreamerConfig) -> int:
         log.warning("exchange.verify_tls is false: anybody on the way can change the data")
     try:
         with shard_lock(config.sink.directory, config.stop_within + LOCK_MARGIN_SECONDS):
-            feed = Feed(config, lambda routes: open_sink(config, routes))
-            _heed_signals(feed, config.supervised)
+            feed = Feed(config, lambda routes: open_sink(config, routes), reread)
+            _heed_signals(feed, config.supervised, rereads=reread is not None)
             return UNACKNOWLEDGED_EXIT_CODE if feed.run() else 0
     except StreamerError as error:
         log.error("%s", error)  # noqa: TRY400 - a person needs the sentence, not the traceback
         return error.exit_code
 
 
-def _heed_signals(feed: Feed, supervised: bool) -> None:
+def _heed_signals(feed: Feed, supervised: bool, *, rereads: bool) -> None:
     asked: list[int] = []
 
     def ask(number: int, _frame: FrameType | None) -> None:
@@ -49,5 +55,6 @@ def _heed_signals(feed: Feed, supervised: bool) -> None:
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a watcher's business; its default would kill
+    # Supervised, it is the watcher's business; its default would kill.
+    signal.signal(signal.SIGHUP, (lambda *_: feed.reread()) if rereads else signal.SIG_IGN)
     signal.set_wakeup_fd(feed.wake_descriptor, warn_on_full_buffer=False)

@@ -106,6 +106,19 @@ def masked(settings: BaseModel) -> dict[str, Any]:
     return hidden
 
 
+def changes(before: BaseModel, after: BaseModel) -> Iterator[str]:
+    """Yield the keys whose values differ, such as `connection.max_age`."""
+    old, new = before.model_dump(), after.model_dump()
+    for section in old:
+        if not isinstance(old[section], dict):
+            if old[section] != new[section]:
+                yield section
+            continue
+        yield from (
+            f"{section}.{key}" for key in old[section] if old[section][key] != new[section][key]
+        )
+
+
 def _mask(value: Any, key: str = "") -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, dict):
         return {name: _mask(item, name) for name, item in value.items()}

@@ -69,6 +69,10 @@ class Silences:
             return silent_seconds >= DOUBT_FACTOR * self.after_seconds
         return finding == "news"
 
+    def forget(self, name: str) -> None:
+        """Know nothing more of a stream."""
+        self._looks.pop(name, None)
+
     def _of(self, name: str, silent_seconds: float, now: float) -> _Look | None:
         """Return the look at this very silence: not at one that has ended meanwhile."""
         look = self._looks.get(name)

@@ -31,6 +31,8 @@ class Serving:
     connection_id: int
     opened_at: float
     subscribed_at: float | None = None
+    settled_at: float | None = None  # since when nothing of its subscriptions is open
+    trouble: str | None = None  # with a change of them, as far as told
     first_ids: dict[str, int] = field(default_factory=dict)  # by wire name; while rotating
 
 
@@ -48,7 +50,7 @@ class Slot:
 
     Attributes:
         name: what reports and commands call it.
-        wire_names: its streams, such as `btcusdt@trade`.
+        wire_names: its streams, such as `btcusdt@trade`; they change while it lives.
         attempt_at: monotonic time of the next attempt to connect, or None when none is wished
             for or one is under way.
         drops_total: times the slot was left without a live connection outside our plan.
@@ -151,6 +153,11 @@ class Slot:
         self.successor = self.rotation = None
         self.attempt_at = None
         return retired
+
+    def close(self) -> None:
+        """Wish for nothing any more: what serves it is no longer its business."""
+        self.active = self.successor = self.rotation = self.attempt_at = None
+        self.connecting = False
 
     def find(self, connection_id: int) -> Serving | None:
         """Return the serving connection of that number, or None."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
 from monitor.rules import Rule
 from streamer.errors import SettingsError
+from streamer.settings import changes
 from supervisor.errors import UsageError
 from supervisor.escalation import Graces
 from supervisor.restart import RestartPolicy
@@ -37,19 +38,6 @@ RELOADABLE: Final = frozenset(
     }
 )
 """What changes at once; everything else is for the next start."""
-
-
-def changes(before: Settings, after: Settings) -> Iterator[str]:
-    """Yield the keys whose values differ, such as `connection.max_age`."""
-    old, new = before.model_dump(), after.model_dump()
-    for section in old:
-        if not isinstance(old[section], dict):
-            if old[section] != new[section]:
-                yield section
-            continue
-        yield from (
-            f"{section}.{key}" for key in old[section] if old[section][key] != new[section][key]
-        )
 
 
 class Reload:

@@ -209,7 +209,9 @@ class KafkaSink:
         self._targets[route] = _Target(topic, route.symbol.encode())
 
     def remove(self, route: Route) -> None:
-        self._accepted_before[route.kind] += self._targets.pop(route).accepted
+        target = self._targets.pop(route)
+        self._accepted_before[route.kind] += target.accepted
+        self._serializer_of(target.topic).pop(route, None)
 
     def _queued(self) -> int:
         return len(self._producer) + len(self._waiting) + len(self._returned)

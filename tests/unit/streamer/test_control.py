@@ -131,3 +131,82 @@ def test_answers_to_questions_of_others_change_nothing():
     assert subscriptions.take(Answer(99, "no (code 1)")) == []
     assert not subscriptions.acknowledged
     assert subscriptions.refusal is None
+
+
+def established(*streams):
+    """Return subscriptions that are agreed and listed."""
+    subject = Subscriptions()
+    [message] = subject.ask(streams)
+    [look] = subject.take(agree(message))
+    subject.take(Answer(json.loads(look)["id"], None, list(streams)))
+    assert subject.complete
+    return subject
+
+
+def test_streams_come_and_go_later_and_are_looked_at_again():
+    subject = established("a@trade", "b@trade")
+    [message] = subject.give_back(["a@trade", "unknown@trade"])
+    assert json.loads(message)["method"] == "UNSUBSCRIBE"
+    assert json.loads(message)["params"] == ["a@trade"]
+    [other] = subject.ask(["b@trade", "c@trade"])
+    assert json.loads(other)["params"] == ["c@trade"]
+    assert subject.holds("a@trade")
+    assert subject.take(agree(message)) == []
+    assert not subject.holds("a@trade")
+    [look] = subject.take(agree(other))
+    assert not subject.complete
+    subject.take(Answer(json.loads(look)["id"], None, ["b@trade", "c@trade"]))
+    assert subject.complete
+    assert subject.missing == ()
+
+
+def test_a_list_that_was_asked_for_before_a_change_says_nothing():
+    subject = Subscriptions()
+    [message] = subject.ask(["a@trade"])
+    [look] = subject.take(agree(message))
+    [later] = subject.ask(["b@trade"])
+    subject.take(Answer(json.loads(look)["id"], None, ["a@trade"]))
+    assert subject.missing == ()
+    assert not subject.complete
+    [again] = subject.take(agree(later))
+    subject.take(Answer(json.loads(again)["id"], None, ["a@trade"]))
+    assert subject.missing == ("b@trade",)
+
+
+def test_a_stream_that_is_wanted_again_before_it_was_given_back_is_held():
+    subject = established("a@trade", "b@trade")
+    [away] = subject.give_back(["a@trade"])
+    [again] = subject.ask(["a@trade"])
+    subject.take(agree(away))
+    assert subject.holds("a@trade")
+    subject.take(agree(again))
+    assert subject.holds("a@trade")
+
+
+def test_a_later_refusal_costs_only_what_was_asked_for():
+    subject = established("a@trade")
+    [message] = subject.ask(["b@trade"])
+    [look] = subject.take(Answer(json.loads(message)["id"], "no (code 2)"))
+    assert subject.refusal is None
+    assert not subject.stuck
+    assert subject.trouble == "SUBSCRIBE of b@trade: the exchange refused: no (code 2)"
+    assert not subject.holds("b@trade")
+    subject.take(Answer(json.loads(look)["id"], None, ["a@trade"]))
+    assert subject.missing == ("b@trade",)
+    assert subject.complete
+
+
+def test_one_that_the_exchange_does_not_take_back_is_stuck():
+    subject = established("a@trade", "b@trade")
+    subject.give_back(["a@trade"])
+    subject.take(Answer(None, "no (code 2)"))
+    assert subject.stuck
+    assert subject.holds("a@trade")
+
+
+@given(st.lists(st.text(min_size=1, max_size=60), max_size=300))
+def test_streams_are_given_back_in_small_frames(streams):
+    subject = Subscriptions()
+    subject.ask(streams)
+    messages = subject.give_back(streams)
+    assert all(len(message) < 3500 for message in messages)

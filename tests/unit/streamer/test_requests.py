@@ -1,5 +1,7 @@
 import pytest
 
+from streamer.errors import SinkUnavailable
+from streamer.membership import Change
 from streamer.messages import COMMANDS, Command
 from streamer.requests import REMEMBERED, Requests
 
@@ -31,10 +33,30 @@ def stopped():
     return []
 
 
+class Membership:
+    """Remembers what is wanted; its sink takes no NOUSDT."""
+
+    def __init__(self):
+        self.wanted = []
+
+    def change(self, streams, symbols, now):
+        if "NOUSDT" in symbols:
+            raise SinkUnavailable("no topic")
+        self.wanted.append((tuple(streams), tuple(symbols)))
+        return Change(("ethusdt@trade",), ())
+
+
 @pytest.fixture
-def requests(links, stopped):
+def membership():
+    return Membership()
+
+
+@pytest.fixture
+def requests(links, membership, stopped):
     return Requests(
-        links, lambda reason, within_seconds=None: stopped.append((reason, within_seconds))
+        links,
+        membership,
+        lambda reason, within_seconds=None: stopped.append((reason, within_seconds)),
     )
 
 
@@ -55,7 +77,7 @@ def test_a_slot_that_is_not_there_is_refused(requests, links):
 
 
 def test_a_rotation_that_cannot_begin_is_not_answered_as_done():
-    requests = Requests(Links(possible=False), lambda *_: None)
+    requests = Requests(Links(possible=False), Membership(), lambda *_: None)
     assert not requests.carry_out(Command("1", "rotate", 5.0), 10.0).ok
 
 
@@ -90,3 +112,33 @@ def test_an_unknown_command_is_refused_with_those_there_are(requests):
     answer = requests.carry_out(Command("1", "explode", 5.0), 10.0)
     assert not answer.ok
     assert all(name in answer.detail for name in COMMANDS)
+
+
+def reload(**arguments):
+    return Command("id", "reload", 5.0, arguments)
+
+
+def test_reload_wants_other_streams_and_says_what_changed(requests, membership):
+    answer = requests.carry_out(reload(symbols="btcusdt, ETHUSDT", streams="trade"), 1.0)
+    assert membership.wanted == [(("trade",), ("BTCUSDT", "ETHUSDT"))]
+    assert answer.ok
+    assert answer.detail == "added ethusdt@trade"
+    assert answer.result == {"added": 1, "removed": 0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"symbols": "BTC/USDT", "streams": "trade"}, "a symbol such as BTCUSDT is wanted"),
+        ({"symbols": "BTCUSDT", "streams": "trades"}, "right would be trade, "),
+        ({"symbols": "BTCUSDT", "streams": " ,"}, "symbols and streams are wanted"),
+        ({"streams": "trade"}, "symbols and streams are wanted"),
+        ({"symbols": 7, "streams": "trade"}, "symbols and streams are wanted"),
+        ({"symbols": "NOUSDT", "streams": "trade"}, "no topic"),
+    ],
+)
+def test_a_reload_that_cannot_be_is_refused_and_says_why(requests, membership, arguments, why):
+    answer = requests.carry_out(reload(**arguments), 1.0)
+    assert not answer.ok
+    assert why in answer.detail
+    assert not membership.wanted

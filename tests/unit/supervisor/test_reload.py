@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from supervisor.reload import RELOADABLE, changes
+from streamer.settings import changes
+from supervisor.reload import RELOADABLE
 from supervisor.settings import MonitorConfig, Settings, SupervisorConfig
 
 

@@ -1,0 +1,152 @@
+"""Which streams are wanted, changed while they run: who joins, who leaves, and when it is gone.
+
+A stream that leaves stays known until nothing of it can come any more: the exchange has taken it
+back on every connection, an overlap has passed, and what waits above a gap of it is stored. Until
+then its frames are records like any others. One that is wanted again by then goes on as if nothing
+had been said; one that was gone begins anew with its first event, and what was traded meanwhile
+is not asked for: nobody wanted it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from streamer.errors import StreamerError
+from streamer.links import Links
+from streamer.repairer import Repairer
+from streamer.report import Silence
+from streamer.routes import GapRoute, Route, Routes
+from streamer.sinks import Sink
+from streamer.tally import Tally
+
+log = logging.getLogger(__name__)
+
+NAMES_TOLD = 20  # of the streams that joined or left, where people read it
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What joined and what left: wire names."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [f"added {listed(self.added)}"] if self.added else []
+        parts += [f"removed {listed(self.removed)}"] if self.removed else []
+        return "; ".join(parts) or "nothing to change"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names for people: the first ones, and how many more there are."""
+    names = tuple(names)
+    more = len(names) - NAMES_TOLD
+    return ", ".join(names[:NAMES_TOLD]) + (f" and {more} more" if more > 0 else "")
+
+
+class Membership:
+    """Owned by the feed's thread; `turn` is to be called about once a second."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        links: Links,
+        sink: Sink,
+        tally: Tally,
+        silence: Silence,
+        repairer: Repairer | None,
+        *,
+        overlap_seconds: float,
+    ) -> None:
+        self._routes = routes
+        self._links = links
+        self._sink = sink
+        self._tally = tally
+        self._silence = silence
+        self._repairer = repairer
+        self._overlap_seconds = overlap_seconds
+        self._free_at: dict[Route, float | None] = {}  # the leaving: when the exchange let go
+
+    def change(self, streams: Iterable[str], symbols: Iterable[str], now: float) -> Change:
+        """Want these streams of these symbols from now on, and no others.
+
+        Raises SinkUnavailable or SettingsError when the sink cannot take one of them; nothing is
+        changed then.
+        """
+        symbols = tuple(symbols)
+        wanted = {
+            f"{symbol.lower()}@{stream}": (stream, symbol)
+            for stream in dict.fromkeys(streams)
+            for symbol in dict.fromkeys(symbols)
+        }
+        known = self._routes.by_name
+        back = [known[name] for name in wanted if name in known and known[name].leaving]
+        fresh = [self._routes.make(*wanted[name]) for name in wanted if name not in known]
+        leaving = [r for name, r in known.items() if name not in wanted and not r.leaving]
+        self._open_sink(fresh)
+        for route in fresh:
+            self._routes.add(route)
+            self._silence.add(route, now)
+        for route in back:
+            route.leaving = False
+            del self._free_at[route]
+            self._silence.add(route, now)
+        for route in leaving:
+            route.leaving = True
+            self._free_at[route] = None
+        change = Change(
+            tuple(route.name for route in (*back, *fresh)),
+            tuple(route.name for route in leaving),
+        )
+        if change.added or change.removed:
+            self._links.change(change.added, change.removed, now)
+            self._tally.notice(
+                "subscription_changed",
+                added=listed(change.added),
+                removed=listed(change.removed),
+            )
+            log.info("streams changed: %s", change)
+        return change
+
+    def turn(self, now: float) -> None:
+        """Let go of what has left, when nothing of it can come any more."""
+        for route, free_at in tuple(self._free_at.items()):
+            if self._links.holds(route.name):
+                self._free_at[route] = None
+            elif free_at is None:
+                self._free_at[route] = now
+            elif now - free_at >= self._overlap_seconds and self._is_settled(route):
+                self._forget(route)
+
+    def _is_settled(self, route: Route) -> bool:
+        """Tell whether nothing waits above a gap; leaving it would be a loss without a record."""
+        repairing = self._repairer is not None and self._repairer.repairing(route)
+        return not route.sequence.held and not repairing
+
+    def _forget(self, route: Route) -> None:
+        del self._free_at[route]
+        self._routes.remove(route)
+        self._links.slots.forget(route.name)
+        self._silence.remove(route)
+        if self._repairer is not None:
+            self._repairer.forget(route)
+        self._sink.remove(route)
+        log.info("%s has left", route.name)
+
+    def _open_sink(self, routes: Iterable[Route]) -> None:
+        """Have the sink take routes and the gaps of their symbols, all of them or none."""
+        added: list[Route] = []
+        try:
+            for route in routes:
+                self._sink.add(route)
+                added.append(route)
+                if route.symbol not in self._routes.gaps:
+                    gaps = GapRoute(route.symbol)
+                    self._sink.add(gaps)
+                    self._routes.gaps[route.symbol] = gaps  # stays: a few bytes for each symbol
+        except StreamerError:
+            for route in added:
+                self._sink.remove(route)
+            raise

@@ -1,0 +1,219 @@
+"""Symbols and streams that come and go while a streamer runs: the others notice nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from contextlib import suppress
+
+import fastavro
+import pytest
+
+from tests.audit import audit_files, audit_records
+from tests.exchange import Exchange
+from tests.streaming import Process, at_exchange, eventually
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT")
+
+
+class Lone:
+    """A lone streamer whose symbols and streams are in a file."""
+
+    def __init__(self, tmp_path, exchange, **settings):
+        self.file = tmp_path / "vigil.toml"
+        self.records = tmp_path / "records"
+        chosen = {
+            "sink.directory": self.records,
+            "connection.rotation_overlap": "500ms",
+            "connection.backoff_initial": "100ms",
+            **settings,
+        }
+        pairs = at_exchange(exchange, **chosen)
+        at = next(i for i, one in enumerate(pairs) if one.startswith("exchange.symbols="))
+        del pairs[at - 1 : at + 1]  # --set goes over the file, and would for ever
+        self.process = Process(
+            tmp_path / "streamer.log", "streamer", "--config", str(self.file), *pairs
+        )
+
+    def want(self, symbols, streams=("trade",), more=""):
+        self.file.write_text(
+            f"[exchange]\nsymbols = {json.dumps(list(symbols))}\n"
+            f"streams = {json.dumps(list(streams))}\n{more}"
+        )
+
+    def change(self, symbols, streams=("trade",), more=""):
+        self.want(symbols, streams, more)
+        self.process.send(signal.SIGHUP)
+
+    def until(self, text, within=20.0):
+        eventually(lambda: text in self.process.output, what=repr(text), within=within)
+
+    def count(self, symbol, stream="trade"):
+        return sum(one["symbol"] == symbol for one in self.read(stream))
+
+    def grows(self, symbol, by=100):
+        known = self.count(symbol)
+        eventually(lambda: self.count(symbol) >= known + by, what=f"{symbol}", within=30)
+
+    def read(self, stream="trade"):
+        """Return the records so far, those of the file in progress as far as it is whole."""
+        records = []
+        for path in sorted((self.records / stream).glob("*")):
+            with path.open("rb") as file, suppress(EOFError, ValueError, StopIteration):
+                for record in fastavro.reader(file):
+                    records.append(record)
+        return records
+
+
+def holds_whole_tape(exchange, records, symbol, stream="trade"):
+    audit = audit_files(exchange, records, stream, symbol)
+    assert audit.clean, (symbol, audit)
+    assert not audit.backfilled, symbol
+    return audit
+
+
+def test_a_symbol_is_added_and_removed_under_load_without_a_hole_elsewhere(tmp_path):
+    with Exchange(tmp_path, rate=300, symbols=SYMBOLS) as exchange:
+        lone = Lone(tmp_path, exchange)
+        lone.want(SYMBOLS[:4])
+        with lone.process as process:
+            lone.grows("BTCUSDT")
+            lone.change(SYMBOLS)
+            lone.until("SIGHUP: added xrpusdt@trade")
+            lone.grows("XRPUSDT")
+            lone.change(SYMBOLS[:4])
+            lone.until("SIGHUP: removed xrpusdt@trade")
+            lone.until("xrpusdt@trade has left")
+            lone.grows("BTCUSDT")
+            names = {f"{one.lower()}@trade" for one in SYMBOLS[:4]}
+            [connection] = exchange.connections()
+            assert set(connection["subscriptions"]) == names
+            assert exchange.status()["attempts_total"] == 1
+            assert process.stop() == 0
+        for symbol in SYMBOLS:
+            holds_whole_tape(exchange, lone.records, symbol)
+        assert "gap" not in process.output
+        assert "unknown_stream" not in process.output
+        assert not list((lone.records / "rejected").glob("*"))
+
+
+def test_one_that_comes_back_begins_anew_or_goes_on_if_it_had_not_left(tmp_path):
+    with Exchange(tmp_path, rate=300, symbols=SYMBOLS[:2]) as exchange:
+        lone = Lone(tmp_path, exchange, connection__rotation_overlap="1s")
+        lone.want(SYMBOLS[:2])
+        with lone.process as process:
+            lone.grows("ETHUSDT")
+            lone.change(SYMBOLS[:1])  # a mistake, mended at once
+            lone.until("SIGHUP: removed ethusdt@trade")
+            lone.change(SYMBOLS[:2])
+            lone.until("SIGHUP: added ethusdt@trade")
+            lone.grows("ETHUSDT")
+            audit = audit_records(exchange, lone.read(), "trade", "ETHUSDT")
+            assert audit.clean, audit
+            lone.change(SYMBOLS[:1])
+            lone.until("ethusdt@trade has left")
+            left = max(one["trade_id"] for one in lone.read("trade") if one["symbol"] == "ETHUSDT")
+            latest = exchange.status()["last_ids"]
+            eventually(
+                lambda: (
+                    exchange.status()["last_ids"]["ethusdt@trade"] > latest["ethusdt@trade"] + 50
+                )
+            )
+            lone.change(SYMBOLS[:2])
+            lone.grows("ETHUSDT")
+            assert process.stop() == 0
+        holds_whole_tape(exchange, lone.records, "BTCUSDT")
+        audit = audit_files(exchange, lone.records, "trade", "ETHUSDT")
+        assert audit.intact
+        [(first, _)] = audit.holes
+        assert first == left + 1
+        assert f"gap: trade of ETHUSDT from {first}" not in process.output
+
+
+def test_a_new_stream_opens_its_own_files(tmp_path):
+    with Exchange(tmp_path, rate=100, symbols=SYMBOLS[:1]) as exchange:
+        lone = Lone(tmp_path, exchange)
+        lone.want(SYMBOLS[:1])
+        with lone.process as process:
+            lone.grows("BTCUSDT")
+            lone.change(SYMBOLS[:1], ("trade", "aggTrade"))
+            eventually(lambda: lone.count("BTCUSDT", "aggTrade") > 20, what="aggregate trades")
+            assert process.stop() == 0
+        for stream in ("trade", "aggTrade"):
+            holds_whole_tape(exchange, lone.records, "BTCUSDT", stream)
+
+
+def test_wrong_settings_change_nothing_and_others_wait_for_a_new_start(tmp_path):
+    with Exchange(tmp_path, rate=100, symbols=SYMBOLS[:2]) as exchange:
+        lone = Lone(tmp_path, exchange)
+        lone.want(SYMBOLS[:1])
+        with lone.process as process:
+            lone.grows("BTCUSDT", 10)
+            lone.change(["BTC/USDT"])
+            lone.until("SIGHUP: nothing is changed: exchange.symbols")
+            lone.change(SYMBOLS[:2], more="[connection]\nmax_age = '2h'\n")
+            lone.until("SIGHUP: needs a new start: connection.max_age")
+            lone.until("SIGHUP: added ethusdt@trade")
+            lone.grows("ETHUSDT", 10)
+            assert process.stop() == 0
+
+
+def test_in_the_middle_of_a_rotation_both_connections_follow(tmp_path):
+    with Exchange(tmp_path, rate=300, symbols=[*SYMBOLS[:3], "QUIETUSDT=0.0001"]) as exchange:
+        exchange.symbols = [*SYMBOLS[:3], "QUIETUSDT"]
+        lone = Lone(tmp_path, exchange, connection__max_age="4s", connection__rotation_overlap="3s")
+        lone.want(["BTCUSDT", "ETHUSDT", "QUIETUSDT"])  # the quiet one has its whole overlap
+        with lone.process as process:
+            eventually(lambda: len(exchange.connections()) == 2, what="a rotation", within=20)
+            lone.change(["BTCUSDT", "BNBUSDT", "QUIETUSDT"])
+            wanted = {"btcusdt@trade", "bnbusdt@trade", "quietusdt@trade"}
+            eventually(
+                lambda: (
+                    [set(one["subscriptions"]) == wanted for one in exchange.connections()]
+                    == [True, True]
+                ),
+                what="both",
+            )
+            eventually(lambda: len(exchange.connections()) == 1, what="its end", within=20)
+            lone.grows("BNBUSDT")
+            lone.until("ethusdt@trade has left")
+            assert process.stop() == 0
+        for symbol in SYMBOLS[:3]:
+            holds_whole_tape(exchange, lone.records, symbol)
+
+
+@pytest.mark.parametrize("slots", [2])
+def test_a_thousand_streams_change_in_small_frames_and_few_of_them(tmp_path, slots):
+    many = [f"SYM{number:04d}USDT" for number in range(1100)]
+    with Exchange(
+        tmp_path,
+        rate=100,
+        symbols=["BTCUSDT"],
+        extra=("--message-limit", "5", "--large-frame-bytes", "3500"),
+    ) as exchange:
+        lone = Lone(tmp_path, exchange)
+        lone.want(["BTCUSDT"])
+        with lone.process as process:
+            lone.grows("BTCUSDT", 10)
+            lone.change(["BTCUSDT", *many])
+            eventually(
+                lambda: sum(len(one["subscriptions"]) for one in exchange.connections()) == 1101,
+                what="every stream",
+                within=30,
+            )
+            assert len(exchange.connections()) == slots
+            began = time.monotonic()
+            lone.change(["BTCUSDT"])
+            eventually(
+                lambda: (
+                    [one["subscriptions"] for one in exchange.connections()] == [["btcusdt@trade"]]
+                ),
+                what="the second slot's end",
+                within=30,
+            )
+            assert time.monotonic() - began >= 1.0  # not all at once
+            lone.grows("BTCUSDT", 10)
+            assert "ended" not in process.output
+            assert process.stop() == 0
+        holds_whole_tape(exchange, lone.records, "BTCUSDT")
