@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from simulator.exchange import Exchange
-from simulator.payloads import stream_payload, time_unit
+from simulator.feed import payload_of
+from simulator.payloads import time_unit
+from simulator.summaries import EVERY_STREAM
 from simulator.tape import EVENT_DELAY_MICROSECONDS, STREAMS
 
 _LINES_AT_ONCE = 1000  # of the tape, so that a long answer does not hold up the feed
@@ -88,13 +90,13 @@ class _Control:
         """Send the raw payloads, a line each, of what has happened by now."""
         query = request.query
         stream, symbol = query.get("stream", ""), query.get("symbol", "")
-        if stream not in STREAMS or symbol not in self._exchange.tapes:
+        if stream not in EVERY_STREAM or symbol not in self._exchange.tapes:
             raise ValueError(
                 f"stream={stream!r} symbol={symbol!r}: right would be one of "
-                f"{', '.join(STREAMS)} and one of {', '.join(self._exchange.tapes)}"
+                f"{', '.join(EVERY_STREAM)} and one of {', '.join(self._exchange.tapes)}"
             )
         unit = time_unit(query.get("time_unit", "MICROSECOND"))
-        tape = self._exchange.tapes[symbol]
+        tape = self._exchange.sources[symbol][stream]
         now = self._exchange.clock.microseconds()
         begin = tape.index_of(stream, int(query.get("from_id") or 0))
         end = tape.index_after(stream, now - EVENT_DELAY_MICROSECONDS)
@@ -104,7 +106,12 @@ class _Control:
         await response.prepare(request)
         for first in range(begin, end, _LINES_AT_ONCE):
             indices = range(first, min(end, first + _LINES_AT_ONCE))
-            lines = [stream_payload(symbol, tape.event(stream, index), unit) for index in indices]
-            await response.write(("\n".join(lines) + "\n").encode())
+            events = [tape.event(stream, index) for index in indices]
+            lines = [
+                payload_of(symbol, event, unit) + "\n"
+                for event in events
+                if getattr(event, "changed", True)  # else it was never sent
+            ]
+            await response.write("".join(lines).encode())
         await response.write_eof()
         return response

@@ -25,6 +25,7 @@ from simulator.frames import TEXT, frame
 from simulator.payloads import server_shutdown
 from simulator.replay import Replay, read
 from simulator.settings import Settings
+from simulator.summaries import sources
 from simulator.tape import FirstIds, Rhythm, SymbolTape
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ class Exchange:
             if settings.replay
             else None
         )
-        self.feed = Feed(self.tapes, self.replay, settings.buffer_limit)
+        self.sources = {symbol: sources(tape) for symbol, tape in self.tapes.items()}
+        self.feed = Feed(self.sources, self.replay, settings.buffer_limit)
         self.schedule = Schedule(tuple(self.tapes))
         self.refused_until = 0.0  # Unix time
         self.refusal: Record | None = None

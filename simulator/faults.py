@@ -12,7 +12,7 @@ import itertools
 from dataclasses import dataclass, field
 
 from simulator.malformed import VARIANTS
-from simulator.tape import STREAMS
+from simulator.summaries import EVERY_STREAM
 from simulator.units import seconds
 
 Value = str | int | float | None
@@ -135,7 +135,7 @@ def validated(number: int, keys: dict[str, Value], symbols: tuple[str, ...]) -> 
     if (connection := values.get("connection", "all")) not in ("all", "oldest", "newest"):
         values["connection"] = _number("connection", connection, 0)
     choices = {
-        "stream": STREAMS, "symbol": symbols, "how": _REFUSALS, "variant": ("all", *VARIANTS),
+        "stream": EVERY_STREAM, "symbol": symbols, "how": _REFUSALS, "variant": ("all", *VARIANTS),
     }  # fmt: skip
     for key, allowed in choices.items():
         if values.get(key) is not None and str(values[key]) not in allowed:

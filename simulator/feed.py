@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from simulator import frames, malformed
 from simulator.connection import Connection
 from simulator.faults import EventFault
-from simulator.payloads import combined, stream_payload
+from simulator.payloads import TimeUnit, combined, stream_payload
 from simulator.replay import Replay
-from simulator.tape import EVENT_DELAY_MICROSECONDS, STREAMS, Event, SymbolTape
+from simulator.summaries import Source, Summary
+from simulator.summary_payloads import summary_payload
+from simulator.tape import EVENT_DELAY_MICROSECONDS, STREAMS, Aggregate, BookTicker, Event, Trade
 
 log = logging.getLogger(__name__)
 
@@ -21,24 +23,26 @@ class _Channel:
 
     name: str
     stream: str
-    tape: SymbolTape
+    tape: Source
     cursor: int
     listeners: dict[int, Connection]
+    is_dense: bool  # every event of the tape is sent
 
 
 class Feed:
     """Connections, what they listen to, and the events they are owed. Times are Unix µs."""
 
     def __init__(
-        self, tapes: dict[str, SymbolTape], replay: Replay | None, buffer_limit_bytes: int
+        self, tapes: dict[str, dict[str, Source]], replay: Replay | None, buffer_limit_bytes: int
     ) -> None:
+        """Deliver from `tapes`, by symbol and stream, or from a recording."""
         self.connections: dict[int, Connection] = {}
         self.faults: list[EventFault] = []
         self.events_total = 0
         self._known = {
             f"{symbol.lower()}@{stream}": (stream, tape)
-            for symbol, tape in tapes.items()
-            for stream in STREAMS
+            for symbol, by_stream in tapes.items()
+            for stream, tape in by_stream.items()
             if replay is None
         }
         self._replay = replay
@@ -59,7 +63,7 @@ class Feed:
             if name not in self._channels and name in self._known:
                 stream, tape = self._known[name]
                 cursor = tape.index_after(stream, now - EVENT_DELAY_MICROSECONDS)
-                self._channels[name] = _Channel(name, stream, tape, cursor, {})
+                self._channels[name] = _Channel(name, stream, tape, cursor, {}, stream in STREAMS)
             if name in self._channels:
                 self._channels[name].listeners[number] = connection
         if self._replay is not None and any(name in self._replay.names for name in wanted):
@@ -68,7 +72,7 @@ class Feed:
     def turn(self, now: int) -> int:
         """Deliver everything due and return when there is more to do."""
         self.faults = [fault for fault in self.faults if not self._finished(fault, now)]
-        due: list[tuple[int, _Channel, Event]] = []
+        due: list[tuple[int, _Channel, Event | Summary]] = []
         later = now + 1_000_000
         for channel in self._channels.values():
             while True:
@@ -77,8 +81,9 @@ class Feed:
                 if time > now:
                     later = min(later, time)
                     break
-                due.append((event.time, channel, event))
                 channel.cursor += 1
+                if channel.is_dense or event.changed:  # type: ignore[union-attr]
+                    due.append((event.time, channel, event))
         due.sort(key=_time)
         for _, channel, event in due:
             self._deliver(channel, event)
@@ -86,7 +91,7 @@ class Feed:
             later = min(later, self._deliver_recorded(self._replay, now))
         return min(later, self._flush(now))
 
-    def _deliver(self, channel: _Channel, event: Event) -> None:
+    def _deliver(self, channel: _Channel, event: Event | Summary) -> None:
         self.events_total += 1
         symbol = channel.tape.symbol
         active = [
@@ -100,7 +105,7 @@ class Feed:
         for connection in channel.listeners.values():
             variant = (connection.unit, connection.subscriptions.combined)
             if (made := ready.get(variant)) is None:
-                payload = stream_payload(symbol, event, connection.unit)
+                payload = payload_of(symbol, event, connection.unit)
                 text = combined(channel.name, payload) if variant[1] else payload
                 made = ready[variant] = frames.frame(frames.TEXT, text.encode())
             wanted = [made]
@@ -111,11 +116,11 @@ class Feed:
             connection.batch.extend(wanted)
 
     def _special_frames(
-        self, fault: EventFault, channel: _Channel, event: Event, connection: Connection
+        self, fault: EventFault, channel: _Channel, event: Event | Summary, connection: Connection
     ) -> list[bytes]:
         if fault.kind not in ("malformed", "fragment"):
             return []
-        payload = stream_payload(channel.tape.symbol, event, connection.unit)
+        payload = payload_of(channel.tape.symbol, event, connection.unit)
         wrapped = connection.subscriptions.combined
         if fault.kind == "fragment":
             text = combined(channel.name, payload) if wrapped else payload
@@ -154,5 +159,12 @@ class Feed:
         return True
 
 
-def _time(due: tuple[int, _Channel, Event]) -> int:
+def payload_of(symbol: str, event: Event | Summary, unit: TimeUnit) -> str:
+    """Return the raw payload of any stream's event."""
+    if isinstance(event, (Trade, BookTicker, Aggregate)):
+        return stream_payload(symbol, event, unit)
+    return summary_payload(symbol, event, unit)
+
+
+def _time(due: tuple[int, _Channel, Event | Summary]) -> int:
     return due[0]

@@ -17,19 +17,32 @@ _OVERSIZED_BYTES = 2 << 20  # twice what our own client accepts; the largest rea
 _YEAR_2100_MILLISECONDS = 4_102_444_800_000
 
 
+def _price_key(data: dict[str, Any]) -> str:
+    if "Ticker" in data.get("e", ""):
+        return "c"
+    return "p" if "p" in data else "b"
+
+
 def _without_a_field(data: dict[str, Any]) -> None:
-    del data["p" if "p" in data else "b"]
+    data = data.get("k", data)
+    del data["c" if "x" in data else _price_key(data)]
 
 
 def _set_price(value: object) -> Callable[[dict[str, Any]], None]:
     def change(data: dict[str, Any]) -> None:
-        data["p" if "p" in data else "b"] = value
+        if data.get("e") == "depthUpdate":
+            (data["b"] or data["a"])[0][0] = value
+        elif "k" in data:
+            data["k"]["c"] = value
+        else:
+            data[_price_key(data)] = value
 
     return change
 
 
 def _wrong_types(data: dict[str, Any]) -> None:
-    key = next(key for key in ("t", "a", "u") if isinstance(data.get(key), int))
+    data = data.get("k", data)
+    key = next(key for key in ("t", "a", "u", "E") if isinstance(data.get(key), int))
     data[key] = str(data[key])
 
 
@@ -62,6 +75,7 @@ _CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {
     "unknown_event": _set("e", "somethingNew"),
 }
 _NEEDS_EVENT_TYPE = ("absurd_time", "unknown_event")  # which a bookTicker does not have
+_TICKERS = ("24hrTicker", "24hrMiniTicker")  # whose prices may be zero
 _TEXTS: dict[str, Callable[[str], str]] = {
     "not_json": lambda text: "<html>502 Bad Gateway</html>",
     "truncated": lambda text: text[: len(text) // 2],
@@ -103,6 +117,8 @@ def frames_of(variant: str, name: str, payload: str, *, wrapped: bool) -> list[b
     if variant in _CHANGES:
         data = json.loads(payload)
         if variant in _NEEDS_EVENT_TYPE and "e" not in data:
+            return []
+        if variant == "zero_price" and data.get("e") in _TICKERS:
             return []
         _CHANGES[variant](data)
         payload = json.dumps(data, ensure_ascii=False, separators=(",", ":"))

@@ -12,9 +12,9 @@ from typing import Literal
 from simulator.tape import EVENT_DELAY_MICROSECONDS, Aggregate, BookTicker, Event, Trade
 
 TimeUnit = Literal["ms", "us"]
-_DIVISOR = {"ms": 1000, "us": 1}
-_UNIT = 10**8
-_FLAG = ("false", "true")
+DIVISOR = {"ms": 1000, "us": 1}  # from microseconds
+UNIT = 10**8  # of prices and quantities
+FLAG = ("false", "true")
 
 
 def time_unit(text: str) -> TimeUnit:
@@ -30,7 +30,7 @@ def time_unit(text: str) -> TimeUnit:
 
 def decimal(units: int) -> str:
     """Return an integer of 1e-8 with eight decimals."""
-    whole, part = divmod(units, _UNIT)
+    whole, part = divmod(units, UNIT)
     return f"{whole}.{part:08d}"
 
 
@@ -43,7 +43,7 @@ def stream_payload(symbol: str, event: Event, unit: TimeUnit) -> str:
             f'"B":"{decimal(event.bid_quantity)}","a":"{decimal(event.ask)}",'
             f'"A":"{decimal(event.ask_quantity)}"}}'
         )
-    divisor = _DIVISOR[unit]
+    divisor = DIVISOR[unit]
     happened = (event.time + EVENT_DELAY_MICROSECONDS) // divisor
     if isinstance(event, Trade):
         head = f'"trade","E":{happened},"s":{name},"t":{event.id}'
@@ -53,7 +53,7 @@ def stream_payload(symbol: str, event: Event, unit: TimeUnit) -> str:
         middle = f'"f":{event.first},"l":{event.last},'
     return (
         f'{{"e":{head},"p":"{decimal(event.price)}","q":"{decimal(event.quantity)}",'
-        f'{middle}"T":{event.time // divisor},"m":{_FLAG[event.buyer_is_maker]},"M":true}}'
+        f'{middle}"T":{event.time // divisor},"m":{FLAG[event.buyer_is_maker]},"M":true}}'
     )
 
 
@@ -64,17 +64,17 @@ def combined(stream_name: str, payload: str) -> str:
 
 def server_shutdown(microseconds: int, unit: TimeUnit, *, wrapped: bool) -> str:
     """Return the announcement that this server is about to close its connections."""
-    payload = f'{{"e":"serverShutdown","E":{microseconds // _DIVISOR[unit]}}}'
+    payload = f'{{"e":"serverShutdown","E":{microseconds // DIVISOR[unit]}}}'
     return combined("!serverShutdown", payload) if wrapped else payload
 
 
 def rest_trade(trade: Trade, unit: TimeUnit) -> str:
     """Return an element of `trades` and `historicalTrades`."""
-    quote = decimal(trade.price * trade.quantity // _UNIT)
+    quote = decimal(trade.price * trade.quantity // UNIT)
     return (
         f'{{"id":{trade.id},"price":"{decimal(trade.price)}","qty":"{decimal(trade.quantity)}",'
-        f'"quoteQty":"{quote}","time":{trade.time // _DIVISOR[unit]},'
-        f'"isBuyerMaker":{_FLAG[trade.buyer_is_maker]},"isBestMatch":true}}'
+        f'"quoteQty":"{quote}","time":{trade.time // DIVISOR[unit]},'
+        f'"isBuyerMaker":{FLAG[trade.buyer_is_maker]},"isBestMatch":true}}'
     )
 
 
@@ -83,5 +83,5 @@ def rest_aggregate(aggregate: Aggregate, unit: TimeUnit) -> str:
     return (
         f'{{"a":{aggregate.id},"p":"{decimal(aggregate.price)}",'
         f'"q":"{decimal(aggregate.quantity)}","f":{aggregate.first},"l":{aggregate.last},'
-        f'"T":{aggregate.time // _DIVISOR[unit]},"m":{_FLAG[aggregate.buyer_is_maker]},"M":true}}'
+        f'"T":{aggregate.time // DIVISOR[unit]},"m":{FLAG[aggregate.buyer_is_maker]},"M":true}}'
     )

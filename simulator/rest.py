@@ -17,9 +17,13 @@ from aiohttp import web
 from simulator.exchange import Exchange
 from simulator.faults import Fault, Value, validated
 from simulator.payloads import TimeUnit, decimal, rest_aggregate, rest_trade, time_unit
+from simulator.spans import INTERVALS, candle_starts
+from simulator.summaries import Summaries
+from simulator.summary_payloads import rest_candle
 from simulator.tape import Aggregate, SymbolTape, Trade
 
-WEIGHTS = {"time": 1, "exchangeInfo": 20, "trades": 25, "historicalTrades": 25, "aggTrades": 4}
+WEIGHTS = {"time": 1, "exchangeInfo": 20, "trades": 25, "historicalTrades": 25, "aggTrades": 4,
+           "klines": 2}  # fmt: skip
 _DEFAULT_LIMIT, _MAX_LIMIT = 500, 1000
 _MINUTE = 60.0
 
@@ -98,7 +102,7 @@ class _Api:
     def handler(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         """Return the handler of an endpoint: limits and faults first, then the answer."""
         answer: Callable[[dict[str, str], TimeUnit], str] = getattr(self, f"_{name}")
-        is_page = name in ("trades", "historicalTrades", "aggTrades")
+        is_page = name in ("trades", "historicalTrades", "aggTrades", "klines")
 
         async def handle(request: web.Request) -> web.Response:
             now = self._exchange.now()
@@ -195,6 +199,26 @@ class _Api:
         events = (tape.event("aggTrade", index) for index in range(begin, end))
         return _array(rest_aggregate(each, unit) for each in events if isinstance(each, Aggregate))
 
+    def _klines(self, query: dict[str, str], unit: TimeUnit) -> str:
+        tape = self._tape(query)
+        if tape is None:
+            return "[]"
+        interval = query.get("interval")
+        if interval not in INTERVALS:
+            raise ApiError(-1120, "Invalid interval.")
+        known = self._horizon() // 1_000_000  # what happened before this second is known
+        since, until = (_integer(query, key) for key in ("startTime", "endTime"))
+        latest = known
+        if until is not None:
+            latest = min(known, _microseconds(until) // 1_000_000)
+        if since is not None:
+            since = -(-_microseconds(since) // 1_000_000)
+        begin = tape.start // 1_000_000
+        starts = candle_starts(interval, begin, latest, _limit(query), since)
+        summaries = self._exchange.sources[tape.symbol]["ticker"]
+        assert isinstance(summaries, Summaries)  # noqa: S101 - for the type checker
+        return _array(rest_candle(summaries.candle(interval, at, known), unit) for at in starts)
+
     def _exchangeInfo(self, query: dict[str, str], unit: TimeUnit) -> str:  # noqa: N802
         wanted = [query["symbol"]] if "symbol" in query else list(self._exchange.tapes)
         if "symbols" in query:
@@ -233,14 +257,17 @@ class _Api:
 
 def _page(tape: SymbolTape, stream: str, query: dict[str, str], end: int) -> tuple[int, int]:
     """Return the first and the last index + 1 of what `fromId` and `limit` ask for."""
-    limit = _integer(query, "limit")
-    limit = _DEFAULT_LIMIT if limit is None else limit
-    if limit == 0:
-        raise ApiError(-1130, "Data sent for parameter 'limit' is not valid.")
-    limit = min(limit, _MAX_LIMIT)
+    limit = _limit(query)
     from_id = _integer(query, "fromId")
     begin = max(0, end - limit) if from_id is None else tape.index_of(stream, from_id)
     return begin, min(end, begin + limit)
+
+
+def _limit(query: dict[str, str]) -> int:
+    limit = _integer(query, "limit")
+    if limit == 0:
+        raise ApiError(-1130, "Data sent for parameter 'limit' is not valid.")
+    return min(_DEFAULT_LIMIT if limit is None else limit, _MAX_LIMIT)
 
 
 def _integer(query: dict[str, str], key: str) -> int | None:

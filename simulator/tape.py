@@ -187,14 +187,26 @@ class SymbolTape:
             index += 1
         return index
 
-    def _random(self, purpose: str, number: int) -> bytes:
+    def position_at(self, microseconds: int) -> float:
+        """Return how many trades are due until a time."""
+        return self._rhythm.position(max(0, microseconds - self.start) / 1e6)
+
+    def time_of(self, position: float) -> int:
+        """Return when so many trades are due."""
+        return self.start + int(self._rhythm.seconds(position) * 1e6)
+
+    def middle_at(self, microseconds: int) -> tuple[int, int, int]:
+        """Return the price at a time, and the symbol's steps of prices and quantities."""
+        return self._price(int(self.position_at(microseconds)) // _TRADES), *self._steps()
+
+    def random(self, purpose: str, number: int) -> bytes:
         """Return 64 bytes that nothing but seed, symbol, purpose and number decides."""
         hasher = self._hash.copy()
         hasher.update(f"{purpose}{number}".encode())
         return hasher.digest()
 
     def _random_unit(self, octave: int, number: int) -> float:
-        raw = int.from_bytes(self._random(f"octave {octave} ", number)[:4], "little")
+        raw = int.from_bytes(self.random(f"octave {octave} ", number)[:4], "little")
         return raw / 2**31 - 1.0
 
     def _price(self, block: int) -> int:
@@ -208,7 +220,7 @@ class SymbolTape:
         return max(2, round(self.instrument.price * exp(drift) / tick)) * tick
 
     def _make_block(self, block: int) -> tuple[list[Trade], list[Aggregate]]:
-        random = self._random("block ", block)
+        random = self.random("block ", block)
         price, tick, lot = self._price(block), self.instrument.tick, self.instrument.lot
         trades: list[Trade] = []
         aggregates: list[Aggregate] = []
@@ -234,7 +246,7 @@ class SymbolTape:
         return trades, aggregates
 
     def _book(self, index: int) -> BookTicker:
-        random = self._random("book ", index)
+        random = self.random("book ", index)
         position = (index + random[0] / 256) / self._book_ratio
         price, tick, lot = self._price(int(position) // _TRADES), *self._steps()
         bid = max(tick, price - tick * (1 + random[2] % 2))

@@ -54,7 +54,7 @@ def test_text_and_json_say_the_same() -> None:
         ("at=3s", "kind None is unknown"),
         ("kind=reset code=1", "reset has no 'code'; there are at, connection"),
         ("kind=stall symbol=XUSDT", "right would be BTCUSDT, ETHUSDT"),
-        ("kind=stall stream=depth", "right would be trade"),
+        ("kind=stall stream=depht", "right would be trade"),
         ("kind=stall duration=soon", "duration='soon'"),
         ("kind=withhold count=-1", "below 0"),
         ("kind=withhold count=0", "right would be 1 to"),

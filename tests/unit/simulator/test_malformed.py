@@ -77,7 +77,37 @@ def test_a_book_ticker_has_no_type_or_time_to_spoil() -> None:
     assert changed("negative_price", BOOK) == {"b": "-1.00000000"}
 
 
-@given(st.sampled_from([TRADE, BOOK]), st.booleans())
+DEPTH = '{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":5,"u":7,"b":[],"a":[["4.0","5.0"]]}'
+KLINE = '{"e":"kline","E":1,"s":"BTCUSDT","k":{"t":1,"T":2,"s":"BTCUSDT","c":"1.5","x":false}}'
+MINI = '{"e":"24hrMiniTicker","E":1,"s":"BTCUSDT","c":"1.5"}'
+TICKER = '{"e":"24hrTicker","E":1,"s":"BTCUSDT","p":"-1","c":"1.5","a":"2"}'
+
+
+@pytest.mark.parametrize(
+    ("variant", "payload", "difference"),
+    [
+        ("negative_price", DEPTH, {"a": [["-1.00000000", "5.0"]]}),
+        ("missing_field", DEPTH, {"b": "missing"}),
+        ("wrong_types", DEPTH, {"u": "7"}),
+        ("nan_price", MINI, {"c": "NaN"}),
+        ("missing_field", TICKER, {"c": "missing"}),
+        ("wrong_types", TICKER, {"E": "1"}),
+    ],
+)
+def test_other_streams_are_spoilt_where_it_hurts(
+    variant: str, payload: str, difference: dict[str, Any]
+) -> None:
+    assert changed(variant, payload) == difference
+
+
+def test_a_candle_is_spoilt_inside() -> None:
+    assert json.loads(body("negative_price", KLINE))["k"]["c"] == "-1.00000000"
+    assert "c" not in json.loads(body("missing_field", KLINE))["k"]
+    assert json.loads(body("wrong_types", KLINE))["k"]["t"] == "1"
+    assert frames_of("zero_price", "x", TICKER, wrapped=True) == [], "which is a price there"
+
+
+@given(st.sampled_from([TRADE, BOOK, DEPTH, KLINE, MINI, TICKER]), st.booleans())
 def test_all_is_every_harmless_one(payload: str, wrapped: bool) -> None:
     together = frames_of("all", "x", payload, wrapped=wrapped)
     single = [frames_of(name, "x", payload, wrapped=wrapped) for name in HARMLESS]

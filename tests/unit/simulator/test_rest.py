@@ -37,6 +37,27 @@ def test_aggregates_are_those_of_the_tape(shared: Client) -> None:
     assert len(aggregates) == 9
 
 
+def test_candles_are_those_of_the_stream(shared: Client) -> None:
+    us = {"X-MBX-TIME-UNIT": "MICROSECOND"}
+    _, latest, _ = shared.rest("klines?symbol=BTCUSDT&interval=1s&limit=20", **us)
+    closed = {
+        each["k"]["t"]: [*(each["k"][key] for key in "tohlcvTqnVQ"), "0"]
+        for each in shared.exchange.tape("kline_1s", "BTCUSDT")
+    }
+    assert len(latest) == 20
+    assert [each[0] for each in latest] == [latest[0][0] + n * 1_000_000 for n in range(20)]
+    assert all(closed[each[0]] == each for each in latest[:-1])
+
+    since = latest[3][0] // 1000
+    query = f"klines?symbol=BTCUSDT&interval=1s&startTime={since}&endTime={since + 4000}"
+    _, between, _ = shared.rest(query, **us)
+    assert between == latest[3:8]
+    _, one, _ = shared.rest(f"klines?symbol=BTCUSDT&interval=1s&startTime={since + 1}&limit=1")
+    assert one[0][0] == since + 1000, "in milliseconds, as nothing else was asked for"
+    status, error, _ = shared.rest("klines?symbol=BTCUSDT&interval=2s")
+    assert (status, error["code"]) == (400, -1120)
+
+
 def test_without_an_id_the_latest_come(shared: Client) -> None:
     _, one, _ = shared.rest("trades?symbol=BTCUSDT&limit=1")
     _, many, _ = shared.rest("trades?symbol=BTCUSDT")

@@ -1,0 +1,189 @@
+"""Streams that sum up the tape: depth, klines and tickers, as pure functions of it.
+
+They tick on a grid of Unix time: the event with a given index belongs to the tick that many after
+the tape's beginning, and tells of what happened before it. Where nothing did, it is not sent
+(`changed`), but for a candle's closing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from simulator.spans import INTERVALS, Span, Spans, candle_end, candle_start
+from simulator.tape import EVENT_DELAY_MICROSECONDS, STREAMS, BookTicker, SymbolTape
+
+_MILLISECONDS = {"depth": 1000, "depth@100ms": 100, "miniTicker": 1000, "ticker": 1000,
+                 "kline_1s": 1000}  # fmt: skip
+_KLINE_MILLISECONDS = 2000  # of the other intervals
+SUMMARIES = ("depth", "depth@100ms", "miniTicker", "ticker", *(f"kline_{i}" for i in INTERVALS))
+"""The names of the streams here."""
+EVERY_STREAM = (*STREAMS, *SUMMARIES)
+_DAY_SECONDS = 86_400
+_UPDATES_PER_TRADE = 7  # changes of the book, on average
+_LEVELS = 8  # changed prices in a tenth of a second, at most
+_REACH = 16  # ticks from the middle
+
+Level = tuple[int, int]
+"""Price and quantity, integers of 1e-8; quantity 0 removes the price."""
+
+
+class Depth(NamedTuple):
+    """What changed in the book by the updates from `first` to `id`."""
+
+    id: int
+    time: int
+    changed: bool
+    first: int
+    bids: list[Level]
+    asks: list[Level]
+
+
+class Kline(NamedTuple):
+    """A candle as of `time`; `id` is its event time. Seconds of the Unix epoch for its bounds."""
+
+    id: int
+    time: int
+    changed: bool
+    interval: str
+    start: int
+    end: int
+    is_closed: bool
+    span: Span | None
+    price_before: int
+
+
+class Ticker(NamedTuple):
+    """The 24 hours before `time`; `id` is its event time."""
+
+    id: int
+    time: int
+    changed: bool
+    is_brief: bool
+    span: Span | None
+    price_before: int
+    book: BookTicker
+
+
+Summary = Depth | Kline | Ticker
+
+
+class Summaries:
+    """The streams of SUMMARIES of one symbol."""
+
+    def __init__(self, tape: SymbolTape) -> None:
+        self.symbol = tape.symbol
+        self._tape = tape
+        self._spans = Spans(tape)
+
+    def event(self, stream: str, index: int) -> Summary:
+        """Return the event of the tick `index` (0 is the first ever)."""
+        if index < 0:
+            raise IndexError(f"{stream} {index} of {self._tape.symbol} is before the tape began")
+        step = _step(stream)
+        time = (self._tape.start // step + index + 1) * step
+        if stream.startswith("depth"):
+            return self._depth(time, step)
+        if stream.startswith("kline_"):
+            return self._kline(stream.partition("_")[2], time, step)
+        return self._ticker(time, is_brief=stream == "miniTicker")
+
+    def index_after(self, stream: str, microseconds: int) -> int:
+        """Return the index of the first tick later than a time."""
+        step = _step(stream)
+        return max(0, microseconds // step - self._tape.start // step)
+
+    def index_of(self, stream: str, event_id: int) -> int:
+        """Return the index of the first event with an id of at least `event_id`, from 0."""
+        if not stream.startswith("depth"):
+            return self.index_after(stream, event_id - EVENT_DELAY_MICROSECONDS - 1)
+        wanted = event_id - self._tape.first.update
+        time = self._tape.time_of(max(0, wanted) / _UPDATES_PER_TRADE)
+        index = max(0, self.index_after(stream, time) - 2)
+        while self.event(stream, index).id < event_id:
+            index += 1
+        return index
+
+    def candle(self, interval: str, start: int, until: int) -> Kline:
+        """Return a candle as it is known at a whole second, for REST."""
+        end = candle_end(interval, start)
+        span = self._spans.between(start, min(end, until))
+        before = self._spans.price_before(start)
+        time = end * 1_000_000
+        return Kline(0, time, True, interval, start, end, end <= until, span, before)
+
+    def _updates(self, time: int) -> int:
+        """Return how many changes of the book there were before a time."""
+        return int(self._tape.position_at(time) * _UPDATES_PER_TRADE)
+
+    def _depth(self, time: int, step: int) -> Depth:
+        begin, end = self._updates(time - step), self._updates(time)
+        bids: dict[int, int] = {}
+        asks: dict[int, int] = {}
+        tenth = 100_000
+        for at in range(time - step, time, tenth):
+            changes = self._updates(at + tenth) - self._updates(at)
+            price, tick, lot = self._tape.middle_at(at)
+            random = self._tape.random("depth ", at)
+            for number in range(min(changes, _LEVELS)):
+                distance, size = random[3 * number] % _REACH, random[3 * number + 1]
+                quantity = lot * size if random[3 * number + 2] % 4 else 0
+                if random[3 * number + 2] & 128:
+                    asks[price + tick * (1 + distance)] = quantity
+                else:
+                    bids[max(tick, price - tick * distance)] = quantity
+        first = self._tape.first.update
+        return Depth(
+            first + end - 1,
+            time,
+            end > begin,
+            first + begin,
+            sorted(bids.items(), reverse=True),
+            sorted(asks.items()),
+        )
+
+    def _kline(self, interval: str, time: int, step: int) -> Kline:
+        second, since = time // 1_000_000, (time - step) // 1_000_000
+        start = candle_start(interval, second - 1)
+        end = candle_end(interval, start)
+        changed = end == second or self._spans.between(since, second) is not None
+        return Kline(
+            time + EVENT_DELAY_MICROSECONDS,
+            time,
+            changed,
+            interval,
+            start,
+            end,
+            end == second,
+            self._spans.between(start, second) if changed else None,
+            self._spans.price_before(start) if changed else 0,
+        )
+
+    def _ticker(self, time: int, *, is_brief: bool) -> Ticker:
+        second = time // 1_000_000
+        begin = second - _DAY_SECONDS
+        index = max(0, self._tape.index_after("bookTicker", time - 1) - 1)
+        book = self._tape.event("bookTicker", index)
+        assert isinstance(book, BookTicker)  # noqa: S101 - for the type checker
+        return Ticker(
+            time + EVENT_DELAY_MICROSECONDS,
+            time,
+            self._spans.between(second - 1, second) is not None,
+            is_brief,
+            self._spans.between(begin, second),
+            self._spans.price_before(begin),
+            book,
+        )
+
+
+Source = SymbolTape | Summaries
+
+
+def sources(tape: SymbolTape) -> dict[str, Source]:
+    """Return where the events of each stream of a symbol come from, by the stream's name."""
+    summaries = Summaries(tape)
+    return {**dict.fromkeys(STREAMS, tape), **dict.fromkeys(SUMMARIES, summaries)}
+
+
+def _step(stream: str) -> int:
+    """Return the microseconds between two ticks of a stream."""
+    return _MILLISECONDS.get(stream, _KLINE_MILLISECONDS) * 1000
