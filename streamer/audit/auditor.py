@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from operator import itemgetter
 
 from streamer.audit.batches import Batch, Schema
 from streamer.audit.decoded import DecodedRecords, reader
@@ -12,6 +13,7 @@ from streamer.audit.order import Order
 from streamer.audit.pattern import Mismatch, RecordPattern, Row, number, text
 from streamer.avro_binary import long, string
 
+FALSE = b"\0"
 Key = tuple[str, str]
 """Stream and symbol."""
 
@@ -28,15 +30,15 @@ class Lane:
         self.last_received = b""
 
 
-class _Lanes(dict[bytes, Lane]):
-    """The lanes of a stream in a partition, by the encoded symbol."""
+class _Lanes(dict[Row, Lane]):
+    """The lanes of a kind in a partition, by the encoded symbol and what tells streams apart."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self._layout = layout
+        self.layout = layout
 
-    def __missing__(self, symbol: bytes) -> Lane:
-        lane = self[symbol] = Lane(self._layout.order())
+    def __missing__(self, place: Row) -> Lane:
+        lane = self[place] = Lane(self.layout.order())
         return lane
 
 
@@ -54,9 +56,9 @@ class Auditor:
     def lanes(self) -> dict[Key, dict[int, Lane]]:
         """What was found by stream and symbol, and by partition."""
         found: dict[Key, dict[int, Lane]] = defaultdict(dict)
-        for (stream, partition), lanes in self._lanes.items():
-            for symbol, lane in lanes.items():
-                found[stream, text(symbol)][partition] = lane
+        for (_, partition), lanes in self._lanes.items():
+            for place, lane in lanes.items():
+                found[key_of(lanes.layout, place)][partition] = lane
         return found
 
     def take(self, batch: Batch) -> None:
@@ -69,9 +71,9 @@ class Auditor:
         _, records, live = self._reader(batch.schema, layout)
         rows = records.rows(batch.data, batch.count)
         self.records += batch.count
-        lanes = self._lanes.get((layout.stream, batch.lane))
+        lanes = self._lanes.get((layout.kind, batch.lane))
         if lanes is None:
-            lanes = self._lanes[layout.stream, batch.lane] = _Lanes(layout)
+            lanes = self._lanes[layout.kind, batch.lane] = _Lanes(layout)
         self._count(layout, records.fields, rows, lanes, live)
 
     def _count(
@@ -82,12 +84,20 @@ class Auditor:
         lanes: _Lanes,
         live: frozenset[bytes],
     ) -> None:
-        symbol, first, last, received, source = (fields.index(name) for name in layout.fields)
-        is_one = first == last
+        place = itemgetter(*(fields.index(name) for name in place_of(layout)))
+        received, source = fields.index("received_time"), fields.index("source")
+        ordering = [fields.index(name) for name in layout.ordering]
+        flag = fields.index("is_closed") if "is_closed" in layout.ordering else None
+        only = ordering[0] if len(ordering) == 1 else None
         for row in rows:
-            lane = lanes[row[symbol]]
-            first_id = number(row[first])
-            lane.order.take(first_id, first_id if is_one else number(row[last]))
+            lane = lanes[place(row)]
+            if only is not None:
+                lane.order.take(number(row[only]))
+            elif flag is None:
+                lane.order.take(*(number(row[index]) for index in ordering))
+            else:
+                numbers = [number(row[index]) for index in ordering]
+                lane.order.take(*numbers[:-1], row[flag] != FALSE)
             if row[source] not in live:
                 lane.backfilled += 1
             lane.last_received = row[received]
@@ -103,6 +113,17 @@ class Auditor:
             # With the schema, so that its id is not given to another one.
             found = self._readers[id(schema)] = schema, records, live_values(schema)
         return found
+
+
+def place_of(layout: Layout) -> tuple[str, ...]:
+    """Return the fields that tell streams and symbols apart."""
+    return ("symbol", "symbol" if layout.part is None else layout.part)
+
+
+def key_of(layout: Layout, place: Row) -> Key:
+    """Return stream and symbol from the fields of `place_of`."""
+    symbol, part = place
+    return layout.stream(None if layout.part is None else text(part)), text(symbol)
 
 
 def layout_of(schema: Schema) -> Layout:

@@ -8,12 +8,13 @@ few numbers that are there more than once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 
-from streamer.audit.auditor import Key, layout_of, live_values
+from streamer.audit.auditor import Key, key_of, layout_of, live_values, place_of
 from streamer.audit.batches import Batch
 from streamer.audit.decoded import DecodedRecords, reader
 from streamer.audit.layouts import GAPS, TOLD_APART
-from streamer.audit.pattern import RecordPattern, number, text
+from streamer.audit.pattern import RecordPattern, Row, number
 from streamer.audit.ranges import IdRanges
 
 NUMBERS_AT_ONCE = 500_000
@@ -58,13 +59,12 @@ class SecondLook:
 
     def __init__(self, numbers: Mapping[Key, IdRanges]) -> None:
         self._numbers = numbers
-        self._streams = {stream for stream, _ in numbers}
         self._seen: dict[tuple[Key, int], _Seen] = {}
         self._readers: dict[int, RecordPattern | DecodedRecords] = {}
 
     def take(self, batch: Batch) -> None:
         """Take a batch that the first look has taken."""
-        if batch.schema.name == GAPS or layout_of(batch.schema).stream not in self._streams:
+        if batch.schema.name == GAPS:
             return
         layout = layout_of(batch.schema)
         records = self._readers.get(id(batch.schema))
@@ -72,16 +72,18 @@ class SecondLook:
             names = [field["name"] for field in batch.schema.definition["fields"]]
             records = self._readers[id(batch.schema)] = reader(batch.schema.definition, names)
         fields = records.fields
-        symbol, last, source = (fields.index(name) for name in ("symbol", layout.last, "source"))
+        place = itemgetter(*(fields.index(name) for name in place_of(layout)))
+        counted, source = fields.index(layout.number), fields.index("source")
         time = fields.index("event_time") if "event_time" in fields else None
         compared = [index for index, name in enumerate(fields) if name not in TOLD_APART]
         live = live_values(batch.schema)
-        symbols: dict[bytes, Key] = {}
+        keys: dict[Row, Key] = {}
         for row in records.rows(batch.data, batch.count):
-            key = symbols.get(row[symbol])
+            here = place(row)
+            key = keys.get(here)
             if key is None:
-                key = symbols[row[symbol]] = layout.stream, text(row[symbol])
-            event_id = number(row[last])
+                key = keys[here] = key_of(layout, here)
+            event_id = number(row[counted])
             if key not in self._numbers or event_id not in self._numbers[key]:
                 continue
             content = hash(tuple(row[index] for index in compared))

@@ -9,9 +9,10 @@ from typing import Any
 from streamer.audit.auditor import Auditor, Key, Lane
 from streamer.audit.copies import SecondLook
 from streamer.audit.gaps import DeclaredGaps, TimeGap
-from streamer.audit.order import Contiguous, Increasing
+from streamer.audit.order import Times
 from streamer.audit.pattern import number
 from streamer.audit.ranges import IdRanges, Range
+from streamer.streams import candles_between, interval_of, kind_of
 
 LISTED = 20
 """Missing ranges and differing ids that are named; all of them are counted."""
@@ -77,12 +78,10 @@ def _again(lanes: Iterable[Lane]) -> IdRanges:
     for lane in lanes:
         for first, last in lane.order.again:
             again.add(first, last)
-        if isinstance(lane.order, Contiguous):
-            for first, last in lane.order.ids:  # what another partition has as well
-                both = _both(known, first, last)
-                for one in both:
-                    again.add(*one)
-                known.add(first, last)
+        for first, last in lane.order.ids:  # what another partition has as well
+            for one in _both(known, first, last):
+                again.add(*one)
+            known.add(first, last)
     return again
 
 
@@ -120,27 +119,21 @@ def _finding(
     lanes: Mapping[int, Lane],
     gaps: DeclaredGaps,
     differing: list[int],
-    times: Mapping[int, int],
+    times: Times,
 ) -> Finding:
     orders = [lane.order for lane in lanes.values()]
     ids = IdRanges()
+    holes = orders[0].holes() if len(orders) == 1 else None
     copies = disorder = 0
     for order in orders:
-        if isinstance(order, Contiguous):
-            there_already = sum(_both(ids, *one).total for one in order.ids)
-            copies += order.copies + there_already
-            disorder += order.disorder + order.overlaps
-            for first, last in order.ids:
-                ids.add(first, last)
-        else:
-            assert isinstance(order, Increasing)  # noqa: S101 - there is no third one
-            late = sum(times.get(event_id) == back for event_id, back in order.backwards.items())
-            copies += sum(order.backwards.values()) - late
-            disorder += late
-    holes = IdRanges()
-    for first, last in ids.holes():
-        holes.add(first, last)
+        copies += order.copies(times)
+        disorder += order.disorder(times)
+        for first, last in order.ids:
+            copies += _both(ids, first, last).total  # another partition has them as well
+            ids.add(first, last)
+    holes = ids.between() if holes is None else holes
     missing = holes.without(gaps.lost).without(gaps.empty)
+    declared = gaps.lost.without(ids).without(gaps.empty)
     return Finding(
         stream=key[0],
         symbol=key[1],
@@ -149,7 +142,7 @@ def _finding(
         last_id=max((order.last_id for order in orders), default=None),
         first_received_us=min(map(_first_received, lanes.values()), default=None),
         last_received_us=max(map(_last_received, lanes.values()), default=None),
-        missing=missing.total,
+        missing=_count(key[0], missing),
         missing_ranges=tuple(missing)[:LISTED],
         copies=copies,
         differing=len(differing),
@@ -159,7 +152,7 @@ def _finding(
         gap_records=gaps.records_by_reason,
         gap_ids=gaps.ids_by_reason,
         gap_times=tuple(gaps.times),
-        declared_missing=gaps.lost.without(ids).without(gaps.empty).total,
+        declared_missing=_count(key[0], declared),
         partitions=tuple(sorted(lanes)),
     )
 
@@ -170,3 +163,11 @@ def _first_received(lane: Lane) -> int:
 
 def _last_received(lane: Lane) -> int:
     return number(lane.last_received)
+
+
+def _count(stream: str, ids: IdRanges) -> int:
+    """Return how many ids there are; of a kline, how many candles in these times."""
+    if kind_of(stream) != "kline":
+        return ids.total
+    interval = interval_of(stream)
+    return sum(candles_between(interval, first, last + 1) for first, last in ids)

@@ -42,12 +42,14 @@ class DeclaredGaps:
         self._known.add(record["record_id"])
         reason = record["reason"]
         self.records_by_reason[reason] = self.records_by_reason.get(reason, 0) + 1
-        if record["first_id"] is None:
+        if record["missing"] is None:
             self.times.append(TimeGap(record["from_time"], record["to_time"], reason))
             return
-        ranges = self.empty if reason == EMPTY else self.lost
-        new = ranges.add(record["first_id"], record["last_id"])
-        self.ids_by_reason[reason] = self.ids_by_reason.get(reason, 0) + new
+        ends = record["first_id"], record["last_id"]
+        if record["first_id"] is None:  # candles: they open from one time on, before the other
+            ends = record["from_time"], record["to_time"] - 1
+        (self.empty if reason == EMPTY else self.lost).add(*ends)
+        self.ids_by_reason[reason] = self.ids_by_reason.get(reason, 0) + record["missing"]
 
 
 def gap_records(batch: Batch) -> Iterator[dict[str, Any]]:

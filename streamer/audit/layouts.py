@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from streamer.audit.candles import Candles
 from streamer.audit.order import Contiguous, Increasing, Order
 
 GAPS = "Gap"
@@ -13,27 +14,55 @@ GAPS = "Gap"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The fields of a schema that are needed; all records have symbol, received_time, source."""
+    """The fields of a schema that are needed; all records have symbol, received_time, source.
 
-    stream: str
-    first: str  # the field with the number of the record, or the first one that it covers
-    last: str  # the same, or the last one
+    `ordering` names what the order takes: whole numbers, or a boolean as 0 and 1. `number` is the
+    one among them that tells records apart.
+    """
+
+    kind: str
+    ordering: tuple[str, ...]
+    number: str
     order: Callable[[], Order]
+    part: str | None = None  # the field that tells the streams of a kind apart
+    part_prefix: str = ""  # of its value, in the name of the stream
 
     @property
     def fields(self) -> tuple[str, ...]:
         """What to read of every record."""
-        return ("symbol", self.first, self.last, "received_time", "source")
+        part = () if self.part is None else (self.part,)
+        return ("symbol", "received_time", "source", *self.ordering, *part)
+
+    def stream(self, part: str | None) -> str:
+        """Return the name of the stream, as in settings and gap records."""
+        return self.kind if part is None else f"{self.part_prefix}{part}"
 
 
 LAYOUTS = {
-    "Trade": Layout("trade", "trade_id", "trade_id", Contiguous),
-    "AggTrade": Layout("aggTrade", "aggregate_trade_id", "aggregate_trade_id", Contiguous),
-    "BookTicker": Layout("bookTicker", "update_id", "update_id", Increasing),
+    "Trade": Layout("trade", ("trade_id",), "trade_id", Contiguous),
+    "AggTrade": Layout("aggTrade", ("aggregate_trade_id",), "aggregate_trade_id", Contiguous),
+    "BookTicker": Layout("bookTicker", ("update_id",), "update_id", Increasing),
+    "Depth": Layout(
+        "depth",
+        ("first_update_id", "last_update_id"),
+        "last_update_id",
+        Contiguous,
+        part="stream",
+    ),
+    "Kline": Layout(
+        "kline",
+        ("open_time", "close_time", "event_time", "is_closed"),
+        "event_time",
+        Candles,
+        part="interval",
+        part_prefix="kline_",
+    ),
+    "MiniTicker": Layout("miniTicker", ("event_time",), "event_time", Increasing),
+    "Ticker": Layout("ticker", ("event_time",), "event_time", Increasing),
 }
 """By the name of the record's schema."""
 
-KINDS = ("trade", "aggTrade", "bookTicker", "gap")
+KINDS = (*(layout.kind for layout in LAYOUTS.values()), "gap")
 """The directories of the sink `files`; gaps last."""
 
 TOLD_APART = frozenset({"received_time", "source", "event_time"})

@@ -6,17 +6,27 @@ Both remember which numbers came again or late (`again`): a second look compares
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from streamer.audit.ranges import IdRanges
+
+Times = Mapping[int, int]
+"""How often each number of `again` is there, by the second look."""
 
 
 class Order(Protocol):
     """Takes the numbers of records one after the other."""
 
-    records: int
-    disorder: int
     again: IdRanges
+
+    @property
+    def records(self) -> int:
+        """How many there were."""
+
+    @property
+    def ids(self) -> IdRanges:
+        """What is there, where it can be told what is missing; empty elsewhere."""
 
     @property
     def first_id(self) -> int:
@@ -26,22 +36,31 @@ class Order(Protocol):
     def last_id(self) -> int:
         """The highest number; there must have been one."""
 
-    def take(self, first: int, last: int) -> None:
-        """Take a record that covers the numbers from `first` to `last`: mostly the same one."""
+    @property
+    def take(self) -> Callable[..., None]:
+        """Takes what orders a record: the numbers of `Layout.ordering`."""
+
+    def holes(self) -> IdRanges:
+        """Return what is missing between the lowest and the highest number."""
+
+    def copies(self, times: Times) -> int:
+        """Return how many records were there before."""
+
+    def disorder(self, times: Times) -> int:
+        """Return how many first occurrences come after a higher one."""
 
 
 class Contiguous:
-    """Every number is wanted: trade, aggTrade, and what covers ranges of numbers."""
+    """Every number is wanted: trade, aggTrade, and depth, whose records cover several of them."""
 
-    __slots__ = ("_highest", "again", "copies", "disorder", "ids", "overlaps", "records")
+    __slots__ = ("_again", "_highest", "_late", "again", "ids", "records")
 
     def __init__(self) -> None:
         self.ids = IdRanges()
         self.again = IdRanges()
         self.records = 0
-        self.copies = 0
-        self.disorder = 0
-        self.overlaps = 0  # records that were there in part: no copies, and not in order
+        self._again = 0
+        self._late = 0  # or there in part: no copies, and not in order
         self._highest = -1
 
     @property
@@ -52,37 +71,43 @@ class Contiguous:
     def last_id(self) -> int:
         return self.ids.last
 
-    def take(self, first: int, last: int) -> None:
+    def take(self, first: int, last: int | None = None) -> None:
+        last = first if last is None else last
         self.records += 1
         if first > self._highest and self.ids.append(first, last):
             self._highest = last
             return
         new = self.ids.add(first, last)
         if not new:
-            self.copies += 1
-            self.again.add(first, last)
-            return
-        if new < last - first + 1:
-            self.overlaps += 1
-        elif first < self._highest:
-            self.disorder += 1
+            self._again += 1
+            self.again.add(last, last)
+        elif first <= self._highest:
+            self._late += 1
         self._highest = max(self._highest, last)
+
+    def holes(self) -> IdRanges:
+        return self.ids.between()
+
+    def copies(self, times: Times) -> int:
+        return self._again
+
+    def disorder(self, times: Times) -> int:
+        return self._late
 
 
 class Increasing:
     """Numbers that grow by jumps: bookTicker. What is missing cannot be seen by them.
 
-    What does not grow is a copy or comes late; which of both shows the second look: `again`.
+    What does not grow is a copy or comes late; which of both shows the second look.
     """
 
-    __slots__ = ("_first", "_highest", "again", "backwards", "disorder", "overlaps", "records")
+    __slots__ = ("_backwards", "_first", "_highest", "again", "ids", "records")
 
     def __init__(self) -> None:
+        self.ids = IdRanges()
         self.again = IdRanges()
-        self.backwards: dict[int, int] = {}  # number → how often it did not grow
         self.records = 0
-        self.disorder = 0
-        self.overlaps = 0
+        self._backwards: dict[int, int] = {}  # number → how often it did not grow
         self._first: int | None = None
         self._highest = -1
 
@@ -95,13 +120,26 @@ class Increasing:
     def last_id(self) -> int:
         return self._highest
 
-    def take(self, first: int, last: int) -> None:
+    def take(self, number: int) -> None:
         self.records += 1
-        if last > self._highest:
+        if number > self._highest:
             if self._first is None:
-                self._first = first
-            self._highest = last
+                self._first = number
+            self._highest = number
             return
-        self.again.add(last, last)
-        self.backwards[last] = self.backwards.get(last, 0) + 1
-        self._first = min(self.first_id, first)
+        self.backwards(number)
+        self._first = min(self.first_id, number)
+
+    def backwards(self, number: int) -> None:
+        """Note a number that comes again or late."""
+        self.again.add(number, number)
+        self._backwards[number] = self._backwards.get(number, 0) + 1
+
+    def holes(self) -> IdRanges:
+        return IdRanges()
+
+    def copies(self, times: Times) -> int:
+        return sum(self._backwards.values()) - self.disorder(times)
+
+    def disorder(self, times: Times) -> int:
+        return sum(times.get(number) == back for number, back in self._backwards.items())

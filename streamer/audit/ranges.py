@@ -68,10 +68,12 @@ class IdRanges:
         self._lasts[begin:end] = [joined_last]
         return last - first + 1 - known
 
-    def holes(self) -> Iterator[Range]:
-        """Yield what is missing between the lowest and the highest number."""
+    def between(self) -> IdRanges:
+        """Return what is missing between the lowest and the highest number."""
+        missing = IdRanges()
         for index in range(1, len(self._firsts)):
-            yield self._lasts[index - 1] + 1, self._firsts[index] - 1
+            missing.add(self._lasts[index - 1] + 1, self._firsts[index] - 1)
+        return missing
 
     def without(self, other: IdRanges) -> IdRanges:
         """Return what is in this set and not in the other."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from streamer.audit.findings import Finding
+from streamer.streams import kind_of
 
 _HEADINGS = (
     "stream",
@@ -67,7 +68,8 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
 def _details(finding: Finding, *, no_copies: bool) -> list[str]:
     name = f"{finding.stream} {finding.symbol}"
     lines = [f"{name}: {problem}" for problem in finding.problems(no_copies=no_copies)]
-    lines += [f"{name}: missing {_range(*one)}" for one in finding.missing_ranges]
+    span = _span if kind_of(finding.stream) == "kline" else _range
+    lines += [f"{name}: missing {span(*one)}" for one in finding.missing_ranges]
     if finding.differing_ids:
         ids = ", ".join(map(str, finding.differing_ids))
         lines.append(f"{name}: copies differ of {ids}")
@@ -86,6 +88,10 @@ def _details(finding: Finding, *, no_copies: bool) -> list[str]:
 
 def _range(first: int, last: int) -> str:
     return str(first) if first == last else f"{first} to {last} ({last - first + 1:,})"
+
+
+def _span(first_us: int, last_us: int) -> str:
+    return f"{_time(first_us)} to {_time(last_us)}"
 
 
 def _time(unix_us: int) -> str:

@@ -12,9 +12,10 @@ from streamer.audit.batches import Batch, Schema
 from streamer.avro_files import block, header
 from streamer.events import AggTrade, BookTicker, GapRecord, Trade
 from streamer.records import encoder, load_schema
+from streamer.streams import KINDS, kind_of
 
 SYNC = b"0123456789abcdef"
-SCHEMAS = {kind: Schema(load_schema(kind)) for kind in ("trade", "aggTrade", "bookTicker", "gap")}
+SCHEMAS = {kind: Schema(load_schema(kind)) for kind in (*KINDS, "gap")}
 
 
 def event(kind: str, number: int, symbol: str = "BTCUSDT", **more: Any) -> Any:
@@ -40,15 +41,15 @@ def time_gap(first_us: int, last_us: int) -> GapRecord:
     )
 
 
-def encoded(kind: str, events: Iterable[Any], received_us: int = 1_000_000) -> list[bytes]:
+def encoded(stream: str, events: Iterable[Any], received_us: int = 1_000_000) -> list[bytes]:
     return [
-        encoder(kind, one.symbol)(one, received_us + number) for number, one in enumerate(events)
+        encoder(stream, one.symbol)(one, received_us + number) for number, one in enumerate(events)
     ]
 
 
-def batch(kind: str, events: Iterable[Any], lane: int = 0) -> Batch:
-    records = encoded(kind, events)
-    return Batch(SCHEMAS[kind], len(records), b"".join(records), "here", lane)
+def batch(stream: str, events: Iterable[Any], lane: int = 0) -> Batch:
+    records = encoded(stream, events)
+    return Batch(SCHEMAS[kind_of(stream)], len(records), b"".join(records), "here", lane)
 
 
 def trades(ids: Iterable[int], **more: Any) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from streamer.audit.pattern import Mismatch
 from streamer.audit.ranges import IdRanges
 from streamer.audit.run import audit
 from streamer.audit.table import table
+from streamer.events import Depth, GapRecord
+from streamer.summaries import Candle, Kline
 from tests.unit.streamer.audit.stored import batch, event, gap, time_gap, trades
 
 
@@ -124,6 +127,59 @@ def test_in_two_partitions_what_both_have_are_copies():
     assert (finding.copies, finding.missing, finding.disorder) == (2, 0, 0)
     assert finding.differing_ids == (4,)
     assert any("in the partitions 0, 2" in line for line in table([finding]))
+
+
+def depth(first: int, last: int, **more) -> Depth:
+    levels = [("1.5", "2"), ("1.4", "0")]
+    return msgspec.structs.replace(
+        Depth("depthUpdate", last * 10, "BTCUSDT", first, last, levels, levels[:1]), **more
+    )
+
+
+def test_depth_has_all_updates_and_its_two_streams_are_two():
+    slow = batch("depth", [depth(1, 30)])
+    fast = [depth(1, 9), depth(10, 10), depth(15, 20), depth(15, 20), depth(30, 40)]
+    lost = batch("gap", [gap(11, 14, "not_repaired", "depth@100ms")])
+    outcome = audit(Fixed(slow, batch("depth@100ms", fast), lost), lambda message: None)
+    one, two = outcome.findings
+    assert (one.stream, one.missing, one.copies) == ("depth", 0, 0)
+    assert (two.stream, two.missing_ranges, two.copies) == ("depth@100ms", ((21, 29),), 1)
+    assert (two.first_id, two.last_id, two.differing, two.declared_missing) == (1, 40, 0, 4)
+    outcome = audit(
+        Fixed(batch("depth@100ms", [depth(1, 9), depth(1, 9, asks=[])])), lambda message: None
+    )
+    assert outcome.findings[0].differing_ids == (9,)
+
+
+MINUTE_US = 60_000_000
+
+
+def kline(minute: int, seconds: float, *, is_closed: bool = False) -> Kline:
+    begin = minute * MINUTE_US
+    candle = Candle(
+        begin, begin + MINUTE_US - 1, "BTCUSDT", "1m", 5, 9, "1", "2", "3", "1", "7", 5,
+        is_closed, "7", "3", "3",
+    )  # fmt: skip
+    return Kline("kline", begin + int(seconds * 1e6), "BTCUSDT", candle)
+
+
+def candle_gap(first: int, last: int) -> GapRecord:
+    begin, end = first * MINUTE_US, (last + 1) * MINUTE_US
+    return GapRecord(
+        begin, "BTCUSDT", "kline_1m", "too_old", None, None, last - first + 1, begin, end
+    )
+
+
+def test_candles_are_missed_by_their_number():
+    events = [kline(1, 2), kline(1, 60, is_closed=True), kline(8, 60, is_closed=True), kline(9, 1)]
+    finding = found(batch("kline_1m", events), batch("gap", [candle_gap(3, 4)]))
+    assert (finding.stream, finding.records) == ("kline_1m", 4)
+    assert (finding.missing, finding.declared_missing) == (4, 2)
+    assert finding.gap_ids == {"too_old": 2}
+    assert finding.missing_ranges == (
+        (2 * MINUTE_US, 3 * MINUTE_US - 1), (5 * MINUTE_US, 8 * MINUTE_US - 1),
+    )  # fmt: skip
+    assert not found(batch("kline_1m", events), batch("gap", [candle_gap(2, 7)])).problems()
 
 
 def test_a_stream_of_nothing_but_gaps_is_shown():

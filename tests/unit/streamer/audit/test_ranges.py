@@ -35,7 +35,7 @@ def test_it_is_the_set_of_what_was_added(spans):
     if numbers:
         assert (ranges.first, ranges.last) == (min(numbers), max(numbers))
         inside = set(range(min(numbers), max(numbers)))
-        assert numbers_of(ranges.holes()) == inside - numbers
+        assert numbers_of(ranges.between()) == inside - numbers
 
 
 @given(SPANS, NUMBERS, NUMBERS)
