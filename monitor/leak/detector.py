@@ -15,8 +15,9 @@ _SHORTEST_WINDOW_SECONDS = 7200.0
 _SHORTEST_WINDOW_SHORT_RUN_SECONDS = 1080.0
 _EVALUATE_SECONDS = 300.0
 _EVALUATE_SHORT_RUN_SECONDS = 60.0
-_HOLD_SECONDS = 1800.0  # evidence must last so long
+_HOLD_SECONDS = 1800.0  # suspicion must last so long before a conviction
 _HOLD_SHORT_RUN_SECONDS = 180.0
+_BUILDING_UP_Z = 2.5  # evidence may have been weaker by so much: from conviction to suspicion
 
 
 class LeakDetector:
@@ -99,7 +100,7 @@ class LeakDetector:
             return
         self._recent.append(evidence)
         full = len(self._recent) == self._recent.maxlen
-        lasting = min(item.z for item in self._recent)
+        lasting = min(evidence.z, min(item.z for item in self._recent) + _BUILDING_UP_Z)
         current = score_of(lasting if full else min(lasting, 2.0))
         if current > CONVICTION:
             self._latched = max(self._latched, current)

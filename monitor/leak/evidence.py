@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import mul
@@ -12,19 +13,21 @@ from monitor.leak.rotations import PerRotation, weigh_rotations
 from monitor.leak.trend import Fit, admissible_fits
 
 HELD_Z = 2.0  # the z that scores 0.5: a held window cannot pass it
-_HALVING_PENALTY = 1.0  # short windows are many and see less
+_HALVING_PENALTY = 4.0  # short windows are many and see less
 _TOLERANCE_MB_PER_HOUR = 1.0
 _LOGARITHM_MB = 7.0  # divided by the age: log-like growth is tolerated early, not later
-_FILLING = 30.0  # MB·h², divided by the age cubed: bounded caches fill in the first 3 h
+_FILLING = 50.0  # MB·h³, divided by the age⁴: bounded caches fill in the first 3 h
 _BESIDE_REFERENCE_MB = 2.0  # divided by the age: what a known-good curve leaves unexplained
 _FASTER_THAN_REFERENCE = 0.35  # share by which a run may grow faster than a known-good one
 _LOGARITHM_SHORT_RUN_MB = 16.0  # in runs up to 1 h nothing could be seen beside _FILLING
 _SMALLEST_GROWTH_MB = 4.0
-_GROWTH_OF_NOISE = 2.5
+_GROWTH_OF_NOISE = 2.0
 _GROWTH_OF_LEVEL = 0.02
 _LATEST_SHARE = 0.4
 _WITHOUT_STEP_SHARE = 0.3
 _GIVEN_BACK_SHARE = 0.5
+_NEW_SHARE = 0.5  # of a window's growth must lead above what was reached before it
+_SETTLING_SHARE = 0.4  # of what is tolerated in a first hour: the interval allows that it settles
 _CALM = 3  # floors of the running median
 _STEPS = 2  # the largest steps, which alone make no leak
 
@@ -40,6 +43,7 @@ class Evidence:
     fits: list[Fit]  # admissible shapes, the best first
     chosen: Fit  # the least suspicious one
     whole: Floors  # of the longest window
+    settling: float = 0.0  # MB/h of the growth that may be a start that settles
     rotation: PerRotation | None = None  # when rotations say more than any window
     late: bool = False  # only short windows see it
 
@@ -49,16 +53,17 @@ class Evidence:
         low = min(fit.slope - 2 * fit.error for fit in self.fits)
         high = max(fit.slope + 2 * fit.error for fit in self.fits)
         middle, half = (low + high) / 2, 1.3 * (high - low) / 2 + 3.0 / self.floors.window_hours
-        return middle - half, middle + half
+        return middle - half - self.settling, middle + half
 
 
 def weigh(bins: Bins, windows: list[int], reference: Bins | None = None) -> Evidence | None:
     """Return the strongest evidence of the windows (in bins, the longest first)."""
-    found = [
-        evidence
-        for halvings, window in enumerate(windows)
-        if (evidence := _weigh_one(bins, window, halvings, reference)) is not None
-    ]
+    found: list[Evidence] = []
+    for halvings, window in enumerate(windows):
+        whole = found[0].floors if found else None
+        evidence = _weigh_one(bins, window, halvings, reference, whole)
+        if evidence is not None:
+            found.append(evidence)
     if not found:
         return None
     longest = found[0]
@@ -72,7 +77,10 @@ def weigh(bins: Bins, windows: list[int], reference: Bins | None = None) -> Evid
     return replace(strongest, whole=longest.floors, late=late)
 
 
-def _weigh_one(bins: Bins, window: int, halvings: int, reference: Bins | None) -> Evidence | None:
+def _weigh_one(
+    bins: Bins, window: int, halvings: int, reference: Bins | None, whole: Floors | None
+) -> Evidence | None:
+    """Return the evidence of a window; `whole` are the floors of the longest one, once known."""
     floors = floors_of(bins, window, reference)
     if floors is None:
         return None
@@ -84,9 +92,11 @@ def _weigh_one(bins: Bins, window: int, halvings: int, reference: Bins | None) -
     tolerance = _tolerance(age_hours, short_run, floors)
     chosen = min(fits, key=lambda fit: (fit.slope - tolerance) / fit.error)
     raw = (chosen.slope - tolerance) / chosen.error - _HALVING_PENALTY * halvings
-    held = _safeguards(floors, chosen)
+    held = _safeguards(floors, chosen, whole)
     z = min(raw, HELD_Z) if held else raw
-    return Evidence(z, raw, held, floors, fits, chosen, whole=floors)
+    cold = short_run and reference is None
+    settling = _SETTLING_SHARE * tolerance if cold else 0.0
+    return Evidence(z, raw, held, floors, fits, chosen, whole or floors, settling)
 
 
 def _tolerance(age_hours: float, short_run: bool, floors: Floors) -> float:
@@ -98,10 +108,10 @@ def _tolerance(age_hours: float, short_run: bool, floors: Floors) -> float:
         ) + _FASTER_THAN_REFERENCE * max(pace, 0.0)
     if short_run:
         return _LOGARITHM_SHORT_RUN_MB / age_hours
-    return max(_TOLERANCE_MB_PER_HOUR, _LOGARITHM_MB / age_hours, _FILLING / age_hours**3)
+    return max(_TOLERANCE_MB_PER_HOUR, _LOGARITHM_MB / age_hours, _FILLING / age_hours**4)
 
 
-def _safeguards(floors: Floors, fit: Fit) -> tuple[str, ...]:
+def _safeguards(floors: Floors, fit: Fit, whole: Floors | None) -> tuple[str, ...]:
     held = []
     growth = fit.slope * floors.window_hours
     enough = max(
@@ -114,19 +124,30 @@ def _safeguards(floors: Floors, fit: Fit) -> tuple[str, ...]:
     if floors.given_back_mb > _GIVEN_BACK_SHARE * (growth + floors.given_back_mb):
         held.append("given back")
     half = len(floors.hours) // 2
-    whole = plain_slope(floors.hours, floors.floor_mb)
-    if plain_slope(floors.hours[half:], floors.floor_mb[half:]) < _LATEST_SHARE * whole:
+    pace = plain_slope(floors.hours, floors.floor_mb)
+    if plain_slope(floors.hours[half:], floors.floor_mb[half:]) < _LATEST_SHARE * pace:
         held.append("slowing")
-    # A running median keeps steps and loses peaks.
-    calm = [
-        sorted(floors.floor_mb[i : i + _CALM])[_CALM // 2]
-        for i in range(len(floors.floor_mb) - _CALM + 1)
-    ]
+    calm = _calmed(floors.floor_mb)
     steps = sorted(b - a for a, b in pairwise(calm))
     total = calm[-1] - calm[0]
     if total - sum(steps[-_STEPS:]) < _WITHOUT_STEP_SHARE * total:
         held.append("few steps")
+    if whole is not None and calm[-1] - _highest_before(floors, whole) < _NEW_SHARE * growth:
+        held.append("seen before")
     return tuple(held)
+
+
+def _highest_before(floors: Floors, whole: Floors) -> float:
+    """Return the level that was reached before a window began, but for one floor of luck."""
+    begun = floors.age_hours - whole.age_hours
+    earlier = sum(hour < begun for hour in whole.hours) - _CALM + 1
+    known = sorted(_calmed(whole.floor_mb)[: max(earlier, 0)])
+    return known[-2] if len(known) > 1 else -math.inf
+
+
+def _calmed(floor_mb: list[float]) -> list[float]:
+    """Return a running median, which keeps steps and loses peaks."""
+    return [sorted(floor_mb[i : i + _CALM])[_CALM // 2] for i in range(len(floor_mb) - _CALM + 1)]
 
 
 def plain_slope(x: list[float], y: list[float]) -> float:

@@ -10,6 +10,7 @@ _HELD = {
     "small": "the growth is small beside noise and level",
     "given back": "a collection with a trim gave most of it back: fragmentation",
     "slowing": "the growth slows down",
+    "seen before": "most of it only returns to a level reached before",
     "few steps": "one or two steps make most of it",
 }
 

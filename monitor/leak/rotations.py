@@ -18,6 +18,7 @@ _SMALLEST_MB = 3.0
 _KEPT = 0.7  # of the sum of increments must still be there
 _TOLERANCE_MB_PER_HOUR = 1.0
 _QUANTILE = 0.25
+_QUIET_BETWEEN = 4  # times between two rotations that are compared with them
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,13 @@ def _quiet_jumps(bins: Bins, marks: list[int], settle: int, side: int) -> list[f
     out = []
     for i, mark in enumerate(marks):
         until = marks[i + 1] if i + 1 < len(marks) else bins.end_bin
-        at = mark + settle + side
-        while at + reach <= until:
+        first, last = mark + reach, until - reach
+        # They may overlap: two rotations an hour apart leave no room for more.
+        apart = max((last - first) // (_QUIET_BETWEEN - 1), settle)
+        for at in range(first, last + 1, apart):
             jump = _jump(bins, at, settle, side)
             if jump is not None:
                 out.append(jump)
-            at += reach
     return out
 
 

@@ -16,6 +16,7 @@ _QUICK_HOURS = 0.1  # what a reference does not explain may still settle within 
 _CLIP = 2.0  # robust deviations above a fit, from which on a floor is a peak
 _LOAD_GAIN = 2.0  # of BIC, before a load term may explain growth away
 _NEAR_BIC = 4.0  # of the best: what is nearly as good may be the truth
+_MOST_ALIKE = 6.0  # of that: a bad fit is not admitted for being bad
 _RESOLUTION_MB = 0.05  # no residual is believed to be smaller
 _DEPENDENT = 1e-7  # of a column's sum of squares left over by the others: it adds nothing
 
@@ -153,7 +154,9 @@ def admissible_fits(floors: Floors) -> list[Fit]:
     if not found:
         return []
     found.sort(key=_bic)
-    most = found[0][0].bic + _NEAR_BIC
+    # Residuals that resemble their neighbours are fewer than they look, and tell shapes apart less.
+    alike = min(design.inflation(*found[0]) ** 2, _MOST_ALIKE)
+    most = found[0][0].bic + _NEAR_BIC * alike
     return [
         replace(fit, error=fit.error * design.inflation(fit, beta))
         for fit, beta in found

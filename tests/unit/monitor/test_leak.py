@@ -96,13 +96,14 @@ def test_a_horizon_that_cannot_be_is_refused() -> None:
         LeakDetector(0)
 
 
-def test_two_rotations_show_a_leak_per_rotation() -> None:
+@pytest.mark.parametrize("period", [60, 80, 240])
+def test_two_rotations_show_a_leak_per_rotation(period: int) -> None:
     detector = LeakDetector(DAY)
     noise = random.Random(3)
-    for minute in range(1, 11 * 60):
-        turns = minute // 240  # at 4 h and 8 h
+    for minute in range(1, 3 * period):
+        turns = minute // period
         memory = 100 + 20 * turns + noise.gauss(0, 1)
-        detector.observe(minute * 60, memory * MIB, None, minute in (240, 480))
+        detector.observe(minute * 60, memory * MIB, None, minute % period == 0)
     assessment = detector.assess()
     assert assessment.score is not None
     assert assessment.score > 0.8
@@ -164,6 +165,26 @@ def test_load_explains_growth_that_follows_it() -> None:
 def test_one_step_is_no_leak() -> None:
     scores = [a.score for a in judge(lambda hour: 100 + 60 * (hour > 7))]
     assert max(score for score in scores if score is not None) < 0.8
+
+
+def test_what_only_returns_to_a_level_of_before_is_no_leak() -> None:
+    # A tooth is longer than the shortest window, so its rise is all that this window sees.
+    assessments = judge(lambda hour: 100 + 24 * (hour / 2.9 % 1))
+    assert max(a.score for a in assessments if a.score is not None) < 0.8
+
+
+def test_a_leak_above_what_was_reached_before_is_found_among_returns() -> None:
+    last = judge(lambda hour: 100 + 24 * (hour / 2.9 % 1) + 5 * hour)[-1]
+    assert last.score is not None
+    assert last.score > 0.8
+
+
+def test_an_hour_allows_that_its_growth_settles() -> None:
+    # A bounded cache fills evenly: that it will be full is not to be seen yet.
+    last = judge(lambda hour: 100 + 10 * hour, hours=1, horizon=3600.0)[-1]
+    assert last.low is not None
+    assert last.high is not None
+    assert last.low < 0 < 10 < last.high
 
 
 def test_a_reference_lets_an_hour_tell_a_leak_from_a_warm_up() -> None:
