@@ -145,6 +145,7 @@ def _generation(one: Generation, elapsed_seconds: float) -> dict[str, Any]:
         "oldest_connection_seconds": round(one.oldest_connection_seconds, 3),
         "rotations": one.rotations_total,
         "rotations_due": one.rotations_due,
+        "rotations_lost": one.rotations_lost,
         "rotations_pending": one.rotations_pending,
         "drops": one.drops_total,
         "longest_silence_seconds": {key: round(value, 3) for key, value in one.silences.items()},

@@ -34,6 +34,7 @@ class Generation:
     longest_report_gap_seconds: float = 0.0
     oldest_connection_seconds: float = 0.0
     rotations_due: int = 0
+    rotations_lost: int = 0  # connections at their age that were lost, or given up with their slot
     rotations_total: int = 0
     drops_total: int = 0
     silences: dict[str, float] = field(default_factory=dict)  # longest, by "stream:symbol"
@@ -42,7 +43,8 @@ class Generation:
     exited_elapsed: float | None = None
     recent: deque[tuple[float, Report]] = field(default_factory=deque)
     recent_cpu: deque[tuple[float, float]] = field(default_factory=deque)
-    _due: dict[str, int | None] = field(default_factory=dict)  # connection over age, by slot
+    # The connection over age and the drops until then, by slot.
+    _due: dict[str, tuple[int | None, int]] = field(default_factory=dict)
     _notices: int = 0  # number of the last one seen
 
     def take_sample(self, sample: Sample) -> Collection | None:
@@ -105,21 +107,28 @@ class Generation:
         self.drops_total = max(self.drops_total, drops)
         for slot in report.slots:
             age = slot.age_seconds
-            if age is None:
-                continue
-            self.oldest_connection_seconds = max(self.oldest_connection_seconds, age)
-            if age >= self.max_age_seconds and self._due.get(slot.slot) != slot.connection_id:
-                self._due[slot.slot] = slot.connection_id
+            if age is not None:
+                self.oldest_connection_seconds = max(self.oldest_connection_seconds, age)
+        self._take_ends(report)
+        for slot in report.slots:
+            if slot.slot not in self._due and (slot.age_seconds or 0.0) >= self.max_age_seconds:
+                self._due[slot.slot] = slot.connection_id, slot.drops_total
                 self.rotations_due += 1
+
+    def _take_ends(self, report: Report) -> None:
+        """Forget connections over age that are gone; note whether they were lost."""
+        slots = {slot.slot: slot for slot in report.slots}
+        for name, (connection, drops) in list(self._due.items()):
+            slot = slots.get(name)
+            if slot is not None and slot.connection_id == connection:
+                continue
+            del self._due[name]
+            self.rotations_lost += slot is None or slot.drops_total > drops
 
     @property
     def rotations_pending(self) -> int:
         """How many connections that reached their age still serve."""
-        slots = self.report.slots if self.report is not None else ()
-        return sum(
-            slot.connection_id is not None and self._due.get(slot.slot) == slot.connection_id
-            for slot in slots
-        )
+        return len(self._due)
 
     @property
     def up(self) -> bool:

@@ -237,12 +237,15 @@ def _rotations(evidence: Evidence) -> Criterion:
     """Compare with what the observed ages asked for.
 
     A connection that reached its age must have been rotated, unless it was lost meanwhile, or
-    the run ended while its rotation was under way.
+    the run ended while its rotation was under way. Older profiles do not say which ones were lost:
+    any loss may have been one of them.
     """
     facts = [one.facts for one in evidence.processes if one.facts.get("reports")]
     due = sum(one["rotations_due"] for one in facts)
     done = sum(one["rotations"] for one in facts)
-    excused = sum(one["rotations_pending"] + one["drops"] for one in facts)
+    excused = sum(
+        one["rotations_pending"] + one.get("rotations_lost", one["drops"]) for one in facts
+    )
     return Criterion(
         name="rotations",
         expression="connections that reached their age were rotated",

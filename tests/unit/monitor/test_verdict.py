@@ -241,6 +241,29 @@ def test_a_connection_that_was_lost_excuses_its_rotation() -> None:
     assert criterion(run.document(), "rotations").outcome == "pass"
 
 
+def test_another_loss_excuses_no_rotation() -> None:
+    def lost_early_and_replaced_unrotated(at: int) -> dict[str, Any]:
+        number, opened = (2, 5) if at < 60 else (3, 60)
+        return {"slots": (slot(age=float(at - opened), connection_id=number, drops_total=1),)}
+
+    run = Run(SMOKE, max_age_seconds=20, rotates=False)
+    run.seconds(5).seconds(60, lost_early_and_replaced_unrotated).end(slots=())
+    rotations = criterion(run.document(), "rotations")
+    assert (rotations.outcome, rotations.limit) == ("fail", 1)
+    # In older profiles any loss may have been of the connection that was due.
+    document = run.document()
+    del document["streamers"][0]["generations"][0]["rotations_lost"]
+    assert criterion(document, "rotations").outcome == "pass"
+
+
+def test_a_slot_that_is_given_up_excuses_its_rotation() -> None:
+    run = Run(SMOKE, max_age_seconds=20, rotates=False)
+    other = slot("slot-2", age=1.0, connection_id=7)
+    run.seconds(22).seconds(10, lambda _: {"slots": (other,)}).end(slots=(other,))
+    rotations = criterion(run.document(), "rotations")
+    assert (rotations.outcome, rotations.reason) == ("pass", "1 due, 1 excused")
+
+
 def test_book_tickers_alone_need_no_rate() -> None:
     document = smoke(lambda at: {"streams": (stream(at, kind="bookTicker"),)})
     document["settings"]["streams"] = ["bookTicker"]
