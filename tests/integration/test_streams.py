@@ -1,0 +1,183 @@
+"""Depth, klines and tickers from the exchange's tape into files, field by field."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.audit import CLOSED, audit_files, kind_of, read_files
+from tests.exchange import Exchange
+from tests.streaming import Process, at_exchange, eventually
+
+STREAMS = (
+    *("trade", "aggTrade", "bookTicker", "depth", "depth@100ms"),
+    *("kline_1s", "kline_1m", "kline_1M", "miniTicker", "ticker"),
+)
+SYMBOLS = ("BTCUSDT", "PEPEUSDT")
+
+
+def streamer(tmp_path, exchange, streams=STREAMS, **settings):
+    settings = {
+        "exchange.streams": ",".join(streams),
+        "sink.directory": tmp_path / "records",
+        "connection.gap_wait": "300ms",
+        "connection.backoff_initial": "300ms",
+        "connection.rotation_overlap": "1s",
+        **settings,
+    }
+    return Process(tmp_path / "streamer.log", "streamer", *at_exchange(exchange, **settings))
+
+
+def stored(tmp_path, stream):
+    return sum(path.stat().st_size for path in (tmp_path / "records" / kind_of(stream)).glob("*"))
+
+
+def await_more(tmp_path, streams=STREAMS, bytes_more=1500):
+    """Wait until every kind has grown: a dozen records of the slowest ones."""
+    sizes = {stream: stored(tmp_path, stream) for stream in streams}
+    eventually(
+        lambda: all(stored(tmp_path, each) > size + bytes_more for each, size in sizes.items()),
+        what="more of every stream",
+        within=60,
+    )
+
+
+def audits(tmp_path, exchange, streams=STREAMS):
+    return {
+        (stream, symbol): audit_files(exchange, tmp_path / "records", stream, symbol)
+        for stream in streams
+        for symbol in SYMBOLS
+    }
+
+
+def gaps(tmp_path, stream, symbol):
+    return [
+        each
+        for each in read_files(tmp_path / "records", "gap")
+        if (each["stream"], each["symbol"]) == (stream, symbol)
+    ]
+
+
+def test_every_stream_is_stored_exactly_over_rotations(tmp_path):
+    with (
+        Exchange(tmp_path, rate=100, symbols=SYMBOLS) as exchange,
+        streamer(tmp_path, exchange, connection__max_age="4s") as process,
+    ):
+        eventually(lambda: stored(tmp_path, "ticker"), what="records")
+        eventually(lambda: exchange.status()["attempts_total"] >= 4, what="rotations", within=40)
+        await_more(tmp_path)
+        assert process.stop() == 0, process.output
+        for key, audit in audits(tmp_path, exchange).items():
+            assert audit.clean, (key, audit)
+            assert audit.count > 5, (key, audit)
+            assert not audit.backfilled
+        assert read_files(tmp_path / "records", "gap") == []
+        assert not list((tmp_path / "records" / "rejected").glob("*"))
+
+
+def test_after_a_drop_each_stream_has_what_can_be_had_and_tells_of_the_rest(tmp_path):
+    """REST tells trades and closed candles; the book's changes and the tickers are gone."""
+    with (
+        Exchange(tmp_path, rate=100, symbols=SYMBOLS) as exchange,
+        streamer(tmp_path, exchange, connection__backoff_initial="3s") as process,
+    ):
+        await_more(tmp_path)
+        exchange.fault("reset")
+        eventually(lambda: "gap: depth" in process.output, what="the gap in the book", within=30)
+        await_more(tmp_path)
+        assert process.stop() == 0, process.output
+        found = audits(tmp_path, exchange)
+
+        for (stream, symbol), audit in found.items():
+            declared = gaps(tmp_path, stream, symbol)
+            assert audit.intact, (stream, symbol, audit)
+            if stream in ("trade", "aggTrade"):
+                assert audit.clean, (stream, symbol, audit)
+                assert declared == []
+            elif kind_of(stream) == "kline":
+                assert [each for each in audit.missing if each[1] == CLOSED] == []
+                assert declared == []
+            elif kind_of(stream) == "depth":
+                check_book_gap(exchange, stream, symbol, audit, declared)
+            else:
+                [gap] = declared
+                assert gap["first_id"] is None
+                assert gap["from_time"] < gap["to_time"]
+        assert found["kline_1s", "BTCUSDT"].backfilled
+
+
+def check_book_gap(exchange, stream, symbol, audit, declared):
+    """Exactly the changes that are missing are declared, and that a snapshot is needed."""
+    tape = exchange.tape(stream, symbol, audit.missing[0], audit.missing[-1])
+    assert len(tape) == len(audit.missing)
+    [gap] = declared
+    assert (gap["first_id"], gap["last_id"]) == (tape[0]["U"], tape[-1]["u"])
+    assert gap["missing"] == tape[-1]["u"] - tape[0]["U"] + 1
+    assert gap["reason"] == "not_repaired"
+
+
+ONE_BY_ONE = ("depth@100ms", "kline_1s", "ticker")
+
+
+@pytest.mark.parametrize("fault", ["duplicate", "reorder", "malformed"])
+def test_what_happens_to_single_events_is_put_right(tmp_path, fault):
+    with (
+        Exchange(tmp_path, rate=50, symbols=SYMBOLS) as exchange,
+        # Two of a ticker in the wrong order come a second apart.
+        streamer(tmp_path, exchange, ONE_BY_ONE, connection__gap_wait="2500ms") as process,
+    ):
+        await_more(tmp_path, ONE_BY_ONE, 800)
+        records = [
+            exchange.fault(fault, stream=stream, symbol="BTCUSDT", count=2) for stream in ONE_BY_ONE
+        ]
+        for record in records:
+            exchange.happened(record["number"])
+        await_more(tmp_path, ONE_BY_ONE, 800)
+        assert process.stop() == 0, process.output
+        for (stream, symbol), audit in audits(tmp_path, exchange, ONE_BY_ONE).items():
+            assert audit.intact, (stream, symbol, audit)
+            late = (stream, symbol, fault) == ("ticker", "BTCUSDT", "reorder")
+            assert len(audit.missing) == late, (stream, symbol, audit)
+        rejected = list((tmp_path / "records" / "rejected").glob("*"))
+        assert bool(rejected) == (fault == "malformed")
+
+
+def test_a_missing_closing_is_fetched_and_candles_without_trades_are_no_gap(tmp_path):
+    streams = ("kline_1s", "kline_1m")
+    with (
+        Exchange(tmp_path, rate=2, symbols=SYMBOLS, extra=["--rest-nasty", "0.3"]) as exchange,
+        streamer(tmp_path, exchange, streams) as process,
+    ):
+        await_more(tmp_path, streams, 500)
+        lost = exchange.fault("withhold", stream="kline_1s", symbol="BTCUSDT", count=3)
+        withheld = exchange.happened(lost["number"])["withheld"]["btcusdt@kline_1s"]
+        eventually(lambda: "suspected gap: kline_1s" in process.output, what="a suspected gap")
+        await_more(tmp_path, streams, 2500)
+        assert process.stop() == 0, process.output
+        found = audits(tmp_path, exchange, streams)
+
+        assert all(audit.clean for audit in found.values()), found
+        backfilled = found["kline_1s", "BTCUSDT"].backfilled
+        assert len(backfilled) == withheld["events"] == 3
+        assert not gaps(tmp_path, "kline_1s", "BTCUSDT")
+
+
+def test_a_closing_that_rest_does_not_tell_becomes_a_record(tmp_path):
+    with (
+        Exchange(tmp_path, rate=20, symbols=SYMBOLS) as exchange,
+        streamer(tmp_path, exchange, ("kline_1s",), repair__give_up_after="1s") as process,
+    ):
+        await_more(tmp_path, ("kline_1s",), 500)
+        exchange.fault("rest_error", status=503, duration=60)
+        exchange.fault("withhold", stream="kline_1s", symbol="BTCUSDT", count=2)
+        eventually(lambda: "gap: kline_1s" in process.output, what="the gap", within=30)
+        await_more(tmp_path, ("kline_1s",))
+        assert process.stop() == 0, process.output
+        [gap] = gaps(tmp_path, "kline_1s", "BTCUSDT")
+        audit = audits(tmp_path, exchange, ("kline_1s",))["kline_1s", "BTCUSDT"]
+
+        assert audit.intact, audit
+        assert len(audit.missing) == gap["missing"] == 2
+        assert (gap["to_time"] - gap["from_time"]).total_seconds() == 2
+        assert gap["first_id"] is None
+        opens = [open_time for open_time, _ in audit.missing]
+        assert gap["from_time"].timestamp() * 10**6 == opens[0]
