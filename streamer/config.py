@@ -141,6 +141,9 @@ class KafkaConfig:
     overflow_bytes: Annotated[ByteCount, Ge(16 << 20)] = 4 << 30
     # What cannot be decoded or encoded; empty: kept in files under sink.directory alone.
     dead_letter_topic: Annotated[str, Parsed(parse_topic)] = "market.crypto.deadletters.binance"
+    # Where each stream's records end, for the next start; compacted. Empty: a start begins with
+    # what comes live.
+    positions_topic: Annotated[str, Parsed(parse_topic)] = "market.crypto.positions.binance"
     # How many partitions each topic has; None: as many as when this streamer first wrote there.
     partitions: Annotated[int, Ge(1)] | None = None
     create_topics: bool = False

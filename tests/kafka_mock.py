@@ -21,6 +21,7 @@ TOPICS = {
 }
 GAP_TOPIC = "market.crypto.gaps.binance"
 DEAD_LETTER_TOPIC = "market.crypto.deadletters.binance"
+POSITIONS_TOPIC = "market.crypto.positions.binance"
 
 _PROGRAM = """
 import sys
@@ -39,7 +40,7 @@ class MockKafka:
     """A context manager that gives the addresses of the brokers."""
 
     def __init__(self, *topics: str, nodes: int = 1) -> None:
-        topics = topics or (*TOPICS.values(), GAP_TOPIC, DEAD_LETTER_TOPIC)
+        topics = topics or (*TOPICS.values(), GAP_TOPIC, DEAD_LETTER_TOPIC, POSITIONS_TOPIC)
         self._command = [sys.executable, "-c", _PROGRAM, str(nodes), *topics]
 
     def __enter__(self) -> str:

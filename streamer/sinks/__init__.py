@@ -107,7 +107,9 @@ def open_sink(config: StreamerConfig, routes: Routes) -> Sink:
     if config.sink.kind == "kafka":
         from streamer.sinks.kafka import open_kafka_sink
 
-        return open_kafka_sink(config.kafka, config.sink.directory, targets)
+        return open_kafka_sink(
+            config.kafka, config.sink.directory, targets, max_age_seconds=config.repair.max_age
+        )
     from streamer.sinks.null import NullSink
 
     return NullSink(targets)

@@ -109,14 +109,14 @@ def make_administrator(config: KafkaConfig) -> AdminClient:
     return _made(AdminClient, {**config.client, **_connection(config)})
 
 
-def make_consumer(config: KafkaConfig) -> Consumer:
+def make_consumer(config: KafkaConfig, **more: Any) -> Consumer:  # noqa: ANN401
     """Return a client that reads partitions it is told, and says where they end."""
     settings = {
-        "group.id": "vigil-audit",  # wanted by the client; nothing is ever committed
+        "group.id": "vigil-reader",  # wanted by the client; nothing is ever committed
         "enable.auto.commit": False,
         "enable.partition.eof": True,
     }
-    return _made(Consumer, {**config.client, **_connection(config), **settings})
+    return _made(Consumer, {**config.client, **_connection(config), **settings, **more})
 
 
 def _connection(config: KafkaConfig) -> dict[str, Any]:

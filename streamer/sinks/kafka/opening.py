@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,16 +11,22 @@ from streamer.config import KafkaConfig
 from streamer.records import load_schema, single_object_header
 from streamer.routes import Route
 from streamer.sinks.kafka.client import check_client_settings
+from streamer.sinks.kafka.resume import find_positions
 from streamer.sinks.kafka.sink import KafkaSink
 from streamer.sinks.kafka.topics import prepare_topics, topic_of
 
 
 def open_kafka_sink(
-    config: KafkaConfig, state_directory: Path, routes: Iterable[Route]
+    config: KafkaConfig,
+    state_directory: Path,
+    routes: Iterable[Route],
+    *,
+    max_age_seconds: float = math.inf,
 ) -> KafkaSink:
     """Prepare the topics, ask the registry if there is one, and open the sink.
 
-    Waits for brokers and registry, `kafka.start_within` in all. Raises SinkUnavailable when one
+    Records older than `max_age_seconds` are not looked at to find where they end. Waits for brokers
+    and registry, `kafka.start_within` in all. Raises SinkUnavailable when one
     of them stays away or refuses, and SettingsError for what can never work.
     """
     check_client_settings(config)
@@ -27,7 +34,15 @@ def open_kafka_sink(
     kinds = {topic: route.kind for route, topic in topics.items()}
     deadline = time.monotonic() + config.start_within
     prepare_topics(config, kinds, state_directory, deadline)
-    return KafkaSink(config, topics, _headers(config, kinds, deadline))
+    headers = _headers(config, kinds, deadline)
+    positions = find_positions(
+        config,
+        topics,
+        (),
+        max_age_seconds=max_age_seconds,
+        deadline=deadline,
+    )
+    return KafkaSink(config, topics, headers, positions)
 
 
 def _headers(config: KafkaConfig, kinds: Mapping[str, str], deadline: float) -> dict[str, bytes]:

@@ -29,6 +29,7 @@ from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.delivery import AcknowledgeClock, Errors
 from streamer.sinks.kafka.client import make_producer
+from streamer.sinks.kafka.position_topic import PositionTopic
 from streamer.sinks.kafka.serializers import Serializers
 from streamer.sinks.kafka.statistics import Statistics, parse
 from streamer.sinks.kafka.topics import topic_of
@@ -67,11 +68,15 @@ class KafkaSink:
     """Produces without blocking; librdkafka's threads send, retry and reconnect."""
 
     def __init__(
-        self, config: KafkaConfig, topics: Mapping[Route, str], headers: Mapping[str, bytes]
+        self,
+        config: KafkaConfig,
+        topics: Mapping[Route, str],
+        headers: Mapping[str, bytes],
+        positions: dict[str, Position] | None = None,
     ) -> None:
         """Begin to connect, and go on trying. Raises SettingsError for what cannot work.
 
-        `headers` hold what goes before each record, by topic.
+        `headers` hold what goes before each record, by topic; `positions` say where the routes end.
         """
         self._config = config
         self._headers = headers
@@ -108,6 +113,7 @@ class KafkaSink:
         self._statistics_before = Statistics()  # totals of the producers that are gone
         self._acknowledged_of: dict[str, int] = dict.fromkeys(self._kinds.values(), 0)
         self._closing = False
+        self._position_topic = PositionTopic(config, positions or {})
         self._producer = self._make_producer()
         self._produce = self._producer.produce
 
@@ -143,6 +149,8 @@ class KafkaSink:
             self._renew(now)
         self._produce_waiting()
         self._observe(now)
+        direct = not self._waiting and not self._returned and self._trouble is None
+        self._position_topic.turn(now, self._targets, direct=direct, queued=self._queued())
 
     def flush(self, within_seconds: float) -> int:
         deadline = time.monotonic() + within_seconds
@@ -163,6 +171,7 @@ class KafkaSink:
 
     def close(self) -> None:
         self._closing = True
+        self._position_topic.close(self._targets, acknowledged=not self._queued())
         self._waiting.clear()
         self._producer.purge()
         self._serve(lambda: self._producer.flush(1.0))  # only the reports of what was purged
@@ -197,7 +206,7 @@ class KafkaSink:
         return refused
 
     def positions(self) -> dict[str, Position]:
-        return {}
+        return self._position_topic.known
 
     def add(self, route: Route) -> None:
         topic = topic_of(self._config, route)
@@ -212,6 +221,7 @@ class KafkaSink:
         target = self._targets.pop(route)
         self._accepted_before[route.kind] += target.accepted
         self._serializer_of(target.topic).pop(route, None)
+        self._position_topic.note(route)
 
     def _queued(self) -> int:
         return len(self._producer) + len(self._waiting) + len(self._returned)
@@ -382,6 +392,7 @@ class KafkaSink:
     def _take_statistics(self, text: str) -> None:
         statistics = parse(text)
         self._statistics = statistics
+        self._position_topic.look(statistics.look, time.monotonic())
         # Accepted by a stream at the time of the look: without what came since the poll before.
         since = self._accepted - self._polled_accepted
         waiting = Counter(topic for topic, _, _ in self._waiting)

@@ -54,11 +54,13 @@ def prepare_topics(
 ) -> None:
     """See to it that every topic is there, with the partitions it had.
 
-    Waits for brokers until `deadline` (monotonic). The dead-letter topic may have any number of
-    partitions. Raises SinkUnavailable, or SettingsError for settings that no client takes.
+    Waits for brokers until `deadline` (monotonic). The topics of dead letters and of positions may
+    have any number of partitions. Raises SinkUnavailable, or SettingsError for settings that no
+    client takes.
     """
     topics = tuple(topics)
-    wanted = (*topics, config.dead_letter_topic) if config.dead_letter_topic else topics
+    others = config.dead_letter_topic, config.positions_topic
+    wanted = (*topics, *filter(None, others))
     administrator = make_administrator(config)
     cluster_id, found = _look(administrator, config, deadline)
     missing = [topic for topic in wanted if topic not in found]
@@ -110,12 +112,7 @@ def _look(
 def _create(
     administrator: AdminClient, config: KafkaConfig, topics: list[str], deadline: float
 ) -> None:
-    copies = config.replication_factor
-    settings = {"retention.ms": str(round(config.retention * 1000)), "cleanup.policy": "delete"}
-    if copies >= 3:
-        settings["min.insync.replicas"] = "2"  # acknowledged is then on two brokers at least
-    partitions = config.partitions or CREATED_PARTITIONS
-    new = [NewTopic(topic, partitions, copies, config=settings) for topic in topics]
+    new = [_new(config, topic) for topic in topics]
     within = max(deadline - time.monotonic(), 1.0)
     # Of two streamers that start together, one creates: the other hears that it is there.
     results = administrator.create_topics(new, operation_timeout=within, request_timeout=within)
@@ -125,6 +122,7 @@ def _create(
         except KafkaException as error:
             problem: KafkaError = error.args[0]
             if problem.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                partitions, copies, _ = _shape(config, topic)
                 raise SinkUnavailable(
                     f"the topic {topic} cannot be created ({partitions} partitions, "
                     f"kafka.replication_factor = {copies}): {problem.str()} ({problem.name()})"
@@ -134,8 +132,26 @@ def _create(
         else:
             _log.info(
                 "created topic %s: %d partitions, %d replicas, %s",
-                *(topic, partitions, copies, settings),
+                *(topic, *_shape(config, topic)),
             )
+
+
+def _new(config: KafkaConfig, topic: str) -> NewTopic:
+    partitions, copies, settings = _shape(config, topic)
+    return NewTopic(topic, partitions, copies, config=settings)
+
+
+def _shape(config: KafkaConfig, topic: str) -> tuple[int, int, dict[str, str]]:
+    """Return partitions, replicas and settings of a topic that is created."""
+    copies = config.replication_factor
+    if topic == config.positions_topic:
+        partitions, settings = 1, {"cleanup.policy": "compact"}  # a few messages a second
+    else:
+        partitions = config.partitions or CREATED_PARTITIONS
+        settings = {"retention.ms": str(round(config.retention * 1000)), "cleanup.policy": "delete"}
+    if copies >= 3:
+        settings["min.insync.replicas"] = "2"  # acknowledged is then on two brokers at least
+    return partitions, copies, settings
 
 
 def _missing(administrator: AdminClient, topics: list[str]) -> str:

@@ -1,0 +1,160 @@
+"""The topic of positions: where each route's acknowledged records end, for the next start.
+
+Compacted; one key for each topic and route, and JSON as the value (docs/kafka.md). A producer of
+its own writes it, so that nothing there can hold records up.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streamer.config import KafkaConfig
+from streamer.errors import SettingsError
+from streamer.positions import Position
+from streamer.routes import Route
+from streamer.sinks.kafka.acknowledged import AcknowledgeWatch, Look
+from streamer.sinks.kafka.client import make_small_producer
+from streamer.sinks.kafka.topics import topic_of
+
+VERSION = 1
+EVERY_SECONDS = 5.0  # between marks; what a start after a crash reads of the data topics' tails
+ALL_EVERY_SECONDS = 600.0  # also those that did not change: each tells as of when it is right
+QUEUE_KIB = 1024  # the positions of some thousand routes
+GIVE_UP_MS = 30_000  # later positions have followed by then
+CLOSE_SECONDS = 2.0  # some milliseconds, unless the brokers are away
+
+_Mark = tuple[int, dict[bytes, Position]]
+"""When it was made, in Unix microseconds, and the positions by their keys."""
+
+_log = logging.getLogger(__name__)
+
+
+class PositionValue(msgspec.Struct, frozen=True):
+    """A message's value; times are Unix microseconds."""
+
+    version: int
+    last_id: int  # the last record that is acknowledged, or the last id of a gap declared there
+    received_us: int  # when it was received
+    as_of_us: int  # nothing later was acknowledged then
+
+
+def key_of(topic: str, route: Route) -> bytes:
+    """Return the key of a route whose records are in a topic: `TOPIC:trade:BTCUSDT`.
+
+    So each topic has positions of its own, whoever shares this one.
+    """
+    return f"{topic}:{route.stream}:{route.symbol}".encode()
+
+
+class PositionTopic:
+    """Writes positions once they are acknowledged; `turn` is to be called at every poll."""
+
+    def __init__(self, config: KafkaConfig, known: dict[str, Position]) -> None:
+        """`known` are the positions found at the start, by route name."""
+        self.known = known  # with those of routes that are removed
+        self._config = config
+        self._watch: AcknowledgeWatch[_Mark] = AcknowledgeWatch()
+        self._left: dict[bytes, Position] = {}  # of routes that are removed
+        self._written: dict[bytes, int] = {}
+        self._mark_at = self._all_at = 0.0
+        self._producer: Producer | None = None
+
+    def note(self, route: Route) -> None:
+        """Note where a route ends that is removed, for when it comes back."""
+        if (position := self._position(route)) is not None:
+            self.known[route.name] = self._left[self._key(route)] = position
+
+    def turn(self, now: float, routes: Iterable[Route], *, direct: bool, queued: int) -> None:
+        """Mark what was put so far, if it went to the producer, and write it when it is there.
+
+        `direct` tells that nothing waits before the producer, `queued` what waits in it. `now` is
+        monotonic.
+        """
+        if self._producer is not None:
+            self._producer.poll(0)
+        if not direct:
+            self._watch.forget()
+        elif self._config.positions_topic and now >= self._mark_at:
+            if not queued:
+                self._watch.forget()
+                self._write(self._mark(routes), now)
+            elif self._watch.waiting:
+                return
+            else:
+                self._watch.mark(self._mark(routes), now)
+            self._mark_at = now + EVERY_SECONDS
+
+    def look(self, look: Look, now: float) -> None:
+        """Take what librdkafka tells about the records' producer."""
+        if (mark := self._watch.look(look)) is not None:
+            self._write(mark, now)
+
+    def close(self, routes: Iterable[Route], *, acknowledged: bool) -> None:
+        """Write the last positions if everything is acknowledged, and wait a little for them."""
+        if acknowledged and self._config.positions_topic:
+            self._all_at = 0.0
+            self._write(self._mark(routes), time.monotonic())
+        if self._producer is None:
+            return
+        left = self._producer.flush(CLOSE_SECONDS)
+        if left:
+            _log.warning("%d positions are not written: the next start reads more", left)
+            self._producer.purge()
+            self._producer.flush(CLOSE_SECONDS)
+
+    def _mark(self, routes: Iterable[Route]) -> _Mark:
+        now = {
+            self._key(route): position
+            for route in routes
+            if (position := self._position(route)) is not None
+        }
+        return time.time_ns() // 1000, self._left | now
+
+    def _key(self, route: Route) -> bytes:
+        return key_of(topic_of(self._config, route), route)
+
+    def _position(self, route: Route) -> Position | None:
+        if route.kind == "gap" or (last_id := route.sequence.last_id) is None:
+            return None
+        before = self.known.get(route.name)
+        return Position(last_id, route.received_us or (before.received_us if before else 0))
+
+    def _write(self, mark: _Mark, now: float) -> None:
+        as_of_us, positions = mark
+        is_due = now >= self._all_at
+        if is_due:
+            self._all_at = now + ALL_EVERY_SECONDS
+        try:
+            producer = self._producer = self._producer or self._make_producer()
+            for key, position in positions.items():
+                if is_due or self._written.get(key) != position.last_id:
+                    value = PositionValue(VERSION, position.last_id, position.received_us, as_of_us)
+                    producer.produce(self._config.positions_topic, msgspec.json.encode(value), key)
+                    self._written[key] = position.last_id
+        except (BufferError, KafkaException, SettingsError) as error:
+            topic = self._config.positions_topic
+            _log.warning("the topic %s does not take positions: %s", topic, error)
+
+    def _make_producer(self) -> Producer:
+        return make_small_producer(
+            self._config,
+            on_delivery=_undelivered,
+            **{
+                "acks": "all",
+                "enable.idempotence": True,
+                "delivery.report.only.error": True,
+                "message.timeout.ms": GIVE_UP_MS,
+                "queue.buffering.max.kbytes": QUEUE_KIB,
+                "linger.ms": 50,  # they come all at once
+            },
+        )
+
+
+def _undelivered(error: KafkaError, message: Message) -> None:
+    if error.code() != KafkaError._PURGE_QUEUE:
+        _log.warning("a position came back from %s: %s", message.topic(), error.str())

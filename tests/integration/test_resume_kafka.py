@@ -1,0 +1,159 @@
+"""A streamer that was killed goes on where its records in a real Kafka end.
+
+Nothing is missing, first occurrences are in order; what was not yet in the topic of positions is
+found at the ends of the data topics.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from tests.audit import audit_records
+from tests.exchange import Exchange
+from tests.kafka_cluster import KafkaCluster
+from tests.kafka_reader import every, records
+from tests.streaming import Process, at_exchange, eventually
+
+pytestmark = pytest.mark.timeout(900)  # the first run on a machine fetches 190 MB
+
+STREAMS = ("trade", "aggTrade")
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    with KafkaCluster(tmp_path_factory.mktemp("kafka")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def topics() -> dict[str, str]:
+    test = uuid.uuid4().hex[:8]
+    names = (*STREAMS, "bookTicker", "gap", "dead", "positions")
+    return {name: f"{test}.{name}" for name in names}
+
+
+def streamer(
+    directory: Path, exchange: Exchange, kafka: KafkaCluster, topics: dict[str, str], **more: Any
+) -> Process:
+    data = {name: topics[name] for name in (*STREAMS, "bookTicker", "gap")}
+    table = ", ".join(f'{name} = "{topic}"' for name, topic in data.items())
+    settings = {
+        "exchange.streams": ",".join(STREAMS),
+        "connection.gap_wait": "200ms",
+        "sink.kind": "kafka",
+        "sink.directory": directory / "records",
+        "kafka.bootstrap_servers": kafka.bootstrap_servers,
+        "kafka.topics": f"{{ {table} }}",
+        "kafka.dead_letter_topic": topics["dead"],
+        "kafka.positions_topic": topics["positions"],
+        "kafka.create_topics": "true",
+        "kafka.replication_factor": 1,
+        "kafka.partitions": 3,
+        "kafka.statistics_every": "500ms",
+        **more,
+    }
+    return Process(directory / "streamer.log", "streamer", *at_exchange(exchange, **settings))
+
+
+def stored(kafka: KafkaCluster, topics: dict[str, str], symbol: str = "BTCUSDT") -> list[int]:
+    """The trade ids in the topic, as they lie there."""
+    found = records(kafka, topics["trade"])
+    return [record["trade_id"] for record in found if record["symbol"] == symbol]
+
+
+def await_records(exchange: Exchange, more: int) -> None:
+    """Wait until so many more events were sent; they are in Kafka a moment later."""
+    eventually(lambda: exchange.connections(), what="a connection", within=20)
+    sent = exchange.connections()[-1]["events_sent"]
+    eventually(
+        lambda: exchange.connections()[-1]["events_sent"] > sent + more, what="events", within=30
+    )
+
+
+def await_caught_up(exchange: Exchange, kafka: KafkaCluster, topics: dict[str, str]) -> None:
+    wanted = exchange.tape("trade", "BTCUSDT")[-1]["t"]
+    eventually(
+        lambda: max(stored(kafka, topics), default=0) >= wanted, within=30, every=0.5,
+        what="the live data",
+    )  # fmt: skip
+
+
+def positions(kafka: KafkaCluster, topics: dict[str, str]) -> dict[str, dict[str, int]]:
+    """The latest value by key."""
+    return {key.decode(): json.loads(value) for key, value in every(kafka, topics["positions"])}
+
+
+def assert_complete(exchange: Exchange, kafka: KafkaCluster, topics: dict[str, str]) -> None:
+    for stream in STREAMS:
+        found = records(kafka, topics[stream], stream)
+        for symbol in exchange.symbols:
+            audit = audit_records(exchange, found, stream, symbol)
+            assert audit.clean, (stream, symbol, audit)
+            assert audit.backfilled, (stream, symbol)
+
+
+def test_killed_again_and_again_under_load_nothing_is_missing(tmp_path, kafka, topics):
+    with Exchange(tmp_path, rate=1000, extra=("--rest-nasty", "0.2")) as exchange:
+        for events in (3_000, 8_000, 1_000):
+            with streamer(tmp_path, exchange, kafka, topics) as process:
+                await_records(exchange, events)
+                process.stop(signal.SIGKILL)
+        with streamer(tmp_path, exchange, kafka, topics) as process:
+            await_caught_up(exchange, kafka, topics)
+            assert process.stop() == 0, process.output
+        assert_complete(exchange, kafka, topics)
+        assert not every(kafka, topics["gap"])
+
+
+def test_positions_that_are_behind_are_corrected_by_the_tails(tmp_path, kafka, topics):
+    with Exchange(tmp_path, rate=300) as exchange:
+        with streamer(tmp_path, exchange, kafka, topics) as process:
+            await_records(exchange, 500)
+            assert process.stop() == 0, process.output
+        key = f"{topics['trade']}:trade:BTCUSDT"
+        written = positions(kafka, topics)
+        assert written[key]["last_id"] == stored(kafka, topics)[-1], "written at the end"
+        behind = written[key] | {"last_id": written[key]["last_id"] - 50}
+        producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, **kafka.client})
+        producer.produce(topics["positions"], b"", key.encode())  # nothing of ours
+        producer.produce(topics["positions"], json.dumps(behind), key.encode())
+        assert not producer.flush(10)
+        with streamer(tmp_path, exchange, kafka, topics) as process:
+            await_caught_up(exchange, kafka, topics)
+            assert process.stop() == 0, process.output
+        assert_complete(exchange, kafka, topics)
+
+
+def test_positions_are_written_while_records_flow_without_a_pause(tmp_path, kafka, topics):
+    """The queue is never seen empty: acknowledgement is known by librdkafka's own numbers."""
+    with Exchange(tmp_path, rate=3000) as exchange:
+        with streamer(tmp_path, exchange, kafka, topics) as process:
+            await_records(exchange, 1000)
+            first = eventually(lambda: every(kafka, topics["positions"]), within=20)
+            eventually(lambda: len(every(kafka, topics["positions"])) > len(first), within=30)
+            process.stop(signal.SIGKILL)
+        found = set(stored(kafka, topics))
+        key = f"{topics['trade']}:trade:BTCUSDT"
+        for each, value in every(kafka, topics["positions"]):
+            if each.decode() == key:
+                assert json.loads(value)["last_id"] in found, "it was acknowledged"
+
+
+def test_without_a_topic_of_positions_a_start_begins_with_what_comes_live(tmp_path, kafka, topics):
+    topics["positions"] = '""'
+    with Exchange(tmp_path, rate=300) as exchange:
+        for _ in range(2):
+            with streamer(tmp_path, exchange, kafka, topics) as process:
+                await_records(exchange, 300)
+                assert process.stop() == 0, process.output
+        audit = audit_records(exchange, records(kafka, topics["trade"]), "trade", "BTCUSDT")
+        assert len(audit.holes) == 1
+        assert not every(kafka, topics["gap"])
