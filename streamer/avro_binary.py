@@ -53,6 +53,20 @@ def optional_long(value: int | None) -> bytes:
     return b"\0" if value is None else b"\2" + long(value)
 
 
+def read_long(data: bytes, position: int) -> tuple[int, int]:
+    """Return a long and where the next thing begins. Raises IndexError at the end of data."""
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value >> 1 ^ -(value & 1), position
+        if shift > 63:
+            raise IndexError(position)  # no long: as good as cut off here
+
+
 _SIZES = [long(size) for size in range(17)]  # 38 digits need 16 bytes
 _POWERS = [10 ** (DECIMAL_SCALE - digits) for digits in range(DECIMAL_SCALE + 1)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from streamer.avro_files import read_long
+from streamer.avro_binary import read_long
 
 _FIXED_BYTES = {"null": 0, "boolean": 1, "float": 4, "double": 8}
 

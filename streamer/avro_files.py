@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from streamer.avro_binary import long, string
+from streamer.avro_binary import long, read_long, string
 
 Codec = Literal["null", "deflate"]
 
@@ -154,17 +154,3 @@ def _read_bytes(data: bytes, position: int) -> tuple[bytes, int]:
     if size < 0 or end > len(data):
         raise IndexError(end)
     return data[position:end], end
-
-
-def read_long(data: bytes, position: int) -> tuple[int, int]:
-    """Return a long and where the next thing begins. Raises IndexError at the end of data."""
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value >> 1 ^ -(value & 1), position
-        if shift > 63:
-            raise IndexError(position)  # no long: as good as cut off here

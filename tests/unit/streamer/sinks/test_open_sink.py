@@ -19,7 +19,8 @@ ROUTES = Routes(("bookTicker",), ("BTCUSDT",))
 
 @pytest.fixture(scope="module")
 def brokers() -> Iterator[str]:
-    with MockKafka(*TOPICS, KafkaConfig().dead_letter_topic) as address:
+    others = KafkaConfig().dead_letter_topic, KafkaConfig().positions_topic
+    with MockKafka(*TOPICS, *others) as address:
         yield address
 
 
