@@ -12,7 +12,8 @@ import pytest
 from tests.campaign import supervised
 from tests.campaign_plan import Step, plan
 from tests.campaign_run import STREAMS, SYMBOLS, Result, run_seed
-from tests.campaign_sinks import FilesSink
+from tests.campaign_sinks import FilesSink, KafkaSink
+from tests.kafka_cluster import KafkaCluster
 from tests.supervising import Supervised
 
 pytestmark = pytest.mark.timeout(240)
@@ -43,6 +44,18 @@ def test_a_seed_into_files(vigil):
     assert result.kills
     assert result.checked.backfilled
     assert not result.checked.copies
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)  # the first run on a machine fetches Kafka
+def test_a_seed_into_kafka(vigil, tmp_path):
+    with KafkaCluster(tmp_path / "kafka") as cluster:
+        sink = KafkaSink(cluster, "seed1", vigil.directory / "records", STREAMS)
+        steps = plan(1, 30, SYMBOLS, STREAMS, broker=True)
+        result = run_seed(1, steps, vigil, sink, print)
+    assert result.passed, "\n".join(result.checked.problems) + vigil.log.read_text()[-8000:]
+    assert result.kills
+    assert result.checked.backfilled
 
 
 # What the audits would notice ---------------------------------------------------------------------

@@ -9,6 +9,8 @@ import ctypes
 import http.server
 import io
 import json
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -83,6 +85,7 @@ def streamer(
         "kafka.schema_registry_url": kafka.registry_url,
         **more,
     }
+    settings = {key: value for key, value in settings.items() if value is not None}
     return Process(directory / "streamer.log", "streamer", *at_exchange(exchange, **settings))
 
 
@@ -168,6 +171,32 @@ def test_every_stream_is_read_back_exact_once_and_in_order(tmp_path, kafka, exch
                 audit = audit_records(exchange, records, stream, symbol)
                 assert audit.clean, (stream, symbol, audit)
                 assert audit.count > 50
+
+
+@pytest.mark.parametrize("registry", [True, False])
+def test_the_audit_reads_both_encodings(tmp_path, kafka, exchange, topics, registry):
+    more = {"exchange.streams": ",".join(STREAMS), "connection.max_age": "2s"}
+    more["kafka.schema_registry_url"] = kafka.registry_url if registry else None
+    before = exchange.status()["attempts_total"]
+    with streaming(tmp_path, exchange, kafka, topics, **more) as process:
+        eventually(lambda: exchange.status()["attempts_total"] >= before + 2, what="a rotation")
+        assert process.stop() == 0, process.output
+    assert (every(kafka, topics["trade"])[0][1][:1] == b"\0") == registry
+    table = ", ".join(f'{name} = "{topic}"' for name, topic in topics.items() if name != "dead")
+    arguments = ["--set", f"kafka.bootstrap_servers={kafka.bootstrap_servers}",
+                 "--set", f"kafka.topics={{ {table} }}"]  # fmt: skip
+    command = [sys.executable, "-m", "streamer", "audit", "--kafka", "--no-copies", "--json"]
+    ended = subprocess.run(
+        [*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    found = json.loads(ended.stdout)["streams"]
+    assert {(one["stream"], one["symbol"]) for one in found} == {
+        (stream, symbol) for stream in STREAMS for symbol in exchange.symbols
+    }
+    assert all(len(one["partitions"]) == 1 for one in found)
+    total = sum(len(every(kafka, topics[stream])) for stream in STREAMS)
+    assert sum(one["records"] for one in found) == total
 
 
 def test_a_frame_that_cannot_be_decoded_is_a_dead_letter(tmp_path, kafka, topics):
