@@ -3,7 +3,8 @@
 Reports are cumulative within a generation and start at 0 with the next one. What is exported is
 the sum of the last counts of every generation that is gone, and the latest of the living one. A
 lost report costs nothing, a repeated or late one changes nothing, and what a later report no longer
-names (a slot that was closed) keeps its count.
+names (a slot that was closed, a stream that was removed) keeps its count. A stream that comes back
+starts at 0 again, on top of that.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Counters:
         self._gone: dict[str, Counter[Key]] = {}
         self._living: dict[str, dict[Key, int]] = {}
         self._newest: dict[str, tuple[int, int]] = {}  # generation and sequence
+        self._named: dict[str, frozenset[Key]] = {}  # stream and symbol, by the newest report
 
     def observe(self, report: Report) -> bool:
         """Take a report; return False when it is a copy or older than what is known."""
@@ -36,10 +38,20 @@ class Counters:
             self._gone.setdefault(name, Counter()).update(living)
             living.clear()
         self._newest[name] = newest
+        named = frozenset((one.stream, one.symbol) for one in report.streams)
+        if removed := self._named.get(name, frozenset()) - named:
+            gone = self._gone.setdefault(name, Counter())
+            for key in [key for key in living if key[1:] in removed]:
+                gone[key] += living.pop(key)
+        self._named[name] = named
         for key, count in flatten(report):
             if count > living.get(key, -1):
                 living[key] = count
         return True
+
+    def named(self) -> frozenset[Key]:
+        """Return the streams that are streamed now, as stream and symbol."""
+        return frozenset().union(*self._named.values())
 
     def of(self, streamer: str) -> Counter[Key]:
         """Return the sums of one streamer; what was never counted is 0."""

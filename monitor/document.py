@@ -18,6 +18,7 @@ from monitor.generation import Generation
 from monitor.model import Breach
 from monitor.profiles import PROFILES, SoakProfile, to_mapping
 from monitor.reference import Reference
+from monitor.wanted import Wanted
 from streamer.messages import LATENCY_BUCKETS_SECONDS
 
 SCHEMA_VERSION = 1
@@ -35,6 +36,7 @@ class Run:
     streamers: dict[str, list[Generation]] = field(default_factory=dict)
     actions: dict[tuple[str, str], tuple[float, Breach]] = field(default_factory=dict)  # first ones
     action_counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    wanted: Wanted = field(default_factory=Wanted)
     reference: Reference | None = None
     ended: str | None = None
     ended_elapsed: float | None = None
@@ -67,6 +69,7 @@ def as_document(
         "profile": to_mapping(profile) if profile else None,
         "reference": asdict(run.reference) if run.reference else None,
         "settings": run.settings,
+        "subscription_changes": list(run.wanted.changes),
         "environment": run.environment,
         "actions": [
             {

@@ -8,6 +8,7 @@ from typing import Any
 
 from monitor.profiles import HOUR, MIB, PROFILES, SoakProfile, scaled
 from monitor.series import Bin, Curve, curve_of
+from monitor.wanted import spans
 
 
 class DocumentError(ValueError):
@@ -44,6 +45,7 @@ class Evidence:
     summary: Mapping[str, Any]
     settings: Mapping[str, Any]
     symbols: tuple[str, ...]
+    changes: Sequence[Mapping[str, Any]]  # of the streams wanted; see `monitor.wanted`
     actions: Sequence[Mapping[str, Any]] | None
     reference: Curve | None  # memory of a known-good run, if one was given
 
@@ -51,6 +53,13 @@ class Evidence:
     def cut_short(self) -> bool:
         """Whether the run did not come to its end for a cause that is judged elsewhere, or not."""
         return self.own_format and self.ended != "completed"
+
+    @property
+    def wanted(self) -> dict[str, tuple[float, float]]:
+        """From when to when each stream was wanted, in seconds: names such as trade:BTCUSDT."""
+        streams = self.settings.get("streams") or ()
+        initial = [f"{stream}:{symbol}" for stream in streams for symbol in self.symbols]
+        return spans(initial, self.changes, self.elapsed_seconds)
 
     def setting(self, name: str, default: float) -> float:
         """Return a number of the settings."""
@@ -89,6 +98,7 @@ def _evidence(document: Mapping[str, Any]) -> Evidence:
         summary=document.get("summary_statistics") or {},
         settings=document.get("settings") or {},
         symbols=tuple(meta.get("symbols") or ()),
+        changes=document.get("subscription_changes") or (),
         actions=document.get("actions"),
         reference=_reference(document.get("reference")),
     )

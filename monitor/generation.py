@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from monitor.growth import Growth, growth
 from monitor.model import Collected, Exited, Launched, Sample
 from monitor.series import Bin, Binner, Collection, LeakTrack
+from monitor.totals import EventTotal
 from streamer.messages import Notice, Report
 
 RATE_SECONDS = 10.0  # the rates of the live view are means over this time
@@ -36,7 +37,8 @@ class Generation:
     rotations_due: int = 0
     rotations_lost: int = 0  # connections at their age that were lost, or given up with their slot
     rotations_total: int = 0
-    drops_total: int = 0
+    drops: dict[str, int] = field(default_factory=dict)  # by slot
+    all_events: EventTotal = field(default_factory=EventTotal)
     silences: dict[str, float] = field(default_factory=dict)  # longest, by "stream:symbol"
     collected: Collected | None = None  # the latest
     exited: Exited | None = None
@@ -80,14 +82,23 @@ class Generation:
             gap = report.uptime_seconds - before.uptime_seconds
             if report.state not in ("draining", "stopped"):  # a flush has its own deadline
                 self.longest_report_gap_seconds = max(self.longest_report_gap_seconds, gap)
+            # Who closes a slot need not rotate its connection any more.
+            slots = {slot.slot for slot in report.slots}
+            self.rotations_due -= sum(
+                slot.slot not in slots and self._due.get(slot.slot) == slot.connection_id
+                for slot in before.slots
+                if slot.connection_id is not None
+            )
         self.report, self.report_at = report, at
         self.reports_total += 1
         _keep(self.recent, at, report)
-        self.binner.messages_total = sum(one.events_total for one in report.streams)
+        self.binner.messages_total = self.all_events.take(report)
         self.rotations_total = max(self.rotations_total, sum(report.rotations.values()))
         self.binner.rotations_total = sum(report.rotations.values())
         self._take_slots(report)
         for one in report.streams:
+            if one.leaving:
+                continue
             key = f"{one.stream}:{one.symbol}"
             self.silences[key] = max(self.silences.get(key, 0.0), one.silent_seconds)
         fresh = tuple(notice for notice in report.notices if notice.number > self._notices)
@@ -103,9 +114,8 @@ class Generation:
             self.longest_report_gap_seconds = max(self.longest_report_gap_seconds, silent)
 
     def _take_slots(self, report: Report) -> None:
-        drops = sum(slot.drops_total for slot in report.slots)
-        self.drops_total = max(self.drops_total, drops)
         for slot in report.slots:
+            self.drops[slot.slot] = max(self.drops.get(slot.slot, 0), slot.drops_total)
             age = slot.age_seconds
             if age is not None:
                 self.oldest_connection_seconds = max(self.oldest_connection_seconds, age)
@@ -124,6 +134,11 @@ class Generation:
                 continue
             del self._due[name]
             self.rotations_lost += slot is None or slot.drops_total > drops
+
+    @property
+    def drops_total(self) -> int:
+        """Ends of live connections outside the plan, those of closed slots included."""
+        return sum(self.drops.values())
 
     @property
     def rotations_pending(self) -> int:
@@ -149,7 +164,9 @@ class Generation:
             sum(o.events_total for o in report.streams if (o.stream, o.symbol) == (stream, symbol))
             for report in (first, last)
         ]
-        return (counts[1] - counts[0]) / (last_at - first_at) if last_at > first_at else 0.0
+        # One that was removed and came back counts from 0 again.
+        grown = max(counts[1] - counts[0], 0)
+        return grown / (last_at - first_at) if last_at > first_at else 0.0
 
 
 def _keep(series: deque, at: float, value: object) -> None:  # type: ignore[type-arg]

@@ -106,15 +106,19 @@ def _standstills(points: Sequence[tuple[float, int]]) -> Iterable[tuple[float, f
 
 
 def _symbols(evidence: Evidence) -> Criterion:
-    streams = evidence.settings.get("streams") or []
-    expected = [f"{stream}:{symbol}" for stream in streams for symbol in evidence.symbols]
     delivered: Mapping[str, int] | None = evidence.rows[-1].get("events") if evidence.rows else None
-    silent = [key for key in expected if not (delivered or {}).get(key)]
-    known = bool(expected) and delivered is not None
     # Who is stopped while connecting, or just after, has shown nothing about a quiet symbol.
     patience = max(
         evidence.setting("stale_after_seconds", 30.0), evidence.profile.rate_window_seconds
     )
+    expected = [
+        key
+        for key, (began, ended) in evidence.wanted.items()
+        if ended >= evidence.elapsed_seconds  # what was removed is not asked for
+        and (began <= 0 or ended - began >= patience or (delivered or {}).get(key))
+    ]
+    silent = [key for key in expected if not (delivered or {}).get(key)]
+    known = bool(expected) and delivered is not None
     too_short = evidence.cut_short and evidence.elapsed_seconds < patience
     outcome: Outcome = "inconclusive"
     reason = "not recorded"
@@ -137,18 +141,29 @@ def _symbols(evidence: Evidence) -> Criterion:
 def _outages(evidence: Evidence) -> Criterion:
     """Judge each stream of a symbol by itself: one that is gone hides behind the busy others."""
     ends = {
-        key: [(row["elapsed_seconds"], row["events"].get(key, 0)) for row in evidence.rows]
-        for key in (evidence.rows[-1].get("events") or {} if evidence.rows else ())
+        key: [
+            (row["elapsed_seconds"], row["events"].get(key, 0))
+            for row in evidence.rows
+            if began <= row["elapsed_seconds"] <= ended
+        ]
+        for key, (began, ended) in _delivered_spans(evidence)
     }
+    changed = {key for one in evidence.changes for key in (*one["added"], *one["removed"])}
     found: list[tuple[float, str, float]] = []  # end of the window, stream, its length
     judged = 0
     for key, points in ends.items():
+        if not points:
+            continue
         total = points[-1][1]
+        seconds = evidence.elapsed_seconds
+        if key in changed:  # of its own time, after what it brought before that
+            total -= points[0][1]
+            seconds = points[-1][0] - points[0][0]
         if total < 2 * OUTAGE_EVENTS:
             continue
         window = max(
             evidence.profile.rate_window_seconds,
-            OUTAGE_EVENTS * evidence.elapsed_seconds / total,
+            OUTAGE_EVENTS * seconds / total,
         )
         judged += points[-1][0] - points[0][0] >= window - ROW_JITTER_SECONDS
         first = next((at for at, still in _standstills(points) if still >= window), None)
@@ -169,6 +184,16 @@ def _outages(evidence: Evidence) -> Criterion:
         if judged
         else "too few events of each",
     )
+
+
+def _delivered_spans(evidence: Evidence) -> Iterable[tuple[str, tuple[float, float]]]:
+    """Yield each stream that brought something, with the time in which it was wanted."""
+    spans = evidence.wanted
+    for key in evidence.rows[-1].get("events") or {} if evidence.rows else ():
+        if key in spans:
+            yield key, spans[key]
+        elif not evidence.changes:  # in the predecessor's format nobody tells what was wanted
+            yield key, (0.0, evidence.elapsed_seconds)
 
 
 def _silence(evidence: Evidence) -> Criterion:

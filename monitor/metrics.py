@@ -90,7 +90,7 @@ class SnapshotCollector(Collector):
         if snapshot is not None:
             yield from _process(snapshot.streamers)
             yield from _feed(snapshot)
-            yield from _counts(snapshot.totals)
+            yield from _counts(snapshot.totals, snapshot.named)
             yield from _latencies(snapshot.totals)
             yield from _judgement(snapshot)
 
@@ -237,14 +237,21 @@ def _feed(snapshot: Snapshot) -> Iterator[Metric]:
     )
     for report in reports:
         for one in report.streams:
+            if one.leaving:
+                continue
             silence.add_metric([one.stream, one.symbol], one.silent_seconds)
     yield silence
 
 
-def _counts(totals: Mapping[Key, int]) -> Iterator[Metric]:
+def _counts(totals: Mapping[Key, int], named: frozenset[Key]) -> Iterator[Metric]:
+    """Yield the counters; those of streams that were removed are no longer told.
+
+    A symbol's sum keeps what its removed streams brought, since a counter must not fall.
+    """
+    symbols = {symbol for _, symbol in named}
     by_symbol: dict[str, int] = {}
     for key, count in totals.items():
-        if key[0] == "events":
+        if key[0] == "events" and key[2] in symbols:
             by_symbol[key[2]] = by_symbol.get(key[2], 0) + count
     received = CounterMetricFamily(
         "binance_messages_received",
@@ -257,7 +264,7 @@ def _counts(totals: Mapping[Key, int]) -> Iterator[Metric]:
     for name, text, counted in _STREAM_COUNTERS:
         family = CounterMetricFamily(name, text, labels=["stream", "symbol"])
         for key, count in totals.items():
-            if key[0] == counted:
+            if key[0] == counted and key[1:] in named:
                 family.add_metric(list(key[1:]), count)
         yield family
     for name, text, counted, label in _COUNTERS:

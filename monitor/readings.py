@@ -73,9 +73,10 @@ def _ages(_state: State, child: Child, _rule: Rule, now: float) -> Iterator[Read
 def _silences(_state: State, child: Child, rule: Rule, _now: float) -> Iterator[Reading]:
     """Yield silences that the connection could be to blame for.
 
-    A slot that is down or rotating is being helped already, and a connection younger than the
-    limit has had no chance yet. A silence that REST shows to be no news is quiet; one that REST
-    cannot tell about is held for news when it lasts `DOUBT_FACTOR` as long.
+    A slot that is down or rotating is being helped already, a connection younger than the limit
+    has had no chance yet, and of a stream that leaves nothing is expected. A silence that REST
+    shows to be no news is quiet; one that REST cannot tell about is held for news when it lasts
+    `DOUBT_FACTOR` as long.
     """
     if child.report is None:
         return
@@ -87,6 +88,8 @@ def _silences(_state: State, child: Child, rule: Rule, _now: float) -> Iterator[
         if slot is not None and (
             not slot.live or slot.rotating or (slot.age_seconds or 0.0) < rule.limit
         ):
+            continue
+        if one.leaving:
             continue
         doubtful = one.silence == "unconfirmed" and one.silent_seconds <= DOUBT_FACTOR * rule.limit
         if one.silence == "quiet" or doubtful:

@@ -180,6 +180,7 @@ class Recorder:
             event_counts=dict(self._events.counts),
             criteria=self._criteria,
             actions=dict(self._run.action_counts),
+            named=self._counters.named(),
             supervisor=self._own,
             supervisor_cpu_cores=self._own_cores(),
         )
@@ -237,6 +238,7 @@ class Recorder:
                 notice.kind, notice.detail, now, notice.time, report.streamer, report.generation
             )
         self._interval.add_age(generation)
+        self._run.wanted.take(report, self._elapsed(now))
 
     def _exited(self, event: Exited, now: float) -> None:
         generation = self._find(event.streamer, event.generation)
@@ -309,6 +311,7 @@ class Recorder:
                     one.silent_seconds,
                 )
                 for one in (report.streams if report else ())
+                if not one.leaving
             ),
             totals=totals,
         )

@@ -72,6 +72,7 @@ class Snapshot:
     event_counts: Mapping[str, int]
     criteria: tuple[Criterion, ...]  # as they stand, once a minute; () in `run`
     actions: Mapping[tuple[str, str], int]  # (rule, action) -> how often
+    named: frozenset[Key]  # stream and symbol of what is streamed now; `totals` hold more
     supervisor: Sample | None
     supervisor_cpu_cores: float | None
 

@@ -10,6 +10,7 @@ from monitor.model import Launched, Mode, Sample
 from monitor.profiles import DAY
 from monitor.rules import Rule
 from monitor.series import Binner, Curve, DetectorFactory, LeakTrack
+from monitor.totals import EventTotal
 from streamer.messages import Report
 
 Subject = tuple[str, ...]
@@ -44,7 +45,9 @@ class Child:
     sample: Sample | None = None
     cpu: deque[tuple[float, float]] = field(default_factory=deque)  # at, cumulative CPU seconds
     events: deque[tuple[float, int]] = field(default_factory=deque)  # at, rated events so far
-    drops_total: int = 0
+    drops: dict[str, int] = field(default_factory=dict)  # by slot
+    all_events: EventTotal = field(default_factory=EventTotal)
+    rated_events: EventTotal = field(default_factory=lambda: EventTotal(RATED_STREAMS))
     ending: int = Ending.NONE
     breached_since: dict[tuple[str, Subject], float] = field(default_factory=dict)
     acted_at: dict[tuple[str, str, str], float] = field(default_factory=dict)
@@ -94,11 +97,6 @@ class State:
         return max(windows, default=0.0)
 
 
-def rated_events(report: Report) -> int:
-    """Return the unique events of a report that count for the message rate."""
-    return sum(one.events_total for one in report.streams if one.stream in RATED_STREAMS)
-
-
 def remember_sample(child: Child, sample: Sample) -> None:
     """Take a sample into the windows of its process."""
     child.sample = sample
@@ -121,18 +119,22 @@ def remember_report(state: State, child: Child, report: Report, at: float) -> bo
     if child.report is not None and report.sequence <= child.report.sequence:
         return False
     child.report, child.report_at = report, at
-    child.bins.messages_total = sum(one.events_total for one in report.streams)
+    child.bins.messages_total = child.all_events.take(report)
+    rated = child.rated_events.take(report)
     child.bins.rotations_total = sum(report.rotations.values())
     if any(one.stream in RATED_STREAMS for one in report.streams):
-        child.events.append((at, rated_events(report)))
+        child.events.append((at, rated))
         window = state.rate_window_seconds
         # One entry older than the window stays: the mean needs its far end.
         while len(child.events) > 2 and child.events[1][0] <= at - window:
             child.events.popleft()
+    else:
+        child.events.clear()  # none are wanted any more: what came before is no rate of now
     drops = state.drops.setdefault(report.streamer, deque())
-    total = sum(slot.drops_total for slot in report.slots)
-    drops.extend([at] * max(total - child.drops_total, 0))
-    child.drops_total = max(total, child.drops_total)
+    for slot in report.slots:  # each by itself: a slot that was closed tells no more
+        known = child.drops.get(slot.slot, 0)
+        drops.extend([at] * max(slot.drops_total - known, 0))
+        child.drops[slot.slot] = max(slot.drops_total, known)
     while drops and drops[0] <= at - DAY:
         drops.popleft()
     return True

@@ -58,3 +58,14 @@ def test_lost_repeated_and_reordered_reports_never_take_anything_back(
         assert total >= before
         assert total == 10 * sum(latest.values())
         before = total
+
+
+def test_a_stream_that_comes_back_counts_on() -> None:
+    counters = Counters()
+    counters.observe(report(1, streams=(stream(7), stream(4, "ETHUSDT"))))
+    counters.observe(report(2, streams=(stream(9),)))
+    assert counters.named() == {("trade", "BTCUSDT")}
+    assert counters.all()["events", "trade", "ETHUSDT"] == 4
+    counters.observe(report(3, streams=(stream(9), stream(1, "ETHUSDT"))))
+    assert counters.all()["events", "trade", "ETHUSDT"] == 5
+    assert counters.named() == {("trade", "BTCUSDT"), ("trade", "ETHUSDT")}

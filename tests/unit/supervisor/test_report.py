@@ -61,6 +61,7 @@ SNAPSHOT = Snapshot(
     recent_events=(),
     event_counts={},
     criteria=(),
+    named=frozenset(),
     actions={},
     supervisor=None,
     supervisor_cpu_cores=None,
