@@ -82,13 +82,6 @@ class Generation:
             gap = report.uptime_seconds - before.uptime_seconds
             if report.state not in ("draining", "stopped"):  # a flush has its own deadline
                 self.longest_report_gap_seconds = max(self.longest_report_gap_seconds, gap)
-            # Who closes a slot need not rotate its connection any more.
-            slots = {slot.slot for slot in report.slots}
-            self.rotations_due -= sum(
-                slot.slot not in slots and self._due.get(slot.slot) == slot.connection_id
-                for slot in before.slots
-                if slot.connection_id is not None
-            )
         self.report, self.report_at = report, at
         self.reports_total += 1
         _keep(self.recent, at, report)

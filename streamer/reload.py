@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from streamer.config import ExchangeConfig
 from streamer.errors import SettingsError
-from streamer.settings import StreamerSettings, changes
+from streamer.settings import LIVE, StreamerSettings, changes
 
 log = logging.getLogger(__name__)
-
-LIVE: Final = frozenset({"exchange.streams", "exchange.symbols"})
-"""What changes at once; everything else is for the next start."""
 
 
 class Reload:

@@ -32,6 +32,8 @@ ENVIRONMENT_PREFIX = "VIGIL_"
 _SECRET_KEY = re.compile(r"pass(word|phrase)|secret|token|key[._]pem|jaas", re.IGNORECASE)
 _USER_INFO = re.compile(r"(?<=//)[^/@]+(?=@)")  # user:password@ of a proxy's URL
 MASK = "********"
+LIVE = frozenset({"exchange.streams", "exchange.symbols"})
+"""What changes while a streamer runs; everything else of its own is for the next start."""
 # Fields that say how a streamer is launched: nobody sets them by hand.
 _LAUNCH_ONLY = ("telemetry.endpoint",)
 

@@ -8,7 +8,7 @@ import sys
 import time as clocks
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from monitor.sampler import Sampler
 from monitor.state import State
 from monitor.telemetry import TelemetryError, TelemetryServer
 from streamer import logs
-from streamer.config import StreamerConfig
 from streamer.settings import masked
 from supervisor import runtime_directory
 from supervisor.bootstrap import stream
@@ -34,6 +33,7 @@ from supervisor.errors import ExitCode, UsageError
 from supervisor.escalation import Graces
 from supervisor.fleet import Fleet
 from supervisor.journal import Journal
+from supervisor.launches import Launches
 from supervisor.lifecycle import Lifecycle
 from supervisor.notify import Notifier
 from supervisor.process_tree import become_subreaper
@@ -42,6 +42,7 @@ from supervisor.restart import RestartPolicy
 from supervisor.service import Parts, Service
 from supervisor.settings import RuleConfig, Settings, load
 
+STREAMER = "streamer-1"  # the only one: with all symbols; shards of symbols will be several
 _REPORTED_PACKAGES = ("vigil", "multiprocess", "psutil", "pyzmq", "confluent-kafka", "fastavro")
 
 
@@ -106,7 +107,8 @@ def _parts(
     telemetry = resources.enter_context(_telemetry(directory))
     metrics = resources.enter_context(_metrics(settings.monitor.metrics_address))
     become_subreaper()
-    fleet = _fleet(settings, telemetry.endpoint, directory, target, display.owns_terminal, now)
+    launches = Launches(settings, STREAMER, telemetry.endpoint)
+    fleet = _fleet(settings, launches, directory, target, display.owns_terminal, now)
     journal = Journal(
         Recorder(
             mission.profile,
@@ -135,6 +137,7 @@ def _parts(
         own=Sampler(os.getpid(), "supervisor", 0, slow_every_seconds=0),
         metrics=metrics,
         reload=reload,
+        launches=launches,
     )
 
 
@@ -210,32 +213,19 @@ def restart_policy_of(settings: Settings) -> RestartPolicy:
 
 def _fleet(
     settings: Settings,
-    endpoint: str,
+    launches: Launches,
     directory: Path,
     target: Target,
     keep_output: bool,
     now: float,
 ) -> Fleet:
-    """Make one streamer with all symbols; shards of symbols will be several."""
     slow_every = settings.monitor.slow_sample_every
 
     def make_sampler(pid: int, name: str, generation: int) -> Sampler:
         return Sampler(pid, name, generation, slow_every_seconds=slow_every)
 
-    def config(generation: int) -> tuple[StreamerConfig]:
-        launched: StreamerConfig = settings.streamer_config(
-            name="streamer-1",
-            generation=generation,
-            supervised=True,
-            stop_within=settings.supervisor.drain_grace,
-            log_format=settings.supervisor.log_format,
-            log_level=settings.supervisor.log_level,
-        )
-        telemetry = replace(launched.telemetry, endpoint=endpoint)
-        return (replace(launched, telemetry=telemetry),)
-
     lifecycle = Lifecycle(
-        "streamer-1", target, config, graces_of(settings), directory, keep_output=keep_output
+        STREAMER, target, launches, graces_of(settings), directory, keep_output=keep_output
     )
     return Fleet([lifecycle], restart_policy_of(settings), make_sampler, now)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from supervisor.diagnosis import keep_in_background
 from supervisor.errors import ExitCode
 from supervisor.escalation import Step
 from supervisor.fleet import Fleet
-from supervisor.requests import Requests
+from supervisor.requests import Request, Requests
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class Control:
         self._requests = Requests(str(os.getpid()))
         self._postponed: dict[str, _Postponed] = {}
         self._restarting: set[str] = set()
+        self._wanted: dict[str, str | int | float | bool] = {}  # arguments of the last `reload`
+        self._reload_at: dict[str, float] = {}  # who has not agreed to it yet, and when to ask
 
     def carry_out(self, action: Action, now: float) -> None:
         """Do what was wished for."""
@@ -103,6 +106,13 @@ class Control:
             if member.lifecycle.name != spare:
                 self.end(member.lifecycle.name, now, first)
 
+    def want(self, streams: Iterable[str], symbols: Iterable[str], now: float) -> None:
+        """Have every streamer that runs stream these; it is asked until it has answered."""
+        self._wanted = {"streams": ",".join(streams), "symbols": ",".join(symbols)}
+        for member in self._fleet:
+            if member.lifecycle.child is not None:
+                self._reload_at[member.lifecycle.name] = now
+
     def override(self, conclusion: Conclusion | None, now: float, first: Step) -> None:
         """End everything for this reason, whatever was given before (None: keep that)."""
         self.conclusion = conclusion or self.conclusion
@@ -119,6 +129,7 @@ class Control:
         if self.conclusion is not None:
             return
         name = exited.streamer
+        self._reload_at.pop(name, None)  # the next one is launched with it
         if not self._fleet.members[name].ever_reported:
             log.error("%s could not start", name)
             self.conclude(Conclusion("streamer_ended", ExitCode.STARTUP_FAILED), now)
@@ -140,6 +151,9 @@ class Control:
         if request is None:
             return None
         name = request.command.name
+        if name == "reload":
+            self._reloaded(request, answer)
+            return None
         if answer.ok:
             log.debug("%s: %s: %s", request.streamer, name, answer.detail or "accepted")
             return self._collected(request.streamer, answer) if name == "collect" else None
@@ -158,12 +172,24 @@ class Control:
                 command.name,
                 command.within_seconds,
             )
+        for name, at in list(self._reload_at.items()):
+            if now >= at:
+                self._reload_at[name] = now + _ANSWER_WITHIN_SECONDS
+                self._ask(name, "reload", now, self._wanted)
         for name, postponed in list(self._postponed.items()):
             report = reports.get(name)
             rotating = report is not None and any(slot.rotating for slot in report.slots)
             if now >= postponed.until or not rotating:
                 del self._postponed[name]
                 self.end(name, now, _first_step(postponed.action))
+
+    def _reloaded(self, request: Request, answer: Answer) -> None:
+        if request.command.arguments == self._wanted:
+            self._reload_at.pop(request.streamer, None)
+        if answer.ok:
+            log.info("%s: %s", request.streamer, answer.detail)
+        else:
+            log.error("%s: its streams stay as they are: %s", request.streamer, answer.detail)
 
     def _collected(self, streamer: str, answer: Answer) -> Collected:
         objects = answer.result.get("collected_objects")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from monitor.rules import Rule
 from streamer.errors import SettingsError
-from streamer.settings import changes
+from streamer.settings import LIVE, changes
 from supervisor.errors import UsageError
 from supervisor.escalation import Graces
 from supervisor.restart import RestartPolicy
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 RELOADABLE: Final = frozenset(
     {
         "rules",
+        *LIVE,
         "monitor.sample_every",
         "monitor.profile_every",
         "supervisor.startup_timeout",
@@ -69,6 +70,10 @@ class Reload:
         applied = [key for key in changed if key in RELOADABLE]
         waiting = [key for key in changed if key not in RELOADABLE]
         self._apply(service, after, rules, now)
+        if LIVE & set(changed):
+            exchange = after.exchange
+            service.parts.launches.want(exchange.streams, exchange.symbols)
+            service.parts.control.want(exchange.streams, exchange.symbols, now)
         log.info("SIGHUP: changed: %s", ", ".join(applied) or "nothing")
         if waiting:
             log.warning("SIGHUP: needs a new start: %s", ", ".join(waiting))

@@ -27,6 +27,7 @@ from supervisor.errors import ExitCode
 from supervisor.escalation import Step
 from supervisor.fleet import Fleet
 from supervisor.journal import Journal
+from supervisor.launches import Launches
 from supervisor.notify import Notifier
 from supervisor.report import exit_code_of, status_line
 from supervisor.signals import SignalQueue
@@ -61,6 +62,7 @@ class Parts:
     own: Sampler  # looks at the supervisor itself
     metrics: MetricsServer
     reload: Callable[[Service, float], None]
+    launches: Launches
 
 
 class Service:

@@ -57,13 +57,17 @@ class Lone:
         eventually(lambda: self.count(symbol) >= known + by, what=f"{symbol}", within=30)
 
     def read(self, stream="trade"):
-        """Return the records so far, those of the file in progress as far as it is whole."""
-        records = []
-        for path in sorted((self.records / stream).glob("*")):
-            with path.open("rb") as file, suppress(EOFError, ValueError, StopIteration):
-                for record in fastavro.reader(file):
-                    records.append(record)
-        return records
+        return records_in(self.records, stream)
+
+
+def records_in(directory, stream="trade"):
+    """Return the records so far, those of the file in progress as far as it is whole."""
+    records = []
+    for path in sorted((directory / stream).glob("*")):
+        with path.open("rb") as file, suppress(EOFError, ValueError, StopIteration):
+            for record in fastavro.reader(file):
+                records.append(record)
+    return records
 
 
 def holds_whole_tape(exchange, records, symbol, stream="trade"):
@@ -217,3 +221,72 @@ def test_a_thousand_streams_change_in_small_frames_and_few_of_them(tmp_path, slo
             assert "ended" not in process.output
             assert process.stop() == 0
         holds_whole_tape(exchange, lone.records, "BTCUSDT")
+
+
+def test_the_supervisor_has_its_streamer_follow_the_settings(vigil):
+    def want(*symbols):
+        config.write_text(f"[exchange]\nsymbols = {json.dumps(symbols)}\n")
+
+    def stored(symbol):
+        return sum(one["symbol"] == symbol for one in records_in(vigil.directory / "records"))
+
+    config = vigil.directory / "vigil.toml"
+    want(*SYMBOLS[:2])
+    with Exchange(vigil.directory, rate=100, symbols=SYMBOLS) as exchange:
+        settings = {
+            "exchange.websocket_url": exchange.websocket_url,
+            "exchange.rest_url": exchange.rest_url,
+            "exchange.ca_file": exchange.ca_file,
+            "connection.rotation_overlap": "300ms",
+            "supervisor.drain_grace": 10,
+            "sink.directory": vigil.directory / "records",
+            "telemetry.report_every": 0.2,
+        }
+        launcher = ("-m", "supervisor", f"--config={config}")
+        process = vigil.start("", "soak", "--profile=smoke", settings=settings, launcher=launcher)
+        vigil.until(lambda: stored("BTCUSDT") > 20)
+        want("BTCUSDT", "BNBUSDT")
+        process.send_signal(signal.SIGHUP)
+        vigil.until_logged("streamer-1: added bnbusdt@trade; removed ethusdt@trade")
+        vigil.until(lambda: stored("BNBUSDT") > 20)
+        vigil.until_logged("ethusdt@trade has left")
+        vigil.streamer().kill()
+        vigil.exit_code()  # in a soak that is its end
+        profile = vigil.profile()
+        [change] = profile["subscription_changes"]
+        assert change["added"] == ["trade:BNBUSDT"]
+        assert change["removed"] == ["trade:ETHUSDT"]
+        [event] = [one for one in profile["events"] if one["kind"] == "subscription_changed"]
+        assert event["detail"] == {"added": "bnbusdt@trade", "removed": "ethusdt@trade"}
+    assert "ETHUSDT" not in "".join(
+        one["message"] for one in profile["actions"] if one["rule"] == "silence"
+    )
+
+
+def test_a_restarted_streamer_streams_what_is_wanted_by_then(vigil):
+    config = vigil.directory / "vigil.toml"
+    config.write_text('[exchange]\nsymbols = ["BTCUSDT"]\n')
+    with Exchange(vigil.directory, rate=100, symbols=SYMBOLS) as exchange:
+        settings = {
+            "exchange.websocket_url": exchange.websocket_url,
+            "exchange.rest_url": exchange.rest_url,
+            "exchange.ca_file": exchange.ca_file,
+            "supervisor.drain_grace": 10,
+            "sink.directory": vigil.directory / "records",
+        }
+        launcher = ("-m", "supervisor", f"--config={config}")
+        process = vigil.start("", "run", settings=settings, launcher=launcher)
+        vigil.until(lambda: exchange.connections())
+        config.write_text('[exchange]\nsymbols = ["BNBUSDT"]\n')
+        process.send_signal(signal.SIGHUP)
+        vigil.until_logged("streamer-1: added bnbusdt@trade; removed btcusdt@trade")
+        vigil.streamer().kill()
+        vigil.until_logged("generation 2 reports")
+        vigil.until(
+            lambda: (
+                [one["subscriptions"] for one in exchange.connections() if not one["closing"]]
+                == [["bnbusdt@trade"]]
+            )
+        )
+        process.send_signal(signal.SIGTERM)
+        assert vigil.exit_code() == 0

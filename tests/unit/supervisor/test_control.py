@@ -33,7 +33,7 @@ class Process:
     """A lifecycle that only remembers how it was asked to end."""
 
     name: str
-    child: None = None
+    child: object | None = None
     generation: int = 1
     steps: list[Step] = field(default_factory=list)
     diagnosed: int = 0
@@ -234,3 +234,43 @@ def test_the_first_reason_stays_unless_it_is_overridden(service: Stage) -> None:
 
 def report_of(slots: tuple[SlotState, ...]) -> Report:
     return Report("a", 1, 1, 42, 0.0, 1.0, "streaming", (), slots, SinkCounts("null"))
+
+
+def wanting(service: Stage, *symbols: str, now: float = 0.0) -> None:
+    for member in service.fleet:
+        member.lifecycle.child = object()
+    service.control.want(("trade",), symbols, now)
+    service.control.look_at_deadlines(now, {})
+
+
+def test_wanted_streams_are_told_until_they_are_agreed_to(service: Stage) -> None:
+    wanting(service, "BTCUSDT", "ETHUSDT")
+    assert [name for name, _ in service.telemetry.sent] == ["a", "b"]
+    (_, command), (_, other) = service.telemetry.sent
+    assert command.name == "reload"
+    assert command.arguments == {"streams": "trade", "symbols": "BTCUSDT,ETHUSDT"}
+    service.control.answered(Answer(command.id, ok=True, detail="added ethusdt@trade"), 0.1)
+    service.control.answered(Answer(other.id, ok=False, detail="no such topic"), 0.1)
+    service.control.look_at_deadlines(100.0, {})
+    assert len(service.telemetry.sent) == 2  # a refusal is not asked about again either
+
+
+def test_who_does_not_answer_is_asked_again_and_old_answers_settle_nothing(service: Stage) -> None:
+    service.telemetry.reachable = False
+    wanting(service, "BTCUSDT")
+    old = service.telemetry.sent[0][1]
+    service.telemetry.reachable = True
+    wanting(service, "ETHUSDT", now=1.0)
+    service.control.answered(Answer(old.id, ok=True), 1.1)
+    service.telemetry.sent.clear()
+    service.control.look_at_deadlines(10.0, {})
+    assert {command.arguments["symbols"] for _, command in service.telemetry.sent} == {"ETHUSDT"}
+
+
+def test_who_ended_is_launched_with_what_is_wanted(service: Stage) -> None:
+    service.telemetry.reachable = False
+    wanting(service, "BTCUSDT")
+    service.telemetry.sent.clear()
+    service.control.exited(exited(), 1.0)
+    service.control.look_at_deadlines(10.0, {})
+    assert [name for name, _ in service.telemetry.sent] == ["b"]

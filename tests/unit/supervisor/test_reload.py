@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from streamer.config import ExchangeConfig
 from streamer.settings import changes
 from supervisor.reload import RELOADABLE
 from supervisor.settings import MonitorConfig, Settings, SupervisorConfig
@@ -29,4 +30,5 @@ def test_changes_are_named_by_their_keys() -> None:
 def test_every_reloadable_key_exists() -> None:
     known = {f"supervisor.{one.name}" for one in fields(SupervisorConfig)}
     known |= {f"monitor.{one.name}" for one in fields(MonitorConfig)} | {"rules"}
+    known |= {f"exchange.{one.name}" for one in fields(ExchangeConfig)}
     assert known >= RELOADABLE
