@@ -16,7 +16,8 @@ from streamer.positions import DeclaredGap, Position
 # Every schema begins with record_id and symbol: the text of the id, then the length of the symbol
 # in a byte, which may look like one more digit, and the symbol again.
 _RECORD_ID = re.compile(
-    rb"binance:spot:([^:]{1,63}):([^:]{1,63}):(?:gap:)?(\d{1,19})(?:-\d{1,19})?(?=.\1)", re.DOTALL
+    rb"binance:spot:([^:]{1,63}):([^:]{1,63}):(?:gap:|\d{1,19}:)?(\d{1,19})(?:-\d{1,19})?(?=.\1)",
+    re.DOTALL,
 )
 _RECEIVED = "received_time"
 _GAP_FIELDS = ("first_id", "last_id", "declared_time")
