@@ -39,6 +39,18 @@ def last_of_each(data: bytes) -> dict[str, Found]:
     return {each.route_name: each for each in found}
 
 
+def last_of(data: bytes, route_name: str) -> Found | None:
+    """Return the last record of one route: much quicker than all of them where it is rare."""
+    symbol, _, stream = route_name.partition("@")
+    prefix = f"binance:spot:{symbol.upper()}:{stream}:".encode()
+    at = data.rfind(prefix)
+    while at >= 0:
+        if (match := _RECORD_ID.match(data, at)) is not None:
+            return _found(match)
+        at = data.rfind(prefix, 0, at)
+    return None
+
+
 def first_record(message: bytes) -> Found | None:
     """Return the record of a message, whatever goes before it."""
     match = _RECORD_ID.search(message)

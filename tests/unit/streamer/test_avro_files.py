@@ -8,7 +8,7 @@ import fastavro
 import pytest
 
 from streamer import avro_files
-from streamer.avro_files import Intact, intact
+from streamer.avro_files import ContainerFile, Intact, intact
 from streamer.events import BookTicker
 from streamer.records import encoder, load_schema
 
@@ -82,3 +82,30 @@ def test_another_file_is_told_apart(tmp_path):
 
     with pytest.raises(ValueError, match="not an Avro"):
         intact(path)
+
+
+@pytest.mark.parametrize("codec", ["null", "deflate"])
+@pytest.mark.parametrize("together", [1, 1 << 19])
+def test_records_are_read_from_the_end(tmp_path, monkeypatch, codec, together):
+    monkeypatch.setattr(avro_files, "_TOGETHER_BYTES", together)
+    path = tmp_path / "some.avro"
+    path.write_bytes(container(codec, [1, 2], [3], [4, 5]) + b"torn")
+
+    with ContainerFile(path) as file:
+        assert file.schema["name"] == "BookTicker"
+        assert (file.records, file.length_bytes) == (5, path.stat().st_size - 4)
+        chunks = list(file.newest_first())
+
+    if together == 1 or codec == "deflate":
+        assert chunks == [b"".join(map(ticker, ids)) for ids in ([4, 5], [3], [1, 2])]
+    else:
+        (chunk,) = chunks
+        assert all(ticker(number) in chunk for number in range(1, 6))
+
+
+def test_a_file_without_a_whole_header_has_no_records(tmp_path):
+    path = tmp_path / "some.avro"
+    for content in (b"", container("null")[:50]):
+        path.write_bytes(content)
+        with ContainerFile(path) as file:
+            assert (file.schema, file.records, list(file.newest_first())) == (None, 0, [])

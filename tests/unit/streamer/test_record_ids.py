@@ -11,6 +11,7 @@ from streamer.record_ids import (
     first_record,
     gap_of,
     gaps_among,
+    last_of,
     last_of_each,
     position_of,
 )
@@ -103,3 +104,14 @@ def test_with_a_strange_schema_the_id_is_known_and_the_time_is_not(schema):
     data = trade(5, "BTCUSDT")
 
     assert position_of(last_of_each(data)["btcusdt@trade"], data, schema, 99) == Position(5, 99)
+
+
+@given(st.lists(st.tuples(st.sampled_from(SYMBOLS), ids), min_size=1, max_size=20))
+def test_one_route_is_found_as_all_of_them_are(records):
+    data = b"".join(trade(number, symbol) for symbol, number in records)
+    data += b"binance:spot:BTCUSDT:trade:torn"
+
+    for name, record in last_of_each(data).items():
+        assert last_of(data, name) == record
+    assert last_of(data, "nobody@trade") is None
+    assert last_of(b"", "btcusdt@trade") is None
