@@ -117,7 +117,7 @@ class Feed:
         endpoint = config.telemetry.endpoint
         self._telemetry = Telemetry(endpoint, config.name, config.generation) if endpoint else None
         self._membership = Membership(
-            *(routes, self._links, self._sink, self._tally, self._silence, self._repairer),
+            *(self._intake, self._links, self._sink, self._tally, self._silence, self._repairer),
             overlap_seconds=connection.rotation_overlap,
         )
         self._requests = Requests(self._links, self._membership, self.stop)

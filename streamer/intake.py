@@ -199,6 +199,24 @@ class Intake:
         if missed:
             log.warning("%d streams missed %.1f s that nobody can tell of", missed, seconds)
 
+    def declare_unwanted(self, route: Route, left: Position) -> bool:
+        """Put on record what was not streamed of a route that came back; it is no loss.
+
+        `left` is where it had ended. Returns False while nothing of it has come.
+        """
+        if route.received_us is None:
+            return False
+        ids: dict[str, int] = {"from_time": left.received_us, "to_time": route.received_us}
+        if isinstance(route.sequence, ContiguousSequence):
+            gap = Gap(left.last_id + 1, (route.sequence.first_id or 0) - 1)
+            ids = {"first_id": gap.first_id, "last_id": gap.last_id, "missing": gap.missing}
+            if gap.missing <= 0:
+                return True
+        first = next(iter(ids.values()))
+        record = GapRecord(first, route.symbol, route.stream, "not_wanted", **ids)
+        self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)
+        return True
+
     def _declare(self, route: Route, gap: Gap) -> None:
         """Tell of a gap: in the log, in a notice, and in the sink before what comes after it."""
         log.warning(

@@ -3,8 +3,8 @@
 A stream that leaves stays known until nothing of it can come any more: the exchange has taken it
 back on every connection, an overlap has passed, and what waits above a gap of it is stored. Until
 then its frames are records like any others. One that is wanted again by then goes on as if nothing
-had been said; one that was gone begins anew with its first event, and what was traded meanwhile
-is not asked for: nobody wanted it.
+had been said; one that was gone begins anew with its first event. What was traded meanwhile is not
+asked for, since nobody wanted it, but put on record, so that nobody takes it for a loss.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from streamer.errors import StreamerError
+from streamer.intake import Intake
 from streamer.links import Links
+from streamer.positions import Position
 from streamer.repairer import Repairer
 from streamer.report import Silence
-from streamer.routes import GapRoute, Route, Routes
+from streamer.routes import GapRoute, Route
 from streamer.sinks import Sink
 from streamer.tally import Tally
 
@@ -51,7 +53,7 @@ class Membership:
 
     def __init__(
         self,
-        routes: Routes,
+        intake: Intake,
         links: Links,
         sink: Sink,
         tally: Tally,
@@ -60,13 +62,16 @@ class Membership:
         *,
         overlap_seconds: float,
     ) -> None:
-        self._routes = routes
+        self._intake = intake
+        self._routes = intake.routes
         self._links = links
         self._sink = sink
         self._tally = tally
         self._silence = silence
         self._repairer = repairer
         self._overlap_seconds = overlap_seconds
+        self._left: dict[str, Position] = {}  # where those that are gone have ended
+        self._returned: dict[Route, Position] = {}  # those of which nothing has come yet
         self._free_at: dict[Route, float | None] = {}  # the leaving: when the exchange let go
 
     def change(self, streams: Iterable[str], symbols: Iterable[str], now: float) -> Change:
@@ -89,6 +94,8 @@ class Membership:
         for route in fresh:
             self._routes.add(route)
             self._silence.add(route, now)
+            if (left := self._left.pop(route.name, None)) is not None:
+                self._returned[route] = left
         for route in back:
             route.leaving = False
             del self._free_at[route]
@@ -112,6 +119,9 @@ class Membership:
 
     def turn(self, now: float) -> None:
         """Let go of what has left, when nothing of it can come any more."""
+        for route, left in tuple(self._returned.items()):
+            if self._intake.declare_unwanted(route, left):
+                del self._returned[route]
         for route, free_at in tuple(self._free_at.items()):
             if self._links.holds(route.name):
                 self._free_at[route] = None
@@ -127,6 +137,11 @@ class Membership:
 
     def _forget(self, route: Route) -> None:
         del self._free_at[route]
+        left = self._returned.pop(route, None)
+        if route.sequence.last_id is not None and route.received_us is not None:
+            left = Position(route.sequence.last_id, route.received_us)
+        if left is not None:
+            self._left[route.name] = left
         self._routes.remove(route)
         self._links.slots.forget(route.name)
         self._silence.remove(route)

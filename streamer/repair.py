@@ -50,6 +50,7 @@ REASONS = {
     "refused": "REST refuses the question itself",
     "too_old": "older than repair.max_age",
     "not_repaired": "repair.enabled is false, or the stream's past cannot be asked for",
+    "not_wanted": "its stream was removed from the settings, and came back later",
     "no_room": "too much waited above them while repair.enabled is false",
 }
 """Why a gap was declared."""

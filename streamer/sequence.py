@@ -162,6 +162,11 @@ class ContiguousSequence(Generic[Item]):
         return None if self._next is None else self._next - 1
 
     @property
+    def first_id(self) -> int | None:
+        """The first id that is asked of this sequence."""
+        return self._first
+
+    @property
     def held(self) -> int:
         return len(self._store)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 
@@ -12,7 +14,7 @@ import pytest
 
 from tests.audit import audit_files, audit_records
 from tests.exchange import Exchange
-from tests.streaming import Process, at_exchange, eventually
+from tests.streaming import ROOT, Process, at_exchange, eventually
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT")
 
@@ -133,6 +135,12 @@ def test_one_that_comes_back_begins_anew_or_goes_on_if_it_had_not_left(tmp_path)
         [(first, _)] = audit.holes
         assert first == left + 1
         assert f"gap: trade of ETHUSDT from {first}" not in process.output
+        [gap] = records_in(lone.records, "gap")
+        assert (gap["reason"], gap["first_id"]) == ("not_wanted", first)
+        audited = subprocess.run(
+            [sys.executable, "-m", "streamer", "audit", lone.records], cwd=ROOT, check=False
+        )
+        assert audited.returncode == 0  # all is explained
 
 
 def test_a_new_stream_opens_its_own_files(tmp_path):
