@@ -139,6 +139,16 @@ class ContainerFile:
             offset = self.length_bytes - SYNC_BYTES + position
 
 
+def header_length(begin: bytes) -> int:
+    """Return where the first block of a file that begins so is. Raises ValueError."""
+    if not begin.startswith(MAGIC):
+        raise ValueError("not an Avro container file")
+    try:
+        return _read_header(begin)[1]
+    except IndexError:
+        raise ValueError("the header is cut off") from None
+
+
 def _read_header(data: bytes) -> tuple[dict[str, bytes], int]:
     """Return the metadata and where the first block begins. Raises IndexError when cut off."""
     metadata: dict[str, bytes] = {}

@@ -60,6 +60,11 @@ class AvroWriter:
         """Whether a file is in progress."""
         return self._fd is not None
 
+    @property
+    def path(self) -> Path:
+        """The file in progress, or the one before; it loses `.open` when it is complete."""
+        return self._path
+
     def append(self, records: Sequence[bytes]) -> int:
         """Hand a block of records to the operating system; return its length in bytes.
 
@@ -135,10 +140,15 @@ def _complete(path: Path) -> None:
     sync_directory(path.parent)
 
 
+def file_number(path: Path) -> int:
+    """Return the number in a file's name, 0 when it has none."""
+    number = path.name.partition(".")[0].rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0
+
+
 def last_number(directory: Path) -> int:
     """Return the highest number of a file in the directory, 0 when there is none."""
-    numbers = [path.name.partition(".")[0].rpartition("-")[2] for path in directory.glob("*.avro*")]
-    return max((int(number) for number in numbers if number.isdecimal()), default=0)
+    return max(map(file_number, directory.glob("*.avro*")), default=0)
 
 
 def repair(directory: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 
 from streamer.messages import Histogram
@@ -10,6 +11,15 @@ from streamer.tally import LatencyTally
 
 _MARKS_LIMIT = 4096  # of polls whose records are not acknowledged; beyond, they share the last one
 _REPEAT_SECONDS = 30.0  # an error that lasts is told this often
+
+DISK_ERROR_TYPES = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EACCES: "permission",
+    errno.EPERM: "permission",
+    errno.EROFS: "permission",
+}
+"""Labels of what a disk may refuse a record for; anything else is `io`."""
 
 
 class AcknowledgeClock:

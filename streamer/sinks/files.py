@@ -9,7 +9,6 @@ progress is readable up to its last whole block, and completed there by the next
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
 import time
@@ -25,7 +24,7 @@ from streamer.records import encoder, load_schema
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.avro_writer import AvroWriter, repair
-from streamer.sinks.delivery import AcknowledgeClock, Errors
+from streamer.sinks.delivery import DISK_ERROR_TYPES, AcknowledgeClock, Errors
 from streamer.sinks.directories import unavailable
 from streamer.sinks.file_positions import (
     PositionKeeper,
@@ -38,14 +37,6 @@ PENDING_LIMIT = 100_000  # records kept while the disk refuses them, about 15 Mi
 RETRY_SECONDS = 1.0  # a full disk is rarely emptied faster
 _GAP = "gap"  # the kind of the records of gaps, which are in the file before what follows them
 CLOSE_SECONDS = 3.0  # for the last sync, which takes milliseconds on a healthy disk
-
-_ERROR_TYPES = {
-    errno.ENOSPC: "disk_full",
-    errno.EDQUOT: "disk_full",
-    errno.EACCES: "permission",
-    errno.EPERM: "permission",
-    errno.EROFS: "permission",
-}
 
 _log = logging.getLogger(__name__)
 
@@ -292,5 +283,5 @@ class FilesSink:
 
     def _failed(self, directory: Path, error: OSError, now: float) -> None:
         self._errors_total += 1
-        error_type = _ERROR_TYPES.get(error.errno or 0, "io")
+        error_type = DISK_ERROR_TYPES.get(error.errno or 0, "io")
         self._errors.note(error_type, f"{directory}: {error.strerror or error}", now)

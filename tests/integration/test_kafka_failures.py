@@ -199,27 +199,29 @@ def test_a_restarted_broker_costs_nothing(run, kafka, topic):
         assert not audit.backfilled, "nothing had to be fetched: the queue held it"
 
 
-def test_while_a_killed_broker_is_away_reading_stops_and_rest_fills_the_hole(
-    vigil, tmp_path, kafka, topic
-):
-    with Exchange(tmp_path, rate=2000) as exchange:
-        run = Vigil(vigil, exchange, kafka)
-        run.start(topic, **{"kafka.queue_bytes": "1MiB"})
-        before = run.metric("process_memory_rss_bytes")
-        kafka.kill_node(1)
-        run.await_log("the sink takes no more: reading stops")
-        queued = run.metric("vigil_sink_queued_records")
-        exchange.fault("reset")  # as an exchange does with who does not read
-        kafka.start_node(1)
-        assert run.metric("vigil_sink_queued_records") < queued + 2000
-        assert run.metric("process_memory_rss_bytes") < before + (32 << 20)
-        run.await_log("the sink takes records again: reading goes on")
-        run.await_metric("binance_repaired_gaps_total", 3)
-        run.await_acknowledged(1000)
-        assert run.stop() == 0, run.log
-        for audit in run.audits(topic).values():
-            assert audit.clean, audit
-            assert audit.backfilled
+def overflow_of(run: Vigil) -> list[Path]:
+    return list((run.supervised.directory / "records" / "overflow").glob("*"))
+
+
+def test_while_a_killed_broker_is_away_records_wait_on_disk(run, kafka, topic):
+    run.start(topic)
+    before = run.metric("process_memory_rss_bytes")
+    kafka.kill_node(1)
+    run.await_log("Kafka takes nothing: records wait in ")
+    run.await_metric("vigil_sink_overflow_records", 3_000)
+    assert overflow_of(run)
+    assert run.metric("process_memory_rss_bytes") < before + (20 << 20)
+    kafka.start_node(1)
+    run.await_log("nothing waits on disk any more")
+    run.await_acknowledged(600)
+    assert run.metric("vigil_sink_overflow_records") == 0
+    assert not overflow_of(run)
+    assert run.stop() == 0, run.log
+    assert "reading stops" not in run.log
+    for audit in run.audits(topic).values():
+        assert not audit.missing, audit
+        assert not audit.disordered, audit
+        assert not audit.backfilled, "the disk held it"
 
 
 def test_after_a_topic_was_deleted_only_what_it_held_is_lost(run, exchange, kafka, topic):

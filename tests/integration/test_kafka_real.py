@@ -422,7 +422,7 @@ def test_after_a_fatal_error_another_producer_goes_on_in_the_same_order(tmp_path
         for route in routes:
             sink.put(route, trade(route, number), NOW_US)
         if number in (1000, 1250):
-            make_fatal(sink._producer)
+            make_fatal(sink._producer._producer)
         if number % 100 == 0:
             sink.poll(time.monotonic())
 

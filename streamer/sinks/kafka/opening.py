@@ -10,10 +10,15 @@ from pathlib import Path
 from streamer.config import KafkaConfig
 from streamer.records import load_schema, single_object_header
 from streamer.routes import Route
+from streamer.sinks.directories import unavailable
 from streamer.sinks.kafka.client import check_client_settings
+from streamer.sinks.kafka.overflow import Overflow
 from streamer.sinks.kafka.resume import find_positions
 from streamer.sinks.kafka.sink import KafkaSink
 from streamer.sinks.kafka.topics import prepare_topics, topic_of
+
+OVERFLOW_DIRECTORY = "overflow"
+"""Below sink.directory: what waits for Kafka on disk."""
 
 
 def open_kafka_sink(
@@ -35,14 +40,18 @@ def open_kafka_sink(
     deadline = time.monotonic() + config.start_within
     prepare_topics(config, kinds, state_directory, deadline)
     headers = _headers(config, kinds, deadline)
-    positions = find_positions(
-        config,
-        topics,
-        (),
-        max_age_seconds=max_age_seconds,
-        deadline=deadline,
-    )
-    return KafkaSink(config, topics, headers, positions)
+    try:
+        overflow = Overflow(state_directory / OVERFLOW_DIRECTORY, config.overflow_bytes)
+        positions = find_positions(
+            config,
+            topics,
+            ((topic, value) for topic, value, _ in overflow.recent()),
+            max_age_seconds=max_age_seconds,
+            deadline=deadline,
+        )
+    except OSError as error:
+        raise unavailable(state_directory, error) from error
+    return KafkaSink(config, topics, headers, overflow, positions)
 
 
 def _headers(config: KafkaConfig, kinds: Mapping[str, str], deadline: float) -> dict[str, bytes]:

@@ -50,6 +50,35 @@ class Statistics(msgspec.Struct, frozen=True):
     look: Look = Look()
 
 
+class ClientStatistics:
+    """What librdkafka told last, with the totals of the producers that are gone."""
+
+    def __init__(self) -> None:
+        self.now = Statistics()
+        self._before = Statistics()
+
+    @property
+    def retries_total(self) -> int:
+        """Requests that were sent again."""
+        return self._before.retries_total + self.now.retries_total
+
+    @property
+    def timeouts_total(self) -> int:
+        """Requests that had no answer in time."""
+        return self._before.timeouts_total + self.now.timeouts_total
+
+    def take(self, statistics: Statistics) -> None:
+        """Take the next look at the same producer."""
+        self.now = statistics
+
+    def renew(self) -> None:
+        """Begin anew with another producer."""
+        self._before = msgspec.structs.replace(
+            self._before, retries_total=self.retries_total, timeouts_total=self.timeouts_total
+        )
+        self.now = Statistics()
+
+
 _decoder = msgspec.json.Decoder(_Document)
 
 

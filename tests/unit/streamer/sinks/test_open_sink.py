@@ -48,7 +48,7 @@ def test_each_kind_takes_an_event(tmp_path, brokers, kind):
 @pytest.mark.parametrize(
     ("kind", "absent"),
     [
-        *[("files", "confluent_kafka"), ("kafka", "streamer.avro_files"), ("null", "fastavro")],
+        *[("files", "confluent_kafka"), ("kafka", "streamer.sinks.files"), ("null", "fastavro")],
         ("kafka", "urllib3"),  # no registry is asked for
     ],
 )

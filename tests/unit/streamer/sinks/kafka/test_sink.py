@@ -4,6 +4,7 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import fastavro
 import pytest
@@ -14,12 +15,14 @@ from streamer.events import BookTicker, Trade
 from streamer.records import load_schema, single_object_header
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink
+from streamer.sinks.kafka.overflow import Overflow
 from streamer.sinks.kafka.topics import topic_of
 from tests.kafka_mock import MockKafka
 from tests.unit.streamer.payloads import NOW_US
 
 ROUTES = Routes(("trade", "bookTicker"), ("BTCUSDT", "ETHUSDT", "币安人生USDT"))
 PATIENCE_SECONDS = 20.0
+NOWHERE = Path("/nowhere")  # no overflow there, and none is wanted
 UNREACHABLE = "127.0.0.1:1"
 
 
@@ -35,10 +38,10 @@ def event(route: Route, event_id: int) -> Trade | BookTicker:
     return Trade("trade", NOW_US, route.symbol, event_id, "1.5", "2", NOW_US, True)
 
 
-def sink_of(config: KafkaConfig, routes: Routes) -> KafkaSink:
+def sink_of(config: KafkaConfig, routes: Routes, directory: Path = NOWHERE) -> KafkaSink:
     topics = {route: topic_of(config, route) for route in routes}
     headers = {topic: single_object_header(route.kind) for route, topic in topics.items()}
-    return KafkaSink(config, topics, headers)
+    return KafkaSink(config, topics, headers, Overflow(directory, config.overflow_bytes))
 
 
 def poll_until(sink: KafkaSink, condition: Callable[[], bool]) -> None:
