@@ -82,12 +82,20 @@ class CandleSequence(Generic[Item]):
         self._started_after = last_id
         self._open_time: int | None = None  # of the lowest candle that is not closed
         self._event_time = -1  # of its last update
+        self._latest = -1  # event time of what was forwarded last
         self._missed_below = -1  # what is missing below was told by `suspected`
         self._held: list[_Held[Item]] = []  # ascending by `_key`
 
     @property
     def last_id(self) -> int | None:
-        return self._started_after if self._open_time is None else self._open_time - 1
+        """When the last event that was forwarded was made, or the last known candle was over."""
+        if self._open_time is None:
+            return self._started_after
+        return max(self._latest, self._open_time)
+
+    @property
+    def next_id(self) -> int | None:
+        return self._open_time
 
     @property
     def held(self) -> int:
@@ -205,7 +213,7 @@ class CandleSequence(Generic[Item]):
             self.duplicates_total += 1
             return False
         self.events_total += 1
-        self._event_time = mark.event_time
+        self._event_time = self._latest = mark.event_time
         if mark.is_closed:
             self._open_time, self._event_time = mark.next_open_time, -1
         return True

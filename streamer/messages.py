@@ -45,8 +45,7 @@ class StreamCounts(msgspec.Struct, frozen=True):
     duplicates_total: int
     gaps_total: int
     missing_total: int  # ids inside those gaps
-    # Trade id, aggregate trade id or update id; else Unix µs: up to when candles are complete, or
-    # of the last ticker.
+    # Trade id, aggregate trade id or update id; else Unix µs: when the last event was made.
     last_id: int | None
     silent_seconds: float  # since its last event; since its subscription while there is none
     last_event_time: float | None  # Unix time of the last arrival

@@ -26,9 +26,10 @@ from streamer.questions import (
 )
 from streamer.repair import Ask as GapAsk
 from streamer.repair import GiveUp, Repairs
-from streamer.routes import CONTIGUOUS, Arrival, Route
+from streamer.routes import Arrival, Route
 from streamer.sequence import Gap
 from streamer.silence import UNSURE_SECONDS, Finding, Silences
+from streamer.streams import CONTIGUOUS
 from streamer.summaries import Kline
 from streamer.tally import Tally
 from streamer.weight import WeightBudget
@@ -146,7 +147,7 @@ class Repairer:
         """Tell how far a gap has become smaller, and note its end."""
         sequence = route.repaired
         assert sequence is not None  # noqa: S101 - for the type checker: only such are open
-        gap = self._repairs.advance(route, (sequence.last_id or 0) + 1, now)
+        gap = self._repairs.advance(route, sequence.next_id or 0, now)
         if gap is not None and gap.repaired:
             route.repaired_gaps_total += 1
             self._tally.notice(

@@ -32,7 +32,7 @@ from streamer.sequence import (
     RepairableSequence,
     Sequence,
 )
-from streamer.streams import interval_of, kind_of
+from streamer.streams import CONTIGUOUS, NUMBERED, interval_of, kind_of
 from streamer.summaries import Kline
 
 TimeUnit = Literal["us", "ms"]
@@ -43,10 +43,6 @@ JUMP_LIMIT = 1_000_000_000
 """Ids between an event and the next one at most: months of the busiest symbol's trades."""
 JUMP_US = 30 * 24 * 3600 * 1_000_000
 """The time that JUMP_LIMIT is for, in microseconds."""
-CONTIGUOUS = ("trade", "aggTrade")
-"""The kinds whose events have ids without holes."""
-NUMBERED = (*CONTIGUOUS, "bookTicker", "depth")
-"""The kinds whose ids are numbers; those of the others are times."""
 _NO_CEILING = 1 << 63
 _STREAM = b'{"stream":'  # how the exchange begins every frame of a combined stream
 

@@ -90,6 +90,10 @@ class RepairableSequence(Sequence[Item], Protocol[Item]):
 
     empty_total: int
 
+    @property
+    def next_id(self) -> int | None:
+        """The lowest id that is missing: everything below is forwarded or declared."""
+
     def wants(self, event_id: int) -> bool:
         """Tell whether this id is missing so far."""
 
@@ -165,6 +169,10 @@ class ContiguousSequence(Generic[Item]):
     def first_id(self) -> int | None:
         """The first id that is asked of this sequence."""
         return self._first
+
+    @property
+    def next_id(self) -> int | None:
+        return self._next
 
     @property
     def held(self) -> int:

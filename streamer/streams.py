@@ -11,6 +11,10 @@ from datetime import UTC, datetime
 
 KINDS = ("trade", "aggTrade", "bookTicker", "depth", "kline", "miniTicker", "ticker")
 """The kinds that have a typed event and an Avro schema."""
+CONTIGUOUS = ("trade", "aggTrade")
+"""The kinds whose events have ids without holes."""
+NUMBERED = (*CONTIGUOUS, "bookTicker", "depth")
+"""The kinds whose ids are numbers; those of the others are times."""
 INTERVALS = (
     *("1s", "1m", "3m", "5m", "15m", "30m"),
     *("1h", "2h", "4h", "6h", "8h", "12h"),

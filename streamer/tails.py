@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streamer.positions import DeclaredGap, Position
-from streamer.questions import REPAIRABLE
+from streamer.streams import CONTIGUOUS
 
 
 class Tail:
@@ -18,7 +18,7 @@ class Tail:
 
     def __init__(self, route_name: str, position: Position | None) -> None:
         self.route_name = route_name
-        self._contiguous = route_name.partition("@")[2] in REPAIRABLE
+        self._contiguous = route_name.partition("@")[2] in CONTIGUOUS
         self._last = position
         self._holes: list[tuple[int, Position, int]] = []  # first and last id, what is below
 

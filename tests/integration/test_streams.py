@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.audit import CLOSED, audit_files, kind_of, read_files
@@ -181,3 +183,52 @@ def test_a_closing_that_rest_does_not_tell_becomes_a_record(tmp_path):
         assert gap["first_id"] is None
         opens = [open_time for open_time, _ in audit.missing]
         assert gap["from_time"].timestamp() * 10**6 == opens[0]
+
+
+def test_a_killed_streamer_goes_on_with_every_stream(tmp_path):
+    """Candles are fetched, lost changes of the book declared; nothing is there twice."""
+    with Exchange(tmp_path, rate=100, symbols=SYMBOLS) as exchange:
+        with streamer(tmp_path, exchange) as process:
+            await_more(tmp_path)
+            process.stop(signal.SIGKILL)
+        until = exchange.status()["time"] + 2.5
+        eventually(lambda: exchange.status()["time"] > until, what="a pause")
+        with streamer(tmp_path, exchange, sink__rollover_after="4s") as process:
+            await_more(tmp_path)
+            await_more(tmp_path)
+            assert process.stop() == 0, process.output
+        until = exchange.status()["time"] + 1.5
+        eventually(lambda: exchange.status()["time"] > until, what="a pause")
+        with streamer(tmp_path, exchange) as process:
+            await_more(tmp_path)
+            assert process.stop() == 0, process.output
+        for (stream, symbol), audit in audits(tmp_path, exchange).items():
+            declared = gaps(tmp_path, stream, symbol)
+            assert audit.intact, (stream, symbol, audit)
+            if kind_of(stream) == "depth":
+                lost = [
+                    (tape[0]["U"], tape[-1]["u"])
+                    for tape in runs(exchange.tape(stream, symbol), audit.missing)
+                ]
+                assert [(gap["first_id"], gap["last_id"]) for gap in declared] == lost
+                assert len(lost) == 2
+            elif kind_of(stream) in ("trade", "aggTrade", "kline"):
+                closed = [each for each in audit.missing if kind_of(stream) != "kline" or
+                          each[1] == CLOSED]  # fmt: skip
+                assert closed == []
+                assert declared == []
+            else:
+                assert len(declared) == 2
+
+
+def runs(tape, missing):
+    """Return the neighbours among the tape's payloads that are missing."""
+    found, neighbours = [], False
+    for payload in tape:
+        is_missing = payload["u"] in missing
+        if is_missing and neighbours:
+            found[-1].append(payload)
+        elif is_missing:
+            found.append([payload])
+        neighbours = is_missing
+    return found

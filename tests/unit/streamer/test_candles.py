@@ -45,7 +45,7 @@ def test_updates_and_closings_go_on_and_copies_do_not() -> None:
     assert feed(sequence, 5) == feed(sequence, 5, 40) == feed(sequence, 4) == []
     assert feed(sequence, 6, 10) == [(6, 10, False)]
     assert (sequence.events_total, sequence.duplicates_total) == (4, 6)
-    assert sequence.last_id == 6 * S - 1
+    assert (sequence.last_id, sequence.next_id) == (6 * S + 10, 6 * S)
 
 
 def test_a_candle_closes_whatever_the_time_of_its_last_update() -> None:

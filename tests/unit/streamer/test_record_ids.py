@@ -16,7 +16,8 @@ from streamer.record_ids import (
     position_of,
 )
 from streamer.records import encoder, load_schema, single_object_header
-from tests.unit.streamer.payloads import NOW_US
+from streamer.routes import Routes
+from tests.unit.streamer.payloads import NOW_US, PAYLOADS, frame
 
 SYMBOLS = ("BTCUSDT", "币安人生USDT", "A", "X" * 24, "X" * 28)  # lengths that look like digits, too
 ids = st.integers(0, (1 << 63) - 1)
@@ -115,3 +116,30 @@ def test_one_route_is_found_as_all_of_them_are(records):
         assert last_of(data, name) == record
     assert last_of(data, "nobody@trade") is None
     assert last_of(b"", "btcusdt@trade") is None
+
+
+NUMBERS = {"trade": "t", "aggTrade": "a", "bookTicker": "u", "depth": "u", "depth@100ms": "u"}
+
+
+@pytest.mark.parametrize("stream", PAYLOADS)
+def test_the_last_record_of_every_kind_of_stream_is_found(stream):
+    route = Routes((stream,), ("BTCUSDT",)).by_name[f"btcusdt@{stream}"]
+    event = route.decode(frame(PAYLOADS[stream], route.name), NOW_US)
+    record = encoder(stream, "BTCUSDT")(event, NOW_US)
+    number = PAYLOADS[stream][NUMBERS.get(stream, "E")]
+
+    [(name, last)] = last_of_each(record * 3).items()
+    assert name == route.name
+    assert last_of(record * 3, name) == last
+    position = position_of(last, record * 3, load_schema(route.kind), 0)
+    assert position == Position(number, NOW_US)
+
+
+@pytest.mark.parametrize("stream", PAYLOADS)
+def test_a_route_says_the_same_number_of_its_last_event(stream):
+    route = Routes((stream,), ("BTCUSDT",)).by_name[f"btcusdt@{stream}"]
+    event = route.decode(frame(PAYLOADS[stream], route.name), NOW_US)
+    if not route.sequence.advance(event.id):
+        assert route.sequence.take(event.id, (event, NOW_US), 0.0)
+
+    assert route.sequence.last_id == PAYLOADS[stream][NUMBERS.get(stream, "E")]
