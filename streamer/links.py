@@ -320,7 +320,7 @@ class Links:
         serving.trouble = connection.trouble
         self._warn(slot, f"a change of its streams: {connection.trouble}")
         if connection.stuck:
-            self.rotate(slot, "unsubscribed", now)
+            self.rotate(slot, "unanswered", now)
 
     def _warn(self, slot: Slot, message: str) -> None:
         self._tally.notice("warning", message=f"{slot.name}: {message}")
