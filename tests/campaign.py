@@ -34,6 +34,8 @@ def main() -> int:
     add("--seed", type=int, help="one seed only")
     add("--seconds", type=float, default=75.0, help="of a seed, all in all (default: 75)")
     add("--sink", choices=("files", "kafka"), default="files")
+    add("--streams", type=lambda text: tuple(text.split(",")), default=STREAMS,
+        help="default: trade,aggTrade; of others losses must be recorded")  # fmt: skip
     add("--no-kill", action="store_true", help="without SIGKILL of the streamer")
     add("--keep", type=Path, default=Path(tempfile.gettempdir()), metavar="DIRECTORY",
         help="where the logs and records of failed seeds go")  # fmt: skip
@@ -59,7 +61,7 @@ def _run(seed: int, options: argparse.Namespace, cluster: KafkaCluster | None) -
         seed,
         options.seconds - AROUND_SECONDS,
         SYMBOLS,
-        STREAMS,
+        options.streams,
         kill=not options.no_kill,
         broker=cluster is not None,
     )
@@ -68,8 +70,8 @@ def _run(seed: int, options: argparse.Namespace, cluster: KafkaCluster | None) -
         sink: CampaignSink = FilesSink(vigil.directory / "records")
         if cluster is not None:
             name = f"seed{seed}.{vigil.token[:6]}"
-            sink = KafkaSink(cluster, name, vigil.directory / "records", STREAMS)
-        result = run_seed(seed, steps, vigil, sink, lambda line: print(line, flush=True))
+            sink = KafkaSink(cluster, name, vigil.directory / "records", options.streams)
+        result = run_seed(seed, steps, vigil, sink, _say, streams=options.streams)
         for problem in result.checked.problems:
             print(f"  PROBLEM {problem}")
         if not result.passed:
@@ -79,6 +81,10 @@ def _run(seed: int, options: argparse.Namespace, cluster: KafkaCluster | None) -
             print(f"  kept in {kept}")
         print(f"seed {seed}: {_outcome(result)} in {result.seconds:.0f} s", flush=True)
     return result
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _not_files(directory: str, names: list[str]) -> list[str]:

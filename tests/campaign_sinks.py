@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import fastavro
 
+from tests.audit import kind_of
 from tests.kafka_cluster import KafkaCluster
 from tests.kafka_reader import records as kafka_records
 
@@ -23,7 +24,7 @@ class CampaignSink(Protocol):
         """Return the settings of sink and kafka."""
 
     def records(self, stream: str) -> Records:
-        """Return what is there now, in its order, read by fastavro."""
+        """Return what is there now of the stream's kind, in its order, read by fastavro."""
 
     def audit_arguments(self) -> list[str]:
         """Return how `python -m streamer audit` is told of it."""
@@ -45,7 +46,7 @@ class FilesSink:
 
     def records(self, stream: str) -> Records:
         found: Records = []
-        for path in sorted((self.directory / stream).glob("*.avro*"), key=_number):
+        for path in sorted((self.directory / kind_of(stream)).glob("*.avro*"), key=_number):
             try:
                 with path.open("rb") as file:
                     for record in fastavro.reader(file):
@@ -77,7 +78,7 @@ class KafkaSink:
     ) -> None:
         self._cluster = cluster
         self._directory = directory
-        self._topics = {stream: f"{name}.{stream}" for stream in (*streams, "gap")}
+        self._topics = {kind: f"{name}.{kind}" for kind in (*map(kind_of, streams), "gap")}
         self._dead = f"{name}.dead"
 
     def settings(self) -> dict[str, object]:
@@ -94,7 +95,8 @@ class KafkaSink:
         }
 
     def records(self, stream: str) -> Records:
-        return kafka_records(self._cluster, self._topics[stream], stream)
+        kind = kind_of(stream)
+        return kafka_records(self._cluster, self._topics[kind], kind)
 
     def audit_arguments(self) -> list[str]:
         pairs = self.settings().items()
