@@ -19,6 +19,8 @@ Value = str | int | float
 SPACING_SECONDS = 1.3  # between two faults on average: several are at work at any moment
 OUTAGE_SECONDS = (2.0, 6.0)  # of the broker, beside the seconds that it needs to start
 WITHHELD_MAX = 60
+FAST = ("trade", "aggTrade", "bookTicker", "depth@100ms")  # many events a second
+SLOW_MAX = 5  # events of the other streams, so that a fault ends
 _EVENTS = ("stall", "withhold", "duplicate", "reorder", "burst", "malformed", "fragment")
 
 
@@ -57,6 +59,8 @@ def plan(
         arguments = _ARGUMENTS.get(kind, _plain)(random)
         if kind in _EVENTS:
             arguments |= _where(random, symbols, streams)
+            if slow := [stream for stream in streams if stream not in FAST]:
+                arguments = _in_time(random, arguments, slow, streams)
         steps += [Step(at, kind, arguments), *_rotations(random, at, kind)]
         at += random.expovariate(1 / SPACING_SECONDS)
     if kill:
@@ -97,6 +101,17 @@ def _where(random: Random, symbols: tuple[str, ...], streams: tuple[str, ...]) -
     if random.random() < 0.5:
         where["stream"] = random.choice(streams)
     return where
+
+
+def _in_time(
+    random: Random, arguments: dict[str, Value], slow: list[str], streams: tuple[str, ...]
+) -> dict[str, Value]:
+    """Name the stream, and count fewer events where one comes each second."""
+    stream = arguments.get("stream", random.choice(streams))
+    arguments = {**arguments, "stream": stream}
+    if "count" in arguments and stream in slow:
+        arguments["count"] = min(int(arguments["count"]), SLOW_MAX)
+    return arguments
 
 
 def _plain(random: Random) -> dict[str, Value]:
