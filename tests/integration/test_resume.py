@@ -155,6 +155,11 @@ def test_of_two_that_start_at_once_the_second_goes_on_after_the_first(tmp_path):
         assert_complete(tmp_path, exchange)
 
 
+def last_trades(tmp_path, symbol):
+    found = read_files(records(tmp_path), "trade", "*.avro*")
+    return max((each["trade_id"] for each in found if each["symbol"] == symbol), default=0)
+
+
 def test_the_last_trades_of_a_symbol_that_falls_silent_are_fetched(tmp_path):
     """Nothing live comes after them, neither after a kill nor after a mere reconnect."""
     with Exchange(tmp_path, rate=300) as exchange:
@@ -164,20 +169,32 @@ def test_the_last_trades_of_a_symbol_that_falls_silent_are_fetched(tmp_path):
             process.stop(signal.SIGKILL)
         silenced = exchange.fault("stall", stream="trade", symbol="ETHUSDT", duration=60)
         exchange.begun(silenced["number"])
-        wanted = exchange.tape("trade", "ETHUSDT")[-1]["t"]
+        killed = exchange.tape("trade", "ETHUSDT")[-1]["t"]
         with streamer(tmp_path, exchange, **settings) as process:
-            eventually(
-                lambda: any(
-                    record["trade_id"] >= wanted
-                    for record in read_files(records(tmp_path), "trade", "*.avro*")
-                    if record["symbol"] == "ETHUSDT"
-                ),
-                what="the trades that no stream brings",
-                within=20,
-            )
+            eventually(lambda: last_trades(tmp_path, "ETHUSDT") >= killed, within=20)
+            exchange.fault("reset")
+            cut = exchange.tape("trade", "ETHUSDT")[-1]["t"]
+            eventually(lambda: last_trades(tmp_path, "ETHUSDT") >= cut, within=20)
             assert process.stop() == 0, process.output
-        audit = audit_files(exchange, records(tmp_path), "trade", "ETHUSDT")
-        assert audit.clean
+        assert audit_files(exchange, records(tmp_path), "trade", "ETHUSDT").clean
+
+
+def test_a_stop_above_an_open_gap_leaves_the_rest_to_the_next_start(tmp_path):
+    """Not all that was received is stored, so the exit code is 1; nothing is lost all the same."""
+    with Exchange(tmp_path, rate=300) as exchange:
+        with streamer(tmp_path, exchange) as process:
+            await_growth(tmp_path)
+            exchange.fault("rest_error", status=503, duration=15.0)
+            lost = exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=5)
+            exchange.happened(lost["number"])
+            eventually(lambda: "suspected gap" in process.output, what="a suspected gap")
+            await_growth(tmp_path)
+            assert process.stop(within=30) == 1
+            assert "events above an open gap are left to the next start" in process.output
+        with streamer(tmp_path, exchange) as process:
+            await_caught_up(tmp_path, exchange, *exchange.symbols)
+            assert process.stop() == 0, process.output
+        assert_complete(tmp_path, exchange)
 
 
 def test_what_is_too_old_is_declared_and_the_rest_is_fetched(tmp_path):
