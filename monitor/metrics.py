@@ -71,7 +71,7 @@ _STREAM_COUNTERS = (
     ("binance_stream_events", "Unique events by stream and symbol.", "events"),
     ("binance_duplicate_messages", "Copies recognised and left out.", "duplicates"),
     ("binance_gaps", "Gaps in the exchange's ids.", "gaps"),
-    ("binance_missing_ids", "Ids inside gaps.", "missing"),
+    ("binance_missing_ids", "Ids inside gaps; of klines, candles.", "missing"),
     ("binance_repaired_gaps", "Gaps that REST closed.", "repaired_gaps"),
     ("binance_repaired_ids", "Ids that REST brought.", "repaired"),
     ("binance_empty_ids", "Skipped ids that do not exist, as REST shows.", "empty"),

@@ -17,6 +17,8 @@ tests:
     input_series:
       - series: 'vigil_dead_letters_total{{streamer="s"}}'
         values: '0x5 3x20'
+      - series: 'binance_gaps_total{{stream="depth@100ms",symbol="BTCUSDT"}}'
+        values: '0x5 1x20'
       - series: 'vigil_sink_acknowledged_records_total{{streamer="s"}}'
         values: '0+100x5 500x20'
       - series: 'vigil_sink_queued_records{{streamer="s"}}'
@@ -30,6 +32,7 @@ tests:
 """
 FIRES = {  # alert: (minute at which it does not, minute at which it does)
     "VigilDeadLetters": (4, 8),
+    "VigilBookLost": (4, 8),
     "VigilSinkStalled": (6, 14),
     "VigilStreamerDown": (6, 9),
     "VigilMemoryHigh": (12, 18),
