@@ -7,7 +7,7 @@ import platform
 import sys
 import time as clocks
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +28,8 @@ from supervisor import runtime_directory
 from supervisor.bootstrap import stream
 from supervisor.child import Target
 from supervisor.control import Control
+from supervisor.control_socket import ControlSocket
+from supervisor.desk import Desk
 from supervisor.display import Display, open_display
 from supervisor.errors import ExitCode, UsageError
 from supervisor.escalation import Graces
@@ -107,6 +109,7 @@ def _parts(
     telemetry = resources.enter_context(_telemetry(directory))
     metrics = resources.enter_context(_metrics(settings.monitor.metrics_address))
     become_subreaper()
+    commands = resources.enter_context(closing(ControlSocket(directory)))
     launches = Launches(settings, STREAMER, telemetry.endpoint)
     fleet = _fleet(settings, launches, directory, target, display.owns_terminal, now)
     journal = Journal(
@@ -138,6 +141,7 @@ def _parts(
         metrics=metrics,
         reload=reload,
         launches=launches,
+        desk=Desk(commands),
     )
 
 

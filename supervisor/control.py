@@ -68,6 +68,7 @@ class Control:
         self._restarting: set[str] = set()
         self._wanted: dict[str, str | int | float | bool] = {}  # arguments of the last `reload`
         self._reload_at: dict[str, float] = {}  # who has not agreed to it yet, and when to ask
+        self.reload_told: dict[str, tuple[bool, str] | None] = {}  # who was asked, and said what
 
     def carry_out(self, action: Action, now: float) -> None:
         """Do what was wished for."""
@@ -109,9 +110,11 @@ class Control:
     def want(self, streams: Iterable[str], symbols: Iterable[str], now: float) -> None:
         """Have every streamer that runs stream these; it is asked until it has answered."""
         self._wanted = {"streams": ",".join(streams), "symbols": ",".join(symbols)}
+        self.reload_told.clear()
         for member in self._fleet:
             if member.lifecycle.child is not None:
                 self._reload_at[member.lifecycle.name] = now
+                self.reload_told[member.lifecycle.name] = None
 
     def override(self, conclusion: Conclusion | None, now: float, first: Step) -> None:
         """End everything for this reason, whatever was given before (None: keep that)."""
@@ -130,6 +133,7 @@ class Control:
             return
         name = exited.streamer
         self._reload_at.pop(name, None)  # the next one is launched with it
+        self.reload_told.pop(name, None)
         if not self._fleet.members[name].ever_reported:
             log.error("%s could not start", name)
             self.conclude(Conclusion("streamer_ended", ExitCode.STARTUP_FAILED), now)
@@ -186,6 +190,7 @@ class Control:
     def _reloaded(self, request: Request, answer: Answer) -> None:
         if request.command.arguments == self._wanted:
             self._reload_at.pop(request.streamer, None)
+            self.reload_told[request.streamer] = answer.ok, answer.detail
         if answer.ok:
             log.info("%s: %s", request.streamer, answer.detail)
         else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from monitor.rules import Rule
 from streamer.errors import SettingsError
@@ -13,8 +13,10 @@ from streamer.settings import LIVE, changes
 from supervisor.errors import UsageError
 from supervisor.escalation import Graces
 from supervisor.restart import RestartPolicy
-from supervisor.service import Service
 from supervisor.settings import Settings
+
+if TYPE_CHECKING:
+    from supervisor.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,15 @@ RELOADABLE: Final = frozenset(
 """What changes at once; everything else is for the next start."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What reading the settings again has led to, in words; streamers may have to be asked."""
+
+    ok: bool
+    detail: str
+    asks_streamers: bool = False
+
+
 class Reload:
     """Applies the settings of now to a running service."""
 
@@ -58,14 +69,14 @@ class Reload:
         self._graces_of = graces_of
         self._restart_policy_of = restart_policy_of
 
-    def __call__(self, service: Service, now: float) -> None:
+    def __call__(self, service: Service, now: float) -> Outcome:
         """Read and apply; wrong settings change nothing."""
         try:
             after = self._load()
             rules = self._rules_of(after)
         except (SettingsError, UsageError) as error:
             log.error("SIGHUP: nothing is changed: %s", error)  # noqa: TRY400 - a person's typo
-            return
+            return Outcome(False, f"nothing is changed: {error}")
         changed = sorted(changes(self._settings, after))
         applied = [key for key in changed if key in RELOADABLE]
         waiting = [key for key in changed if key not in RELOADABLE]
@@ -79,6 +90,10 @@ class Reload:
             log.warning("SIGHUP: needs a new start: %s", ", ".join(waiting))
         # What waits stays different, so that the next SIGHUP names it again.
         self._settings = _with(self._settings, after, applied)
+        detail = f"changed: {', '.join(applied) or 'nothing'}"
+        if waiting:
+            detail += f"\nneeds a new start: {', '.join(waiting)}"
+        return Outcome(True, detail, asks_streamers=bool(LIVE & set(changed)))
 
     def _apply(
         self, service: Service, after: Settings, rules: tuple[Rule, ...], now: float

@@ -14,7 +14,23 @@ from supervisor.errors import UsageError
 
 _TEMPORARY = Path(tempfile.gettempdir())
 _FRESH_PREFIX = "vigil-"
-_WORTHLESS = (SOCKET_NAME, f"{SOCKET_NAME}.lock")
+_WORTHLESS = (SOCKET_NAME, f"{SOCKET_NAME}.lock", "control")
+
+
+def running(configured: Path | None, environment: Mapping[str, str] | None = None) -> Path:
+    """Return the directory of a supervisor that runs already, as it was prepared for that.
+
+    Raises UsageError where that was a fresh one, which nobody can guess.
+    """
+    environment = os.environ if environment is None else environment
+    if configured is None and environment.get("XDG_RUNTIME_DIR"):
+        configured = Path(environment["XDG_RUNTIME_DIR"]) / "vigil"
+    if configured is None:
+        raise UsageError(
+            "supervisor.runtime_directory is not set: that of the running supervisor is wanted "
+            "(under systemd /run/vigil)"
+        )
+    return configured
 
 
 @contextmanager

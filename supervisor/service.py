@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import signal
 import time as clocks
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +21,7 @@ from monitor.state import State
 from monitor.telemetry import TelemetryServer
 from streamer.messages import Answer, Report
 from supervisor.control import Conclusion, Control
+from supervisor.desk import Desk
 from supervisor.display import Display
 from supervisor.errors import ExitCode
 from supervisor.escalation import Step
@@ -29,6 +29,7 @@ from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.launches import Launches
 from supervisor.notify import Notifier
+from supervisor.reload import Reload
 from supervisor.report import exit_code_of, status_line
 from supervisor.signals import SignalQueue
 from supervisor.timers import Every
@@ -61,7 +62,8 @@ class Parts:
     notifier: Notifier
     own: Sampler  # looks at the supervisor itself
     metrics: MetricsServer
-    reload: Callable[[Service, float], None]
+    reload: Reload
+    desk: Desk
     launches: Launches
 
 
@@ -101,6 +103,7 @@ class Service:
         for number in signals.take():
             self._signalled(number, now)
         self._receive(now, time)
+        self.parts.desk.turn(self, now)
         self._look(now, time)
         self._advance(now, time)
         self.parts.control.look_at_deadlines(now, self._reports)
@@ -116,6 +119,7 @@ class Service:
             signals.fileno(),
             self.parts.telemetry.fileno(),
             *self.parts.fleet.pidfds(),
+            *self.parts.desk.filenos(),
         ):
             poller.register(descriptor, zmq.POLLIN)
         due = min(self.sample.next_at, self._tick.next_at, self.parts.fleet.next_at)

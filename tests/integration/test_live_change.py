@@ -271,6 +271,19 @@ def test_the_supervisor_has_its_streamer_follow_the_settings(vigil):
     )
 
 
+def reload(runtime_directory, config=None):
+    """Return the finished client command; its own settings only say whom to ask."""
+    command = [sys.executable, "-m", "supervisor", *([f"--config={config}"] if config else [])]
+    command += [f"--set=supervisor.runtime_directory={runtime_directory}", "reload"]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+
+
+def test_nobody_to_reload_is_said(tmp_path):
+    asked = reload(tmp_path)
+    assert asked.returncode == 2
+    assert f"no supervisor answers at {tmp_path}/control" in asked.stderr
+
+
 def test_a_restarted_streamer_streams_what_is_wanted_by_then(vigil):
     config = vigil.directory / "vigil.toml"
     config.write_text('[exchange]\nsymbols = ["BTCUSDT"]\n')
@@ -286,8 +299,16 @@ def test_a_restarted_streamer_streams_what_is_wanted_by_then(vigil):
         process = vigil.start("", "run", settings=settings, launcher=launcher)
         vigil.until(lambda: exchange.connections())
         config.write_text('[exchange]\nsymbols = ["BNBUSDT"]\n')
-        process.send_signal(signal.SIGHUP)
-        vigil.until_logged("streamer-1: added bnbusdt@trade; removed btcusdt@trade")
+        asked = reload(vigil.directory / "run", config)
+        assert asked.stdout == (
+            "changed: exchange.symbols\nstreamer-1: added bnbusdt@trade; removed btcusdt@trade\n"
+        )
+        assert asked.returncode == 0
+        config.write_text("[exchange]\nsymbols = 7\n")
+        asked = reload(vigil.directory / "run")
+        assert "nothing is changed: exchange.symbols = 7" in asked.stdout
+        assert asked.returncode == 2
+        config.write_text('[exchange]\nsymbols = ["BNBUSDT"]\n')
         vigil.streamer().kill()
         vigil.until_logged("generation 2 reports")
         vigil.until(

@@ -93,3 +93,11 @@ def test_a_rate_without_any_rated_stream_is_no_rate() -> None:
 
     run = Run(None).seconds(2000, tickers)
     assert not [one for one in run.actions if one.breach.rule == "rate"]
+
+
+def test_what_nobody_tells_about_is_not_judged(run: Run) -> None:
+    document = run.document()
+    document["test_metadata"]["symbols"] = []  # as if more had changed than is kept
+    late = {"elapsed_seconds": 3600.5, "added": ["trade:ETHUSDT"], "removed": []}
+    document["subscription_changes"] = [*document["subscription_changes"], late]
+    assert criterion(document, "stream outages").samples == 1

@@ -320,3 +320,10 @@ def test_what_is_missing_above_the_position_is_a_gap():
 
     assert sequence.take(44, "live", 0.0) == []
     assert sequence.expire(1.0) == [Gap(42, 43), "live"]
+
+
+def test_the_first_id_is_where_the_sequence_began():
+    sequence = ContiguousSequence()
+    assert sequence.first_id is None
+    sequence.take(7, "x", 0.0)
+    assert sequence.first_id == 7
