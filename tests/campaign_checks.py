@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.audit import CLOSED, Audit, audit_records, kind_of
@@ -24,6 +25,8 @@ class Checked:
     copies: int
 
 
+NOT_WANTED = "not_wanted"
+"""The reason of a gap while a symbol was not in the settings."""
 REPAIRABLE = ("trade", "aggTrade", "kline")
 """Kinds whose past the exchange tells over REST."""
 
@@ -35,10 +38,12 @@ def check(
     *,
     copies_excused: bool,
     nothing_lost: bool = False,
+    sometimes: str = "",
 ) -> Checked:
     """Compare the sink with the exchange's tape, and ask the streamer's own audit.
 
     With `nothing_lost` even what nobody can tell later must be there: rotations alone lose none.
+    The symbol `sometimes` was wanted now and then: what it lacks must be recorded.
     """
     problems: list[str] = []
     audits: list[Audit] = []
@@ -50,7 +55,8 @@ def check(
                 (record["symbol"], _stream_of(stream, record)) == (symbol, stream)
                 for record in records
             ):
-                problems.append(f"{stream} {symbol}: no record at all")
+                if symbol != sometimes:
+                    problems.append(f"{stream} {symbol}: no record at all")
                 continue
             audit = audit_records(exchange, records, stream, symbol)
             audits.append(audit)
@@ -63,7 +69,7 @@ def check(
         f"declared: {gap['stream']} {gap['symbol']} {gap['first_id']} to {gap['last_id']}, "
         f"{gap['reason']}"
         for gap in gaps
-        if kind_of(gap["stream"]) in REPAIRABLE  # all of it could be fetched
+        if kind_of(gap["stream"]) in REPAIRABLE and gap["reason"] != NOT_WANTED  # could be fetched
     ]
     problems += _own_audit(sink, audits, copies_excused=copies_excused)
     return Checked(
@@ -84,20 +90,21 @@ def _stream_of(stream: str, record: dict[str, Any]) -> str:
 def _unexcused(
     stream: str, symbol: str, missing: list[Any], gaps: list[dict[str, Any]]
 ) -> list[Any]:
-    """Return what should have been fetched, or recorded as lost."""
+    """Return what should have been fetched, or recorded as lost or not wanted."""
     kind = kind_of(stream)
+    if kind not in (*REPAIRABLE, "depth"):
+        return []
+    mine = [gap for gap in gaps if (gap["stream"], gap["symbol"]) == (stream, symbol)]
     if kind == "kline":  # updates are superseded; the closing is what counts
-        return [each for each in missing if each[1] == CLOSED]
-    if kind == "depth":
-        declared = [
-            (gap["first_id"], gap["last_id"])
-            for gap in gaps
-            if (gap["stream"], gap["symbol"]) == (stream, symbol)
-        ]
-        return [
-            each for each in missing if not any(first <= each <= last for first, last in declared)
-        ]
-    return missing if kind in REPAIRABLE else []
+        times = [(_us(gap["from_time"]), _us(gap["to_time"])) for gap in mine]
+        closings = [each for each in missing if each[1] == CLOSED]
+        return [one for one in closings if not any(begin <= one[0] < end for begin, end in times)]
+    ids = [(gap["first_id"], gap["last_id"]) for gap in mine]
+    return [one for one in missing if not any(first <= one <= last for first, last in ids)]
+
+
+def _us(time: datetime) -> int:
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _against_the_tape(audit: Audit, missing: list[Any], *, copies_excused: bool) -> list[str]:

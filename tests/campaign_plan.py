@@ -29,7 +29,7 @@ class Step:
     """Something to be done `at` seconds after the beginning: a fault, or an action of ours."""
 
     at: float
-    action: str  # a kind of fault, or rotate, kill, broker
+    action: str  # a kind of fault, or rotate, kill, symbols, broker
     arguments: dict[str, Value] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -45,6 +45,7 @@ def plan(
     *,
     kill: bool = True,
     broker: bool = False,
+    change: bool = True,
 ) -> list[Step]:
     """Return the steps of a seed, in their order; the last faults end some seconds after."""
     random = Random(f"campaign {seed}")
@@ -73,7 +74,16 @@ def plan(
         how = random.choice(("stop", "kill"))
         away = round(random.uniform(*OUTAGE_SECONDS), 1)
         steps.append(Step(at, "broker", {"how": how, "seconds": away}))
+    if change:
+        steps += _changes(seed, seconds)
     return sorted(steps, key=lambda step: step.at)
+
+
+def _changes(seed: int, seconds: float) -> list[Step]:
+    """Return when a further symbol is added, removed, added again, …: SIGHUP each time."""
+    random = Random(f"symbols {seed}")  # of its own: the other steps of a seed stay as they are
+    moments = (random.uniform(0.0, seconds) for _ in range(random.randint(1, 5)))
+    return [Step(at, "symbols") for at in sorted(moments)]
 
 
 def _rotations(random: Random, at: float, kind: str) -> list[Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -20,8 +21,9 @@ from tests.streaming import eventually
 from tests.supervising import Supervised
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "PEPEUSDT")
+EXTRA_SYMBOL = "XRPUSDT"  # is added and removed
 STREAMS = ("trade", "aggTrade")
-TRADES_PER_SECOND = 200  # with half as many aggregates: 300 messages a second
+TRADES_PER_SECOND = 240  # over 6 symbols; with half as many aggregates 300 messages of 5 of them
 REPAIRED_WITHIN_SECONDS = 60.0  # after the last fault, nasty as REST is
 STARTED_WITHIN_SECONDS = 40.0
 LAUNCHER = ("-m", "tests.campaign_vigil")
@@ -89,8 +91,9 @@ def run_seed(
     """
     began = time.monotonic()
     extra = (*extra, "--seed", str(seed))
+    symbols = (*SYMBOLS, EXTRA_SYMBOL)
     with Exchange(
-        vigil.directory, rate=TRADES_PER_SECOND, symbols=SYMBOLS, extra=extra
+        vigil.directory, rate=TRADES_PER_SECOND, symbols=symbols, extra=extra
     ) as exchange:
         driver = _Driver(exchange, vigil, sink, say, streams)
         driver.start(hook)
@@ -102,6 +105,7 @@ def run_seed(
             streams,
             copies_excused=sink.kind == "kafka" and driver.kills > 0,
             nothing_lost=nothing_lost,
+            sometimes=EXTRA_SYMBOL,
         )
         return Result(
             seed,
@@ -133,6 +137,8 @@ class _Driver:
         self._streams = streams
         self._followed = tuple(stream for stream in streams if stream in STREAMS)
         self._commands: int | None = None
+        self._config = vigil.directory / "vigil.toml"
+        self._extra_wanted = False
         self._outages: list[threading.Thread] = []
         self._problems: list[str] = []
 
@@ -141,6 +147,7 @@ class _Driver:
         vigil, exchange = self._vigil, self._exchange
         pipe = vigil.directory / "commands"
         os.mkfifo(pipe)
+        self._want(SYMBOLS)
         vigil.start(
             "",
             "run",
@@ -149,12 +156,11 @@ class _Driver:
                 "exchange.websocket_url": exchange.websocket_url,
                 "exchange.rest_url": exchange.rest_url,
                 "exchange.ca_file": exchange.ca_file,
-                "exchange.symbols": ",".join(exchange.symbols),
                 "exchange.streams": ",".join(self._streams),
                 **self._sink.settings(),
             },
             environment={"VIGIL_TEST_COMMANDS": str(pipe)},
-            launcher=(*LAUNCHER, hook),
+            launcher=(*LAUNCHER, hook, f"--config={self._config}"),
         )
         self._commands = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
         eventually(
@@ -162,7 +168,7 @@ class _Driver:
             what="the first report", within=STARTED_WITHIN_SECONDS,
         )  # fmt: skip
         eventually(
-            lambda: len(self._last_ids()) == len(SYMBOLS) * len(self._followed),
+            lambda: self._last_ids().keys() >= self._names(),
             what="the first records", within=STARTED_WITHIN_SECONDS, every=_LOOK_SECONDS,
         )  # fmt: skip
 
@@ -176,6 +182,8 @@ class _Driver:
                 case "rotate":
                     assert self._commands is not None
                     os.write(self._commands, b"rotate\n")
+                case "symbols":
+                    self._change_symbols()
                 case "kill":
                     self._kill()
                 case "broker":
@@ -213,6 +221,18 @@ class _Driver:
             os.close(self._commands)
         return self._problems
 
+    def _change_symbols(self) -> None:
+        """Want the extra symbol, or no longer."""
+        self._extra_wanted = not self._extra_wanted
+        self._want((*SYMBOLS, EXTRA_SYMBOL) if self._extra_wanted else SYMBOLS)
+        assert self._vigil.process is not None
+        self._vigil.process.send_signal(signal.SIGHUP)
+
+    def _want(self, symbols: tuple[str, ...]) -> None:
+        beside = self._config.with_suffix(".new")
+        beside.write_text(f"[exchange]\nsymbols = {json.dumps(symbols)}\n")
+        beside.rename(self._config)
+
     def _kill(self) -> None:
         """SIGKILL the streamer, if there is one at this moment."""
         assert self._vigil.process is not None
@@ -247,8 +267,12 @@ class _Driver:
         return {
             name: f"{stored.get(name)} of {last_id}"
             for name, last_id in wanted.items()
-            if name.partition("@")[2] in self._followed and stored.get(name, -1) < last_id
+            if name in self._names() and stored.get(name, -1) < last_id
         }
+
+    def _names(self) -> set[str]:
+        """Return the streams that are always wanted, and come often."""
+        return {f"{symbol.lower()}@{stream}" for symbol in SYMBOLS for stream in self._followed}
 
     def _last_ids(self) -> dict[str, int]:
         found: dict[str, int] = {}

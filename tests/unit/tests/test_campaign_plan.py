@@ -22,6 +22,6 @@ def test_every_fault_is_met_and_can_be_carried_out():
             actions.add(step.action)
             if step.action in KINDS:
                 validated(1, {"kind": step.action, **step.arguments}, SYMBOLS)
-    assert actions == {*KINDS, "rotate", "kill", "broker"}
-    assert not [step for step in plan(5, 50, SYMBOLS, STREAMS, kill=False)
-                if step.action in ("kill", "broker")]  # fmt: skip
+    assert actions == {*KINDS, "rotate", "kill", "symbols", "broker"}
+    assert not [step for step in plan(5, 50, SYMBOLS, STREAMS, kill=False, change=False)
+                if step.action in ("kill", "symbols", "broker")]  # fmt: skip
