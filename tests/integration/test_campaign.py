@@ -20,11 +20,11 @@ pytestmark = pytest.mark.timeout(240)
 CALM = ()  # of the exchange: no nasty REST, so that what fails is what was disabled
 LOSSES = [
     Step(0.0, "rotate"),
-    Step(1.0, "withhold", {"count": 7, "stream": "trade"}),
-    Step(2.5, "kill"),
-    Step(5.0, "rotate"),
+    Step(0.5, "withhold", {"count": 7, "stream": "trade"}),
+    Step(1.5, "kill"),
+    Step(3.5, "rotate"),
 ]
-ROTATIONS = [Step(1.5 * number, "rotate") for number in range(4)]
+ROTATIONS = [Step(1.2 * number, "rotate") for number in range(4)]
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def run(vigil: Supervised, seed: int, steps: list[Step], **more) -> Result:
 
 
 def test_a_seed_into_files(vigil):
-    result = run(vigil, 1, plan(1, 20, SYMBOLS, STREAMS))
+    result = run(vigil, 1, plan(1, 18, SYMBOLS, STREAMS))
     assert result.passed, "\n".join(result.checked.problems) + vigil.log.read_text()[-8000:]
     assert result.kills
     assert result.checked.backfilled
