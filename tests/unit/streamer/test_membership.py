@@ -1,0 +1,214 @@
+"""Who joins and who leaves, with a feed whose parts only remember. Time is the test's."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamer.errors import SinkUnavailable
+from streamer.intake import Intake
+from streamer.membership import NAMES_TOLD, Change, Membership, listed
+from streamer.report import Silence
+from streamer.routes import Routes
+from streamer.tally import Tally
+from tests.unit.streamer.payloads import NOW_US, trade
+
+OVERLAP = 5.0
+
+
+class Sink:
+    def __init__(self):
+        self.routes, self.records, self.refuses = [], [], ()
+
+    def add(self, route):
+        if route.symbol in self.refuses:
+            raise SinkUnavailable("no topic")
+        self.routes.append(route)
+
+    def remove(self, route):
+        self.routes.remove(route)
+
+    def put(self, route, event, received_us):
+        self.records.append((route.name, event))
+
+
+class Links:
+    def __init__(self):
+        self.slots = self
+        self.changes, self.held, self.forgotten = [], set(), []
+
+    def change(self, added, removed, now):
+        self.changes.append((tuple(added), tuple(removed)))
+        self.held |= set(added)
+
+    def holds(self, name):
+        return name in self.held
+
+    def forget(self, name):
+        self.forgotten.append(name)
+
+
+class Repairer:
+    def __init__(self):
+        self.open, self.forgotten = set(), []
+
+    def repairing(self, route):
+        return route.name in self.open
+
+    def forget(self, route):
+        self.forgotten.append(route.name)
+
+
+class Stage:
+    def __init__(self):
+        self.sink, self.links, self.tally, self.repairer = Sink(), Links(), Tally(), Repairer()
+        self.routes = Routes(["trade"], ["BTCUSDT", "ETHUSDT"])
+        for route in (*self.routes, *self.routes.gaps.values()):
+            self.sink.add(route)
+        self.links.held = set(self.routes.by_name)
+        self.intake = Intake(
+            self.routes, self.sink, None, self.tally, lambda _: None, overlap_seconds=OVERLAP
+        )
+        self.silence = Silence(self.routes, 0.0)
+        self.membership = Membership(
+            *(self.intake, self.links, self.sink, self.tally, self.silence, self.repairer),
+            overlap_seconds=OVERLAP,
+        )
+
+    def want(self, *symbols, now=0.0):
+        return self.membership.change(["trade"], symbols, now)
+
+    def leave(self, name):
+        """Have the exchange agree, and the overlap pass."""
+        self.links.held.discard(name)
+        self.membership.turn(100.0)
+        self.membership.turn(100.0 + OVERLAP)
+
+    def hear(self, name, event_id):
+        route = self.routes.by_name[name]
+        event = route.decode(trade(s=route.symbol, t=event_id), NOW_US)
+        self.intake.forward(route, route.sequence.take(event.id, (event, NOW_US), 0.0))
+
+
+@pytest.fixture
+def stage():
+    return Stage()
+
+
+def test_joining_and_leaving_reach_every_part(stage):
+    change = stage.want("BTCUSDT", "BNBUSDT")
+    assert change == Change(("bnbusdt@trade",), ("ethusdt@trade",))
+    assert stage.links.changes == [(("bnbusdt@trade",), ("ethusdt@trade",))]
+    assert stage.tally.notices[-1].detail == {"added": "bnbusdt@trade", "removed": "ethusdt@trade"}
+    assert "BNBUSDT" in stage.routes.gaps
+    assert stage.routes.by_name["ethusdt@trade"].leaving
+    assert str(change) == "added bnbusdt@trade; removed ethusdt@trade"
+
+
+def test_what_is_as_it_was_is_no_change(stage):
+    assert str(stage.want("ETHUSDT", "BTCUSDT", "BTCUSDT")) == "nothing to change"
+    assert stage.links.changes == []
+    assert not stage.tally.notices
+
+
+def test_it_is_known_until_the_exchange_has_agreed_and_an_overlap_has_passed(stage):
+    stage.want("BTCUSDT")
+    stage.membership.turn(100.0)
+    stage.links.held.discard("ethusdt@trade")
+    stage.membership.turn(101.0)
+    stage.links.held.add("ethusdt@trade")  # a connection that was opened meanwhile
+    stage.membership.turn(104.0)
+    stage.links.held.discard("ethusdt@trade")
+    stage.membership.turn(105.0)
+    stage.membership.turn(104.9 + OVERLAP)
+    assert "ethusdt@trade" in stage.routes.by_name
+    stage.membership.turn(105.0 + OVERLAP)
+    assert "ethusdt@trade" not in stage.routes.by_name
+    assert stage.routes.find(trade(s="ETHUSDT").replace(b"btcusdt", b"ethusdt")) is None
+    assert stage.links.forgotten == stage.repairer.forgotten == ["ethusdt@trade"]
+    assert "ethusdt@trade" not in [route.name for route in stage.sink.routes]
+
+
+def test_it_stays_while_a_gap_of_it_is_open(stage):
+    stage.hear("ethusdt@trade", 1)
+    stage.hear("ethusdt@trade", 5)
+    stage.want("BTCUSDT")
+    stage.leave("ethusdt@trade")
+    assert "ethusdt@trade" in stage.routes.by_name
+    for number in (2, 3, 4):
+        stage.hear("ethusdt@trade", number)
+    stage.repairer.open.add("ethusdt@trade")
+    stage.leave("ethusdt@trade")
+    assert "ethusdt@trade" in stage.routes.by_name
+    stage.repairer.open.clear()
+    stage.leave("ethusdt@trade")
+    assert "ethusdt@trade" not in stage.routes.by_name
+    assert [event.id for _, event in stage.sink.records] == [1, 2, 3, 4, 5]
+
+
+def test_one_that_is_wanted_again_before_it_is_gone_goes_on(stage):
+    route = stage.routes.by_name["ethusdt@trade"]
+    stage.want("BTCUSDT")
+    assert stage.want("BTCUSDT", "ETHUSDT").added == ("ethusdt@trade",)
+    stage.leave("ethusdt@trade")
+    assert stage.routes.by_name["ethusdt@trade"] is route
+    assert not route.leaving
+
+
+def test_one_that_comes_back_begins_anew_and_what_nobody_wanted_is_on_record(stage):
+    stage.hear("ethusdt@trade", 1)
+    stage.want("BTCUSDT")
+    stage.leave("ethusdt@trade")
+    stage.want("BTCUSDT", "ETHUSDT")
+    stage.membership.turn(200.0)
+    assert len(stage.sink.records) == 1  # nothing of it has come
+    stage.hear("ethusdt@trade", 9)
+    stage.membership.turn(201.0)
+    stage.membership.turn(202.0)
+    [_, _, (name, gap)] = stage.sink.records
+    assert name == "ethusdt@gap"
+    assert (gap.first_id, gap.last_id, gap.reason) == (2, 8, "not_wanted")
+    assert stage.routes.by_name["ethusdt@trade"].sequence.missing_total == 0
+
+
+def test_one_that_comes_and_goes_without_a_word_is_remembered(stage):
+    stage.hear("ethusdt@trade", 1)
+    for _ in range(2):
+        stage.want("BTCUSDT")
+        stage.leave("ethusdt@trade")
+        stage.want("BTCUSDT", "ETHUSDT")
+    stage.hear("ethusdt@trade", 2)  # nothing was traded meanwhile
+    stage.membership.turn(300.0)
+    assert [event.id for _, event in stage.sink.records] == [1, 2]
+
+
+def test_times_are_on_record_where_ids_say_nothing():
+    stage = Stage()
+    stage.membership.change(["trade", "bookTicker"], ["BTCUSDT"], 0.0)
+    route = stage.routes.by_name["btcusdt@bookTicker"]
+    route.sequence.advance(5)
+    route.received_us = NOW_US
+    stage.membership.change(["trade"], ["BTCUSDT"], 1.0)
+    stage.leave("btcusdt@bookTicker")
+    stage.membership.change(["trade", "bookTicker"], ["BTCUSDT"], 2.0)
+    stage.routes.by_name["btcusdt@bookTicker"].received_us = NOW_US + 7
+    stage.membership.turn(300.0)
+    [(_, gap)] = stage.sink.records
+    assert (gap.from_time, gap.to_time, gap.reason) == (NOW_US, NOW_US + 7, "not_wanted")
+
+
+def test_what_the_sink_refuses_changes_nothing(stage):
+    stage.sink.refuses = ("BNBUSDT",)
+    before = list(stage.sink.routes)
+    with pytest.raises(SinkUnavailable):
+        stage.want("BTCUSDT", "XRPUSDT", "BNBUSDT")
+    assert [one for one in stage.sink.routes if one.kind != "gap"] == [
+        one for one in before if one.kind != "gap"
+    ]
+    assert set(stage.routes.by_name) == {"btcusdt@trade", "ethusdt@trade"}
+    assert stage.links.changes == []
+
+
+def test_many_names_are_cut_short():
+    names = [f"s{number}@trade" for number in range(NAMES_TOLD + 2)]
+    assert listed(names[:2]) == "s0@trade, s1@trade"
+    assert listed(names).endswith("s19@trade and 2 more")
