@@ -14,6 +14,7 @@ import pytest
 
 from tests.audit import audit_files, audit_records
 from tests.exchange import Exchange
+from tests.kafka_mock import MockKafka
 from tests.streaming import ROOT, Process, at_exchange, eventually
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT")
@@ -319,3 +320,24 @@ def test_a_restarted_streamer_streams_what_is_wanted_by_then(vigil):
         )
         process.send_signal(signal.SIGTERM)
         assert vigil.exit_code() == 0
+
+
+def test_kafka_takes_what_has_a_topic_and_says_what_has_none(tmp_path):
+    with MockKafka() as brokers, Exchange(tmp_path, rate=100, symbols=SYMBOLS[:2]) as exchange:
+        settings = {"sink.kind": "kafka", "kafka.bootstrap_servers": brokers}
+        lone = Lone(tmp_path, exchange, **settings)
+        lone.want(SYMBOLS[:1])
+        with lone.process as process:
+            eventually(lambda: exchange.connections(), what="a connection")
+            lone.change(SYMBOLS[:2])
+            lone.until("SIGHUP: added ethusdt@trade")
+            lone.change(SYMBOLS[:2], ("trade", "aggTrade"))
+            lone.until("SIGHUP: the streams stay as they are: the topic market.crypto.aggtrades")
+            names = [f"{symbol.lower()}@trade" for symbol in SYMBOLS[:2]]
+            eventually(
+                lambda: [one["subscriptions"] for one in exchange.connections()] == [names],
+                what="both symbols",
+            )
+            lone.change(SYMBOLS[1:2])
+            lone.until("btcusdt@trade has left")
+            assert process.stop() == 0
