@@ -19,6 +19,14 @@ TOPICS = {
     "aggTrade": "market.crypto.aggtrades.binance",
     "bookTicker": "market.crypto.booktickers.binance",
 }
+EVERY_TOPIC = {
+    **TOPICS,
+    "depth@100ms": "market.crypto.depth.binance",
+    "kline_1s": "market.crypto.klines.binance",
+    "miniTicker": "market.crypto.minitickers.binance",
+    "ticker": "market.crypto.tickers.binance",
+}
+"""By stream, one of each kind."""
 GAP_TOPIC = "market.crypto.gaps.binance"
 DEAD_LETTER_TOPIC = "market.crypto.deadletters.binance"
 POSITIONS_TOPIC = "market.crypto.positions.binance"
@@ -40,7 +48,7 @@ class MockKafka:
     """A context manager that gives the addresses of the brokers."""
 
     def __init__(self, *topics: str, nodes: int = 1) -> None:
-        topics = topics or (*TOPICS.values(), GAP_TOPIC, DEAD_LETTER_TOPIC, POSITIONS_TOPIC)
+        topics = topics or (*EVERY_TOPIC.values(), GAP_TOPIC, DEAD_LETTER_TOPIC, POSITIONS_TOPIC)
         self._command = [sys.executable, "-c", _PROGRAM, str(nodes), *topics]
 
     def __enter__(self) -> str:

@@ -73,6 +73,7 @@ def test_client_settings_keep_their_dots(tmp_path):
         ("exchange.streams=trade,depht", "exchange.streams.1 = 'depht': right would be trade, "),
         ("exchange.streams=kline_2m", "exchange.streams.0 = 'kline_2m': kline_ and an interval"),
         ("exchange.streams=[]", "at least 1 item"),
+        ("exchange.streams=7", "exchange.streams = 7: input should be a valid tuple"),
         ("exchange.symbols=[]", "at least 1 item"),
         ("sink.rollover_bytes=12parsecs", "450MiB"),
         ("connection.pong_within=200s", "less than connection.ping_every (180 s)"),
