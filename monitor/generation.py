@@ -28,7 +28,6 @@ class Generation:
     sample: Sample | None = None
     first_rss_bytes: int | None = None
     peak_rss_bytes: int = 0
-    grown: Growth | None = None
     report: Report | None = None
     report_at: float = 0.0
     reports_total: int = 0
@@ -45,6 +44,7 @@ class Generation:
     exited_elapsed: float | None = None
     recent: deque[tuple[float, Report]] = field(default_factory=deque)
     recent_cpu: deque[tuple[float, float]] = field(default_factory=deque)
+    _grown: Growth | None = None  # over the bins so far, once it was asked for
     # The connection over age and the drops until then, by slot.
     _due: dict[str, tuple[int | None, int]] = field(default_factory=dict)
     _notices: int = 0  # number of the last one seen
@@ -62,7 +62,7 @@ class Generation:
         before = self.leak.collections[-1] if self.leak.collections else None
         self.bins.append(completed)
         self.leak.add(completed)
-        self.grown = growth(self.bins, self.binner.bin_seconds)
+        self._grown = None
         after = self.leak.collections[-1] if self.leak.collections else None
         return after if after != before else None
 
@@ -137,6 +137,13 @@ class Generation:
     def rotations_pending(self) -> int:
         """How many connections that reached their age still serve."""
         return len(self._due)
+
+    @property
+    def grown(self) -> Growth | None:
+        """Growth of memory over the bins so far, None while there are too few."""
+        if self._grown is None:
+            self._grown = growth(self.bins, self.binner.bin_seconds)
+        return self._grown
 
     @property
     def up(self) -> bool:
