@@ -85,7 +85,9 @@ def _run(
     print(f"on disk before its end   {size_bytes / 2**20:.1f} MiB")
     print(f"from its start to the first acknowledgement  {acknowledged_at - began - away:.1f} s")
     print(f"drained within           {drain:.1f} s: {away / drain:.0f} times real time")
-    print(f"memory before            {statistics.median(before):.1f} MiB (at most {max(before):.1f})")
+    print(
+        f"memory before            {statistics.median(before):.1f} MiB (at most {max(before):.1f})"
+    )
     print(f"memory during, after     at most {peak:.1f} MiB, at the end {after[-1]:.1f} MiB")
 
 

@@ -11,12 +11,10 @@ import json
 import re
 import signal
 import socket
-import subprocess
 import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +35,7 @@ from confluent_kafka.admin import (
 )
 
 from tests.audit import Audit, audit_records
+from tests.disks import fill, small_disk
 from tests.exchange import Exchange
 from tests.kafka_cluster import KafkaCluster
 from tests.kafka_reader import decode, every, records
@@ -203,10 +202,10 @@ def overflow_of(run: Vigil) -> list[Path]:
     return list((run.supervised.directory / "records" / "overflow").glob("*"))
 
 
-def test_while_a_killed_broker_is_away_records_wait_on_disk(run, kafka, topic):
+def test_while_kafka_is_away_records_wait_on_disk(run, kafka, topic):
     run.start(topic)
     before = run.metric("process_memory_rss_bytes")
-    kafka.kill_node(1)
+    kafka.stop_node(1)
     run.await_log("Kafka takes nothing: records wait in ")
     run.await_metric("vigil_sink_overflow_records", 3_000)
     assert overflow_of(run)
@@ -222,6 +221,24 @@ def test_while_a_killed_broker_is_away_records_wait_on_disk(run, kafka, topic):
         assert not audit.missing, audit
         assert not audit.disordered, audit
         assert not audit.backfilled, "the disk held it"
+
+
+@pytest.mark.full
+def test_a_streamer_killed_beside_its_overflow_loses_nothing(run, kafka, topic):
+    run.start(topic)
+    kafka.stop_node(1)
+    run.await_log("Kafka takes nothing: records wait in ")
+    run.await_metric("vigil_sink_overflow_records", 3_000)
+    run.supervised.streamer().kill()
+    kafka.start_node(1)  # the next streamer waits for it
+    run.await_log("they are delivered first")
+    run.await_log("nothing waits on disk any more")
+    run.await_acknowledged(600)
+    assert not overflow_of(run)
+    assert run.stop() == 0, run.log
+    for audit in run.audits(topic).values():
+        assert not audit.missing, audit
+        assert not audit.disordered, audit
 
 
 def test_after_a_topic_was_deleted_only_what_it_held_is_lost(run, exchange, kafka, topic):
@@ -350,19 +367,51 @@ def test_a_broker_away_for_a_minute_costs_nothing_and_nobody_acts_on_it(run, kaf
         assert not audit.backfilled
 
 
-@pytest.mark.full
-def test_who_stops_while_kafka_is_away_hears_how_much_is_lost(run, exchange, kafka, topic):
+def test_what_waits_at_a_stop_is_delivered_first_by_the_next_start(run, kafka, topic):
     run.start(topic)
-    kafka.kill_node(1)
+    kafka.stop_node(1)
     run.await_metric("vigil_sink_queued_records", 300)
-    exit_code = run.stop()
-    assert exit_code == 1, run.log
-    (said,) = set(re.findall(r"(\d+) records are not acknowledged", run.log))
-    kafka.start_node(1)
-    held = records(kafka, topic)
-    for symbol in exchange.symbols:
-        assert audit_records(exchange, held, "trade", symbol).clean, "up to where it ends"
+    assert run.stop() == 1, run.log
+    (said,) = set(re.findall(r"(\d+) records wait in \S+: the next start delivers", run.log))
     assert int(said) >= 300
+    assert overflow_of(run)
+    kafka.start_node(1)
+    run.start(topic)
+    assert f"{said} records wait in" in run.log
+    assert not overflow_of(run)
+    assert run.stop() == 0, run.log
+    for audit in run.audits(topic).values():
+        assert audit.clean, audit
+
+
+@pytest.mark.full
+def test_a_full_disk_beside_a_kafka_that_is_away_costs_no_trade(vigil, tmp_path, kafka, topic):
+    patience = ("--ping-interval", "3s", "--pong-timeout", "12s")
+    with (
+        small_disk(tmp_path / "disk") as disk,
+        Exchange(tmp_path, rate=300, extra=patience) as exchange,
+    ):
+        run = Vigil(vigil, exchange, kafka)
+        run.start(topic, **{"sink.directory": disk / "records"})
+        before = run.metric("process_memory_rss_bytes")
+        kafka.stop_node(1)
+        run.await_log("Kafka takes nothing: records wait in ")
+        fill(disk / "filler")
+        run.await_log("No space left on device")
+        run.await_log("what comes now is read and let go")
+        eventually(lambda: run.metric("vigil_events_let_go_total") >= 3_000, within=30)
+        assert run.metric("process_memory_rss_bytes") < before + (20 << 20)
+        (disk / "filler").unlink()
+        run.await_log("events were let go")
+        kafka.start_node(1)
+        run.await_log("nothing waits on disk any more")
+        run.await_acknowledged(600)
+        eventually(lambda: run.metric("vigil_held_events") == 0, within=SECONDS)
+        assert exchange.status()["attempts_total"] == 1, "no pong was late"
+        assert run.stop() == 0, run.log
+        for audit in run.audits(topic).values():
+            assert audit.clean, audit
+            assert audit.backfilled
 
 
 @pytest.fixture(scope="module")
@@ -420,29 +469,6 @@ def test_one_of_three_killed_costs_nothing_and_two_of_three_stop_everything(
     for audit in run.audits(topic).values():
         assert audit.clean, audit
         assert not audit.backfilled
-
-
-@contextmanager
-def small_disk(directory: Path) -> Iterator[Path]:
-    """Yield a file system of 48 MiB."""
-    directory.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(directory)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"a small disk wants root: {mounted.stderr.strip()}")
-    try:
-        yield directory
-    finally:
-        subprocess.run(["umount", "--lazy", str(directory)], check=True)
-
-
-def fill(path: Path) -> None:
-    """Write until the disk is full."""
-    with path.open("wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12, 1):
-            with suppress(OSError):
-                while True:
-                    file.write(bytes(size))
 
 
 @pytest.mark.full
