@@ -23,6 +23,10 @@ tests:
         values: '0+100x5 500x20'
       - series: 'vigil_sink_queued_records{{streamer="s"}}'
         values: '0x5 70x20'
+      - series: 'vigil_sink_overflow_records{{streamer="s"}}'
+        values: '0x5 70x30'
+      - series: 'vigil_events_let_go_total{{streamer="s"}}'
+        values: '0x5 9x20'
       - series: 'vigil_streamer_up{{streamer="s"}}'
         values: '1x5 0x20'
       - series: 'process_memory_rss_bytes{{streamer="s"}}'
@@ -34,6 +38,8 @@ FIRES = {  # alert: (minute at which it does not, minute at which it does)
     "VigilDeadLetters": (4, 8),
     "VigilBookLost": (4, 8),
     "VigilSinkStalled": (6, 14),
+    "VigilOverflowGrows": (18, 24),
+    "VigilEventsLetGo": (4, 8),
     "VigilStreamerDown": (6, 9),
     "VigilMemoryHigh": (12, 18),
 }

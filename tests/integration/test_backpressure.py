@@ -31,7 +31,7 @@ def test_pongs_go_out_while_the_sink_takes_nothing_and_no_trade_is_missing(tmp_p
             eventually(lambda: exchange.connections()[0]["pongs_received"] >= pongs + 5, within=40)
             (disk / "filler").unlink()
             eventually(lambda: "events were let go" in streamer.output, within=30)
-            eventually(lambda: streamer.output.count("repaired") >= 2, within=30)
+            eventually(lambda: streamer.output.count("asking REST") >= 2, within=30)
             assert exchange.status()["attempts_total"] == 1, streamer.output
             assert streamer.stop() == 0, streamer.output
         for symbol in exchange.symbols:

@@ -15,7 +15,10 @@ from streamer.events import BookTicker, Trade
 from streamer.records import load_schema, single_object_header
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink
+from streamer.sinks.kafka.account import STALL_SECONDS
 from streamer.sinks.kafka.overflow import Overflow
+from streamer.sinks.kafka.producer import BATCH_AGAIN_SECONDS, BATCH_BYTES
+from streamer.sinks.kafka.sink import FULL_SECONDS
 from streamer.sinks.kafka.topics import topic_of
 from tests.kafka_mock import MockKafka
 from tests.unit.streamer.payloads import NOW_US
@@ -264,4 +267,82 @@ def test_the_client_tells_about_itself_and_each_stream_is_accounted_for(cluster)
     counts = sink.counts()
     assert counts.acknowledged_by_stream == {"trade": 200, "bookTicker": 100}
     assert (counts.queued_bytes, counts.serializer_cache_size) == (0, 2)
+    sink.close()
+
+
+def trade_ids(cluster: str, topic: str, count: int) -> list[int]:
+    return [record["trade_id"] for _, _, record in consume(cluster, topic, count)]
+
+
+def test_a_kafka_that_acknowledges_nothing_sends_everything_through_the_disk(cluster, tmp_path):
+    topics = {"trade": "stalled.trade", "bookTicker": "stalled.book"}
+    config = KafkaConfig(bootstrap_servers=UNREACHABLE, topics=topics)
+    route = ROUTES.by_name["btcusdt@trade"]
+    sink = sink_of(config, ROUTES, tmp_path / "overflow")
+    for number in range(100):
+        sink.put(route, event(route, number), NOW_US)
+    now = time.monotonic() + STALL_SECONDS + 1
+    sink.poll(now)
+    sink.poll(now)
+    for number in range(100, 150):
+        sink.put(route, event(route, number), NOW_US)
+    assert sink.accepting
+    sink.poll(now + 1)
+    assert sink.counts().queued == 150
+    assert sink.flush(0.2) == 150
+    assert sink.keep() == str(tmp_path / "overflow")
+    counts = sink.counts()
+    assert (counts.overflow_records, counts.acknowledged_total) == (150, 0)
+    sink.close()
+
+    config = KafkaConfig(bootstrap_servers=cluster, topics=topics)
+    again = sink_of(config, ROUTES, tmp_path / "overflow")
+    assert again.counts().accepted_total == 150
+    for number in range(150, 200):
+        again.put(route, event(route, number), NOW_US)
+    assert again.flush(PATIENCE_SECONDS) == 0
+    counts = again.counts()
+    assert (counts.acknowledged_total, counts.overflow_records) == (200, 0)
+    assert counts.acknowledged_by_stream["trade"] == 200
+    poll_until(again, lambda: not list((tmp_path / "overflow").iterdir()))
+    again.put(route, event(route, 200), NOW_US)  # at once, now
+    assert again.flush(PATIENCE_SECONDS) == 0
+    assert again.keep() is None
+    again.close()
+    assert trade_ids(cluster, "stalled.trade", 201) == list(range(201))
+
+
+def test_a_full_queue_that_stays_full_goes_to_disk(tmp_path):
+    config = KafkaConfig(bootstrap_servers=UNREACHABLE, queue_bytes=4096)
+    sink = sink_of(config, ROUTES, tmp_path / "overflow")
+    route = ROUTES.by_name["btcusdt@trade"]
+    number = 0
+    while sink.accepting:
+        sink.put(route, event(route, number), NOW_US)
+        number += 1
+    sink.poll(time.monotonic())
+    assert not sink.accepting
+    sink.poll(time.monotonic() + FULL_SECONDS)
+    assert sink.accepting
+    counts = sink.counts()
+    assert counts.overflow_records == number
+    assert counts.producers_replaced_total == 0  # none has failed
+    sink.close()
+
+
+def test_a_smaller_batch_is_tried_larger_again(cluster, monkeypatch):
+    topics = {"trade": "again.trade", "bookTicker": "again.book"}
+    sink = sink_of(KafkaConfig(bootstrap_servers=cluster, topics=topics), ROUTES)
+    producer = sink._producer
+    producer._batch_too_large = True
+    producer.renew(100.0)
+    sink._produce = producer.produce
+    assert producer._batch_bytes == BATCH_BYTES // 10
+    sink.poll(100.0)
+    assert producer._batch_bytes == BATCH_BYTES // 10
+    sink.poll(100.0 + BATCH_AGAIN_SECONDS)
+    assert producer._batch_bytes == BATCH_BYTES
+    route = ROUTES.by_name["btcusdt@trade"]
+    sink.put(route, event(route, 1), NOW_US)
+    assert sink.flush(PATIENCE_SECONDS) == 0
     sink.close()
