@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
 from streamer.errors import StreamerError
+from streamer.heap import trim_memory
 from streamer.links import Links
 from streamer.membership import Membership
 from streamer.messages import COMMANDS, Answer, Command
@@ -98,11 +98,3 @@ class Requests:
 def _listed(value: object) -> list[str]:
     parts = value.split(",") if isinstance(value, str) else []
     return [part.strip() for part in parts if part.strip()]
-
-
-def trim_memory() -> bool:
-    """Give freed memory back to the system; False where the C library cannot (not glibc)."""
-    try:
-        return bool(ctypes.CDLL(None).malloc_trim(0))
-    except AttributeError:
-        return False

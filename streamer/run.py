@@ -11,6 +11,7 @@ from types import FrameType
 from streamer.config import ExchangeConfig, StreamerConfig
 from streamer.errors import StreamerError
 from streamer.feed import Feed
+from streamer.heap import limit_arenas
 from streamer.lock import LOCK_MARGIN_SECONDS, shard_lock
 from streamer.sinks import open_sink
 
@@ -30,6 +31,7 @@ def run_streamer(
     0 only when everything received is acknowledged. A second signal skips the flush of a streamer
     that runs alone: 130 or 143.
     """
+    limit_arenas()
     if not config.exchange.verify_tls:
         log.warning("exchange.verify_tls is false: anybody on the way can change the data")
     try:
