@@ -95,7 +95,7 @@ def test_rotations_in_a_row_leave_no_trace(tmp_path, rotations):
     )
     assert "WARN" not in process.output.upper(), process.output[-2000:]
     for column in (2, 3):  # descriptors and threads
-        assert floors(looks, column)[-1] <= floors(looks, column)[1], column
+        assert floors(looks, column)[-1] <= max(floors(looks, column)[:5]), column
     if rotations >= 1000:
         rss = floors(looks, 1)
         assert rss[-1] - rss[3] < GROWTH_BYTES, rss
