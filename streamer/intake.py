@@ -178,6 +178,7 @@ class Intake:
     def declare_missed(self, names: Iterable[str], seconds: float) -> None:
         """Declare the time in which nothing was heard, for streams whose ids tell of no gaps."""
         to_us = time.time_ns() // 1000
+        dropped_us = to_us - round(seconds * 1e6)
         missed = 0
         known = self.routes.by_name  # one that has left meanwhile misses nothing
         for route in (known[name] for name in names if name in known):
@@ -186,7 +187,8 @@ class Intake:
             if not isinstance(sequence, IncreasingSequence) or from_us is None:
                 continue
             sequence.gaps_total += 1
-            times = {"from_time": min(from_us, to_us), "to_time": to_us}
+            # What the new connection brought before its acknowledgement was seen is no end of it.
+            times = {"from_time": min(from_us, dropped_us), "to_time": to_us}
             self._tally.notice(
                 "gap", stream=route.stream, symbol=route.symbol, reason="not_repaired", **times
             )
