@@ -14,7 +14,7 @@ from datetime import timedelta
 import psutil
 import pytest
 
-from tests.audit import compare, read_files
+from tests.audit import audit_files, compare, read_files
 from tests.exchange import Exchange
 from tests.streaming import Process, at_exchange
 
@@ -99,3 +99,29 @@ def test_rotations_in_a_row_leave_no_trace(tmp_path, rotations):
     if rotations >= 1000:
         rss = floors(looks, 1)
         assert rss[-1] - rss[3] < GROWTH_BYTES, rss
+
+
+@pytest.mark.parametrize("how", ["503", "hang"])
+def test_a_successor_that_cannot_be_had_costs_the_one_before_nothing(tmp_path, how):
+    with Exchange(tmp_path, rate=RATE, symbols=SYMBOLS) as exchange:
+        settings = {
+            "sink.directory": tmp_path / "records",
+            "connection.max_age": "1s",
+            "connection.rotation_overlap": "200ms",
+            "connection.handshake_timeout": "1s",
+            "connection.backoff_initial": "200ms",
+        }
+        with Process(
+            tmp_path / "streamer.log", "streamer", *at_exchange(exchange, **settings)
+        ) as process:
+            watch(process.process.pid, exchange, 1)
+            fault = exchange.fault("refuse_connections", how=how, duration=4.0)
+            exchange.happened(fault["number"])
+            attempts = exchange.status()["attempts_total"]
+            watch(process.process.pid, exchange, attempts + 1)  # rotations go on
+            assert process.stop() == 0
+        assert "no connection (next attempt in" in process.output
+        for symbol in SYMBOLS:
+            audit = audit_files(exchange, tmp_path / "records", "trade", symbol)
+            assert audit.clean, (symbol, audit)
+            assert not audit.backfilled  # the old one brought everything
