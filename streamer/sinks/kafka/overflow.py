@@ -96,8 +96,8 @@ class Overflow:
 
     def take(self, limit: int, now: float) -> list[Record]:
         """Return the next records for the producer, from one file until it is settled."""
-        if not self._front:
-            self._read_block(now)
+        while len(self._front) < limit and self._read_block(now):
+            pass  # blocks are small where little comes in FLUSH_SECONDS
         taken = [self._front.popleft() for _ in range(min(limit, len(self._front)))]
         self.waiting_of.subtract(record[0] for record in taken)
         return taken
@@ -179,16 +179,18 @@ class Overflow:
         """Release everything; files stay."""
         self._files.close()
 
-    def _read_block(self, now: float) -> None:
+    def _read_block(self, now: float) -> bool:
+        """Read the next block; False when there is none in the first file."""
+        inherited = self._files.inherited_of.total()
         try:
-            inherited = self._files.inherited_of.total()
             records = self._files.read()
         except OSError as error:
             self._failed(error, now)
-            return
+            return False
         self._front.extend(records)
         if self._files.inherited_of.total() > inherited:
             self.waiting_of.update(record[0] for record in records)
+        return bool(records)
 
     def _sync(self, now: float) -> None:
         try:

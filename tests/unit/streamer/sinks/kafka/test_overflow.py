@@ -95,6 +95,13 @@ def test_what_waits_is_drained_in_order_and_leaves_no_file(
     assert not any((tmp_path / "overflow").glob("*"))
 
 
+def test_small_blocks_are_taken_many_at_once(tmp_path: Path) -> None:
+    one = opened(tmp_path)
+    for number in range(30):
+        put(one, [number])
+    assert [number_of(it) for it in one.take(20, 0.0)] == list(range(20))
+
+
 def test_nothing_is_taken_beyond_a_file_that_is_not_settled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +340,7 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
             return
         overflow_files.FILE_BYTES = self.file_bytes
         self.come_back()
+        self.overflow.settle()  # the producer has nothing under way
         self.overflow.write(self.now)
         self.acknowledged += drain(self.overflow)
         assert set(self.acknowledged) == set(range(self.next))
