@@ -17,7 +17,7 @@ from simulator.malformed import VARIANTS
 Value = str | int | float
 
 SPACING_SECONDS = 1.3  # between two faults on average: several are at work at any moment
-OUTAGE_SECONDS = (2.0, 6.0)  # of the broker, beside the seconds that it needs to start
+OUTAGE_SECONDS = (2.0, 14.0)  # of the broker, beside the seconds that it needs to start
 WITHHELD_MAX = 60
 FAST = ("trade", "aggTrade", "bookTicker", "depth@100ms")  # many events a second
 SLOW_MAX = 5  # events of the other streams, so that a fault ends
