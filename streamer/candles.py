@@ -79,6 +79,7 @@ class CandleSequence(Generic[Item]):
         self.missing_total = 0
         self.empty_total = 0  # candles that the exchange shows not to exist
         self._mark_of = mark_of
+        self.first_id: int | None = None  # when the first candle opens that is asked of this
         self._started_after = last_id
         self._open_time: int | None = None  # of the lowest candle that is not closed
         self._event_time = -1  # of its last update
@@ -130,7 +131,7 @@ class CandleSequence(Generic[Item]):
     def take(self, event_id: int, item: Item, now: float) -> list[Item | Gap]:
         mark = self._mark_of(item)
         if self._open_time is None:
-            self._open_time = self._begin(mark)
+            self.first_id = self._open_time = self._begin(mark)
         if mark.open_time <= self._open_time:
             return [item, *self._release()] if self._forward(mark) else []
         held = _Held(mark, now, item)

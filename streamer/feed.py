@@ -14,6 +14,7 @@ from streamer.asker import Asker
 from streamer.config import ExchangeConfig, StreamerConfig
 from streamer.connection import Connection
 from streamer.connector import Connector
+from streamer.departures import Departures
 from streamer.errors import StreamerError
 from streamer.gate import Gate
 from streamer.handshake import make_ssl_context
@@ -118,6 +119,7 @@ class Feed:
         self._telemetry = Telemetry(endpoint, config.name, config.generation) if endpoint else None
         self._membership = Membership(
             *(self._intake, self._links, self._sink, self._tally, self._silence, self._repairer),
+            departures=Departures(None if config.sink.kind == "null" else config.sink.directory),
             overlap_seconds=connection.rotation_overlap,
         )
         self._requests = Requests(self._links, self._membership, self.stop)

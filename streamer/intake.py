@@ -6,18 +6,20 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from streamer.candles import CandleGap
+from streamer.candles import CandleGap, CandleSequence
 from streamer.classify import ServerShutdown, Unsupported, classify
 from streamer.connection import Connection
 from streamer.errors import FrameRejected
 from streamer.events import Event, GapRecord
 from streamer.positions import Position
+from streamer.ranges import RangeSequence
 from streamer.rejected import RejectedFrames
 from streamer.repair import REASONS
 from streamer.routes import Arrival, Route, Routes
 from streamer.sequence import EMPTY, ContiguousSequence, Gap, IncreasingSequence
 from streamer.sinks import Sink
 from streamer.slot import Serving
+from streamer.streams import candles_between
 from streamer.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -208,12 +210,16 @@ class Intake:
         """
         if route.received_us is None:
             return False
+        sequence = route.sequence
         ids: dict[str, int] = {"from_time": left.received_us, "to_time": route.received_us}
-        if isinstance(route.sequence, ContiguousSequence):
-            gap = Gap(left.last_id + 1, (route.sequence.first_id or 0) - 1)
-            ids = {"first_id": gap.first_id, "last_id": gap.last_id, "missing": gap.missing}
-            if gap.missing <= 0:
+        if isinstance(sequence, (ContiguousSequence, RangeSequence, CandleSequence)):
+            first_id, last_id = left.last_id + 1, (sequence.first_id or 0) - 1
+            if last_id < first_id:
                 return True
+            ids = {"first_id": first_id, "last_id": last_id, "missing": last_id - first_id + 1}
+            if isinstance(sequence, CandleSequence):  # ids that are times
+                candles = candles_between(sequence.interval, first_id, last_id + 1)
+                ids = {"from_time": first_id, "to_time": last_id + 1, "missing": candles}
         first = next(iter(ids.values()))
         record = GapRecord(first, route.symbol, route.stream, "not_wanted", **ids)
         self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)

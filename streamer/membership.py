@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from streamer.departures import Departures
 from streamer.errors import StreamerError
 from streamer.intake import Intake
 from streamer.links import Links
@@ -60,6 +61,7 @@ class Membership:
         silence: Silence,
         repairer: Repairer | None,
         *,
+        departures: Departures,
         overlap_seconds: float,
     ) -> None:
         self._intake = intake
@@ -70,7 +72,7 @@ class Membership:
         self._silence = silence
         self._repairer = repairer
         self._overlap_seconds = overlap_seconds
-        self._left: dict[str, Position] = {}  # where those that are gone have ended
+        self._departures = departures
         self._returned: dict[Route, Position] = {}  # those of which nothing has come yet
         self._free_at: dict[Route, float | None] = {}  # the leaving: when the exchange let go
 
@@ -94,7 +96,7 @@ class Membership:
         for route in fresh:
             self._routes.add(route)
             self._silence.add(route, now)
-            if (left := self._left.pop(route.name, None)) is not None:
+            if (left := self._departures.take(route.name)) is not None:
                 self._returned[route] = left
         for route in back:
             route.leaving = False
@@ -103,6 +105,8 @@ class Membership:
         for route in leaving:
             route.leaving = True
             self._free_at[route] = None
+        # Now, too: a crash may come before they are gone.
+        self._departures.note(dict(filter(None, map(self._end_of, leaving))))
         change = Change(
             tuple(route.name for route in (*back, *fresh)),
             tuple(route.name for route in leaving),
@@ -137,11 +141,8 @@ class Membership:
 
     def _forget(self, route: Route) -> None:
         del self._free_at[route]
-        left = self._returned.pop(route, None)
-        if route.sequence.last_id is not None and route.received_us is not None:
-            left = Position(route.sequence.last_id, route.received_us)
-        if left is not None:
-            self._left[route.name] = left
+        self._departures.note(dict(filter(None, [self._end_of(route)])))
+        self._returned.pop(route, None)
         self._routes.remove(route)
         self._links.slots.forget(route.name)
         self._silence.remove(route)
@@ -149,6 +150,13 @@ class Membership:
             self._repairer.forget(route)
         self._sink.remove(route)
         log.info("%s has left", route.name)
+
+    def _end_of(self, route: Route) -> tuple[str, Position] | None:
+        """Return where a route ends: what has come of it, or where it had ended before."""
+        if route.sequence.last_id is not None and route.heard_us is not None:
+            return route.name, Position(route.sequence.last_id, route.heard_us)
+        left = self._returned.get(route)
+        return None if left is None else (route.name, left)
 
     def _open_sink(self, routes: Iterable[Route]) -> None:
         """Have the sink take routes and the gaps of their symbols, all of them or none."""

@@ -48,6 +48,7 @@ class RangeSequence(Generic[Item]):
         self.duplicates_total = 0
         self.gaps_total = 0
         self.missing_total = 0
+        self.first_id: int | None = None  # the first one that is asked of this sequence
         self.last_id = last_id
         self._last_id_of = last_id_of
         self._held: list[_Held[Item]] = []  # ascending
@@ -68,7 +69,7 @@ class RangeSequence(Generic[Item]):
     def take(self, event_id: int, item: Item, now: float) -> list[Item | Gap]:
         last_id = self._last_id_of(item)
         if self.last_id is None:
-            self.last_id = event_id - 1
+            self.first_id, self.last_id = event_id, event_id - 1
         if event_id <= self.last_id + 1:
             return [item, *self._release()] if self._forward(last_id) else []
         held = _Held(event_id, last_id, now, item)

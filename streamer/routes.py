@@ -124,6 +124,11 @@ class Route:
         self._resumed_us: int | None = None
         self._in_milliseconds = time_unit == "ms"
 
+    @property
+    def heard_us(self) -> int | None:
+        """When its last event was received, if need be by an earlier run: Unix microseconds."""
+        return self.received_us or self._resumed_us
+
     def resume(self, position: Position) -> None:
         """Go on after the last record in the sink. To be called before anything is decoded."""
         self.sequence.start_after(position.last_id)

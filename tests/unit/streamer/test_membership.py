@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from streamer.departures import FILE, Departures
 from streamer.errors import SinkUnavailable
 from streamer.intake import Intake
 from streamer.membership import NAMES_TOLD, Change, Membership, listed
+from streamer.positions import Position
 from streamer.report import Silence
 from streamer.routes import Routes
 from streamer.tally import Tally
 from tests.unit.streamer.payloads import NOW_US, trade
 
 OVERLAP = 5.0
+MINUTE = 60_000_000  # microseconds
 
 
 class Sink:
@@ -59,9 +62,9 @@ class Repairer:
 
 
 class Stage:
-    def __init__(self):
+    def __init__(self, directory=None, symbols=("BTCUSDT", "ETHUSDT")):
         self.sink, self.links, self.tally, self.repairer = Sink(), Links(), Tally(), Repairer()
-        self.routes = Routes(["trade"], ["BTCUSDT", "ETHUSDT"])
+        self.routes = Routes(["trade"], symbols)
         for route in (*self.routes, *self.routes.gaps.values()):
             self.sink.add(route)
         self.links.held = set(self.routes.by_name)
@@ -71,6 +74,7 @@ class Stage:
         self.silence = Silence(self.routes, 0.0)
         self.membership = Membership(
             *(self.intake, self.links, self.sink, self.tally, self.silence, self.repairer),
+            departures=Departures(directory),
             overlap_seconds=OVERLAP,
         )
 
@@ -181,6 +185,34 @@ def test_one_that_comes_and_goes_without_a_word_is_remembered(stage):
     assert [event.id for _, event in stage.sink.records] == [1, 2]
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_what_nobody_wanted_is_on_record_even_when_the_process_ended_in_between(tmp_path, gone):
+    before = Stage(tmp_path)
+    before.hear("ethusdt@trade", 1)
+    before.want("BTCUSDT")
+    if gone:
+        before.hear("ethusdt@trade", 2)
+        before.leave("ethusdt@trade")
+    stage = Stage(tmp_path, ["BTCUSDT"])
+    stage.want("BTCUSDT", "ETHUSDT")
+    stage.hear("ethusdt@trade", 9)
+    stage.membership.turn(1.0)
+    [_, (_, gap)] = stage.sink.records
+    assert (gap.first_id, gap.last_id, gap.reason) == (3 if gone else 2, 8, "not_wanted")
+
+
+def test_departures_that_cannot_be_read_or_written_are_told_and_no_harm(tmp_path, caplog):
+    (tmp_path / FILE).write_text("{")
+    departures = Departures(tmp_path)
+    assert f"{tmp_path / FILE} cannot be read" in caplog.text
+    departures.note({"btcusdt@trade": Position(5, NOW_US)})
+    assert Departures(tmp_path).take("btcusdt@trade") == Position(5, NOW_US)
+    nowhere = Departures(tmp_path / "nowhere")
+    nowhere.note({"btcusdt@trade": Position(5, NOW_US)})
+    assert f"{tmp_path / 'nowhere' / FILE} cannot be written" in caplog.text
+    assert nowhere.take("btcusdt@trade") == Position(5, NOW_US)
+
+
 def test_times_are_on_record_where_ids_say_nothing():
     stage = Stage()
     stage.membership.change(["trade", "bookTicker"], ["BTCUSDT"], 0.0)
@@ -194,6 +226,24 @@ def test_times_are_on_record_where_ids_say_nothing():
     stage.membership.turn(300.0)
     [(_, gap)] = stage.sink.records
     assert (gap.from_time, gap.to_time, gap.reason) == (NOW_US, NOW_US + 7, "not_wanted")
+
+
+@pytest.mark.parametrize(
+    ("stream", "left", "first", "record"),
+    [
+        ("depth", 8, 15, {"first_id": 9, "last_id": 14, "missing": 6}),
+        ("kline_1m", 2 * MINUTE - 1, 5 * MINUTE,
+         {"from_time": 2 * MINUTE, "to_time": 5 * MINUTE, "missing": 3}),
+    ],
+)  # fmt: skip
+def test_ids_and_candles_are_on_record_as_other_gaps_are(stage, stream, left, first, record):
+    stage.membership.change([stream], ["BTCUSDT"], 0.0)
+    route = stage.routes.by_name[f"btcusdt@{stream}"]
+    route.sequence.first_id, route.received_us = first, NOW_US
+    assert stage.intake.declare_unwanted(route, Position(left, NOW_US - 9))
+    [(_, gap)] = stage.sink.records
+    assert {key: getattr(gap, key) for key in record} == record
+    assert (gap.first_id is None) == (stream == "kline_1m")
 
 
 def test_what_the_sink_refuses_changes_nothing(stage):

@@ -1,0 +1,58 @@
+"""Where streams that were removed from the settings have ended, kept over the end of the process.
+
+The sink tells where the streams end that are wanted when it is opened; one that comes back later
+needs it, too, so that what nobody wanted meanwhile is put on record and is no hole.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import msgspec
+
+from streamer.positions import Position
+from streamer.sinks.directories import write_atomically
+
+FILE = "departures.json"
+
+_log = logging.getLogger(__name__)
+
+
+class Departures:
+    """Positions by route name, in a file of `directory`; None keeps them in memory alone."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._path = None if directory is None else directory / FILE
+        self._positions: dict[str, Position] = {}
+        if self._path is None:
+            return
+        try:
+            content = self._path.read_bytes()
+            self._positions = msgspec.json.decode(content, type=dict[str, Position])
+        except FileNotFoundError:
+            return
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            _log.warning(
+                "%s cannot be read, streams that come back begin anew: %s", self._path, error
+            )
+
+    def note(self, left: dict[str, Position]) -> None:
+        """Note where streams end that leave. Waits for the disk: it is rare."""
+        if not left:
+            return
+        self._positions.update(left)
+        if self._path is None:
+            return
+        try:
+            write_atomically(self._path, msgspec.json.encode(self._positions) + b"\n")
+        except OSError as error:
+            _log.warning("%s cannot be written: %s", self._path, error)
+
+    def take(self, route_name: str) -> Position | None:
+        """Return where a stream had ended that is wanted again.
+
+        The file keeps it until the stream leaves again: a crash may come before it is on record,
+        and what is recorded all the same explains itself.
+        """
+        return self._positions.pop(route_name, None)
