@@ -19,7 +19,7 @@ from streamer.routes import Arrival, Route, Routes
 from streamer.sequence import EMPTY, ContiguousSequence, Gap, IncreasingSequence
 from streamer.sinks import Sink
 from streamer.slot import Serving
-from streamer.streams import candles_between
+from streamer.streams import candles_between, open_time_at
 from streamer.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -214,6 +214,8 @@ class Intake:
         ids: dict[str, int] = {"from_time": left.received_us, "to_time": route.received_us}
         if isinstance(sequence, (ContiguousSequence, RangeSequence, CandleSequence)):
             first_id, last_id = left.last_id + 1, (sequence.first_id or 0) - 1
+            if isinstance(sequence, CandleSequence):  # it may have ended within a candle
+                first_id = open_time_at(sequence.interval, first_id, last_id + 1)
             if last_id < first_id:
                 return True
             ids = {"first_id": first_id, "last_id": last_id, "missing": last_id - first_id + 1}

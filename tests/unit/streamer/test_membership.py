@@ -232,6 +232,8 @@ def test_times_are_on_record_where_ids_say_nothing():
     ("stream", "left", "first", "record"),
     [
         ("depth", 8, 15, {"first_id": 9, "last_id": 14, "missing": 6}),
+        ("kline_1m", 2 * MINUTE + 7, 5 * MINUTE,
+         {"from_time": 2 * MINUTE, "to_time": 5 * MINUTE, "missing": 3}),
         ("kline_1m", 2 * MINUTE - 1, 5 * MINUTE,
          {"from_time": 2 * MINUTE, "to_time": 5 * MINUTE, "missing": 3}),
     ],
