@@ -125,7 +125,9 @@ def check_book_gap(exchange, stream, symbol, audit, declared):
 ONE_BY_ONE = ("depth@100ms", "kline_1s", "ticker")
 
 
-@pytest.mark.parametrize("fault", ["duplicate", "reorder", "malformed"])
+@pytest.mark.parametrize(
+    "fault", [pytest.param("duplicate", marks=pytest.mark.full), "reorder", "malformed"]
+)
 def test_what_happens_to_single_events_is_put_right(tmp_path, fault):
     with (
         Exchange(tmp_path, rate=50, symbols=SYMBOLS) as exchange,
