@@ -21,6 +21,11 @@ class Tail:
         self._contiguous = route_name.partition("@")[2] in CONTIGUOUS
         self._last = position
         self._holes: list[tuple[int, Position, int]] = []  # first and last id, what is below
+        self._skips = False
+
+    def skip(self) -> None:
+        """Hear that what comes next need not follow at once: what lies between is there, unread."""
+        self._skips = True
 
     def take(self, number: int, received_us: int) -> None:
         """Take the next record; copies may be among them."""
@@ -28,8 +33,9 @@ class Tail:
         if last is not None:
             if number <= last.last_id:
                 return
-            if self._contiguous and number > last.last_id + 1:
+            if self._contiguous and number > last.last_id + 1 and not self._skips:
                 self._holes.append((last.last_id + 1, last, number - 1))
+        self._skips = False
         self._last = Position(number, received_us)
 
     def position(self, gaps: Iterable[DeclaredGap]) -> Position | None:

@@ -45,7 +45,7 @@ def open_kafka_sink(
         positions = find_positions(
             config,
             topics,
-            ((topic, value) for topic, value, _ in overflow.recent()),
+            overflow,
             max_age_seconds=max_age_seconds,
             deadline=deadline,
         )

@@ -171,6 +171,11 @@ class Overflow:
             # The file stays as it is: the next start copies what was acknowledged of it.
             self._failed(error if isinstance(error, OSError) else OSError(str(error)), now)
 
+    @property
+    def recent_is_all(self) -> bool:
+        """Whether `recent` leaves nothing out."""
+        return self._files.recent_is_all
+
     def recent(self) -> Iterator[Record]:
         """Yield what a predecessor left, in order; of very much, the end. Raises OSError."""
         return self._files.recent()

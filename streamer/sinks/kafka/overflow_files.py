@@ -160,6 +160,11 @@ class OverflowFiles:
         wait([self._background.submit(int)], SAVE_SECONDS)  # behind everything else there
         self._raise_done()
 
+    @property
+    def recent_is_all(self) -> bool:
+        """Whether `recent` leaves nothing out."""
+        return sum(file.length_bytes for file in self._files) <= RECENT_BYTES
+
     def recent(self) -> Iterator[Record]:
         """Yield what was found at the beginning, in order; of very much, the end. Raises OSError.
 

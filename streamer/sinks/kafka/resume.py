@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    OFFSET_END,
-    Consumer,
     KafkaError,
     KafkaException,
     Message,
@@ -23,25 +21,26 @@ from confluent_kafka import (
 
 from streamer.config import KafkaConfig
 from streamer.errors import SinkUnavailable
+from streamer.memory import trim_memory
 from streamer.positions import DeclaredGap, Position, beyond_gaps
-from streamer.record_ids import first_record, gap_of
+from streamer.record_ids import first_record, gap_of, position_of
 from streamer.records import load_schema
 from streamer.routes import Route
 from streamer.sinks.kafka.client import make_consumer
+from streamer.sinks.kafka.overflow import Overflow
 from streamer.sinks.kafka.position_topic import (
     ALL_EVERY_SECONDS,
     VERSION,
     PositionValue,
     key_of,
 )
+from streamer.sinks.kafka.topic_reader import NotReadInTime, TopicReader
 from streamer.tails import Tail
 
 EARLIER_SECONDS = 60.0  # clocks differ, and a message's time is that of its producer
 UNKNOWN_RECORDS = 10_000  # of a partition's end, where a route has no position
-QUEUE_KIB, FETCH_BYTES = 4096, 1 << 20  # of a partition, in memory; the defaults are 64 MiB
-_ASK_SECONDS = 5.0
-_POLL_SECONDS = 0.2
-_BATCH = 1000
+QUEUE_KIB = 4096  # in memory, as are fetches: compressed ones, so that ten times as much comes out
+PARTITION_BYTES, FETCH_BYTES = 256 << 10, 1 << 20  # of a fetch; the defaults are 1 and 50 MiB
 
 _log = logging.getLogger(__name__)
 
@@ -49,15 +48,15 @@ _log = logging.getLogger(__name__)
 def find_positions(
     config: KafkaConfig,
     topics: Mapping[Route, str],
-    overflow: Iterable[tuple[str, bytes]],
+    overflow: Overflow,
     *,
     max_age_seconds: float,
     deadline: float,
 ) -> dict[str, Position]:
     """Return where each route ends, by its name.
 
-    `overflow` yields topic and value of what a predecessor left for us to deliver first: it counts
-    as delivered. Waits until `deadline` (monotonic) at most. Raises SinkUnavailable.
+    What a predecessor left in the overflow for us to deliver first counts as delivered. Waits until
+    `deadline` (monotonic) at most. Raises SinkUnavailable, and OSError for the overflow.
     """
     if not config.positions_topic:
         return {}
@@ -68,26 +67,25 @@ def find_positions(
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",  # of an offset that retention removes meanwhile
             "queued.max.messages.kbytes": QUEUE_KIB,
-            "fetch.message.max.bytes": FETCH_BYTES,
+            "fetch.message.max.bytes": PARTITION_BYTES,
+            "fetch.max.bytes": FETCH_BYTES,
         },
     )
     try:
-        reader = _Reader(consumer, config, deadline)
-        tails = _Tails(topics, reader.positions())
-        for topic, value in tails.read(reader, max_age_seconds):
-            tails.take(topic, value.value() or b"", value.timestamp()[1] * 1000)
-        for topic, content in overflow:
-            tails.take(topic, content, time.time_ns() // 1000)
+        reader = TopicReader(consumer, deadline)
+        tails = _Tails(topics, read_positions(reader, config.positions_topic))
+        try:
+            for topic, value in tails.read(reader, max_age_seconds):
+                tails.take(topic, value.value() or b"", value.timestamp()[1] * 1000)
+        except NotReadInTime as error:
+            _log.warning("%s: what is there beyond comes again, as copies", error)
+        tails.take_overflow(overflow)
         found = tails.positions()
     except KafkaException as error:
-        problem: KafkaError = error.args[0]
-        raise SinkUnavailable(
-            f"where the records end cannot be read: {problem.str()} ({problem.name()}); this user "
-            f"needs Read on {config.positions_topic} and on every topic of records, or set "
-            'kafka.positions_topic = "" to begin with what comes live'
-        ) from error
+        raise _refusal(config, error.args[0]) from error
     finally:
         consumer.close()
+        trim_memory()  # what was read in bulk lies scattered
     _log.info(
         "resume: %d of %d streams go on after their last records (%d records read, %.1f s)",
         *(len(found), tails.routes, tails.read_total, time.monotonic() - began),
@@ -95,81 +93,33 @@ def find_positions(
     return found
 
 
-class _Reader:
-    """Reads topics up to their ends."""
+def _refusal(config: KafkaConfig, problem: KafkaError) -> SinkUnavailable:
+    advice = ""
+    if problem.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        advice = (
+            f"; this user needs Read on {config.positions_topic} and on every topic of records, or "
+            'set kafka.positions_topic = "" to begin with what comes live'
+        )
+    text = f"where the records in Kafka end cannot be read: {problem.str()} ({problem.name()})"
+    return SinkUnavailable(text + advice)
 
-    def __init__(self, consumer: Consumer, config: KafkaConfig, deadline: float) -> None:
-        self._consumer = consumer
-        self._topic = config.positions_topic
-        self._deadline = deadline
 
-    def positions(self) -> dict[bytes, PositionValue]:
-        """Return what the topic of positions holds, by key."""
-        found: dict[bytes, PositionValue] = {}
-        begin = [
-            TopicPartition(self._topic, one, OFFSET_BEGINNING) for one in self._numbers(self._topic)
-        ]
-        for message in self.read(begin):
-            key = message.key() or b""
-            try:
-                value = msgspec.json.decode(message.value() or b"", type=PositionValue)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                found.pop(key, None)  # deleted, or nothing of ours
-                continue
-            if value.version != VERSION:
-                continue
-            if key not in found or value.last_id >= found[key].last_id:
-                found[key] = value  # a killed producer's late one says less
-        return found
-
-    def ends(self, topic: str) -> dict[int, tuple[int, int]]:
-        """Return the first offset and the one after the last, by partition."""
-        return {
-            number: self._consumer.get_watermark_offsets(
-                TopicPartition(topic, number), self._within()
-            )
-            for number in self._numbers(topic)
-        }
-
-    def offsets_at(self, topic: str, unix_seconds: float) -> dict[int, int]:
-        """Return the first offset of each partition from a time on; its end when there is none."""
-        asked = [
-            TopicPartition(topic, number, int(unix_seconds * 1000))
-            for number in self._numbers(topic)
-        ]
-        return {
-            one.partition: one.offset if one.offset >= 0 else OFFSET_END
-            for one in self._consumer.offsets_for_times(asked, self._within())
-        }
-
-    def read(self, begin: list[TopicPartition]) -> Iterator[Message]:
-        """Yield the messages from there to the ends. Raises SinkUnavailable after the deadline."""
-        self._consumer.assign(begin)
-        left = {(one.topic, one.partition) for one in begin}
-        while left:
-            if time.monotonic() >= self._deadline:
-                raise SinkUnavailable(
-                    "the ends of the topics could not be read within kafka.start_within: "
-                    + ", ".join(sorted({topic for topic, _ in left}))
-                )
-            for message in self._consumer.consume(_BATCH, _POLL_SECONDS):
-                error = message.error()
-                if error is None:
-                    yield message
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    left.discard((message.topic() or "", message.partition() or 0))
-                elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:
-                    raise KafkaException(error)
-        self._consumer.unassign()
-
-    def _numbers(self, topic: str) -> list[int]:
-        found = self._consumer.list_topics(topic, self._within()).topics[topic]
-        if found.error is not None:
-            raise KafkaException(found.error)
-        return list(found.partitions)
-
-    def _within(self) -> float:
-        return min(max(self._deadline - time.monotonic(), 0.1), _ASK_SECONDS)
+def read_positions(reader: TopicReader, topic: str) -> dict[bytes, PositionValue]:
+    """Return what the topic of positions holds, by key."""
+    found: dict[bytes, PositionValue] = {}
+    begin = [TopicPartition(topic, one, OFFSET_BEGINNING) for one in reader.partitions(topic)]
+    for message in reader.read(begin):
+        key = message.key() or b""
+        try:
+            value = msgspec.json.decode(message.value() or b"", type=PositionValue)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            found.pop(key, None)  # deleted, or nothing of ours
+            continue
+        if value.version != VERSION:
+            continue
+        if key not in found or value.last_id >= found[key].last_id:
+            found[key] = value  # a killed producer's late one says less
+    return found
 
 
 class _Tails:
@@ -195,6 +145,7 @@ class _Tails:
                 self._known.append(value)
                 position = Position(value.last_id, value.received_us)
             self._tails[route.name] = Tail(route.name, position)
+        self._latest: dict[str, tuple[str, bytes]] = {}  # of the overflow: topic and value
         self._gaps: list[DeclaredGap] = []
         self._gap_schema = load_schema("gap")
 
@@ -203,7 +154,7 @@ class _Tails:
         """How many routes there are."""
         return len(self._tails)
 
-    def read(self, reader: _Reader, max_age_seconds: float) -> Iterator[tuple[str, Message]]:
+    def read(self, reader: TopicReader, max_age_seconds: float) -> Iterator[tuple[str, Message]]:
         """Yield what may be above the positions, of all topics."""
         begin = [
             TopicPartition(topic, number, offset)
@@ -214,28 +165,50 @@ class _Tails:
             self.read_total += 1
             yield message.topic() or "", message
 
-    def take(self, topic: str, value: bytes, received_us: int) -> None:
-        """Take a record, in the order of its route."""
+    def take(self, topic: str, value: bytes, received_us: int) -> str | None:
+        """Take a record, in the order of its route; return the route's name if it is wanted."""
         record = first_record(value)
         if record is None:
-            return
+            return None
         if self._kinds.get(topic) == "gap":
             gap = gap_of(record, value, self._gap_schema)
             if gap is not None:
                 self._gaps.append(gap)
         elif (tail := self._tails.get(record.route_name)) is not None:
             tail.take(record.number, received_us)
+            return record.route_name
+        return None
+
+    def take_overflow(self, overflow: Overflow) -> None:
+        """Take what follows everything that is in the topics. Raises OSError."""
+        if not overflow.recent_is_all:
+            for tail in self._tails.values():
+                tail.skip()
+        for topic, value, _ in overflow.recent():
+            if (name := self.take(topic, value, 0)) is not None:
+                self._latest[name] = topic, value
 
     def positions(self) -> dict[str, Position]:
         """Return where each route ends."""
-        found = {
-            name: position
-            for name, tail in self._tails.items()
-            if (position := tail.position(self._gaps)) is not None
-        }
+        found: dict[str, Position] = {}
+        for name, tail in self._tails.items():
+            position = tail.position(self._gaps)
+            if position is not None:
+                found[name] = self._timed(name, position)
         return beyond_gaps(found, self._gaps)
 
-    def _begin(self, reader: _Reader, topic: str, max_age_seconds: float) -> dict[int, int]:
+    def _timed(self, route_name: str, position: Position) -> Position:
+        """Return a position with the time of its record where no message tells it."""
+        if position.received_us or route_name not in self._latest:
+            return position
+        topic, value = self._latest[route_name]
+        record = first_record(value)
+        assert record is not None  # noqa: S101 - for the type checker: it was taken
+        now_us = time.time_ns() // 1000
+        timed = position_of(record, value, load_schema(self._kinds[topic]), now_us)
+        return Position(position.last_id, timed.received_us)
+
+    def _begin(self, reader: TopicReader, topic: str, max_age_seconds: float) -> dict[int, int]:
         """Return where to begin in each partition of a topic."""
         ends = reader.ends(topic)
         oldest = max(time.time() - max_age_seconds, 0.0)

@@ -59,3 +59,13 @@ def test_nothing_up_to_the_position_is_unaccounted_for(last_id, numbers, gaps):
     higher = [number for number in numbers if number > position.last_id]
     if higher:
         assert set(range(position.last_id + 1, higher[0])) - declared
+
+
+def test_what_is_there_and_was_not_read_is_no_hole():
+    tail = tail_of([8], 7)
+    tail.skip()
+    tail.take(20, 1020)
+    assert tail.position([]) == Position(20, 1020)
+
+    tail.take(22, 1022)
+    assert tail.position([]) == Position(20, 1020)
