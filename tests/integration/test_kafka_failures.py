@@ -170,6 +170,7 @@ def settings_of(exchange: Exchange, kafka: KafkaCluster, topic: str) -> Iterator
         "kafka.bootstrap_servers": kafka.bootstrap_servers,
         "kafka.topics": f'{{ trade = "{topic}", gap = "{topic}.gap" }}',
         "kafka.dead_letter_topic": dead(topic),
+        "kafka.positions_topic": f"{topic}.positions",
         "kafka.create_topics": "true",
         "kafka.replication_factor": len(kafka.nodes),
         "kafka.partitions": 3,
@@ -291,8 +292,8 @@ def test_records_too_large_for_the_topic_are_dead_letters_that_name_the_loss(
     assert list(audit.missing) == sorted(refused)
 
 
-def allow(kafka: KafkaCluster, topic: str) -> None:
-    administrator, theirs = AdminClient(kafka.administrator), acl(topic)
+def allow(kafka: KafkaCluster, topic: str, operation: AclOperation = AclOperation.WRITE) -> None:
+    administrator, theirs = AdminClient(kafka.administrator), acl(topic, operation)
     administrator.create_acls([theirs])[theirs].result(SECONDS)
 
 
@@ -301,38 +302,46 @@ def forbid(kafka: KafkaCluster, topic: str) -> None:
     administrator.delete_acls([theirs])[theirs].result(SECONDS)
 
 
-def acl(topic: str) -> AclBinding:
+def acl(topic: str, operation: AclOperation) -> AclBinding:
     """Writing includes describing."""
     return AclBinding(
         *(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:vigil", "*"),
-        *(AclOperation.WRITE, AclPermissionType.ALLOW),
+        *(operation, AclPermissionType.ALLOW),
     )
 
 
 def acl_filter(topic: str) -> AclBindingFilter:
     return AclBindingFilter(
         *(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:vigil", "*"),
-        *(AclOperation.WRITE, AclPermissionType.ALLOW),
+        *(AclOperation.ANY, AclPermissionType.ALLOW),
     )
 
 
 def test_without_authorization_nothing_starts_and_nothing_is_lost(
     run, exchange, kafka, topic, tmp_path
 ):
-    topics = [topic, f"{topic}.gap", dead(topic)]
+    topics = [topic, f"{topic}.gap", f"{topic}.positions", dead(topic)]
     administrator = AdminClient(kafka.administrator)
     for future in administrator.create_topics([NewTopic(one, 3, 1) for one in topics]).values():
         future.result(SECONDS)
     settings = {**dict(settings_of(exchange, kafka, topic)), "kafka.create_topics": "false"}
+    settings["sink.directory"] = tmp_path / "records"
     arguments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    with Process(
-        tmp_path / "log", "streamer", *arguments, environment=coming_in(kafka.client)
-    ) as process:
-        assert process.wait(SECONDS) == 5, process.output
-        assert f"the topic {topic} may not be used by this user" in process.output
 
+    def refused() -> str:
+        with Process(
+            tmp_path / "log", "streamer", *arguments, environment=coming_in(kafka.client)
+        ) as process:
+            assert process.wait(SECONDS) == 5, process.output
+            assert "Traceback" not in process.output
+            return process.output
+
+    assert f"the topic {topic} may not be used by this user" in refused()
     for one in topics:
         allow(kafka, one)
+    assert f"this user needs Read on {topic}.positions" in refused()
+    for one in topics:
+        allow(kafka, one, AclOperation.READ)
     run.start(topic, kafka.client, **{"kafka.create_topics": "false"})
     forbid(kafka, topic)
     run.await_log("TOPIC_AUTHORIZATION_FAILED")

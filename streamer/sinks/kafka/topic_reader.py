@@ -19,6 +19,10 @@ from streamer.errors import SinkUnavailable
 _ASK_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 _BATCH = 1000
+_NO_MATTER = {
+    KafkaError._ALL_BROKERS_DOWN,  # it connects again
+    KafkaError.GROUP_AUTHORIZATION_FAILED,  # the group is asked for and never joined
+}
 
 
 class NotReadInTime(SinkUnavailable):
@@ -69,7 +73,7 @@ class TopicReader:
                     yield message
                 elif error.code() == KafkaError._PARTITION_EOF:
                     left.discard((message.topic() or "", message.partition() or 0))
-                elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:
+                elif not error.retriable() and error.code() not in _NO_MATTER:
                     raise KafkaException(error)
         self._consumer.unassign()
 

@@ -164,7 +164,9 @@ def _missing(administrator: AdminClient, topics: list[str]) -> str:
             reason = "appeared this moment"
         except KafkaException as error:
             denied = error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
-            reason = "may not be used by this user (it needs Describe and Write)" if denied else ""
+            reason = (
+                "may not be used by this user (it needs Describe, Read and Write)" if denied else ""
+            )
         except NotInTime:
             reason = ""
         told.append(f"the topic {topic} {reason or 'does not exist'}")
