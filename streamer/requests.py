@@ -11,7 +11,6 @@ from streamer.errors import StreamerError
 from streamer.heap import trim_memory
 from streamer.links import Links
 from streamer.membership import Membership
-from streamer.memory import trim_memory
 from streamer.messages import COMMANDS, Answer, Command
 from streamer.values import parse_stream, parse_symbol
 

@@ -21,7 +21,7 @@ from confluent_kafka import (
 
 from streamer.config import KafkaConfig
 from streamer.errors import SinkUnavailable
-from streamer.memory import trim_memory
+from streamer.heap import trim_memory
 from streamer.positions import DeclaredGap, Position, beyond_gaps
 from streamer.record_ids import first_record, gap_of, position_of
 from streamer.records import load_schema
