@@ -96,8 +96,6 @@ def _windows(
 
 def _standstills(points: Sequence[tuple[float, int]]) -> Iterable[tuple[float, float]]:
     """Yield the end of each row, and for how long nothing has come by then."""
-    if not points:
-        return
     since, before = points[0]
     for at, total in points:
         if total > before:
