@@ -55,3 +55,11 @@ def test_a_look_without_result_does_not_undo_a_finding() -> None:
     silences.told("btc", "unconfirmed", 50.0, 150.0)
 
     assert silences.finding("btc", 51.0, 151.0) == "quiet"
+
+
+def test_what_is_forgotten_is_asked_about_again():
+    silences = Silences(30.0)
+    silences.told("btcusdt@trade", "quiet", 40.0, 100.0)
+    assert silences.finding("btcusdt@trade", 40.0, 100.0) == "quiet"
+    silences.forget("btcusdt@trade")
+    assert silences.finding("btcusdt@trade", 40.0, 100.0) == "unconfirmed"
