@@ -147,6 +147,7 @@ def test_positions_are_written_while_records_flow_without_a_pause(tmp_path, kafk
                 assert json.loads(value)["last_id"] in found, "it was acknowledged"
 
 
+@pytest.mark.full
 def test_without_a_topic_of_positions_a_start_begins_with_what_comes_live(tmp_path, kafka, topics):
     topics["positions"] = '""'
     with Exchange(tmp_path, rate=300) as exchange:
