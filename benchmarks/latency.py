@@ -29,6 +29,7 @@ def measure(directory: Path, seconds: float, kafka: str) -> Table:
             "kafka.bootstrap_servers": kafka,
             "kafka.replication_factor": "1",
             "kafka.create_topics": "true",  # where they are missing: a broker of your own
+            "kafka.positions_topic": "",  # each run begins anew with the same ids
         }
         assignments = [f"--set={key}={value}" for key, value in settings.items()]
         exchange.ask(messages=0)

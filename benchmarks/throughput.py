@@ -72,6 +72,7 @@ class Contest:
                 "kafka.bootstrap_servers": self._kafka,
                 "kafka.replication_factor": "1",
                 "kafka.create_topics": "true",  # where they are missing: a broker of your own
+                "kafka.positions_topic": "",  # each run begins anew with the same ids
                 "telemetry.endpoint": watcher.endpoint,
             }
             assignments = [f"--set={key}={value}" for key, value in settings.items()]
