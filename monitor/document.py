@@ -19,7 +19,7 @@ from monitor.model import Breach
 from monitor.profiles import PROFILES, SoakProfile, to_mapping
 from monitor.reference import Reference
 from monitor.wanted import Wanted
-from streamer.messages import LATENCY_BUCKETS_SECONDS
+from streamer.messages import LATENCY_BUCKETS_SECONDS, NO_PAST
 
 SCHEMA_VERSION = 1
 
@@ -104,6 +104,9 @@ def _summary(run: Run, totals: Counter[Key], elapsed_seconds: float) -> dict[str
         return sum(count for key, count in totals.items() if key[0] == name)
 
     messages = total("events")
+    missing_updates = sum(
+        count for key, count in totals.items() if key[0] == "missing" and key[1] in NO_PAST
+    )
     first = run.rows[0]["rss_mb"] if run.rows else None
     last = run.rows[-1]["rss_mb"] if run.rows else None
     return {
@@ -115,7 +118,9 @@ def _summary(run: Run, totals: Counter[Key], elapsed_seconds: float) -> dict[str
         "peak_rss_mb": max((row["rss_max_mb"] for row in run.rows), default=None),
         "duplicates": total("duplicates"),
         "gaps": total("gaps"),
-        "missing_ids": total("missing"),
+        # Changes of a book are lost with a connection, whoever listens: no fault of the feed.
+        "missing_ids": total("missing") - missing_updates,
+        "missing_updates": missing_updates,
         "rotations": total("rotations"),
         "rotations_failed": total("rotations_failed"),
         "unscheduled_drops": total("drops"),

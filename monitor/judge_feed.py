@@ -301,7 +301,10 @@ def _unacknowledged(evidence: Evidence) -> Criterion:
 
 
 def _missing(evidence: Evidence) -> Criterion:
-    """Ask for every id: what REST brought closed its gap, what it could not bring is lost."""
+    """Ask for every id: what REST brought closed its gap, what it could not bring is lost.
+
+    Books aside, whose past changes the exchange does not tell (`missing_updates`).
+    """
     missing = evidence.summary.get("missing_ids")
     gaps = evidence.summary.get("gaps")
     return Criterion(

@@ -22,6 +22,9 @@ LATENCY_BUCKETS_SECONDS = (
 )  # fmt: skip
 """Upper bounds of every latency histogram; one more bucket holds the rest."""
 
+NO_PAST = ("depth", "depth@100ms")
+"""Streams whose missing ids nobody can fetch: the exchange tells no past changes of a book."""
+
 State = Literal["connecting", "streaming", "draining", "stopped"]
 
 

@@ -123,6 +123,18 @@ def test_one_fault_is_told_and_fails_nothing(
     assert judge(document).outcome == "pass"
 
 
+def test_lost_changes_of_a_book_are_told_and_fail_nothing() -> None:
+    def with_books(at: int) -> dict[str, object]:
+        trades = tuple(stream(50 * at, symbol) for symbol in SYMBOLS)
+        book = stream(10 * at, kind="depth@100ms", missing_total=3, gaps_total=1)
+        return {"streams": (*trades, book)}
+
+    document = smoke(with_books)
+    assert document["summary_statistics"]["missing_updates"] == 3
+    assert criterion(document, "missing ids").outcome == "pass"
+    assert judge(document).outcome == "pass"
+
+
 @pytest.mark.parametrize(
     ("name", "in_sample"),
     [
