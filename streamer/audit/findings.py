@@ -132,8 +132,8 @@ def _finding(
             copies += _both(ids, first, last).total  # another partition has them as well
             ids.add(first, last)
     holes = ids.between() if holes is None else holes
-    missing = holes.without(gaps.lost).without(gaps.empty)
-    declared = gaps.lost.without(ids).without(gaps.empty)
+    missing = holes.without(gaps.lost).without(gaps.no_loss)
+    declared = gaps.lost.without(ids).without(gaps.no_loss)
     return Finding(
         stream=key[0],
         symbol=key[1],

@@ -11,8 +11,8 @@ from streamer.audit.batches import Batch
 from streamer.audit.pattern import Mismatch
 from streamer.audit.ranges import IdRanges
 
-EMPTY = "empty"
-"""The reason of a gap that is no loss: the exchange shows that there are no such ids."""
+NO_LOSS = ("empty", "not_wanted")
+"""Reasons of gaps that are no loss: there are no such ids, or the settings were without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class DeclaredGaps:
 
     def __init__(self) -> None:
         self.lost = IdRanges()
-        self.empty = IdRanges()
+        self.no_loss = IdRanges()
         self.times: list[TimeGap] = []
         self.records_by_reason: dict[str, int] = {}
         self.ids_by_reason: dict[str, int] = {}
@@ -48,7 +48,7 @@ class DeclaredGaps:
         ends = record["first_id"], record["last_id"]
         if record["first_id"] is None:  # candles: they open from one time on, before the other
             ends = record["from_time"], record["to_time"] - 1
-        (self.empty if reason == EMPTY else self.lost).add(*ends)
+        (self.no_loss if reason in NO_LOSS else self.lost).add(*ends)
         self.ids_by_reason[reason] = self.ids_by_reason.get(reason, 0) + record["missing"]
 
 
