@@ -74,6 +74,7 @@ class Membership:
         self._overlap_seconds = overlap_seconds
         self._departures = departures
         self._returned: dict[Route, Position] = {}  # those of which nothing has come yet
+        self._accepted: dict[Route, int] = {}  # by the sink, when the last of a route was put
         self._free_at: dict[Route, float | None] = {}  # the leaving: when the exchange let go
 
     def change(self, streams: Iterable[str], symbols: Iterable[str], now: float) -> Change:
@@ -101,6 +102,7 @@ class Membership:
         for route in back:
             route.leaving = False
             del self._free_at[route]
+            self._accepted.pop(route, None)
             self._silence.add(route, now)
         for route in leaving:
             route.leaving = True
@@ -131,7 +133,11 @@ class Membership:
                 self._free_at[route] = None
             elif free_at is None:
                 self._free_at[route] = now
-            elif now - free_at >= self._overlap_seconds and self._is_settled(route):
+            elif (
+                now - free_at >= self._overlap_seconds
+                and self._is_settled(route)
+                and self._is_stored(route)
+            ):
                 self._forget(route)
 
     def _is_settled(self, route: Route) -> bool:
@@ -139,8 +145,18 @@ class Membership:
         repairing = self._repairer is not None and self._repairer.repairing(route)
         return not route.sequence.held and not repairing
 
+    def _is_stored(self, route: Route) -> bool:
+        """Tell whether the sink has acknowledged as much as it had accepted by the last record.
+
+        Where the route ends is remembered then: what a kill takes would be taken for stored.
+        """
+        counts = self._sink.counts()
+        wanted = self._accepted.setdefault(route, counts.accepted_total)
+        return counts.acknowledged_total + counts.refused_total >= wanted
+
     def _forget(self, route: Route) -> None:
         del self._free_at[route]
+        del self._accepted[route]
         self._departures.note(dict(filter(None, [self._end_of(route)])))
         self._returned.pop(route, None)
         self._routes.remove(route)

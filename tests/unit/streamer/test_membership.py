@@ -8,6 +8,7 @@ from streamer.departures import FILE, Departures
 from streamer.errors import SinkUnavailable
 from streamer.intake import Intake
 from streamer.membership import NAMES_TOLD, Change, Membership, listed
+from streamer.messages import SinkCounts
 from streamer.positions import Position
 from streamer.report import Silence
 from streamer.routes import Routes
@@ -21,6 +22,7 @@ MINUTE = 60_000_000  # microseconds
 class Sink:
     def __init__(self):
         self.routes, self.records, self.refuses = [], [], ()
+        self.queued = 0
 
     def add(self, route):
         if route.symbol in self.refuses:
@@ -32,6 +34,10 @@ class Sink:
 
     def put(self, route, event, received_us):
         self.records.append((route.name, event))
+
+    def counts(self):
+        taken = len(self.records)
+        return SinkCounts("files", accepted_total=taken, acknowledged_total=taken - self.queued)
 
 
 class Links:
@@ -147,6 +153,17 @@ def test_it_stays_while_a_gap_of_it_is_open(stage):
     stage.leave("ethusdt@trade")
     assert "ethusdt@trade" not in stage.routes.by_name
     assert [event.id for _, event in stage.sink.records] == [1, 2, 3, 4, 5]
+
+
+def test_it_stays_until_the_sink_has_acknowledged_it(stage):
+    stage.hear("ethusdt@trade", 1)
+    stage.sink.queued = 1
+    stage.want("BTCUSDT")
+    stage.leave("ethusdt@trade")
+    assert "ethusdt@trade" in stage.routes.by_name
+    stage.hear("btcusdt@trade", 1)  # the queue is never empty
+    stage.membership.turn(200.0)
+    assert "ethusdt@trade" not in stage.routes.by_name
 
 
 def test_one_that_is_wanted_again_before_it_is_gone_goes_on(stage):
