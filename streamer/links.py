@@ -7,7 +7,6 @@ TLS, the upgrade) runs in the connector's helper threads.
 from __future__ import annotations
 
 import itertools
-import logging
 import time
 from collections.abc import Callable, Iterable
 from random import Random
@@ -19,11 +18,10 @@ from streamer.config import StreamerConfig
 from streamer.connection import Connection
 from streamer.connector import Connector, Failed, Opened
 from streamer.errors import ConnectionEnded
+from streamer.link_journal import LinkJournal
 from streamer.slot import Serving, Slot
 from streamer.slots import Slots
 from streamer.tally import Tally
-
-log = logging.getLogger(__name__)
 
 EXCHANGE_CUT_SECONDS = 24 * 3600.0
 PLANNED_BEFORE_CUT_SECONDS = 600.0  # time enough for a rotation that has to be tried again
@@ -58,7 +56,7 @@ class Links:
         self.connections: dict[int, Connection] = {}
         self.reading = True
         self._config = config
-        self._tally = tally
+        self._journal = LinkJournal(tally, config.exchange.websocket_url)
         self._selector = selector
         self._connector = connector
         self._ssl_context = ssl_context
@@ -70,8 +68,8 @@ class Links:
         self._budget = AttemptBudget(
             config.connection.attempts_limit, config.connection.attempts_window
         )
-        # Times in µs are asked for here and on REST alike, so that a trade has one value.
         self.change(wire_names, (), 0.0)
+        # Times in µs are asked for here and on REST alike, so that a trade has one value.
         self._url = f"{config.exchange.websocket_url}/stream" + (
             "?timeUnit=MICROSECOND" if config.exchange.time_unit == "us" else ""
         )
@@ -157,13 +155,8 @@ class Links:
         """Begin to replace a slot's connection; False when that is under way or impossible."""
         if not slot.rotate(reason, now):
             return False
-        assert slot.rotation is not None  # noqa: S101 - for mypy: rotate() has just made it
-        self._tally.notice(
-            "rotation_started",
-            slot=slot.name,
-            reason=reason,
-            from_connection=slot.rotation.from_connection,
-        )
+        if slot.rotation is not None:  # it has just been made
+            self._journal.rotation_started(slot, slot.rotation)
         return True
 
     def rotate_before_cut(self, max_age: float, now: float) -> None:
@@ -222,14 +215,11 @@ class Links:
         wait = self._budget.delay(now)
         if wait > 0:
             slot.attempt_at = now + wait
-            log.warning("connecting again in %.0f s: the exchange's limit on attempts", wait)
+            self._journal.put_off(wait)
             return
         self._budget.spend(now)
         slot.attempted()
-        self._tally.reconnect_delay_seconds = slot.delay_seconds
-        if slot.reconnect_reason is not None:
-            self._tally.reconnects[slot.reconnect_reason] += 1
-            slot.reconnect_reason = None
+        self._journal.attempting(slot)
         number = next(self._numbers)
         self._attempts[number] = slot
         self._connector.start(
@@ -254,31 +244,15 @@ class Links:
         slot.opened(connection.connection_id, now)
         connection.subscribe(slot.wire_names, now)
         self.follow_interest(connection)
-        self._tally.notice(
-            "connection_opened",
-            connection_id=connection.connection_id,
-            slot=slot.name,
-            url=self._config.exchange.websocket_url,
-        )
+        self._journal.opened(connection)
         return connection
 
     def _failed(self, result: Failed, now: float) -> None:
         slot = self._attempts.pop(result.connection_id)
         delay = slot.failed(now, result.error.retry_after_seconds)
-        self._tally.connection_errors[result.error.error_type] += 1
-        self._tally.reconnect_delay_seconds = delay
-        self._tally.notice(
-            "connection_failed",
-            slot=slot.name,
-            error_type=result.error.error_type,
-            error=str(result.error),
-            retry_in_seconds=round(delay, 3),
-        )
-        log.warning(
-            "%s: no connection (next attempt in %.1f s): %s", slot.name, delay, result.error
-        )
+        self._journal.attempt_failed(slot, result.error, delay)
         if slot.rotation is not None:
-            self._rotation_failed(slot, str(result.error))
+            self._journal.rotation_failed(slot, str(result.error))
 
     def _follow(self, connection: Connection, now: float) -> None:
         """Note a completed subscription once, and keep the selector's interest true."""
@@ -314,17 +288,13 @@ class Links:
                 return
         serving.settled_at = now
         if missing:
-            self._warn(slot, f"not subscribed, though asked for: {', '.join(missing)}")
+            self._journal.warning(slot, f"not subscribed, though asked for: {', '.join(missing)}")
 
     def _troubled(self, slot: Slot, serving: Serving, connection: Connection, now: float) -> None:
         serving.trouble = connection.trouble
-        self._warn(slot, f"a change of its streams: {connection.trouble}")
+        self._journal.warning(slot, f"a change of its streams: {connection.trouble}")
         if connection.stuck:
             self.rotate(slot, "unanswered", now)
-
-    def _warn(self, slot: Slot, message: str) -> None:
-        self._tally.notice("warning", message=f"{slot.name}: {message}")
-        log.warning("%s: %s", slot.name, message)
 
     def _finish_rotation(self, slot: Slot, now: float) -> None:
         successor, rotation = slot.successor, slot.rotation
@@ -333,7 +303,7 @@ class Links:
         if not self._covered(successor, slot.wire_names, now):
             return
         retired = slot.retire()
-        self._completed(slot, rotation.reason, rotation.started_at, retired, now)
+        self._journal.rotation_completed(slot, rotation, retired, now)
         if retired is not None and (old := self.connections.get(retired.connection_id)) is not None:
             self._retire(old, rotation.reason, now)
 
@@ -342,20 +312,6 @@ class Links:
         self._retiring.setdefault(connection.connection_id, reason)
         connection.close(now)
 
-    def _completed(
-        self, slot: Slot, reason: str, started_at: float, old: Serving | None, now: float
-    ) -> None:
-        self._tally.rotations[reason] += 1
-        self._tally.notice(
-            "rotation_completed",
-            slot=slot.name,
-            reason=reason,
-            from_connection=old.connection_id if old else None,
-            to_connection=slot.active.connection_id if slot.active else None,
-            age_seconds=round(now - old.opened_at, 3) if old else None,
-            seconds=round(now - started_at, 3),
-        )
-
     def _ended(self, connection: Connection, end: ConnectionEnded, now: float) -> None:
         slot = self._slot_of[connection.slot]
         planned = self._retiring.pop(connection.connection_id, None)
@@ -363,33 +319,11 @@ class Links:
         old = slot.active
         meaning = slot.ended(connection.connection_id, end.reason, now)
         self._forget(connection)
-        if end.reason == "pong_timeout":
-            self._tally.pong_timeouts_total += 1
-            self._tally.notice(
-                "pong_timeout", connection_id=connection.connection_id, slot=slot.name
-            )
-        if planned is None:
-            self._tally.connection_errors[end.reason] += 1
-            log.warning("%s: connection %d ended: %s", slot.name, connection.connection_id, end)
-        self._tally.notice(
-            "connection_closed",
-            connection_id=connection.connection_id,
-            slot=slot.name,
-            planned=planned is not None,
-            dropped=meaning == "dropped",
-            reason=planned or end.reason,
-            code=end.code,
-            age_seconds=round(now - connection.opened_at, 3),
-        )
+        self._journal.ended(connection, end, planned, now, dropped=meaning == "dropped")
         if meaning == "replaced" and rotation is not None:
-            self._completed(slot, rotation.reason, rotation.started_at, old, now)
+            self._journal.rotation_completed(slot, rotation, old, now)
         elif meaning in {"successor", "dropped"} and rotation is not None:
-            self._rotation_failed(slot, end.detail)
-
-    def _rotation_failed(self, slot: Slot, error: str) -> None:
-        self._tally.rotations_failed_total += 1
-        reason = slot.rotation.reason if slot.rotation else "the old connection ended first"
-        self._tally.notice("rotation_failed", slot=slot.name, reason=reason, error=error)
+            self._journal.rotation_failed(slot, end.detail)
 
     def _forget(self, connection: Connection) -> None:
         self.connections.pop(connection.connection_id, None)
