@@ -21,6 +21,7 @@ OUTAGE_SECONDS = (2.0, 14.0)  # of the broker, beside the seconds that it needs 
 WITHHELD_MAX = 60
 FAST = ("trade", "aggTrade", "bookTicker", "depth@100ms")  # many events a second
 SLOW_MAX = 5  # events of the other streams, so that a fault ends
+_ONE_STREAM = ("withhold", "duplicate", "reorder", "malformed", "fragment")
 _EVENTS = ("stall", "withhold", "duplicate", "reorder", "burst", "malformed", "fragment")
 
 
@@ -60,6 +61,9 @@ def plan(
         arguments = _ARGUMENTS.get(kind, _plain)(random)
         if kind in _EVENTS:
             arguments |= _where(random, symbols, streams)
+            if kind in _ONE_STREAM and "symbol" not in arguments:
+                # One that stays: of a symbol that is removed, the count would never be reached.
+                arguments["symbol"] = Random(f"symbol {seed} {at}").choice(symbols)
             if slow := [stream for stream in streams if stream not in FAST]:
                 arguments = _in_time(random, arguments, slow, streams)
         steps += [Step(at, kind, arguments), *_rotations(random, at, kind)]
