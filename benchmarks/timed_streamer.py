@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any
 
 from streamer.config import StreamerConfig
-from streamer.events import Event
+from streamer.data.events import Event
 from streamer.feed import Feed
 from streamer.routes import Route, Routes
 from streamer.settings import StreamerSettings, load

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from streamer.checks import UNDECODABLE, rejection
+from streamer.data.checks import UNDECODABLE, rejection
+from streamer.data.events import EVENT_TYPES, KINDS_BY_EVENT_TYPE
+from streamer.data.streams import kind_of
 from streamer.errors import FrameRejected
-from streamer.events import EVENT_TYPES, KINDS_BY_EVENT_TYPE
 from streamer.routes import Route, Routes
-from streamer.streams import kind_of
 
 UNSUPPORTED_KINDS = frozenset({"avgPrice", *(f"{window}Ticker" for window in ("1h", "4h", "1d"))})
 """Documented event types without a schema of ours; also counted: `partialDepth`, which has no

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from streamer.positions import Position
+from streamer.order.positions import Position
 from streamer.sinks.directories import write_atomically
 
 FILE = "departures.json"

@@ -1,10 +1,10 @@
-"""Every exception of this package.
+"""The exceptions of this package.
 
     StreamerError                   exit code 1
     ├── SettingsError                         2  a setting is wrong: key, value, cure
     ├── HandshakeError                        5  a connection could not be opened
     │   └── UpgradeError                      5  … because of the HTTP status in the answer
-    ├── ProtocolError                         1  the server broke RFC 6455
+    ├── network.frames.ProtocolError          1  the server broke RFC 6455
     ├── ConnectionLost                        1  the TCP or TLS stream is over
     ├── ConnectionEnded                       1  a WebSocket connection is over, and why
     ├── FrameRejected                         1  a frame cannot be decoded, or says what cannot be
@@ -16,11 +16,7 @@ feed answers the errors of connections by connecting again, so that they end no 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from streamer.frames import Item
+from typing import ClassVar
 
 
 class StreamerError(Exception):
@@ -65,19 +61,6 @@ class UpgradeError(HandshakeError):
         self.status = status
 
 
-class ProtocolError(StreamerError):
-    """The server broke RFC 6455.
-
-    `code` is what our Close frame should carry (1002, 1007 or 1009); `completed` holds what the
-    same feed had completed before the bad bytes, in order, so that nothing good is lost.
-    """
-
-    def __init__(self, code: int, message: str, completed: Sequence[Item] = ()) -> None:
-        super().__init__(message)
-        self.code = code
-        self.completed = completed
-
-
 class ConnectionLost(StreamerError):  # noqa: N818 - an event of every day, not a fault
     """The byte stream is over: no more can be received or sent.
 
@@ -109,7 +92,7 @@ class ConnectionEnded(StreamerError):  # noqa: N818 - as ConnectionLost
 class FrameRejected(StreamerError):  # noqa: N818 - the frame's fault, not ours
     """A frame is no event: it cannot be decoded, or holds values that cannot be.
 
-    `error_type` is one of `streamer.checks.ERROR_TYPES`, a stable label for metrics.
+    `error_type` is one of `streamer.data.checks.ERROR_TYPES`, a stable label for metrics.
     """
 
     def __init__(self, error_type: str, message: str) -> None:

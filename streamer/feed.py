@@ -10,24 +10,24 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from streamer.asker import Asker
 from streamer.config import ExchangeConfig, StreamerConfig
-from streamer.connection import Connection
-from streamer.connector import Connector
+from streamer.data.rejected import RejectedFrames
 from streamer.departures import Departures
 from streamer.errors import StreamerError
 from streamer.gate import Gate
-from streamer.handshake import make_ssl_context
 from streamer.intake import Intake
-from streamer.links import Links
 from streamer.membership import Membership
 from streamer.messages import State
-from streamer.rejected import RejectedFrames
-from streamer.repairer import Repairer
+from streamer.network.connection import Connection
+from streamer.network.connector import Connector
+from streamer.network.handshake import make_ssl_context
+from streamer.network.links import Links
+from streamer.repair.asker import Asker
+from streamer.repair.repairer import Repairer
+from streamer.repair.silence import Silences
 from streamer.report import Reporter, Silence
 from streamer.requests import Requests
 from streamer.routes import Routes, Waiting
-from streamer.silence import Silences
 from streamer.sinks import Sink, open_letter_box
 from streamer.tally import Tally
 from streamer.telemetry import Telemetry

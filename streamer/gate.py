@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 
 from streamer.backpressure import Backpressure
-from streamer.connection import Connection
 from streamer.intake import Intake
-from streamer.links import Links
+from streamer.network.connection import Connection
+from streamer.network.links import Links
 from streamer.sinks import Sink
 from streamer.tally import Tally
 

@@ -6,20 +6,20 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from streamer.candles import CandleGap, CandleSequence
 from streamer.classify import ServerShutdown, Unsupported, classify
-from streamer.connection import Connection
+from streamer.data.events import Event, GapRecord
+from streamer.data.rejected import RejectedFrames
+from streamer.data.streams import candles_between, open_time_at
 from streamer.errors import FrameRejected
-from streamer.events import Event, GapRecord
-from streamer.positions import Position
-from streamer.ranges import RangeSequence
-from streamer.rejected import RejectedFrames
-from streamer.repair import REASONS
+from streamer.network.connection import Connection
+from streamer.network.slot import Serving
+from streamer.order.candles import CandleGap, CandleSequence
+from streamer.order.positions import Position
+from streamer.order.ranges import RangeSequence
+from streamer.order.sequence import EMPTY, ContiguousSequence, Gap, IncreasingSequence
+from streamer.repair.gaps import REASONS
 from streamer.routes import Arrival, Route, Routes
-from streamer.sequence import EMPTY, ContiguousSequence, Gap, IncreasingSequence
 from streamer.sinks import Sink
-from streamer.slot import Serving
-from streamer.streams import candles_between, open_time_at
 from streamer.tally import Tally
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "task
 
 
 class ConsoleFormatter(logging.Formatter):
-    """`2026-11-22T23:05:24Z warning streamer.links: text key=value`, then a traceback if any."""
+    """`2026-11-22T23:05:24Z warning streamer.feed: text key=value`, then a traceback if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from streamer.departures import Departures
 from streamer.errors import StreamerError
 from streamer.intake import Intake
-from streamer.links import Links
-from streamer.positions import Position
-from streamer.repairer import Repairer
+from streamer.network.links import Links
+from streamer.order.positions import Position
+from streamer.repair.repairer import Repairer
 from streamer.report import Silence
 from streamer.routes import GapRoute, Route
 from streamer.sinks import Sink

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterable
 
 from streamer.config import StreamerConfig
-from streamer.links import Links
 from streamer.messages import Report, SlotState, State, StreamCounts
+from streamer.network.links import Links
+from streamer.network.slot import Slot
+from streamer.repair.silence import Silences
 from streamer.routes import Route
-from streamer.silence import Silences
 from streamer.sinks import Sink
-from streamer.slot import Slot
 from streamer.tally import Tally
 
 NOTICE_REPEATED_SECONDS = 30.0

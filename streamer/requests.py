@@ -9,9 +9,9 @@ from typing import Protocol
 
 from streamer.errors import StreamerError
 from streamer.heap import trim_memory
-from streamer.links import Links
 from streamer.membership import Membership
 from streamer.messages import COMMANDS, Answer, Command
+from streamer.network.links import Links
 from streamer.values import parse_stream, parse_symbol
 
 REMEMBERED = 256  # answers to repeat when a command comes twice

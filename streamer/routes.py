@@ -11,10 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from streamer.candles import CandleSequence, Mark
-from streamer.checks import UNDECODABLE, TimeWindow, check_of, rejection
-from streamer.errors import FrameRejected
-from streamer.events import (
+from streamer.data.checks import UNDECODABLE, TimeWindow, check_of, rejection
+from streamer.data.events import (
     EVENT_TYPES,
     Depth,
     Event,
@@ -22,18 +20,20 @@ from streamer.events import (
     envelope_decoder,
     in_microseconds,
 )
-from streamer.held import DiskStore
-from streamer.positions import Position
-from streamer.questions import REPAIRABLE
-from streamer.ranges import RangeSequence
-from streamer.sequence import (
+from streamer.data.streams import CONTIGUOUS, NUMBERED, interval_of, kind_of
+from streamer.data.summaries import Kline
+from streamer.errors import FrameRejected
+from streamer.order.candles import CandleSequence, Mark
+from streamer.order.held import DiskStore
+from streamer.order.positions import Position
+from streamer.order.ranges import RangeSequence
+from streamer.order.sequence import (
     ContiguousSequence,
     IncreasingSequence,
     RepairableSequence,
     Sequence,
 )
-from streamer.streams import CONTIGUOUS, NUMBERED, interval_of, kind_of
-from streamer.summaries import Kline
+from streamer.repair.questions import REPAIRABLE
 
 TimeUnit = Literal["us", "ms"]
 Arrival = tuple[Event, int]
@@ -59,7 +59,7 @@ class Route:
     """One subscribed stream of one symbol: its decoder, its order and its counts.
 
     `stream` is what comes after `@` on the wire and what users name (`depth@100ms`); its `kind`
-    decides schema, topic and directory (`depth`), see `streamer.streams`.
+    decides schema, topic and directory (`depth`), see `streamer.data.streams`.
     `time_unit` is what the connection was asked for (`timeUnit=MICROSECOND` or nothing), never
     guessed; events come out in microseconds. `repaired` is the sequence whose gaps are to be asked
     for before they are declared; None where that is not wanted, or the past cannot be asked for.

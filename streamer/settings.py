@@ -25,8 +25,8 @@ from streamer.config import (
     StreamerConfig,
     TelemetryConfig,
 )
+from streamer.data.streams import kind_of
 from streamer.errors import SettingsError
-from streamer.streams import kind_of
 
 ENVIRONMENT_PREFIX = "VIGIL_"
 _SECRET_KEY = re.compile(r"pass(word|phrase)|secret|token|key[._]pem|jaas", re.IGNORECASE)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamer.streams import INTERVALS, STREAMS, kind_of
+from streamer.data.streams import INTERVALS, STREAMS, kind_of
 from streamer.units import Parsed
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what brokers accept

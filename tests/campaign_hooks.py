@@ -18,7 +18,7 @@ def _run(config: StreamerConfig) -> int:
 
 def without_deduplication(config: StreamerConfig) -> int:
     """Forward what was forwarded before, as it comes."""
-    from streamer.sequence import ContiguousSequence
+    from streamer.order.sequence import ContiguousSequence
 
     take = ContiguousSequence.take
 
@@ -33,7 +33,7 @@ def without_deduplication(config: StreamerConfig) -> int:
 
 def without_repair(config: StreamerConfig) -> int:
     """Pass over what is missing, as if ids could jump."""
-    from streamer.sequence import ContiguousSequence, Gap
+    from streamer.order.sequence import ContiguousSequence, Gap
 
     take = ContiguousSequence.take
 
@@ -57,7 +57,7 @@ def without_resume(config: StreamerConfig) -> int:
 
 def without_overlap(config: StreamerConfig) -> int:
     """Break before make: a rotation closes the old connection first."""
-    from streamer.links import Links
+    from streamer.network.links import Links
 
     rotate = Links.rotate
 

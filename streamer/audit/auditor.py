@@ -11,7 +11,7 @@ from streamer.audit.gaps import DeclaredGaps, gap_records
 from streamer.audit.layouts import GAPS, LAYOUTS, Layout
 from streamer.audit.order import Order
 from streamer.audit.pattern import Mismatch, RecordPattern, Row, number, text
-from streamer.avro_binary import long, string
+from streamer.avro.binary import long, string
 
 FALSE = b"\0"
 Key = tuple[str, str]

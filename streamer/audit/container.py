@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from streamer.audit.batches import Unreadable
-from streamer.avro_files import MAGIC, SYNC_BYTES
+from streamer.avro.files import MAGIC, SYNC_BYTES
 
 _BUFFER_BYTES = 1 << 20
 _LONG_BYTES = 10

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamer.audit.pattern import Mismatch, NoPattern, RecordPattern, Row
-from streamer.avro_binary import long, string
+from streamer.avro.binary import long, string
 
 
 class DecodedRecords:

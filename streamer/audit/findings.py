@@ -12,7 +12,7 @@ from streamer.audit.gaps import DeclaredGaps, TimeGap
 from streamer.audit.order import Times
 from streamer.audit.pattern import number
 from streamer.audit.ranges import IdRanges, Range
-from streamer.streams import candles_between, interval_of, kind_of
+from streamer.data.streams import candles_between, interval_of, kind_of
 
 LISTED = 20
 """Missing ranges and differing ids that are named; all of them are counted."""

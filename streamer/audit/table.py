@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from streamer.audit.findings import Finding
-from streamer.streams import kind_of
+from streamer.data.streams import kind_of
 
 _HEADINGS = (
     "stream",

@@ -13,7 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Top
 from streamer.audit.batches import Batch, Schema, Unreadable
 from streamer.audit.layouts import KINDS
 from streamer.config import KafkaConfig
-from streamer.records import load_schema
+from streamer.data.records import load_schema
 from streamer.sinks.kafka.client import make_consumer
 from streamer.values import SYMBOL_PLACE
 

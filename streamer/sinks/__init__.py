@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamer.config import StreamerConfig
-from streamer.events import Event
+from streamer.data.events import Event
+from streamer.data.rejected import LetterBox
 from streamer.messages import SinkCounts
-from streamer.positions import Position
-from streamer.rejected import LetterBox
+from streamer.order.positions import Position
 from streamer.routes import Route, Routes
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from streamer.avro_files import SYNC_BYTES, Codec, block, header, intact
+from streamer.avro.files import SYNC_BYTES, Codec, block, header, intact
 from streamer.sinks.directories import sync_directory
 
 OPEN_SUFFIX = ".avro.open"

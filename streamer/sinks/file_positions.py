@@ -16,9 +16,9 @@ from pathlib import Path
 
 import msgspec
 
-from streamer.avro_files import ContainerFile
-from streamer.positions import DeclaredGap, Position, furthest
-from streamer.record_ids import Found, gaps_among, last_of, last_of_each, position_of
+from streamer.avro.files import ContainerFile
+from streamer.order.positions import DeclaredGap, Position, furthest
+from streamer.order.record_ids import Found, gaps_among, last_of, last_of_each, position_of
 from streamer.routes import Route
 from streamer.sinks.directories import write_atomically
 

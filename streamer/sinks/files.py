@@ -17,10 +17,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from streamer.config import SinkConfig
-from streamer.events import Event
+from streamer.data.events import Event
+from streamer.data.records import encoder, load_schema
 from streamer.messages import SinkCounts
-from streamer.positions import Position, beyond_gaps
-from streamer.records import encoder, load_schema
+from streamer.order.positions import Position, beyond_gaps
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.avro_writer import AvroWriter, repair

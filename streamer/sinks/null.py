@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from streamer.events import Event
+from streamer.data.events import Event
+from streamer.data.records import encoder
 from streamer.messages import SinkCounts
-from streamer.positions import Position
-from streamer.records import encoder
+from streamer.order.positions import Position
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 

@@ -30,8 +30,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
 from streamer.config import KafkaConfig
+from streamer.data.events import Trade
 from streamer.errors import SinkUnavailable
-from streamer.events import Trade
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink, open_kafka_sink
 from streamer.sinks.kafka.topics import prepare_topics

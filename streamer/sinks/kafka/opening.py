@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from streamer.config import KafkaConfig
-from streamer.records import load_schema, single_object_header
+from streamer.data.records import load_schema, single_object_header
 from streamer.routes import Route
 from streamer.sinks.directories import unavailable
 from streamer.sinks.kafka.client import check_client_settings

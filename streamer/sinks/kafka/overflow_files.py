@@ -13,10 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from pathlib import Path
 
-from streamer.avro_binary import long, read_long, string
-from streamer.avro_blocks import BlockReader
-from streamer.avro_files import SYNC_BYTES, block, intact
-from streamer.records import load_schema
+from streamer.avro.binary import long, read_long, string
+from streamer.avro.blocks import BlockReader
+from streamer.avro.files import SYNC_BYTES, block, intact
+from streamer.data.records import load_schema
 from streamer.sinks.avro_writer import OPEN_SUFFIX, AvroWriter, file_number, repair
 from streamer.sinks.directories import write_atomically
 

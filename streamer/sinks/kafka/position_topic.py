@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streamer.config import KafkaConfig
 from streamer.errors import SettingsError
-from streamer.positions import Position
+from streamer.order.positions import Position
 from streamer.routes import Route
 from streamer.sinks.kafka.acknowledged import AcknowledgeWatch, Look
 from streamer.sinks.kafka.client import make_small_producer

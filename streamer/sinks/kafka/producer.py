@@ -14,8 +14,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streamer.config import KafkaConfig
+from streamer.data.records import record_number
 from streamer.errors import SettingsError
-from streamer.records import record_number
 from streamer.sinks.delivery import Errors
 from streamer.sinks.kafka.client import make_producer
 from streamer.sinks.kafka.overflow_files import Record

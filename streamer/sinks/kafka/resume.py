@@ -20,11 +20,12 @@ from confluent_kafka import (
 )
 
 from streamer.config import KafkaConfig
+from streamer.data.records import load_schema
 from streamer.errors import SinkUnavailable
 from streamer.heap import trim_memory
-from streamer.positions import DeclaredGap, Position, beyond_gaps
-from streamer.record_ids import first_record, gap_of, position_of
-from streamer.records import load_schema
+from streamer.order.positions import DeclaredGap, Position, beyond_gaps
+from streamer.order.record_ids import first_record, gap_of, position_of
+from streamer.order.tails import Tail
 from streamer.routes import Route
 from streamer.sinks.kafka.client import make_consumer
 from streamer.sinks.kafka.overflow import Overflow
@@ -35,7 +36,6 @@ from streamer.sinks.kafka.position_topic import (
     key_of,
 )
 from streamer.sinks.kafka.topic_reader import NotReadInTime, TopicReader
-from streamer.tails import Tail
 
 EARLIER_SECONDS = 60.0  # clocks differ, and a message's time is that of its producer
 UNKNOWN_RECORDS = 10_000  # of a partition's end, where a route has no position

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from streamer.records import Encode, encoder
+from streamer.data.records import Encode, encoder
 from streamer.routes import Route
 
 

@@ -20,10 +20,10 @@ import msgspec
 from confluent_kafka import KafkaException
 
 from streamer.config import KafkaConfig
+from streamer.data.events import Event
 from streamer.errors import SinkUnavailable
-from streamer.events import Event
 from streamer.messages import SinkCounts
-from streamer.positions import Position
+from streamer.order.positions import Position
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.delivery import AcknowledgeClock, Errors

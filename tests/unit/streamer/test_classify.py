@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from streamer.checks import ERROR_TYPES
 from streamer.classify import ServerShutdown, Unsupported, classify
+from streamer.data.checks import ERROR_TYPES
 from streamer.errors import FrameRejected
 from streamer.routes import Routes
 from tests.unit.streamer.payloads import AGG_TRADE, BOOK_TICKER, DEPTH, KLINE, TRADE, frame

@@ -9,7 +9,7 @@ from streamer.errors import SinkUnavailable
 from streamer.intake import Intake
 from streamer.membership import NAMES_TOLD, Change, Membership, listed
 from streamer.messages import SinkCounts
-from streamer.positions import Position
+from streamer.order.positions import Position
 from streamer.report import Silence
 from streamer.routes import Routes
 from streamer.tally import Tally

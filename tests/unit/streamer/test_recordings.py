@@ -10,7 +10,7 @@ from io import BytesIO
 import fastavro
 import pytest
 
-from streamer.records import encoder, load_schema
+from streamer.data.records import encoder, load_schema
 from streamer.routes import Routes
 from tests.audit import differences
 from tests.unit.streamer.payloads import RECORDINGS, recorded

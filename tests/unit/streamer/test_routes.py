@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from streamer.checks import ERROR_TYPES, TimeWindow
+from streamer.data.checks import ERROR_TYPES, TimeWindow
+from streamer.data.events import AggTrade, BookTicker, Trade
 from streamer.errors import FrameRejected
-from streamer.events import AggTrade, BookTicker, Trade
-from streamer.positions import Position
+from streamer.order.positions import Position
 from streamer.routes import JUMP_LIMIT, JUMP_US, Route, Routes, Waiting
 from tests.unit.streamer.payloads import (
     AGG_TRADE,

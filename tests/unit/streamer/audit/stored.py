@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from streamer.audit.batches import Batch, Schema
-from streamer.avro_files import block, header
-from streamer.events import AggTrade, BookTicker, GapRecord, Trade
-from streamer.records import encoder, load_schema
-from streamer.streams import KINDS, kind_of
+from streamer.avro.files import block, header
+from streamer.data.events import AggTrade, BookTicker, GapRecord, Trade
+from streamer.data.records import encoder, load_schema
+from streamer.data.streams import KINDS, kind_of
 
 SYNC = b"0123456789abcdef"
 SCHEMAS = {kind: Schema(load_schema(kind)) for kind in (*KINDS, "gap")}

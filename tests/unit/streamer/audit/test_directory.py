@@ -4,7 +4,7 @@ import pytest
 
 from streamer.audit.batches import Batch, Unreadable
 from streamer.audit.directory import Directory
-from streamer.avro_files import block, header
+from streamer.avro.files import block, header
 from tests.unit.streamer.audit.stored import SYNC, encoded, trades, write
 
 

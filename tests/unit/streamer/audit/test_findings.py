@@ -18,8 +18,8 @@ from streamer.audit.pattern import Mismatch
 from streamer.audit.ranges import IdRanges
 from streamer.audit.run import audit
 from streamer.audit.table import table
-from streamer.events import Depth, GapRecord
-from streamer.summaries import Candle, Kline
+from streamer.data.events import Depth, GapRecord
+from streamer.data.summaries import Candle, Kline
 from tests.unit.streamer.audit.stored import batch, event, gap, time_gap, trades
 
 

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from streamer.audit.decoded import DecodedRecords, reader
 from streamer.audit.pattern import Mismatch, NoPattern, RecordPattern, number, text
-from streamer.avro_binary import long, string
-from streamer.events import AggTrade, BookTicker, GapRecord, Trade
-from streamer.records import encoder, load_schema
+from streamer.avro.binary import long, string
+from streamer.data.events import AggTrade, BookTicker, GapRecord, Trade
+from streamer.data.records import encoder, load_schema
 
 IDS = st.integers(0, (1 << 63) - 1)
 PRICES = st.decimals("0", "99999999999999999999", places=18).map("{:f}".format)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from streamer.config import SinkConfig
-from streamer.events import GapRecord, Trade
-from streamer.positions import Position
+from streamer.data.events import GapRecord, Trade
+from streamer.order.positions import Position
 from streamer.routes import Routes
 from streamer.sinks import file_positions
 from streamer.sinks.files import FilesSink

@@ -12,8 +12,8 @@ import fastavro
 import pytest
 
 from streamer.config import SinkConfig
+from streamer.data.events import AggTrade, BookTicker
 from streamer.errors import SinkUnavailable
-from streamer.events import AggTrade, BookTicker
 from streamer.routes import Routes
 from streamer.sinks import avro_writer
 from streamer.sinks.files import FLUSH_SECONDS, PENDING_LIMIT, RETRY_SECONDS, FilesSink

@@ -14,8 +14,8 @@ import pytest
 
 from simulator.certificates import server_context
 from streamer.config import KafkaConfig
+from streamer.data.records import load_schema
 from streamer.errors import SettingsError, SinkUnavailable
-from streamer.records import load_schema
 from streamer.sinks.kafka import registry
 from streamer.sinks.kafka.registry import differences, wire_headers
 

@@ -1,5 +1,5 @@
-from streamer.events import Trade
-from streamer.records import encoder
+from streamer.data.events import Trade
+from streamer.data.records import encoder
 from streamer.routes import Routes
 from streamer.sinks.kafka.serializers import Serializers
 from tests.unit.streamer.payloads import NOW_US

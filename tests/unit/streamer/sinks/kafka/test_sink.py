@@ -11,8 +11,8 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from streamer.config import KafkaConfig
-from streamer.events import BookTicker, Trade
-from streamer.records import load_schema, single_object_header
+from streamer.data.events import BookTicker, Trade
+from streamer.data.records import load_schema, single_object_header
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink
 from streamer.sinks.kafka.account import STALL_SECONDS

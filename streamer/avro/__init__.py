@@ -1,0 +1,1 @@
+"""Avro's binary encoding and its container files: what is written, and what is read back."""

@@ -1,0 +1,1 @@
+"""From a payload to a checked event, and from an event to a record."""

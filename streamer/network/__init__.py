@@ -1,0 +1,1 @@
+"""From the exchange's address to the payloads of its messages: connections, and who serves what."""

@@ -1,0 +1,1 @@
+"""What the exchange's REST interface still tells: gaps, silences, the clock."""

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from streamer.data.events import EVENT_TYPES
+from streamer.data.streams import (
+    INTERVALS,
+    KINDS,
+    STREAMS,
+    candles_between,
+    interval_of,
+    kind_of,
+    open_time_at,
+)
+
+
+@pytest.mark.parametrize(
+    ("stream", "kind"),
+    [
+        ("trade", "trade"),
+        ("aggTrade", "aggTrade"),
+        ("depth", "depth"),
+        ("depth@100ms", "depth"),
+        ("kline_1m", "kline"),
+        ("gap", "gap"),
+        ("depth5@100ms", "depth5"),
+        ("ticker_4h", "ticker_4h"),
+    ],
+)
+def test_a_stream_is_of_a_kind(stream, kind):
+    assert kind_of(stream) == kind
+
+
+def test_a_month_is_no_minute():
+    assert [interval_of(stream) for stream in ("kline_1m", "kline_1M")] == ["1m", "1M"]
+
+
+def test_every_stream_is_of_a_kind_that_has_an_event_type():
+    assert {kind_of(stream) for stream in STREAMS} == set(KINDS) == set(EVENT_TYPES)
+    assert {interval_of(stream) for stream in STREAMS if kind_of(stream) == "kline"} == set(
+        INTERVALS
+    )
+
+
+def at(*date: int) -> int:
+    return int(datetime(*date, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("interval", "begin", "end", "candles"),
+    [
+        ("1s", at(2026, 1, 1), at(2026, 1, 1, 0, 1), 60),
+        ("15m", at(2026, 1, 1), at(2026, 1, 1, 1), 4),
+        ("3d", at(2026, 1, 1), at(2026, 1, 7), 2),
+        ("1w", at(2026, 1, 5), at(2026, 1, 12), 1),
+        ("1M", at(2025, 11, 1), at(2026, 3, 1), 4),
+    ],
+)
+def test_candles_are_counted_by_their_interval(interval, begin, end, candles):
+    assert candles_between(interval, begin, end) == candles
+
+
+@pytest.mark.parametrize(
+    ("interval", "time", "known", "open_time"),
+    [
+        ("1m", at(2026, 1, 1, 0, 3, 7), at(2026, 1, 1, 1), at(2026, 1, 1, 0, 3)),
+        ("1m", at(2026, 1, 1, 0, 3), at(2026, 1, 1), at(2026, 1, 1, 0, 3)),
+        ("1w", at(2026, 1, 11, 23), at(2026, 2, 2), at(2026, 1, 5)),
+        ("1M", at(2026, 2, 11, 23, 1, 1) + 5, at(2026, 4, 1), at(2026, 2, 1)),
+    ],
+)
+def test_the_candle_of_a_time_is_found_from_any_other(interval, time, known, open_time):
+    assert open_time_at(interval, time, known) == open_time

@@ -1,0 +1,420 @@
+"""A connection against the server's half of the protocol, which each test plays by hand.
+
+Time is what the test says; only bytes are waited for.
+"""
+
+import json
+import math
+import socket
+import threading
+
+import pytest
+from websockets.frames import Close, Frame, Opcode
+from websockets.protocol import Protocol, Side
+from websockets.sync.server import serve as serve_websockets
+
+from streamer.config import ConnectionConfig, ExchangeConfig
+from streamer.errors import ConnectionEnded
+from streamer.network.connection import Connection
+from streamer.network.handshake import open_transport
+from streamer.network.transport import Transport
+from tests.unit.streamer.loopback import PATIENCE, eventually, readable, reset
+
+CONFIG = ConnectionConfig(
+    ping_every=180.0, pong_within=10.0, handshake_timeout=10.0, close_timeout=2.0
+)
+BEGAN = 1000.0
+
+
+class Server:
+    """The other end of a socket pair, with the oracle's frames."""
+
+    def __init__(self, sock):
+        sock.settimeout(PATIENCE)
+        self.sock = sock
+        self.protocol = Protocol(Side.SERVER)
+        self.frames = []
+
+    def send(self, opcode, payload=b""):
+        self.sock.sendall(Frame(Opcode(opcode), payload).serialize(mask=False))
+
+    def text(self, payload):
+        self.send(0x1, payload)
+
+    def receive(self, count):
+        """Return the next `count` frames that the client sent."""
+        while len(self.frames) < count:
+            data = self.sock.recv(65536)
+            assert data, "the client hung up"
+            self.protocol.receive_data(data)
+            assert self.protocol.parser_exc is None
+            self.frames += self.protocol.events_received()
+        taken, self.frames = self.frames[:count], self.frames[count:]
+        return taken
+
+    def receive_json(self):
+        (frame,) = self.receive(1)
+        assert frame.opcode is Opcode.TEXT
+        return json.loads(bytes(frame.data))
+
+    def silent(self):
+        """Whether nothing has come from the client."""
+        self.sock.setblocking(False)
+        try:
+            data = self.sock.recv(65536)
+            self.protocol.receive_data(data)
+            self.frames += self.protocol.events_received()
+        except BlockingIOError:
+            pass
+        finally:
+            self.sock.settimeout(PATIENCE)
+        return not self.frames
+
+
+@pytest.fixture
+def ends():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        right, _ = listener.accept()
+    yield client, right
+    client.close()
+    right.close()
+
+
+@pytest.fixture
+def server(ends):
+    return Server(ends[1])
+
+
+@pytest.fixture
+def connection(ends):
+    return Connection(7, "main", Transport(ends[0]), CONFIG, BEGAN, lambda: 5e8)
+
+
+def receive(connection, now=BEGAN):
+    readable(connection)
+    return connection.receive(now)
+
+
+def ended(connection, now=BEGAN):
+    """Let the loop's turns go by until the connection ends; return how, and what came before."""
+    payloads = []
+
+    def turn():
+        try:
+            payloads.extend(connection.receive(now))
+            connection.tick(now)
+        except ConnectionEnded as end:
+            return end
+        return None
+
+    return eventually(turn), payloads
+
+
+def test_text_comes_as_it_is(connection, server):
+    server.text(b'{"a":1}')
+    assert receive(connection, BEGAN + 5) == [b'{"a":1}']
+    assert connection.opened_at == BEGAN
+    assert connection.last_message_at == BEGAN + 5
+    assert connection.receive(BEGAN + 6) == []
+    assert connection.last_message_at == BEGAN + 5
+
+
+def test_a_ping_is_answered_with_its_payload_and_between_messages(connection, server):
+    server.sock.sendall(
+        Frame(Opcode.TEXT, b"a").serialize(mask=False)
+        + Frame(Opcode.PING, b"1700000000").serialize(mask=False)
+        + Frame(Opcode.TEXT, b"b").serialize(mask=False)
+    )
+    assert receive(connection) == [b"a", b"b"]
+    (pong,) = server.receive(1)
+    assert (pong.opcode, bytes(pong.data)) == (Opcode.PONG, b"1700000000")
+
+
+def test_of_too_many_pings_the_latest_is_answered_in_the_end(connection, server):
+    pings = [b"%d" % number for number in range(20)]
+    server.sock.sendall(b"".join(Frame(Opcode.PING, ping).serialize(mask=False) for ping in pings))
+    assert receive(connection) == []
+    answered = [bytes(frame.data) for frame in server.receive(5)]
+    assert answered == pings[:5]
+    connection.tick(BEGAN + 0.5)
+    assert server.silent()
+    assert connection.next_deadline() == BEGAN + 1.0
+    connection.tick(BEGAN + 1.0)
+    (pong,) = server.receive(1)
+    assert bytes(pong.data) == pings[-1]
+    assert server.silent()
+
+
+def test_binary_messages_are_kept_apart(connection, server):
+    server.send(0x2, b"\x00\x01")
+    server.text(b"text")
+    payloads = []
+    eventually(lambda: payloads.extend(connection.receive(BEGAN)) or payloads)
+    assert payloads == [b"text"]
+    assert connection.take_binary() == [b"\x00\x01"]
+    assert connection.take_binary() == []
+
+
+def test_subscribing_to_its_acknowledgement_and_its_check(connection, server):
+    assert not connection.subscribed
+    connection.subscribe(["btcusdt@trade", "typo@trade"], BEGAN)
+    question = server.receive_json()
+    assert question["method"] == "SUBSCRIBE"
+    assert question["params"] == ["btcusdt@trade", "typo@trade"]
+    assert not connection.answer(b'{"stream":"btcusdt@trade","data":{}}')
+    assert not connection.subscribed
+    assert connection.answer(b'{"result":null,"id":%d}' % question["id"])
+    assert connection.subscribed
+    assert connection.next_deadline() <= BEGAN
+    connection.tick(BEGAN)
+    question = server.receive_json()
+    assert question["method"] == "LIST_SUBSCRIPTIONS"
+    assert connection.answer(b'{"result":["btcusdt@trade"],"id":%d}' % question["id"])
+    assert connection.missing_streams == ("typo@trade",)
+    assert connection.next_deadline() == BEGAN + 180.0
+    connection.tick(BEGAN + 11)  # no deadline of the subscription is left
+
+
+def test_at_most_three_frames_a_second(connection, server):
+    connection.subscribe([f"symbol{n:04}usdt@aggTrade" for n in range(1024)], BEGAN)
+    server.receive(3)
+    assert server.silent()
+    assert connection.next_deadline() == BEGAN + 1.0
+    connection.tick(BEGAN + 0.9)
+    assert server.silent()
+    connection.tick(BEGAN + 1.0)
+    server.receive(3)
+    connection.tick(BEGAN + 1.5)
+    assert server.silent()
+    connection.tick(BEGAN + 2.0)
+    server.receive(2)
+    assert server.silent()
+
+
+def test_a_pong_counts_against_the_frames_of_a_second(connection, server):
+    server.send(0x9, b"p")
+    receive(connection)
+    connection.subscribe([f"symbol{n:04}usdt@aggTrade" for n in range(1024)], BEGAN)
+    assert server.receive(3)[0].opcode is Opcode.PONG
+    assert server.silent()
+
+
+@pytest.mark.parametrize(
+    "refusal", [b'{"code":2,"msg":"bad name","id":1}', b'{"error":{"code":2,"msg":"bad name"}}']
+)
+def test_a_refused_subscription_ends_it(connection, refusal):
+    connection.subscribe(["bad"], BEGAN)
+    assert connection.answer(refusal)
+    assert connection.next_deadline() == -math.inf
+    with pytest.raises(ConnectionEnded, match="bad name") as caught:
+        connection.tick(BEGAN)
+    assert caught.value.reason == "subscription_refused"
+
+
+def test_a_subscription_without_an_answer_ends_it(connection):
+    connection.subscribe(["a@trade"], BEGAN)
+    assert connection.next_deadline() == BEGAN + 10.0
+    connection.tick(BEGAN + 9.9)
+    with pytest.raises(ConnectionEnded, match="10 s") as caught:
+        connection.tick(BEGAN + 10.0)
+    assert caught.value.reason == "subscribe_timeout"
+
+
+def test_our_ping_and_its_pong(connection, server):
+    assert connection.next_deadline() == BEGAN + 180.0
+    connection.tick(BEGAN + 180.0)
+    (ping,) = server.receive(1)
+    assert ping.opcode is Opcode.PING
+    assert connection.next_deadline() == BEGAN + 190.0
+    server.send(0xA, b"unsolicited")
+    receive(connection, BEGAN + 181)
+    assert connection.last_pong_time is None
+    server.send(0xA, bytes(ping.data))
+    receive(connection, BEGAN + 182)
+    assert connection.last_pong_time == 5e8
+    assert connection.next_deadline() == BEGAN + 362.0
+    connection.tick(BEGAN + 200.0)
+
+
+def test_our_ping_waits_for_its_turn_without_keeping_the_loop_busy(connection, server):
+    server.sock.sendall(Frame(Opcode.PING, b"p").serialize(mask=False) * 3)
+    receive(connection, BEGAN + 179.5)
+    server.receive(3)
+    connection.tick(BEGAN + 180.0)
+    assert server.silent()
+    assert connection.next_deadline() == BEGAN + 180.5
+    connection.tick(BEGAN + 180.5)
+    assert server.receive(1)[0].opcode is Opcode.PING
+
+
+def test_a_pong_that_does_not_come(connection, server):
+    connection.tick(BEGAN + 180.0)
+    server.text(b"data is no pong")
+    assert receive(connection, BEGAN + 185) == [b"data is no pong"]
+    connection.tick(BEGAN + 189.9)
+    with pytest.raises(ConnectionEnded) as caught:
+        connection.tick(BEGAN + 190.0)
+    assert caught.value.reason == "pong_timeout"
+
+
+def test_a_pong_that_lies_unread_is_not_late(connection, server):
+    """After a pause of our own process, the answer is in the kernel's buffer."""
+    connection.tick(BEGAN + 180.0)
+    (ping,) = server.receive(1)
+    server.send(0xA, bytes(ping.data))
+    readable(connection)
+    connection.tick(BEGAN + 500.0)
+    assert connection.receive(BEGAN + 500.0) == []
+    assert connection.last_pong_time == 5e8
+
+
+def test_endless_data_does_not_hide_a_missing_pong(connection, server):
+    connection.tick(BEGAN + 180.0)
+    server.text(b"more")
+    assert receive(connection, BEGAN + 190.5) == [b"more"]
+    server.text(b"and more")
+    readable(connection)
+    with pytest.raises(ConnectionEnded) as caught:
+        connection.tick(BEGAN + 190.6)
+    assert caught.value.reason == "pong_timeout"
+
+
+def test_no_pings_when_they_are_switched_off(ends):
+    config = ConnectionConfig(ping_every=0.0)
+    connection = Connection(1, "main", Transport(ends[0]), config, BEGAN, lambda: 0.0)
+    assert connection.next_deadline() == math.inf
+
+
+def test_a_close_by_the_server_is_answered_and_told(connection, server):
+    server.text(b"last")
+    server.send(0x8, Close(1008, "Pong timeout").serialize())
+    end, payloads = ended(connection)
+    assert payloads == [b"last"]
+    assert (end.reason, end.code) == ("server_close", 1008)
+    assert "Pong timeout" in end.detail
+    (close,) = server.receive(1)
+    assert Close.parse(bytes(close.data)).code == 1008
+
+
+def test_a_close_without_a_code(connection, server):
+    server.send(0x8)
+    end, _ = ended(connection)
+    assert end.code == 1005
+    assert bytes(server.receive(1)[0].data) == b""
+
+
+def test_what_came_with_the_close_is_returned_before_the_end_is_raised(connection, server):
+    server.sock.sendall(
+        Frame(Opcode.TEXT, b"last").serialize(mask=False)
+        + Frame(Opcode.CLOSE, b"\x03\xe9").serialize(mask=False)
+    )
+    assert receive(connection) == [b"last"]
+    assert connection.next_deadline() == -math.inf
+    for turn in (connection.tick, connection.receive):
+        with pytest.raises(ConnectionEnded):
+            turn(BEGAN)
+
+
+def test_our_own_close_hears_the_rest_and_ends_with_the_answer(connection, server):
+    connection.close(BEGAN)
+    connection.close(BEGAN + 1)  # once is enough
+    assert connection.closing
+    assert connection.next_deadline() == BEGAN + 2.0
+    (close,) = server.receive(1)
+    assert Close.parse(bytes(close.data)).code == 1000
+    server.text(b"still on its way")
+    assert receive(connection) == [b"still on its way"]
+    server.send(0x8, bytes(close.data))
+    end, _ = ended(connection)
+    assert (end.reason, end.code) == ("closed", 1000)
+    assert server.silent()
+
+
+def test_our_own_close_is_not_awaited_for_ever(connection, server):
+    connection.close(BEGAN)
+    server.text(b"unread")
+    readable(connection)
+    connection.tick(BEGAN + 2.0)  # what lies there is heard first
+    assert connection.receive(BEGAN + 2.0) == [b"unread"]
+    with pytest.raises(ConnectionEnded) as caught:
+        connection.tick(BEGAN + 2.0)
+    assert caught.value.reason == "close_timeout"
+
+
+def test_a_drop_while_closing_counts_as_closed(connection, server):
+    connection.close(BEGAN)
+    server.receive(1)
+    server.sock.close()
+    end, _ = ended(connection)
+    assert end.reason == "closed"
+
+
+@pytest.mark.parametrize(("finish", "reason"), [(reset, "reset"), (socket.socket.close, "eof")])
+def test_a_drop_in_the_middle_of_a_frame(connection, server, finish, reason):
+    whole = Frame(Opcode.TEXT, b"whole").serialize(mask=False)
+    server.sock.sendall(whole + whole[:3])
+    assert receive(connection) == [b"whole"]
+    finish(server.sock)
+    end, payloads = ended(connection)
+    assert (end.reason, end.code, payloads) == (reason, 1006, [])
+
+
+def test_broken_frames_end_it_after_what_was_good(connection, server):
+    server.sock.sendall(Frame(Opcode.TEXT, b"good").serialize(mask=False) + b"\xff\xff\xff")
+    assert receive(connection) == [b"good"]
+    with pytest.raises(ConnectionEnded, match="reserved bit") as caught:
+        connection.receive(BEGAN)
+    assert caught.value.reason == "protocol_error"
+    (close,) = server.receive(1)
+    assert Close.parse(bytes(close.data)).code == 1002
+
+
+def test_a_server_that_takes_nothing_is_given_up(connection):
+    connection._transport._silence("send_buffer_full", "takes nothing")
+    assert connection.next_deadline() == -math.inf
+    with pytest.raises(ConnectionEnded) as caught:
+        connection.tick(BEGAN)
+    assert caught.value.reason == "send_buffer_full"
+
+
+def test_abort_closes_the_socket_at_once(connection, server):
+    connection.abort()
+    connection.abort()
+    assert connection.fileno() == -1
+    assert server.sock.recv(1) == b""
+
+
+def test_with_a_real_server():
+    """From the URL to the clean close, with an independent implementation on the other side."""
+
+    def handle(peer):
+        for message in peer:
+            request = json.loads(message)
+            asked = request.get("params", ["a@trade"])
+            result = None if request["method"] == "SUBSCRIBE" else asked
+            peer.send(json.dumps({"result": result, "id": request["id"]}))
+            peer.ping()
+            peer.send('{"stream":"a@trade","data":{}}')
+
+    with serve_websockets(handle, "127.0.0.1", 0) as real:
+        threading.Thread(target=real.serve_forever, daemon=True).start()
+        url = f"ws://127.0.0.1:{real.socket.getsockname()[1]}/stream"
+        transport = open_transport(url, CONFIG, ExchangeConfig(websocket_url=url), None)
+        connection = Connection(1, "main", transport, CONFIG, BEGAN, lambda: 0.0)
+        connection.subscribe(["a@trade"], BEGAN)
+        data = []
+
+        def turn():
+            data.extend(p for p in connection.receive(BEGAN) if not connection.answer(p))
+            connection.tick(BEGAN)
+            return len(data) == 2
+
+        eventually(turn)
+        assert connection.subscribed
+        assert connection.missing_streams == ()
+        connection.close(BEGAN)
+        end, _ = ended(connection)
+        assert (end.reason, end.code) == ("closed", 1000)
+        connection.abort()
+        real.shutdown()

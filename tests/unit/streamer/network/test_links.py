@@ -1,0 +1,315 @@
+"""The connections of the slots, with connections that do as each test says. Time is the test's."""
+
+from __future__ import annotations
+
+import pytest
+
+import streamer.network.links
+from streamer.config import ConnectionConfig, StreamerConfig
+from streamer.errors import ConnectionEnded, HandshakeError
+from streamer.network.connector import Failed, Opened
+from streamer.network.links import EXCHANGE_CUT_SECONDS, Links
+from streamer.tally import Tally
+
+NAMES = ("btcusdt@trade", "ethusdt@trade")
+
+
+class Connection:
+    """What the exchange has agreed to is what the test says."""
+
+    def __init__(self, connection_id, slot, transport, config, now, wall):
+        self.connection_id, self.slot, self.opened_at = connection_id, slot, now
+        self.subscribed = self.listed = self.wants_write = self.closing = self.stuck = False
+        self.missing_streams = ()
+        self.trouble = self.end = self.last_pong_time = None
+        self.wished = set()
+        self.held = set()
+
+    def fileno(self):
+        return -1
+
+    def subscribe(self, names, now):
+        self.change(names, (), now)
+
+    def change(self, added, removed, now):
+        self.wished -= set(removed)
+        self.wished |= set(added)
+        self.held |= set(added)
+        self.subscribed = self.listed = False
+
+    def agree(self, *missing):
+        self.subscribed = self.listed = True
+        self.missing_streams = missing
+        self.held = set(self.wished)
+
+    def holds(self, name):
+        return name in self.held
+
+    def tick(self, now):
+        if self.end is not None:
+            raise self.end
+
+    def close(self, now):
+        self.closing = True
+
+    def abort(self):
+        self.held = set()
+
+
+class Connector:
+    def __init__(self):
+        self.asked, self.ready, self.cancelled = [], [], []
+
+    def start(self, number, *_):
+        self.asked.append(number)
+
+    def results(self):
+        ready, self.ready = self.ready, []
+        return ready
+
+    def cancel(self, number):
+        self.cancelled.append(number)
+
+
+class Selector:
+    def get_map(self):
+        return {}
+
+    def register(self, *_):
+        pass
+
+
+class Stage:
+    def __init__(self, monkeypatch, names=NAMES):
+        monkeypatch.setattr(streamer.network.links, "Connection", Connection)
+        self.connector, self.tally, self.covers, self.missed = Connector(), Tally(), True, []
+        self.links = Links(
+            StreamerConfig(connection=ConnectionConfig(backoff_initial=1.0)),
+            names,
+            tally=self.tally,
+            selector=Selector(),
+            connector=self.connector,
+            ssl_context=None,
+            covered=lambda *_: self.covers,
+            missed=lambda names, seconds: self.missed.append(seconds),
+        )
+
+    @property
+    def slot(self):
+        [slot] = self.links.slots
+        return slot
+
+    def opened(self, now):
+        """Let the attempt under way succeed; return the connection, not yet subscribed."""
+        self.links.tick(now)
+        self.connector.ready.append(Opened(self.connector.asked[-1], None, 0.1))
+        [connection] = self.links.tick(now)
+        return connection
+
+    def live(self, now=0.0):
+        connection = self.opened(now)
+        connection.agree()
+        self.links.tick(now)
+        return connection
+
+    def kinds(self):
+        return [notice.kind for notice in self.tally.notices]
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    return Stage(monkeypatch)
+
+
+def test_a_successor_takes_over_when_it_covers_and_the_old_one_is_closed_as_planned(stage):
+    old = stage.live()
+    assert stage.links.rotate(stage.slot, "age", 10.0)
+    new = stage.opened(10.0)
+    new.agree()
+    stage.covers = False
+    stage.links.tick(11.0)
+    assert not old.closing
+    stage.covers = True
+    stage.links.tick(12.0)
+    assert old.closing
+    assert stage.slot.active.connection_id == new.connection_id
+    old.end = ConnectionEnded("closed", 1000, "closed as we asked")
+    stage.links.tick(13.0)
+    assert stage.slot.drops_total == 0
+    assert stage.tally.connection_errors == {}
+
+
+def test_a_successor_that_is_not_listed_completely_is_given_up_and_tried_again(stage):
+    old = stage.live()
+    stage.links.rotate(stage.slot, "age", 10.0)
+    new = stage.opened(10.0)
+    new.agree("ethusdt@trade")
+    stage.links.tick(11.0)
+    assert not old.closing
+    assert new.connection_id not in stage.links.connections
+    assert stage.kinds()[-1] == "rotation_failed"
+    assert stage.tally.rotations_failed_total == 1
+    assert stage.slot.rotation is not None
+    assert stage.slot.attempt_at > 11.0
+    assert stage.slot.drops_total == 0
+    again = stage.opened(20.0)
+    again.agree()
+    stage.links.tick(21.0)
+    assert old.closing
+
+
+def test_what_the_old_one_does_not_hear_either_holds_no_rotation_up(stage):
+    old = stage.opened(0.0)
+    old.agree("ethusdt@trade")
+    stage.links.tick(1.0)
+    assert "not subscribed" in stage.tally.notices[-1].detail["message"]
+    stage.links.rotate(stage.slot, "age", 10.0)
+    new = stage.opened(10.0)
+    new.agree("ethusdt@trade")
+    stage.links.tick(11.0)
+    assert old.closing
+
+
+def test_a_successor_serves_nothing_before_its_streams_are_listed(stage):
+    stage.live()
+    stage.links.rotate(stage.slot, "age", 10.0)
+    new = stage.opened(10.0)
+    new.subscribed = True
+    stage.links.tick(11.0)
+    assert stage.slot.successor.subscribed_at is None
+    new.listed = True
+    stage.links.tick(12.0)
+    assert stage.slot.active.connection_id == new.connection_id
+
+
+def test_attempts_for_a_rotation_fail_and_are_repeated_with_growing_delays(stage):
+    old = stage.live()
+    stage.links.rotate(stage.slot, "age", 10.0)
+    now, delays = 10.0, []
+    for _ in range(6):
+        stage.links.tick(now)
+        stage.connector.ready.append(
+            Failed(stage.connector.asked[-1], HandshakeError("refused", "nobody"), 0.1)
+        )
+        stage.links.tick(now)
+        delays.append(stage.slot.attempt_at - now)
+        now = stage.slot.attempt_at
+    assert stage.tally.rotations_failed_total == 6
+    assert max(delays) > 1.0
+    assert stage.slot.live
+    assert not old.closing
+    new = stage.opened(now)
+    new.agree()
+    stage.links.tick(now)
+    assert old.closing
+
+
+def test_when_the_old_one_dies_while_the_new_one_is_half_open_the_new_one_serves(stage):
+    old = stage.live()
+    stage.links.rotate(stage.slot, "age", 10.0)
+    new = stage.opened(10.0)
+    old.end = ConnectionEnded("reset", 1006, "reset")
+    stage.links.tick(11.0)
+    assert stage.slot.active.connection_id == new.connection_id
+    assert stage.slot.drops_total == 1  # nothing is heard until it is subscribed
+    attempts = len(stage.connector.asked)
+    new.agree()
+    stage.links.tick(12.5)
+    assert stage.slot.live
+    assert stage.missed == [1.5]
+    assert len(stage.connector.asked) == attempts  # no third connection
+
+
+def test_when_the_old_one_dies_during_an_attempt_its_result_serves(stage):
+    old = stage.live()
+    stage.links.rotate(stage.slot, "age", 10.0)
+    stage.links.tick(10.0)
+    old.end = ConnectionEnded("reset", 1006, "reset")
+    stage.links.tick(10.5)
+    assert stage.slot.active is None
+    attempts = len(stage.connector.asked)
+    stage.connector.ready.append(Opened(stage.connector.asked[-1], None, 0.1))
+    [new] = stage.links.tick(11.0)
+    new.agree()
+    stage.links.tick(11.0)
+    assert stage.slot.active.connection_id == new.connection_id
+    assert stage.slot.successor is None
+    assert len(stage.connector.asked) == attempts
+
+
+def test_a_connection_is_replaced_before_the_exchange_cuts_it_whatever_the_rules_say(stage):
+    stage.live()
+    stage.links.rotate_before_cut(float("inf"), EXCHANGE_CUT_SECONDS - 601.0)
+    assert stage.slot.rotation is None
+    stage.links.rotate_before_cut(float("inf"), EXCHANGE_CUT_SECONDS - 600.0)
+    assert stage.slot.rotation is not None
+
+
+def test_a_change_reaches_both_connections_of_a_rotation_which_starts_its_overlap_anew(stage):
+    old = stage.live()
+    stage.links.rotate(stage.slot, "age", 10.0)
+    new = stage.opened(10.0)
+    stage.covers = False
+    new.agree()
+    stage.links.tick(11.0)
+    stage.links.change(["bnbusdt@trade"], ["ethusdt@trade"], 12.0)
+    stage.covers = True
+    stage.links.tick(12.0)
+    assert old.wished == new.wished == {"btcusdt@trade", "bnbusdt@trade"}
+    assert not old.closing  # the exchange has not agreed yet
+    assert stage.links.holds("ethusdt@trade")
+    for connection in (old, new):
+        connection.agree()
+    assert not stage.links.holds("ethusdt@trade")
+    stage.links.tick(13.0)
+    assert old.closing
+    assert stage.slot.active.settled_at == 13.0
+
+
+def test_an_empty_slot_closes_its_connections_without_a_drop(stage, monkeypatch):
+    monkeypatch.setattr("streamer.network.slots.STREAMS_PER_SLOT", 2)
+    first = stage.live()
+    stage.links.change(["bnbusdt@trade"], [], 1.0)
+    second = stage.opened(1.0)
+    second.agree()
+    stage.links.tick(1.0)
+    assert [slot.name for slot in stage.links.slots] == ["slot-1", "slot-2"]
+    stage.links.change([], ["bnbusdt@trade"], 2.0)
+    assert second.closing
+    assert not first.closing
+    second.end = ConnectionEnded("closed", 1000, "closed as we asked")
+    stage.links.tick(3.0)
+    [closed] = [one.detail for one in stage.tally.notices if one.kind == "connection_closed"]
+    assert (closed["planned"], closed["dropped"], closed["reason"]) == (True, False, "unsubscribed")
+    assert stage.tally.connection_errors == {}
+    stage.links.tick(4.0)
+    assert stage.slot.name == "slot-1"
+
+
+def test_an_attempt_for_an_empty_slot_is_given_up(stage, monkeypatch):
+    monkeypatch.setattr("streamer.network.slots.STREAMS_PER_SLOT", 2)
+    stage.live()
+    stage.links.change(["bnbusdt@trade"], [], 1.0)
+    stage.links.tick(1.0)
+    stage.links.change([], ["bnbusdt@trade"], 2.0)
+    assert stage.connector.cancelled == [stage.connector.asked[-1]]
+
+
+def test_a_change_that_is_never_answered_costs_a_rotation_and_no_drop(stage):
+    connection = stage.live()
+    stage.links.change(["bnbusdt@trade"], [], 1.0)
+    connection.trouble, connection.stuck = "not answered", True
+    stage.links.tick(20.0)
+    assert stage.slot.rotation.reason == "unanswered"
+    assert stage.slot.drops_total == 0
+
+
+def test_a_stream_that_is_refused_later_is_told_and_nothing_else_happens(stage):
+    connection = stage.live()
+    stage.links.change(["bnbusdt@trade"], [], 1.0)
+    connection.trouble = "refused"
+    stage.links.tick(2.0)
+    stage.links.tick(3.0)
+    warnings = [one for one in stage.tally.notices if one.kind == "warning"]
+    assert len(warnings) == 1
+    assert stage.slot.rotation is None

@@ -1,0 +1,123 @@
+"""Reaching a host through a proxy; straight connections are tested with the handshake."""
+
+import base64
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+
+from streamer.errors import HandshakeError, SettingsError
+from streamer.network import tcp
+from tests.unit.streamer.loopback import PATIENCE, read_head, serve
+
+
+def forward(source, target):
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+def proxy_for(heads, answer=b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n"):
+    """A CONNECT proxy; notes what it is asked."""
+
+    def handle(sock):
+        head = read_head(sock)
+        heads.append(head)
+        host, _, port = head.split()[1].decode().rpartition(":")
+        with socket.create_connection((host, int(port))) as server:
+            sock.sendall(answer)
+            back = threading.Thread(target=forward, args=(server, sock), daemon=True)
+            back.start()
+            forward(sock, server)
+            back.join()
+
+    return handle
+
+
+def deadline(seconds=PATIENCE):
+    return time.monotonic() + seconds
+
+
+def echo(sock):
+    while data := sock.recv(100):
+        sock.sendall(data.upper())
+
+
+@pytest.mark.parametrize(
+    ("user", "wanted"), [("", None), ("me%40home:s3cret@", b"me@home:s3cret"), ("me@", b"me:")]
+)
+def test_the_proxy_connects_us(user, wanted):
+    heads = []
+    with serve(echo) as port, serve(proxy_for(heads)) as proxy_port:
+        url = f"http://{user}127.0.0.1:{proxy_port}"
+        with tcp.connect_through_proxy(url, "127.0.0.1", port, deadline()) as sock:
+            sock.settimeout(PATIENCE)
+            sock.sendall(b"hello")
+            assert sock.recv(100) == b"HELLO"
+    assert heads[0].startswith(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n" % port)
+    assert b"\r\nHost: 127.0.0.1:%d\r\n" % port in heads[0]
+    if wanted is None:
+        assert b"Authorization" not in heads[0]
+    else:
+        assert b"Proxy-Authorization: Basic " + base64.b64encode(wanted) in heads[0]
+
+
+def test_an_ipv6_target_has_its_brackets():
+    heads = []
+
+    def handle(sock):
+        heads.append(read_head(sock))
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    with serve(handle) as proxy_port:
+        tcp.connect_through_proxy(f"http://127.0.0.1:{proxy_port}", "::1", 443, deadline()).close()
+    assert heads[0].startswith(b"CONNECT [::1]:443 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "407"),
+        (b"SSH-2.0-x\r\n\r\n", "SSH"),
+        (b"", "closed the connection"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000, "does not end"),
+    ],
+)
+def test_a_proxy_that_does_not_connect(answer, word):
+    def handle(sock):
+        read_head(sock)
+        sock.sendall(answer)
+        if answer:
+            sock.recv(1)
+        sock.close()
+
+    with serve(handle) as port, pytest.raises(HandshakeError, match=word) as caught:
+        tcp.connect_through_proxy(f"http://127.0.0.1:{port}", "host", 1, deadline())
+    assert caught.value.error_type == "proxy"
+
+
+def test_a_proxy_that_never_answers():
+    silent = serve(lambda sock: sock.recv(100_000) and sock.recv(1))
+    with silent as port, pytest.raises(HandshakeError, match="in time") as caught:
+        tcp.connect_through_proxy(f"http://127.0.0.1:{port}", "host", 1, deadline(0.1))
+    assert caught.value.error_type == "proxy"
+
+
+def test_a_proxy_that_is_not_there():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(HandshakeError, match="the proxy") as caught:
+        tcp.connect_through_proxy(f"http://127.0.0.1:{port}", "host", 1, deadline())
+    assert caught.value.error_type == "proxy"
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:3128", "socks5://h:1", "http://h", "http://me:hidden@h:port"]
+)
+def test_a_bad_proxy_url_is_a_setting_and_shows_no_password(url):
+    with pytest.raises(SettingsError, match=r"exchange\.proxy") as caught:
+        tcp.split_proxy(url)
+    assert "hidden" not in str(caught.value)

@@ -1,0 +1,443 @@
+"""The driver of repairs: what it asks, in which order, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from streamer.config import RepairConfig
+from streamer.order.sequence import Gap
+from streamer.repair.questions import Answer, Question, Trouble
+from streamer.repair.repairer import CLOCK_RETRY_SECONDS, TROUBLE_REPEAT_SECONDS, Repairer
+from streamer.repair.silence import UNSURE_SECONDS, Silences
+from streamer.routes import Routes, Waiting
+from streamer.tally import Tally
+from tests.unit.streamer.payloads import KLINE, NOW_US, frame, trade
+
+UNIX = NOW_US / 1e6
+SILENT_AFTER = 30.0
+
+
+class Exchange:
+    """Answers by hand: what was asked, and what the answer shall be."""
+
+    def __init__(self) -> None:
+        self.asked: list[Question] = []
+        self.outcome: Answer | Trouble | None = None
+
+    def start(self, question: Question) -> None:
+        self.asked.append(question)
+
+    def take(self) -> Answer | Trouble | None:
+        outcome, self.outcome = self.outcome, None
+        return outcome
+
+    def close(self) -> None:
+        pass
+
+
+class World:
+    """One symbol's trades, a REST interface, and a repairer between them."""
+
+    def __init__(self, directory, stream="trade", **config) -> None:
+        self.routes = Routes(
+            (stream,), ("BTCUSDT",), gap_wait_seconds=0.5, waiting=Waiting(100, directory)
+        )
+        self.route = self.routes.by_name[f"btcusdt@{stream}"]
+        self.tally = Tally()
+        self.exchange = Exchange()
+        self.stored: list[object] = []
+        self.silent_seconds = 0.0
+        self.now = 0.0
+        self.repairer = Repairer(
+            RepairConfig(**config),
+            self.routes,
+            self.exchange,
+            lambda route, released: self.keep(released),
+            self.tally,
+            Silences(SILENT_AFTER),
+            silent_seconds=lambda route, now: self.silent_seconds,
+            unix_time=lambda: UNIX + self.now,
+        )
+
+    def hear(self, *ids: int) -> None:
+        for event_id in ids:
+            event = self.route.decode(trade(t=event_id), NOW_US)
+            sequence = self.route.sequence
+            if sequence.advance(event_id):
+                self.stored.append(event_id)
+            else:
+                self.keep(sequence.take(event_id, (event, NOW_US), self.now))
+
+    def keep(self, released) -> None:
+        self.stored.extend(item if isinstance(item, Gap) else item[0].id for item in released)
+
+    def turn(self, seconds: float = 0.0, *, accepting: bool = True) -> Question | None:
+        """Let time pass; return the question that was asked in this turn, if one was."""
+        self.now += seconds
+        before = len(self.exchange.asked)
+        self.repairer.turn(self.now, accepting=accepting)
+        return self.exchange.asked[-1] if len(self.exchange.asked) > before else None
+
+    def answer(self, *ids: int, age_seconds: float = 1.0) -> Question | None:
+        time_us = round((UNIX + self.now - age_seconds) * 1e6)
+        return self.say(
+            [
+                {"id": each, "price": "1.5", "qty": "2", "time": time_us, "isBuyerMaker": True}
+                for each in ids
+            ]
+        )
+
+    def say(self, body: object, seconds: float = 0.0) -> Question | None:
+        self.exchange.outcome = Answer(
+            json.dumps(body).encode(), UNIX + self.now - seconds, UNIX + self.now
+        )
+        return self.turn()
+
+    def notices(self, kind: str) -> list[dict[str, object]]:
+        return [dict(each.detail) for each in self.tally.notices if each.kind == kind]
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    assert made.turn() == Question("time", (), 1)  # the first thing asked, as nothing is urgent
+    made.say({"serverTime": round(UNIX * 1e6)})
+    return made
+
+
+def parameters(question: Question | None) -> dict[str, str]:
+    assert question is not None
+    return dict(question.parameters)
+
+
+def test_a_gap_waits_for_the_other_connection_then_rest_is_asked(world):
+    world.hear(10, 14)
+    assert world.turn(0.4) is None
+
+    question = world.turn(0.2)
+
+    assert question is not None
+    assert question.endpoint == "historicalTrades"
+    assert parameters(question) == {"symbol": "BTCUSDT", "fromId": "11", "limit": "3"}
+
+
+def test_what_rest_brings_goes_before_what_waited_and_is_counted(world):
+    world.hear(10, 14)
+    world.turn(0.6)
+
+    world.answer(11, 12, 13, 14, 15)
+
+    assert world.stored == [10, 11, 12, 13, 14]  # and 15 is left to the stream
+    assert world.route.repaired_total == 3
+    assert world.route.repaired_gaps_total == 1
+    [told] = world.notices("gap_repaired")
+    assert (told["first_id"], told["last_id"], told["repaired"]) == (11, 13, 3)
+    assert world.repairer.open_gaps == 0
+
+
+def test_what_a_connection_brings_meanwhile_is_no_repair(world):
+    world.hear(10, 14)
+    world.turn(0.6)
+    world.hear(11, 12, 13)
+
+    world.answer(11, 12, 13)
+
+    assert world.stored == [10, 11, 12, 13, 14]
+    assert world.route.repaired_total == 0
+    assert not world.notices("gap_repaired")
+
+
+def test_one_question_at_a_time(world):
+    world.hear(10, 14)
+    assert world.turn(0.6) is not None
+    assert world.turn(5.0) is None
+
+
+def test_while_the_sink_takes_nothing_what_waits_is_left_where_it_is(world):
+    world.hear(10, 12)
+    world.turn(0.6)
+    world.hear(11)
+    assert world.stored == [10, 11, 12]  # an arrival frees what follows it
+
+    world.hear(20_000, *range(14, 19_999))
+    world.hear(13, 19_999)  # frees more than is released at once
+    stored = len(world.stored)
+    world.turn(0.1, accepting=False)
+    assert len(world.stored) == stored
+    world.turn(0.1)
+    assert len(world.stored) > stored
+
+
+def test_a_refusal_to_serve_is_waited_out(tmp_path):
+    world = World(tmp_path)  # which would ask for the time, too
+    world.hear(10, 14)
+    world.turn(0.6)
+    world.exchange.outcome = Trouble("throttled", "429", 7.0)
+
+    assert world.turn() is None
+    assert world.turn(6.5) is None
+    assert parameters(world.turn(1.0))["fromId"] == "11"
+    assert world.tally.rest_errors == {"throttled": 1}
+
+
+def test_trouble_is_counted_each_time_and_told_once_a_minute(world):
+    world.hear(10, 14)
+    world.turn(0.6)
+    while world.now < TROUBLE_REPEAT_SECONDS:
+        if world.exchange.outcome is None:
+            world.exchange.outcome = Trouble("unavailable", "502 Bad Gateway")
+        world.turn(1.0)
+
+    assert world.tally.rest_errors["unavailable"] > 3
+    assert len(world.notices("rest_trouble")) == 1
+
+
+@pytest.mark.parametrize("body", [{"code": -1}, [{"id": 1}], [{"id": "x"}]])
+def test_an_answer_that_is_no_page_is_trouble_and_asked_again(world, body):
+    world.hear(10, 14)
+    world.turn(0.6)
+
+    world.say(body)
+
+    assert world.tally.rest_errors == {"unavailable": 1}
+    assert parameters(world.turn(1.0))["fromId"] == "11"
+
+
+def test_a_page_with_an_impossible_trade_is_taken_for_none(world):
+    world.hear(10, 12)
+    world.turn(0.6)
+    page = {"id": 11, "price": "0", "qty": "2", "time": NOW_US, "isBuyerMaker": True}
+
+    world.say([page])
+
+    assert world.stored == [10]
+    assert world.tally.rest_errors == {"unavailable": 1}
+
+
+def test_what_is_too_old_is_declared_up_to_the_first_that_is_not(tmp_path):
+    world = World(tmp_path, max_age=3600.0)
+    world.hear(10, 5000)
+    question = world.turn(0.6)
+    old_up_to = 3210
+    for _ in range(40):
+        if question is None:
+            question = world.turn(0.1)
+            continue
+        if question.endpoint == "time":
+            question = world.say({"serverTime": round((UNIX + world.now) * 1e6)})
+            continue
+        first, limit = int(parameters(question)["fromId"]), int(parameters(question)["limit"])
+        ids = range(first, min(first + limit, 5000))
+        time = [7200.0 if each <= old_up_to else 60.0 for each in ids]
+        question = world.say(
+            [
+                {
+                    "id": each,
+                    "price": "1",
+                    "qty": "2",
+                    "time": round((UNIX + world.now - age) * 1e6),
+                    "isBuyerMaker": False,
+                }
+                for each, age in zip(ids, time, strict=True)
+            ]
+        )
+        if world.repairer.open_gaps == 0:
+            break
+
+    gaps = [item for item in world.stored if isinstance(item, Gap)]
+    assert [gap.reason for gap in gaps] == ["too_old"]
+    # Whole pages are judged: less than one of them is fetched though it is older.
+    assert gaps[0].first_id == 11
+    assert old_up_to - 1000 < gaps[0].last_id <= old_up_to
+    assert world.stored[2:] == list(range(gaps[0].last_id + 1, 5001))
+
+
+def test_a_gap_that_nothing_helps_is_given_up(tmp_path):
+    world = World(tmp_path, give_up_after=5.0)
+    world.hear(10, 14)
+    while world.now < 20.0:
+        question = world.turn(0.5)
+        if question is not None and question.endpoint == "historicalTrades":
+            world.answer()
+
+    assert world.stored == [10, Gap(11, 13), 14]
+    assert world.stored[1].reason == "lagging"
+
+
+def test_rest_is_not_asked_beyond_our_share_of_the_weight(tmp_path):
+    world = World(tmp_path, weight_per_minute=100, weight_share=0.5)
+    world.hear(10, 14)
+    questions = []
+    while world.now < 10.0:
+        question = world.turn(0.25)
+        if question is not None:
+            questions.append(question)
+            world.exchange.outcome = Answer(b"[]", UNIX, UNIX + world.now)
+
+    assert sum(question.weight for question in questions) <= 50
+
+
+def test_a_silence_is_looked_at_and_a_quiet_symbol_found_quiet(world):
+    world.hear(10)
+    world.silent_seconds = SILENT_AFTER + 1
+
+    question = world.turn(1.0)
+    assert question == Question("aggTrades", (("symbol", "BTCUSDT"), ("limit", "1")), 4)
+    world.say([latest(trade_id=10, age_seconds=SILENT_AFTER - 5)])  # clocks differ, ids do not
+
+    silences = world.repairer.silences
+    assert silences.finding("btcusdt@trade", world.silent_seconds, world.now) == "quiet"
+
+
+def test_news_that_a_silent_stream_did_not_bring_is_fetched_and_blames_the_connection(world):
+    world.hear(10)
+    world.silent_seconds = SILENT_AFTER + 1
+    world.turn(1.0)
+
+    question = world.say([latest(trade_id=12, age_seconds=UNSURE_SECONDS + 1)])
+
+    silences = world.repairer.silences
+    assert silences.blames("btcusdt@trade", world.silent_seconds, world.now)
+    assert parameters(question or world.turn(0.1))["fromId"] == "11"
+
+
+def test_very_young_news_may_be_on_its_way(world):
+    world.hear(10)
+    world.silent_seconds = SILENT_AFTER + 1
+    world.turn(1.0)
+
+    world.say([latest(trade_id=12, age_seconds=UNSURE_SECONDS / 2)])
+
+    silences = world.repairer.silences
+    assert silences.finding("btcusdt@trade", world.silent_seconds, world.now) == "unconfirmed"
+    assert world.repairer.open_gaps == 0
+
+
+def test_the_clocks_offset_is_that_of_the_middle_of_the_question(world):
+    world.now = 700.0  # longer than clock_every
+    assert world.turn() == Question("time", (), 1)
+    world.say({"serverTime": round((UNIX + 700.0 - 0.1 + 2.5) * 1e6)}, seconds=0.2)
+
+    assert world.tally.clock_offset_seconds == pytest.approx(2.5, abs=1e-3)
+
+
+def test_an_answer_that_took_long_says_nothing_about_the_clock(tmp_path):
+    world = World(tmp_path)
+    world.turn()
+    world.say({"serverTime": round(UNIX * 1e6)}, seconds=3.0)
+
+    assert world.tally.clock_offset_seconds is None
+    assert world.turn(CLOCK_RETRY_SECONDS - 1) is None
+    assert world.turn(2.0) == Question("time", (), 1)
+
+
+def latest(*, trade_id: int, age_seconds: float) -> dict[str, object]:
+    """The latest aggregate trade, which ends with `trade_id`."""
+    time_us = round((UNIX + 1.0 - age_seconds) * 1e6)
+    return {
+        "a": 7,
+        "p": "1.5",
+        "q": "2",
+        "f": trade_id,
+        "l": trade_id,
+        "T": time_us,
+        "m": True,
+    }
+
+
+MINUTE = 60_000_000
+"""In microseconds; candle n opens n minutes after the first, the 20th before now."""
+FIRST_OPEN = KLINE["k"]["t"] - 20 * MINUTE
+
+
+class Candles(World):
+    """One symbol's candles of a minute."""
+
+    def __init__(self, directory, **config) -> None:
+        super().__init__(directory, "kline_1m", **config)
+        assert self.turn() == Question("time", (), 1)
+        self.say({"serverTime": round(UNIX * 1e6)})
+
+    def hear(self, *numbers: int, closed: bool = True) -> None:
+        for number in numbers:
+            begin = FIRST_OPEN + number * MINUTE
+            candle = {**KLINE["k"], "t": begin, "T": begin + MINUTE - 1, "x": closed}
+            payload = frame({**KLINE, "E": begin + MINUTE + 5, "k": candle}, self.route.name)
+            arrival = self.route.decode(payload, NOW_US), NOW_US
+            self.keep(self.route.sequence.take(arrival[0].id, arrival, self.now))
+
+    def keep(self, released) -> None:
+        self.stored.extend(
+            item if isinstance(item, Gap) else (item[0].id - FIRST_OPEN) // MINUTE
+            for item in released
+        )
+
+    def answer(self, *numbers: int) -> Question | None:
+        rows = []
+        for number in numbers:
+            begin = FIRST_OPEN + number * MINUTE
+            prices = ["1.5", "1.7", "1.4", "1.6", "10"]
+            rows.append([begin, *prices, begin + MINUTE - 1, "15", 3, "4", "6", "0"])
+        return self.say(rows)
+
+
+@pytest.fixture
+def candles(tmp_path):
+    return Candles(tmp_path)
+
+
+def test_missing_candles_are_asked_for_by_time_and_go_before_what_waited(candles):
+    candles.hear(1, 4)
+    question = candles.turn(0.6)
+
+    assert question is not None
+    assert question.endpoint == "klines"
+    assert parameters(question)["startTime"] == str((FIRST_OPEN + 2 * MINUTE) // 1000)
+    candles.answer(2, 3, 4, 5)
+    assert candles.stored == [1, 2, 3, 4]
+    assert (candles.route.repaired_total, candles.route.repaired_gaps_total) == (2, 1)
+
+
+def test_a_candle_that_rest_may_hold_for_open_is_asked_for_again(candles):
+    candles.hear(1, 4)
+    candles.turn(0.6)
+
+    candles.answer(2, 3)
+    assert candles.stored == [1, 2]
+    candles.turn(1.0)
+    candles.answer(3)
+    assert candles.stored == [1, 2]
+    candles.turn(1.0)
+    candles.answer(3, 4)
+    assert candles.stored == [1, 2, 3, 4]
+
+
+def test_candles_that_rest_passes_over_twice_do_not_exist(candles):
+    candles.hear(1, 4)
+    candles.turn(0.6)
+    candles.answer(4, 5)
+    assert candles.stored == [1]
+    candles.turn(1.1)
+    candles.answer(4, 5)
+
+    [_, declared, last] = candles.stored
+    assert (declared.reason, declared.missing, last) == ("empty", 2, 4)
+    assert candles.route.sequence.missing_total == 0
+
+
+def test_a_silent_kline_is_judged_by_the_times_of_trades(candles):
+    candles.hear(1)
+    candles.silent_seconds = 60.0
+    question = candles.turn(1.0)
+    assert question is not None
+    assert question.endpoint == "aggTrades"
+
+    trade_us = round((UNIX + candles.now - 30) * 1e6)
+    row = {"a": 7, "p": "1", "q": "1", "f": 1, "l": 2, "T": trade_us, "m": True}
+    candles.say([row])
+
+    finding = candles.repairer.silences.finding(candles.route.name, 60.0, candles.now)
+    assert finding == "news"
+    assert candles.repairer.open_gaps == 0

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.repair.weight import WeightBudget
+
+
+def test_a_share_of_the_limit_is_for_us() -> None:
+    budget = WeightBudget(100, 0.5)
+    budget.spend(25, 65.0)
+
+    assert budget.delay(25, 65.0) == 0
+    budget.spend(25, 65.0)
+    assert budget.delay(1, 70.0) == 51.0  # the next minute, and a second for the clocks
+    assert budget.delay(1, 121.0) == 0
+
+
+def test_what_others_use_counts() -> None:
+    budget = WeightBudget(6000, 0.5)
+    budget.observe(2990, 65.0)
+
+    assert budget.delay(10, 66.0) == 0
+    assert budget.delay(25, 66.0) > 0
+    assert budget.delay(25, 121.0) == 0
+
+
+def test_one_question_a_minute_is_allowed_whatever_the_share() -> None:
+    budget = WeightBudget(6000, 0.001)
+
+    assert budget.delay(25, 65.0) == 0
+    budget.spend(25, 65.0)
+    assert budget.delay(25, 65.1) > 0
+
+
+@given(st.lists(st.tuples(st.sampled_from([1, 4, 25]), st.floats(0, 30)), max_size=60))
+def test_never_more_than_the_share_in_a_minute_of_either_clock(
+    questions: list[tuple[int, float]],
+) -> None:
+    budget, time = WeightBudget(200, 0.5), 600.0
+    spent: dict[int, int] = {}
+    for weight, pause in questions:
+        time += pause
+        time += budget.delay(weight, time)
+        assert budget.delay(weight, time) == 0
+        budget.spend(weight, time)
+        minute = int((time - 1.0) // 60)
+        spent[minute] = spent.get(minute, 0) + weight
+    assert all(weight <= 100 for weight in spent.values())
