@@ -17,19 +17,16 @@ from streamer.config import KafkaConfig
 from streamer.errors import SettingsError
 from streamer.order.positions import Position
 from streamer.routes import Route
-from streamer.sinks.kafka.acknowledged import AcknowledgeWatch, Look
 from streamer.sinks.kafka.client import make_small_producer
 from streamer.sinks.kafka.topics import topic_of
 
 VERSION = 1
-EVERY_SECONDS = 5.0  # between marks; what a start after a crash reads of the data topics' tails
+EVERY_SECONDS = 5.0  # what a start after a crash reads of the data topics' tails
+OVERDUE_SECONDS = 10.0  # without a moment in which all was acknowledged: one is made
 ALL_EVERY_SECONDS = 600.0  # also those that did not change: each tells as of when it is right
 QUEUE_KIB = 1024  # the positions of some thousand routes
 GIVE_UP_MS = 30_000  # later positions have followed by then
 CLOSE_SECONDS = 2.0  # some milliseconds, unless the brokers are away
-
-_Mark = tuple[int, dict[bytes, Position]]
-"""When it was made, in Unix microseconds, and the positions by their keys."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,16 +49,16 @@ def key_of(topic: str, route: Route) -> bytes:
 
 
 class PositionTopic:
-    """Writes positions once they are acknowledged; `turn` is to be called at every poll."""
+    """Writes positions; whoever calls `write` knows that they are acknowledged."""
 
     def __init__(self, config: KafkaConfig, known: dict[str, Position]) -> None:
         """`known` are the positions found at the start, by route name."""
         self.known = known  # with those of routes that are removed
         self._config = config
-        self._watch: AcknowledgeWatch[_Mark] = AcknowledgeWatch()
         self._left: dict[bytes, Position] = {}  # of routes that are removed
         self._written: dict[bytes, int] = {}
-        self._mark_at = self._all_at = 0.0
+        self._write_at = self._all_at = 0.0
+        self._overdue_at = time.monotonic() + OVERDUE_SECONDS
         self._producer: Producer | None = None
 
     def note(self, route: Route) -> None:
@@ -69,36 +66,46 @@ class PositionTopic:
         if (position := self._position(route)) is not None:
             self.known[route.name] = self._left[self._key(route)] = position
 
-    def turn(self, now: float, routes: Iterable[Route], *, direct: bool, queued: int) -> None:
-        """Mark what was put so far, if it went to the producer, and write it when it is there.
-
-        `direct` tells that nothing waits before the producer, `queued` what waits in it. `now` is
-        monotonic.
-        """
+    def poll(self) -> None:
+        """Hear what librdkafka has to tell."""
         if self._producer is not None:
             self._producer.poll(0)
-        if not direct:
-            self._watch.forget()
-        elif self._config.positions_topic and now >= self._mark_at:
-            if not queued:
-                self._watch.forget()
-                self._write(self._mark(routes), now)
-            elif self._watch.waiting:
-                return
-            else:
-                self._watch.mark(self._mark(routes), now)
-            self._mark_at = now + EVERY_SECONDS
 
-    def look(self, look: Look, now: float) -> None:
-        """Take what librdkafka tells about the records' producer."""
-        if (mark := self._watch.look(look)) is not None:
-            self._write(mark, now)
+    def due(self, now: float) -> bool:
+        """Tell whether to write at the next moment in which everything is acknowledged."""
+        return bool(self._config.positions_topic) and now >= self._write_at
+
+    def overdue(self, now: float) -> bool:
+        """Tell, once in a while, that such a moment has not come for long."""
+        if now < self._overdue_at:
+            return False
+        self._overdue_at = now + OVERDUE_SECONDS
+        return True
+
+    def write(self, routes: Iterable[Route], now: float) -> None:
+        """Write where the routes end, of which everything is acknowledged. `now` is monotonic."""
+        self._write_at = now + EVERY_SECONDS
+        self._overdue_at = now + OVERDUE_SECONDS
+        as_of_us = time.time_ns() // 1000
+        is_due = now >= self._all_at
+        if is_due:
+            self._all_at = now + ALL_EVERY_SECONDS
+        try:
+            producer = self._producer = self._producer or self._make_producer()
+            for key, position in self._positions(routes).items():
+                if is_due or self._written.get(key) != position.last_id:
+                    value = PositionValue(VERSION, position.last_id, position.received_us, as_of_us)
+                    producer.produce(self._config.positions_topic, msgspec.json.encode(value), key)
+                    self._written[key] = position.last_id
+        except (BufferError, KafkaException, SettingsError) as error:
+            topic = self._config.positions_topic
+            _log.warning("the topic %s does not take positions: %s", topic, error)
 
     def close(self, routes: Iterable[Route], *, acknowledged: bool) -> None:
         """Write the last positions if everything is acknowledged, and wait a little for them."""
         if acknowledged and self._config.positions_topic:
             self._all_at = 0.0
-            self._write(self._mark(routes), time.monotonic())
+            self.write(routes, time.monotonic())
         if self._producer is None:
             return
         left = self._producer.flush(CLOSE_SECONDS)
@@ -107,13 +114,13 @@ class PositionTopic:
             self._producer.purge()
             self._producer.flush(CLOSE_SECONDS)
 
-    def _mark(self, routes: Iterable[Route]) -> _Mark:
+    def _positions(self, routes: Iterable[Route]) -> dict[bytes, Position]:
         now = {
             self._key(route): position
             for route in routes
             if (position := self._position(route)) is not None
         }
-        return time.time_ns() // 1000, self._left | now
+        return self._left | now
 
     def _key(self, route: Route) -> bytes:
         return key_of(topic_of(self._config, route), route)
@@ -123,22 +130,6 @@ class PositionTopic:
             return None
         before = self.known.get(route.name)
         return Position(last_id, route.received_us or (before.received_us if before else 0))
-
-    def _write(self, mark: _Mark, now: float) -> None:
-        as_of_us, positions = mark
-        is_due = now >= self._all_at
-        if is_due:
-            self._all_at = now + ALL_EVERY_SECONDS
-        try:
-            producer = self._producer = self._producer or self._make_producer()
-            for key, position in positions.items():
-                if is_due or self._written.get(key) != position.last_id:
-                    value = PositionValue(VERSION, position.last_id, position.received_us, as_of_us)
-                    producer.produce(self._config.positions_topic, msgspec.json.encode(value), key)
-                    self._written[key] = position.last_id
-        except (BufferError, KafkaException, SettingsError) as error:
-            topic = self._config.positions_topic
-            _log.warning("the topic %s does not take positions: %s", topic, error)
 
     def _make_producer(self) -> Producer:
         return make_small_producer(

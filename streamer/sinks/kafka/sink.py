@@ -39,6 +39,9 @@ OTHER_EVENTS = 10  # errors and statistics, which `len` of a producer counts as 
 FULL_SECONDS = 3.0  # a burst is over by then; the feed does not read meanwhile
 SLICE_RECORDS = 2_000  # drained at once: 5 ms, so that pongs and reports never wait
 SLICE_EVERY_SECONDS = 0.02  # a quarter of the time at most is for the past: the present comes too
+PAUSED_SECONDS = (
+    0.1  # for an empty queue, at most every ten seconds; brokers take some milliseconds
+)
 AHEAD_RECORDS = 10_000  # drained and not acknowledged: 3 MiB, and many batches under way
 _UNENCODABLE = (ArithmeticError, LookupError, TypeError, ValueError)
 
@@ -97,7 +100,7 @@ class KafkaSink:
         self._taking_back = False  # librdkafka has not given back all of it yet
         self._slice_at = 0.0
         self._producer = LastingProducer(
-            config, self._errors, self._refusals.add, self._take_statistics
+            config, self._errors, self._refusals.add, self._look_at_streams
         )
         self._produce = self._producer.produce
         self._position_topic = PositionTopic(config, positions or {})
@@ -149,9 +152,9 @@ class KafkaSink:
         if self._on_disk:
             self._overflow.poll(now)
         self._observe(now)
-        self._position_topic.turn(
-            now, self._targets, direct=not self._detour, queued=self._queued()
-        )
+        self._position_topic.poll()
+        if not self._detour and self._position_topic.due(now):
+            self._write_positions(now)
 
     def flush(self, within_seconds: float) -> int:
         deadline = time.monotonic() + within_seconds
@@ -338,6 +341,16 @@ class KafkaSink:
                     return records[number + 1 :]
         return []
 
+    def _write_positions(self, now: float) -> None:
+        """Write where the routes end, when all of it is acknowledged: at an empty queue.
+
+        A busy feed's queue is hardly ever seen empty; the feed then pauses for a moment.
+        """
+        if self._queued() and self._position_topic.overdue(now):
+            self._producer.flush(PAUSED_SECONDS)
+        if not self._queued():
+            self._position_topic.write(self._targets, now)
+
     # What is counted.
 
     def _queued(self) -> int:
@@ -355,10 +368,6 @@ class KafkaSink:
         acknowledged, queued = self._acknowledged(), self._queued()
         self._clock.observe(self._accepted, acknowledged, now)
         self._progress.observe(acknowledged, queued, now)
-
-    def _take_statistics(self) -> None:
-        self._position_topic.look(self._producer.statistics.now.look, time.monotonic())
-        self._look_at_streams()
 
     def _look_at_streams(self) -> None:
         """Account for each stream, with librdkafka's own numbers, as of the latest poll."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from streamer.sinks.kafka.acknowledged import Look, Outstanding
-
 
 class _Window(msgspec.Struct, frozen=True):
     p99: int = 0  # microseconds
@@ -23,7 +21,6 @@ class _Partition(msgspec.Struct):
     msgq_cnt: int = 0
     xmit_msgq_cnt: int = 0
     msgs_inflight: int = 0
-    acked_msgid: int = 0  # an idempotent producer numbers the records of a partition
 
 
 class _Topic(msgspec.Struct):
@@ -31,9 +28,6 @@ class _Topic(msgspec.Struct):
 
 
 class _Document(msgspec.Struct):
-    name: str = ""
-    ts: int = 0  # microseconds of the monotonic clock
-    msg_cnt: int = 0
     msg_size: int = 0
     brokers: dict[str, _Broker] = {}
     topics: dict[str, _Topic] = {}
@@ -47,7 +41,6 @@ class Statistics(msgspec.Struct, frozen=True):
     timeouts_total: int = 0
     latency_seconds: dict[str, float] = {}  # of requests, 99 of 100 are below, by HOST:PORT
     queued_by_topic: dict[str, int] = {}  # records not acknowledged
-    look: Look = Look()
 
 
 class ClientStatistics:
@@ -100,16 +93,4 @@ def parse(text: str | bytes) -> Statistics:
             )
             for name, topic in document.topics.items()
         },
-        look=Look(
-            document.name,
-            document.ts / 1e6,
-            document.msg_cnt,
-            {
-                (name, number): Outstanding(
-                    one.acked_msgid, one.msgq_cnt + one.xmit_msgq_cnt + one.msgs_inflight
-                )
-                for name, topic in document.topics.items()
-                for number, one in topic.partitions.items()
-            },
-        ),
     )
