@@ -38,10 +38,10 @@ def test_wrong_settings_are_named_and_exit_with_2(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["judge", "/nowhere.json"], "/nowhere.json"),
+        (["judge", "nowhere.json"], "nowhere.json"),
         (["soak", "--profile", "25h"], "neither a built-in profile"),
-        (["soak", "--profile", "smoke", "--output", "/nowhere/p.json"], "no directory"),
-        (["soak", "--profile", "1h", "--reference", "/nowhere.json"], "--reference /nowhere.json"),
+        (["soak", "--profile", "smoke", "--output", "nowhere/p.json"], "no directory"),
+        (["soak", "--profile", "1h", "--reference", "nowhere.json"], "--reference nowhere.json"),
         (
             ["soak", "--profile", "1h", "--output", "p.json", "--reference", "p.json"],
             "--output would overwrite it",
@@ -49,8 +49,13 @@ def test_wrong_settings_are_named_and_exit_with_2(capsys: pytest.CaptureFixture[
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(
-    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    complaint: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert run(arguments) == 2
     assert complaint in capsys.readouterr().err
 

@@ -179,6 +179,8 @@ def test_candles_are_missed_by_their_number():
     assert finding.missing_ranges == (
         (2 * MINUTE_US, 3 * MINUTE_US - 1), (5 * MINUTE_US, 8 * MINUTE_US - 1),
     )  # fmt: skip
+    times = "1970-01-01 00:02:00.000 to 1970-01-01 00:02:59.999"
+    assert f"kline_1m BTCUSDT: missing {times}" in table([finding])
     assert not found(batch("kline_1m", events), batch("gap", [candle_gap(2, 7)])).problems()
 
 
