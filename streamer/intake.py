@@ -77,7 +77,11 @@ class Intake:
             if route.sequence.advance(event.id):
                 put(route, event, received_us)
             else:
-                self.forward(route, route.sequence.take(event.id, (event, received_us), now))
+                released = route.sequence.take(event.id, (event, received_us), now)
+                if route.left is not None:
+                    self._declare_unwanted(route, route.left, received_us)
+                    route.left = None
+                self.forward(route, released)
         sent_us = getattr(event, "event_time", None)  # a bookTicker carries no time
         if sent_us is not None:
             # One latency per read, that of its last event: the others differ by microseconds.
@@ -203,29 +207,27 @@ class Intake:
         if missed:
             log.warning("%d streams missed %.1f s that nobody can tell of", missed, seconds)
 
-    def declare_unwanted(self, route: Route, left: Position) -> bool:
+    def _declare_unwanted(self, route: Route, left: Position, received_us: int) -> None:
         """Put on record what was not streamed of a route that came back; it is no loss.
 
-        `left` is where it had ended. Returns False while nothing of it has come.
+        `left` is where it had ended. To be called when its sequence has taken the first event of
+        it, and before that is forwarded: a crash may come at any time.
         """
-        if route.received_us is None:
-            return False
         sequence = route.sequence
-        ids: dict[str, int] = {"from_time": left.received_us, "to_time": route.received_us}
+        ids: dict[str, int] = {"from_time": left.received_us, "to_time": received_us}
         if isinstance(sequence, (ContiguousSequence, RangeSequence, CandleSequence)):
             first_id, last_id = left.last_id + 1, (sequence.first_id or 0) - 1
             if isinstance(sequence, CandleSequence):  # it may have ended within a candle
                 first_id = open_time_at(sequence.interval, first_id, last_id + 1)
             if last_id < first_id:
-                return True
+                return
             ids = {"first_id": first_id, "last_id": last_id, "missing": last_id - first_id + 1}
             if isinstance(sequence, CandleSequence):  # ids that are times
                 candles = candles_between(sequence.interval, first_id, last_id + 1)
                 ids = {"from_time": first_id, "to_time": last_id + 1, "missing": candles}
         first = next(iter(ids.values()))
         record = GapRecord(first, route.symbol, route.stream, "not_wanted", **ids)
-        self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)
-        return True
+        self._sink.put(self.routes.gaps[route.symbol], record, received_us)
 
     def _declare(self, route: Route, gap: Gap) -> None:
         """Tell of a gap: in the log, in a notice, and in the sink before what comes after it."""

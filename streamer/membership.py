@@ -73,7 +73,6 @@ class Membership:
         self._repairer = repairer
         self._overlap_seconds = overlap_seconds
         self._departures = departures
-        self._returned: dict[Route, Position] = {}  # those of which nothing has come yet
         self._accepted: dict[Route, int] = {}  # by the sink, when the last of a route was put
         self._free_at: dict[Route, float | None] = {}  # the leaving: when the exchange let go
 
@@ -97,8 +96,7 @@ class Membership:
         for route in fresh:
             self._routes.add(route)
             self._silence.add(route, now)
-            if (left := self._departures.take(route.name)) is not None:
-                self._returned[route] = left
+            route.left = self._departures.take(route.name)
         for route in back:
             route.leaving = False
             del self._free_at[route]
@@ -125,9 +123,6 @@ class Membership:
 
     def turn(self, now: float) -> None:
         """Let go of what has left, when nothing of it can come any more."""
-        for route, left in tuple(self._returned.items()):
-            if self._intake.declare_unwanted(route, left):
-                del self._returned[route]
         for route, free_at in tuple(self._free_at.items()):
             if self._links.holds(route.name):
                 self._free_at[route] = None
@@ -158,7 +153,6 @@ class Membership:
         del self._free_at[route]
         del self._accepted[route]
         self._departures.note(dict(filter(None, [self._end_of(route)])))
-        self._returned.pop(route, None)
         self._routes.remove(route)
         self._links.slots.forget(route.name)
         self._silence.remove(route)
@@ -171,8 +165,7 @@ class Membership:
         """Return where a route ends: what has come of it, or where it had ended before."""
         if route.sequence.last_id is not None and route.heard_us is not None:
             return route.name, Position(route.sequence.last_id, route.heard_us)
-        left = self._returned.get(route)
-        return None if left is None else (route.name, left)
+        return None if route.left is None else (route.name, route.left)
 
     def _open_sink(self, routes: Iterable[Route]) -> None:
         """Have the sink take routes and the gaps of their symbols, all of them or none."""

@@ -74,6 +74,7 @@ class Route:
         "_window",
         "kind",
         "leaving",
+        "left",
         "name",
         "received_us",
         "repaired",
@@ -113,6 +114,7 @@ class Route:
         else:
             self.sequence = IncreasingSequence()
         self.leaving = False  # no longer wanted, though frames of it may still come
+        self.left: Position | None = None  # where it had ended, until that it did is on record
         self.repaired_total = 0  # ids that REST brought
         self.repaired_gaps_total = 0
         self.received_us: int | None = None  # Unix time of the last arrival, copies included

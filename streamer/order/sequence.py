@@ -26,6 +26,7 @@ HELD_LIMIT = 20_000
 RELEASED_AT_ONCE = 5_000
 """Items that one call returns: 20 ms of encoding, so that hours of waiting stall no loop."""
 
+_NONE_YET = 1 << 63  # above every id: a 64 bit number with a sign
 EMPTY = "empty"
 """The reason of a gap that is no loss: the exchange shows that there are no such ids."""
 
@@ -297,7 +298,10 @@ class ContiguousSequence(Generic[Item]):
 
 
 class IncreasingSequence(Generic[Item]):
-    """Ids that grow by jumps: bookTicker. Nothing waits and nothing is known to be missing."""
+    """Ids that grow by jumps: bookTicker. Nothing waits and nothing is known to be missing.
+
+    The very first one comes through `take`, as with the other sequences.
+    """
 
     __slots__ = ("_last", "duplicates_total", "events_total", "gaps_total", "missing_total")
 
@@ -306,11 +310,11 @@ class IncreasingSequence(Generic[Item]):
         self.events_total = 0
         self.gaps_total = 0
         self.missing_total = 0
-        self._last = -1 if last_id is None else last_id
+        self._last = _NONE_YET if last_id is None else last_id
 
     @property
     def last_id(self) -> int | None:
-        return None if self._last < 0 else self._last
+        return None if self._last == _NONE_YET else self._last
 
     @property
     def held(self) -> int:
@@ -330,6 +334,8 @@ class IncreasingSequence(Generic[Item]):
         return True
 
     def take(self, event_id: int, item: Item, now: float) -> list[Item | Gap]:
+        if self._last == _NONE_YET:
+            self._last = event_id - 1
         if self.advance(event_id):
             return [item]
         self.duplicates_total += 1

@@ -144,6 +144,33 @@ def test_one_that_comes_back_begins_anew_or_goes_on_if_it_had_not_left(tmp_path)
         assert audited.returncode == 0  # all is explained
 
 
+def test_killed_as_it_comes_back_what_nobody_wanted_is_on_record_or_there(tmp_path):
+    def stored():
+        return [one["trade_id"] for one in lone.read() if one["symbol"] == "ETHUSDT"]
+
+    with Exchange(tmp_path, rate=300, symbols=SYMBOLS[:2]) as exchange:
+        lone = Lone(tmp_path, exchange)
+        lone.want(SYMBOLS[:2])
+        with lone.process as process:
+            lone.grows("ETHUSDT", 10)
+            lone.change(SYMBOLS[:1])
+            lone.until("ethusdt@trade has left")
+            left = max(stored())
+            lone.grows("BTCUSDT", 10)
+            lone.change(SYMBOLS[:2])
+            eventually(lambda: max(stored()) > left, what="its first record", every=0.01)
+            process.send(signal.SIGKILL)
+            process.wait()
+        with lone.process as process:
+            lone.grows("ETHUSDT")
+            assert process.stop() == 0
+        audit = audit_files(exchange, lone.records, "trade", "ETHUSDT")
+        assert audit.intact
+        gaps = [(one["first_id"], one["last_id"]) for one in records_in(lone.records, "gap")]
+        assert audit.holes == gaps
+        assert audit_files(exchange, lone.records, "trade", "BTCUSDT").clean
+
+
 def test_a_new_stream_opens_its_own_files(tmp_path):
     with Exchange(tmp_path, rate=100, symbols=SYMBOLS[:1]) as exchange:
         lone = Lone(tmp_path, exchange)

@@ -13,10 +13,11 @@ from streamer.order.positions import Position
 from streamer.report import Silence
 from streamer.routes import Routes
 from streamer.tally import Tally
-from tests.unit.streamer.payloads import NOW_US, trade
+from tests.unit.streamer.payloads import DEPTH, KLINE, NOW_US, PAYLOADS, frame, of_symbol, trade
 
 OVERLAP = 5.0
 MINUTE = 60_000_000  # microseconds
+BOOK, CANDLE = DEPTH["U"], KLINE["k"]["t"]  # the ids of what comes
 
 
 class Sink:
@@ -67,6 +68,13 @@ class Repairer:
         self.forgotten.append(route.name)
 
 
+class Connection:
+    connection_id = 1
+
+    def take_binary(self):
+        return []
+
+
 class Stage:
     def __init__(self, directory=None, symbols=("BTCUSDT", "ETHUSDT")):
         self.sink, self.links, self.tally, self.repairer = Sink(), Links(), Tally(), Repairer()
@@ -94,9 +102,12 @@ class Stage:
         self.membership.turn(100.0 + OVERLAP)
 
     def hear(self, name, event_id):
+        self.take(name, {"t": event_id})
+
+    def take(self, name, changes):
         route = self.routes.by_name[name]
-        event = route.decode(trade(s=route.symbol, t=event_id), NOW_US)
-        self.intake.forward(route, route.sequence.take(event.id, (event, NOW_US), 0.0))
+        payload = of_symbol(PAYLOADS[route.stream], route.symbol) | changes
+        self.intake.take(Connection(), [frame(payload, name)], None)
 
 
 @pytest.fixture
@@ -183,11 +194,11 @@ def test_one_that_comes_back_begins_anew_and_what_nobody_wanted_is_on_record(sta
     stage.membership.turn(200.0)
     assert len(stage.sink.records) == 1  # nothing of it has come
     stage.hear("ethusdt@trade", 9)
-    stage.membership.turn(201.0)
-    stage.membership.turn(202.0)
-    [_, _, (name, gap)] = stage.sink.records
+    stage.hear("ethusdt@trade", 10)
+    [_, (name, gap), (_, first), (_, second)] = stage.sink.records  # the gap before what follows
     assert name == "ethusdt@gap"
     assert (gap.first_id, gap.last_id, gap.reason) == (2, 8, "not_wanted")
+    assert (first.id, second.id) == (9, 10)
     assert stage.routes.by_name["ethusdt@trade"].sequence.missing_total == 0
 
 
@@ -213,8 +224,7 @@ def test_what_nobody_wanted_is_on_record_even_when_the_process_ended_in_between(
     stage = Stage(tmp_path, ["BTCUSDT"])
     stage.want("BTCUSDT", "ETHUSDT")
     stage.hear("ethusdt@trade", 9)
-    stage.membership.turn(1.0)
-    [_, (_, gap)] = stage.sink.records
+    [(_, gap), _] = stage.sink.records
     assert (gap.first_id, gap.last_id, gap.reason) == (3 if gone else 2, 8, "not_wanted")
 
 
@@ -233,34 +243,35 @@ def test_departures_that_cannot_be_read_or_written_are_told_and_no_harm(tmp_path
 def test_times_are_on_record_where_ids_say_nothing():
     stage = Stage()
     stage.membership.change(["trade", "bookTicker"], ["BTCUSDT"], 0.0)
-    route = stage.routes.by_name["btcusdt@bookTicker"]
-    route.sequence.advance(5)
-    route.received_us = NOW_US
+    stage.take("btcusdt@bookTicker", {"u": 5})
+    heard_us = stage.routes.by_name["btcusdt@bookTicker"].received_us
     stage.membership.change(["trade"], ["BTCUSDT"], 1.0)
     stage.leave("btcusdt@bookTicker")
     stage.membership.change(["trade", "bookTicker"], ["BTCUSDT"], 2.0)
-    stage.routes.by_name["btcusdt@bookTicker"].received_us = NOW_US + 7
-    stage.membership.turn(300.0)
-    [(_, gap)] = stage.sink.records
-    assert (gap.from_time, gap.to_time, gap.reason) == (NOW_US, NOW_US + 7, "not_wanted")
+    stage.take("btcusdt@bookTicker", {"u": 9})
+    heard_again_us = stage.routes.by_name["btcusdt@bookTicker"].received_us
+    [_, (_, gap), (_, quote)] = stage.sink.records  # the gap before what follows
+    assert (gap.from_time, gap.to_time, gap.reason) == (heard_us, heard_again_us, "not_wanted")
+    assert quote.id == 9
 
 
 @pytest.mark.parametrize(
-    ("stream", "left", "first", "record"),
+    ("stream", "left", "record"),
     [
-        ("depth", 8, 15, {"first_id": 9, "last_id": 14, "missing": 6}),
-        ("kline_1m", 2 * MINUTE + 7, 5 * MINUTE,
-         {"from_time": 2 * MINUTE, "to_time": 5 * MINUTE, "missing": 3}),
-        ("kline_1m", 2 * MINUTE - 1, 5 * MINUTE,
-         {"from_time": 2 * MINUTE, "to_time": 5 * MINUTE, "missing": 3}),
+        ("depth", BOOK - 7, {"first_id": BOOK - 6, "last_id": BOOK - 1, "missing": 6}),
+        ("kline_1m", CANDLE - 3 * MINUTE + 7,
+         {"from_time": CANDLE - 3 * MINUTE, "to_time": CANDLE, "missing": 3}),
+        ("kline_1m", CANDLE - 3 * MINUTE - 1,
+         {"from_time": CANDLE - 3 * MINUTE, "to_time": CANDLE, "missing": 3}),
     ],
 )  # fmt: skip
-def test_ids_and_candles_are_on_record_as_other_gaps_are(stage, stream, left, first, record):
+def test_ids_and_candles_are_on_record_as_other_gaps_are(stage, stream, left, record):
     stage.membership.change([stream], ["BTCUSDT"], 0.0)
-    route = stage.routes.by_name[f"btcusdt@{stream}"]
-    route.sequence.first_id, route.received_us = first, NOW_US
-    assert stage.intake.declare_unwanted(route, Position(left, NOW_US - 9))
-    [(_, gap)] = stage.sink.records
+    name = f"btcusdt@{stream}"
+    stage.routes.by_name[name].left = Position(left, NOW_US - 9)
+    stage.take(name, {})
+    [(_, gap), (_, event)] = stage.sink.records
+    assert event.id in (BOOK, CANDLE)
     assert {key: getattr(gap, key) for key in record} == record
     assert (gap.first_id is None) == (stream == "kline_1m")
 
