@@ -5,8 +5,11 @@ reach Python, since a callback per record costs half a microsecond: acknowledged
 accepted and is neither queued nor refused.
 
 Records go straight to the producer until it fails, has acknowledged nothing for STALL_SECONDS, or
-has had no room for FULL_SECONDS. Then what it had not delivered is taken back, and everything goes
+has had no room for PRESS_SECONDS. Then what it had not delivered is taken back, and everything goes
 through the overflow on disk until that is empty (docs/decisions/0013-the-overflow.md).
+
+A gap record is acknowledged before anything that came after it is sent: they lie in different
+topics, and a kill between the two must not leave a hole that nothing explains.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 from confluent_kafka import KafkaException
@@ -36,7 +40,7 @@ from streamer.sinks.kafka.serializers import Serializers
 from streamer.sinks.kafka.topics import topic_of
 
 OTHER_EVENTS = 10  # errors and statistics, which `len` of a producer counts as well
-FULL_SECONDS = 3.0  # a burst is over by then; the feed does not read meanwhile
+PRESS_SECONDS = 3.0  # a burst is over by then; the feed does not read meanwhile
 SLICE_RECORDS = 2_000  # drained at once: 5 ms, so that pongs and reports never wait
 SLICE_EVERY_SECONDS = 0.02  # a quarter of the time at most is for the past: the present comes too
 PAUSED_SECONDS = (
@@ -51,12 +55,22 @@ _log = logging.getLogger(__name__)
 class _Target:
     """Where the events of a route go, and how many did."""
 
-    __slots__ = ("accepted", "key", "topic")
+    __slots__ = ("accepted", "is_of_gaps", "key", "topic")
 
-    def __init__(self, topic: str, key: bytes) -> None:
+    def __init__(self, topic: str, route: Route) -> None:
         self.topic = topic
-        self.key = key
+        self.key = route.symbol.encode()
+        self.is_of_gaps = route.kind == "gap"
         self.accepted = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Press:
+    """Why records wait in memory for a moment: until fewer than `below` are in the producer."""
+
+    since: float  # monotonic
+    below: int
+    accepts: bool  # more, as long as there is room in memory
 
 
 class KafkaSink:
@@ -79,9 +93,7 @@ class KafkaSink:
         self._config = config
         self._serializers = Serializers(config.serializer_cache_size, headers)
         self._serializer_of = self._serializers.of
-        self._targets = {
-            route: _Target(topic, route.symbol.encode()) for route, topic in topics.items()
-        }
+        self._targets = {route: _Target(topic, route) for route, topic in topics.items()}
         self._kinds = {topic: route.kind for route, topic in topics.items()}
         self._errors = Errors()
         self._clock = AcknowledgeClock()
@@ -95,8 +107,7 @@ class KafkaSink:
         self._overflow = overflow
         self._detour = False  # records go into the overflow: nothing overtakes
         self._on_disk = False  # and from there on disk: all that is not acknowledged lies there
-        self._full_since: float | None = None  # while the producer's queue has no room
-        self._room_below = 0  # records queued; then there is room again
+        self._press: _Press | None = None
         self._taking_back = False  # librdkafka has not given back all of it yet
         self._slice_at = 0.0
         self._producer = LastingProducer(
@@ -114,7 +125,10 @@ class KafkaSink:
 
     @property
     def accepting(self) -> bool:
-        return not self._detour or (self._on_disk and self._overflow.accepting)
+        if not self._detour:
+            return True
+        may_wait = self._on_disk or (self._press is not None and self._press.accepts)
+        return may_wait and self._overflow.accepting
 
     def put(self, route: Route, event: Event, received_us: int) -> None:
         target = self._targets[route]
@@ -132,9 +146,11 @@ class KafkaSink:
             return
         try:
             self._produce(topic, value, target.key)
+            if target.is_of_gaps:
+                self._await_gaps()
         except BufferError:
             self._overflow.append((topic, value, target.key))
-            self._note_full()
+            self._await_room()
         except KafkaException as error:
             self._producer.not_taken((topic, value, target.key), error.args[0])
             self._detour = self._producer.trouble is not None
@@ -145,8 +161,8 @@ class KafkaSink:
             self._replace_producer(now)
         elif self._on_disk:
             self._drain(now)
-        elif self._full_since is not None:
-            self._press(now)
+        elif self._press is not None:
+            self._go_on_when_due(self._press, now)
         elif self._progress.stalled or self._producer.wants_larger_batches(now):
             self._replace_when_due(now)
         if self._on_disk:
@@ -233,7 +249,7 @@ class KafkaSink:
                 f"the topic {topic} was not prepared at the start of this streamer, which would "
                 "have to wait for brokers now; a new start prepares it"
             )
-        self._targets[route] = _Target(topic, route.symbol.encode())
+        self._targets[route] = _Target(topic, route)
 
     def remove(self, route: Route) -> None:
         target = self._targets.pop(route)
@@ -243,19 +259,21 @@ class KafkaSink:
 
     # What waits, and where.
 
-    def _note_full(self) -> None:
+    def _await_room(self) -> None:
         """Want half of the queue empty again: else the feed would stop many times a second."""
-        self._detour = True
-        self._full_since = time.monotonic()
-        self._room_below = len(self._producer) // 2 + OTHER_EVENTS
+        below = len(self._producer) // 2 + OTHER_EVENTS
+        self._detour, self._press = True, _Press(time.monotonic(), below, accepts=False)
 
-    def _press(self, now: float) -> None:
-        """Go on when the full queue has room again; give it up when it does not get any."""
-        assert self._full_since is not None  # noqa: S101 - for the type checker
-        if len(self._producer) < self._room_below:
-            self._full_since = None
+    def _await_gaps(self) -> None:
+        """Have what comes now wait until gap records are acknowledged: some milliseconds."""
+        self._detour, self._press = True, _Press(time.monotonic(), 1, accepts=True)
+
+    def _go_on_when_due(self, press: _Press, now: float) -> None:
+        """Go on when the producer has so few records; give it up when it does not deliver any."""
+        if len(self._producer) < press.below:
+            self._press = None
             self._produce_tail()
-        elif now - self._full_since >= FULL_SECONDS:
+        elif now - press.since >= PRESS_SECONDS:
             self._replace_producer(now)
 
     def _replace_when_due(self, now: float) -> None:
@@ -280,12 +298,12 @@ class KafkaSink:
                 return
             self._produce = self._producer.produce
             if not self._on_disk:
-                self._full_since = None
+                self._press = None
                 self._produce_tail()
 
     def _begin_overflow(self, now: float) -> None:
         self._on_disk = True
-        self._full_since = None
+        self._press = None
         self._overflow.write(now)
         _log.warning(
             "Kafka takes nothing: records wait in %s from now on", self._overflow.directory
@@ -306,26 +324,33 @@ class KafkaSink:
             self._overflow.give_back(self._produce_all(records))
 
     def _end_overflow(self) -> bool:
+        if not self._produce_tail():
+            return False
+        _log.warning("nothing waits on disk any more: records go to Kafka at once")
+        return True
+
+    def _produce_tail(self) -> bool:
+        """Produce what waits in memory, unless something waits on disk; gap records come first.
+
+        The others then wait in memory until those are acknowledged, as does what there was no
+        room for.
+        """
         tail = self._overflow.end()
         if tail is None:
             return False
         self._on_disk = self._detour = False
-        _log.warning("nothing waits on disk any more: records go to Kafka at once")
-        self._after_direct(self._produce_all(tail))
-        return True
-
-    def _produce_tail(self) -> None:
-        tail = self._overflow.end()
-        if tail is not None:
-            self._detour = False
-            self._after_direct(self._produce_all(tail))
-
-    def _after_direct(self, left: list[Record]) -> None:
-        """Keep in memory what the producer had no room for."""
+        gaps = [record for record in tail if self._kinds.get(record[0]) == "gap"]
+        others = [record for record in tail if self._kinds.get(record[0]) != "gap"]
+        left = self._produce_all(gaps or others)
         if left:
-            self._overflow.give_back(left)
-            self._note_full()
+            self._await_room()
+        elif gaps:
+            self._await_gaps()
+        if gaps:
+            left += others
+        self._overflow.give_back(left)
         self._detour = self._detour or self._producer.trouble is not None
+        return True
 
     def _produce_all(self, records: list[Record]) -> list[Record]:
         """Produce records; return those that have to wait, from the first one on."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import fastavro
@@ -11,14 +11,14 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from streamer.config import KafkaConfig
-from streamer.data.events import BookTicker, Trade
+from streamer.data.events import BookTicker, GapRecord, Trade
 from streamer.data.records import load_schema, single_object_header
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink
 from streamer.sinks.kafka.account import STALL_SECONDS
 from streamer.sinks.kafka.overflow import Overflow
 from streamer.sinks.kafka.producer import BATCH_AGAIN_SECONDS, BATCH_BYTES
-from streamer.sinks.kafka.sink import FULL_SECONDS
+from streamer.sinks.kafka.sink import PRESS_SECONDS
 from streamer.sinks.kafka.topics import topic_of
 from tests.kafka_mock import MockKafka
 from tests.unit.streamer.payloads import NOW_US
@@ -46,7 +46,9 @@ def current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def sink_of(config: KafkaConfig, routes: Routes, directory: Path = Path("overflow")) -> KafkaSink:
+def sink_of(
+    config: KafkaConfig, routes: Iterable[Route], directory: Path = Path("overflow")
+) -> KafkaSink:
     topics = {route: topic_of(config, route) for route in routes}
     headers = {topic: single_object_header(route.kind) for route, topic in topics.items()}
     return KafkaSink(config, topics, headers, Overflow(directory, config.overflow_bytes))
@@ -327,12 +329,74 @@ def test_a_full_queue_that_stays_full_goes_to_disk(tmp_path):
         number += 1
     sink.poll(time.monotonic())
     assert not sink.accepting
-    sink.poll(time.monotonic() + FULL_SECONDS)
+    sink.poll(time.monotonic() + PRESS_SECONDS)
     assert sink.accepting
     counts = sink.counts()
     assert counts.overflow_records == number
     assert counts.producers_replaced_total == 0  # none has failed
     sink.close()
+
+
+class WithGaps:
+    """A sink for trades and gaps of a symbol."""
+
+    def __init__(self, brokers: str, name: str, directory: Path) -> None:
+        topics = {"trade": f"{name}.trade", "gap": f"{name}.gap"}
+        self.trades = ROUTES.by_name["btcusdt@trade"]
+        self.gaps = ROUTES.gaps["BTCUSDT"]
+        config = KafkaConfig(bootstrap_servers=brokers, topics=topics)
+        self.sink = sink_of(config, [self.trades, self.gaps], directory)
+
+    def put(self, *ids: int | tuple[int, int]) -> None:
+        """Put trades, and gaps: pairs."""
+        for one in ids:
+            if isinstance(one, int):
+                self.sink.put(self.trades, event(self.trades, one), NOW_US)
+            else:
+                gap = GapRecord(one[0], "BTCUSDT", "trade", "too_old", *one, one[1] - one[0] + 1)
+                self.sink.put(self.gaps, gap, NOW_US)
+            assert self.sink.accepting
+
+
+def test_what_comes_after_a_gap_is_sent_when_the_gap_is_acknowledged(
+    cluster, tmp_path, monkeypatch
+):
+    some = WithGaps(cluster, "gaps", tmp_path)
+    sink = some.sink
+    seen: list[tuple[str, bool]] = []
+    really = sink._produce
+
+    def produce(topic: str, value: bytes, key: bytes) -> None:
+        seen.append((topic.partition(".")[2], len(sink._producer) == 0))
+        really(topic, value, key)
+
+    monkeypatch.setattr(sink, "_produce", produce)
+    some.put(1, (2, 4), 5, (6, 6), (7, 8), 9, 10)
+    assert [kind for kind, _ in seen] == ["trade", "gap"]
+    poll_until(sink, lambda: len(seen) == 7)
+    assert [kind for kind, _ in seen] == ["trade", "gap", "gap", "gap", "trade", "trade", "trade"]
+    assert seen[2][1], "the second gap comes after the first, with the third"
+    assert seen[4][1], "all gaps are acknowledged"
+    assert sink.flush(PATIENCE_SECONDS) == 0
+    some.put(11)
+    assert len(seen) == 8, "nothing waits any more"
+    assert sink.flush(PATIENCE_SECONDS) == 0
+    assert sink.counts().acknowledged_total == 8
+    sink.close()
+    assert trade_ids(cluster, "gaps.trade", 5) == [1, 5, 9, 10, 11]
+
+
+def test_what_waits_for_a_gap_that_nobody_takes_goes_to_disk_in_order(tmp_path):
+    some = WithGaps(UNREACHABLE, "away", tmp_path)
+    some.put(1, (2, 4), 5)
+    some.sink.poll(time.monotonic())
+    assert some.sink.counts().overflow_records == 0
+    some.sink.poll(time.monotonic() + PRESS_SECONDS)
+    some.put((6, 7), 8)
+    assert some.sink.keep() == str(tmp_path)
+    some.sink.close()
+    topics = [topic for topic, _, _ in Overflow(tmp_path, 1 << 30).recent()]
+    assert topics == ["away.trade", "away.gap", "away.trade", "away.gap", "away.trade"]
 
 
 def test_a_smaller_batch_is_tried_larger_again(cluster, monkeypatch):
