@@ -59,6 +59,14 @@ class Process:
         self._end_within = end_within
         self.process: subprocess.Popen[bytes]
 
+    def configure(self, file: Path, *keys: str) -> None:
+        """Have a file of settings decide these, and no `--set`, which would for ever."""
+        command = self._command
+        for key in keys:
+            at = next(i for i, one in enumerate(command) if one.startswith(f"{key}="))
+            del command[at - 1 : at + 1]
+        command += ["--config", str(file)]
+
     def __enter__(self) -> Process:
         with self.output_file.open("ab") as output:
             self.process = subprocess.Popen(

@@ -33,11 +33,8 @@ class Lone:
             **settings,
         }
         pairs = at_exchange(exchange, **chosen)
-        at = next(i for i, one in enumerate(pairs) if one.startswith("exchange.symbols="))
-        del pairs[at - 1 : at + 1]  # --set goes over the file, and would for ever
-        self.process = Process(
-            tmp_path / "streamer.log", "streamer", "--config", str(self.file), *pairs
-        )
+        self.process = Process(tmp_path / "streamer.log", "streamer", *pairs)
+        self.process.configure(self.file, "exchange.symbols")
 
     def want(self, symbols, streams=("trade",), more=""):
         self.file.write_text(

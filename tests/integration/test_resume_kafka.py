@@ -132,6 +132,49 @@ def test_positions_that_are_behind_are_corrected_by_the_tails(tmp_path, kafka, t
         assert_complete(exchange, kafka, topics)
 
 
+def test_killed_as_a_symbol_comes_back_nothing_is_out_of_order(tmp_path, kafka, topics):
+    """Records above what nobody wanted must not be there without the record of that gap."""
+
+    def want(*symbols: str) -> None:
+        file.write_text(f"[exchange]\nsymbols = {json.dumps(symbols)}\n")
+
+    def started() -> Process:
+        process = streamer(tmp_path, exchange, kafka, topics, connection__rotation_overlap="300ms")
+        process.configure(file, "exchange.symbols")
+        return process
+
+    def change(process: Process, told: str, *symbols: str) -> None:
+        want(*symbols)
+        process.send(signal.SIGHUP)
+        eventually(lambda: told in process.output, what=told)
+
+    file = tmp_path / "vigil.toml"
+    with Exchange(tmp_path, rate=300, symbols=("BTCUSDT", "ETHUSDT")) as exchange:
+        want("BTCUSDT", "ETHUSDT")
+        with started() as process:
+            await_records(exchange, 100)
+            change(process, "ethusdt@trade has left", "BTCUSDT")
+            left = max(stored(kafka, topics, "ETHUSDT"))
+            change(process, "added ethusdt@trade", "BTCUSDT", "ETHUSDT")
+            eventually(lambda: max(stored(kafka, topics, "ETHUSDT")) > left, every=0.01)
+            process.stop(signal.SIGKILL)
+        with started() as process:
+            eventually(lambda: process.output.count("streams go on") == 2, what="a new start")
+            await_records(exchange, 100)
+            await_caught_up(exchange, kafka, topics)
+            assert process.stop() == 0, process.output
+        found = records(kafka, topics["trade"])
+        audit = audit_records(exchange, found, "trade", "ETHUSDT")
+        assert audit.intact, audit
+        gaps = [
+            (one["first_id"], one["last_id"])
+            for one in records(kafka, topics["gap"], "gap")
+            if (one["symbol"], one["stream"]) == ("ETHUSDT", "trade")
+        ]
+        assert set(audit.holes) <= set(gaps)
+        assert audit_records(exchange, found, "trade", "BTCUSDT").clean
+
+
 def test_positions_are_written_while_records_flow_without_a_pause(tmp_path, kafka, topics):
     """The queue is never seen empty: acknowledgement is known by librdkafka's own numbers."""
     with Exchange(tmp_path, rate=3000) as exchange:
