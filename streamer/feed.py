@@ -91,6 +91,7 @@ class Feed:
             connector=Connector(self.wake),
             ssl_context=ssl_context,
             covered=self._intake.covered,
+            lost=self._intake.lose_sight,
             missed=self._intake.declare_missed,
         )
         if positions:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from streamer.classify import ServerShutdown, Unsupported, classify
-from streamer.data.events import Event, GapRecord
+from streamer.data.events import Event, GapRecord, StreamEvent
 from streamer.data.rejected import RejectedFrames
 from streamer.data.streams import candles_between, open_time_at
 from streamer.errors import FrameRejected
@@ -47,7 +47,7 @@ class Intake:
         self._tally = tally
         self._on_shutdown = on_shutdown
         self._overlap_seconds = overlap_seconds
-        self._unheard_since_us: dict[str, int] = {}  # where the last record is of an earlier run
+        self._unheard_since_us: dict[Route, int] = {}  # those whose ids tell of no gaps
 
     def take(
         self, connection: Connection, payloads: list[bytes], first_ids: dict[str, int] | None
@@ -77,11 +77,7 @@ class Intake:
             if route.sequence.advance(event.id):
                 put(route, event, received_us)
             else:
-                released = route.sequence.take(event.id, (event, received_us), now)
-                if route.left is not None:
-                    self._declare_unwanted(route, route.left, received_us)
-                    route.left = None
-                self.forward(route, released)
+                self._arrive(route, event, received_us, now)
         sent_us = getattr(event, "event_time", None)  # a bookTicker carries no time
         if sent_us is not None:
             # One latency per read, that of its last event: the others differ by microseconds.
@@ -95,8 +91,7 @@ class Intake:
         for name, position in positions.items():
             if (route := self.routes.by_name.get(name)) is not None:
                 route.resume(position)
-                if not isinstance(route.sequence, ContiguousSequence):
-                    self._unheard_since_us[name] = position.received_us
+        self.lose_sight(positions)
 
     def let_go(self, connection: Connection, payloads: list[bytes], names: set[str]) -> int:
         """Keep nothing of what came but the answers in it; return how many events went.
@@ -141,6 +136,19 @@ class Intake:
                 return False
         return True
 
+    def _arrive(self, route: Route, event: StreamEvent, received_us: int, now: float) -> None:
+        """Take an event that is not simply the next one: holes go on record before it."""
+        since_us = self._unheard_since_us.get(route)
+        sequence = route.sequence
+        first_again = isinstance(sequence, IncreasingSequence) and sequence.interrupted
+        released = sequence.take(event.id, (event, received_us), now)
+        if first_again and since_us is not None:
+            self._declare_unheard(route, since_us, received_us)
+        if route.left is not None:
+            self._declare_unwanted(route, route.left, received_us)
+            route.left = None
+        self.forward(route, released)
+
     def _classify(self, connection: Connection, payload: bytes) -> Route | None:
         """Deal with a frame that no route claims at sight; return the route if there is one."""
         if connection.answer(payload):
@@ -181,31 +189,46 @@ class Intake:
             else:
                 self._sink.put(route, item[0], item[1])
 
+    def lose_sight(self, names: Iterable[str]) -> None:
+        """Hear that nothing is heard of these streams from now on.
+
+        Where ids tell of no gaps, that time is declared: before the first event that comes again,
+        which may be seconds before `declare_missed` hears that all of them are back.
+        """
+        known = self.routes.by_name
+        for gone in [route for route in self._unheard_since_us if known.get(route.name) != route]:
+            del self._unheard_since_us[gone]
+        for route in (known[name] for name in names if name in known):
+            if isinstance(route.sequence, IncreasingSequence) and route.heard_us is not None:
+                if route not in self._unheard_since_us or not route.sequence.interrupted:
+                    self._unheard_since_us[route] = route.heard_us
+                route.sequence.interrupt()
+
     def declare_missed(self, names: Iterable[str], seconds: float) -> None:
         """Declare the time in which nothing was heard, for streams whose ids tell of no gaps."""
-        to_us = time.time_ns() // 1000
-        dropped_us = to_us - round(seconds * 1e6)
+        now_us = time.time_ns() // 1000
         missed = 0
         known = self.routes.by_name  # one that has left meanwhile misses nothing
         for route in (known[name] for name in names if name in known):
-            sequence = route.sequence
-            from_us = self._unheard_since_us.pop(route.name, route.received_us)
-            if not isinstance(sequence, IncreasingSequence) or from_us is None:
+            if not isinstance(route.sequence, IncreasingSequence) or route.heard_us is None:
                 continue
-            sequence.gaps_total += 1
-            # What the new connection brought before its acknowledgement was seen is no end of it.
-            times = {"from_time": min(from_us, dropped_us), "to_time": to_us}
-            self._tally.notice(
-                "gap", stream=route.stream, symbol=route.symbol, reason="not_repaired", **times
-            )
-            record = GapRecord(
-                times["from_time"], route.symbol, route.stream, "not_repaired", **times
-            )
-            self._sink.put(self.routes.gaps[route.symbol], record, to_us)
-            seconds = max(seconds, (to_us - times["from_time"]) / 1e6)
+            since_us = self._unheard_since_us.pop(route, None)
+            if since_us is None or route.sequence.interrupted:
+                since_us = min(since_us or route.heard_us, now_us - round(seconds * 1e6))
+                self._declare_unheard(route, since_us, now_us)
+            seconds = max(seconds, (now_us - since_us) / 1e6)
             missed += 1
         if missed:
             log.warning("%d streams missed %.1f s that nobody can tell of", missed, seconds)
+
+    def _declare_unheard(self, route: Route, from_us: int, to_us: int) -> None:
+        route.sequence.gaps_total += 1
+        times = {"from_time": from_us, "to_time": to_us}
+        self._tally.notice(
+            "gap", stream=route.stream, symbol=route.symbol, reason="not_repaired", **times
+        )
+        record = GapRecord(from_us, route.symbol, route.stream, "not_repaired", **times)
+        self._sink.put(self.routes.gaps[route.symbol], record, to_us)
 
     def _declare_unwanted(self, route: Route, left: Position, received_us: int) -> None:
         """Put on record what was not streamed of a route that came back; it is no loss.

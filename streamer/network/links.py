@@ -31,8 +31,8 @@ class Links:
     """Owns slots and connections.
 
     `covered(serving, wire_names, now)` tells whether a successor has been heard on every stream
-    without a hole, so that its predecessor may go. `missed(wire_names, seconds)` is called when
-    streams are heard again after a drop.
+    without a hole, so that its predecessor may go. `lost(wire_names)` is called when nothing serves
+    streams any more, `missed(wire_names, seconds)` when they are heard again.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Links:
         connector: Connector,
         ssl_context: SSLContext | None,
         covered: Callable[[Serving, Iterable[str], float], bool],
+        lost: Callable[[Iterable[str]], None],
         missed: Callable[[Iterable[str], float], None],
     ) -> None:
         random = Random()
@@ -61,6 +62,7 @@ class Links:
         self._connector = connector
         self._ssl_context = ssl_context
         self._covered = covered
+        self._lost = lost
         self._missed = missed
         self._attempts: dict[int, Slot] = {}  # by the number that the connection will have
         self._retiring: dict[int, str] = {}  # connection → reason of the rotation that ended it
@@ -319,6 +321,8 @@ class Links:
         old = slot.active
         meaning = slot.ended(connection.connection_id, end.reason, now)
         self._forget(connection)
+        if meaning == "dropped":
+            self._lost(slot.wire_names)
         self._journal.ended(connection, end, planned, now, dropped=meaning == "dropped")
         if meaning == "replaced" and rotation is not None:
             self._journal.rotation_completed(slot, rotation, old, now)

@@ -26,7 +26,6 @@ HELD_LIMIT = 20_000
 RELEASED_AT_ONCE = 5_000
 """Items that one call returns: 20 ms of encoding, so that hours of waiting stall no loop."""
 
-_NONE_YET = 1 << 63  # above every id: a 64 bit number with a sign
 EMPTY = "empty"
 """The reason of a gap that is no loss: the exchange shows that there are no such ids."""
 
@@ -297,24 +296,42 @@ class ContiguousSequence(Generic[Item]):
         return declared
 
 
+_INTERRUPTED = 1 << 63  # above every id, which has 64 bits and a sign: the fast path is closed
+
+
 class IncreasingSequence(Generic[Item]):
     """Ids that grow by jumps: bookTicker. Nothing waits and nothing is known to be missing.
 
-    The very first one comes through `take`, as with the other sequences.
+    The very first one comes through `take`, as with the other sequences, and so does the first one
+    after `interrupt`.
     """
 
-    __slots__ = ("_last", "duplicates_total", "events_total", "gaps_total", "missing_total")
+    __slots__ = (
+        "_last",
+        "_last_before",
+        "duplicates_total",
+        "events_total",
+        "gaps_total",
+        "missing_total",
+    )
 
     def __init__(self, *, last_id: int | None = None) -> None:
         self.duplicates_total = 0
         self.events_total = 0
         self.gaps_total = 0
         self.missing_total = 0
-        self._last = _NONE_YET if last_id is None else last_id
+        self._last_before = -1  # while it is interrupted
+        self._last = _INTERRUPTED if last_id is None else last_id
 
     @property
     def last_id(self) -> int | None:
-        return None if self._last == _NONE_YET else self._last
+        last = self._last_before if self.interrupted else self._last
+        return None if last < 0 else last
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether nothing has come since `interrupt`, or at all."""
+        return self._last == _INTERRUPTED
 
     @property
     def held(self) -> int:
@@ -322,6 +339,11 @@ class IncreasingSequence(Generic[Item]):
 
     def start_after(self, last_id: int) -> None:
         self._last = last_id
+
+    def interrupt(self) -> None:
+        """Have what comes next come through `take`, whatever its id."""
+        if not self.interrupted:
+            self._last_before, self._last = self._last, _INTERRUPTED
 
     def reaches(self, event_id: int) -> bool:
         return True  # what was skipped is superseded
@@ -334,8 +356,8 @@ class IncreasingSequence(Generic[Item]):
         return True
 
     def take(self, event_id: int, item: Item, now: float) -> list[Item | Gap]:
-        if self._last == _NONE_YET:
-            self._last = event_id - 1
+        if self.interrupted:
+            self._last = self._last_before
         if self.advance(event_id):
             return [item]
         self.duplicates_total += 1

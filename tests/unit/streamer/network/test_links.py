@@ -82,7 +82,8 @@ class Selector:
 class Stage:
     def __init__(self, monkeypatch, names=NAMES):
         monkeypatch.setattr(streamer.network.links, "Connection", Connection)
-        self.connector, self.tally, self.covers, self.missed = Connector(), Tally(), True, []
+        self.connector, self.tally, self.covers = Connector(), Tally(), True
+        self.lost, self.missed = [], []
         self.links = Links(
             StreamerConfig(connection=ConnectionConfig(backoff_initial=1.0)),
             names,
@@ -91,6 +92,7 @@ class Stage:
             connector=self.connector,
             ssl_context=None,
             covered=lambda *_: self.covers,
+            lost=lambda names: self.lost.append(list(names)),
             missed=lambda names, seconds: self.missed.append(seconds),
         )
 
@@ -217,6 +219,7 @@ def test_when_the_old_one_dies_while_the_new_one_is_half_open_the_new_one_serves
     stage.links.tick(12.5)
     assert stage.slot.live
     assert stage.missed == [1.5]
+    assert stage.lost == [list(NAMES)]
     assert len(stage.connector.asked) == attempts  # no third connection
 
 

@@ -327,3 +327,18 @@ def test_the_first_id_is_where_the_sequence_began():
     assert sequence.first_id is None
     sequence.take(7, "x", 0.0)
     assert sequence.first_id == 7
+
+
+def test_after_an_interruption_the_next_one_does_not_come_the_fast_way():
+    sequence = IncreasingSequence[int](last_id=4)
+    assert not sequence.interrupted
+    for _ in range(2):
+        sequence.interrupt()
+        assert (sequence.interrupted, sequence.last_id) == (True, 4)
+        assert not sequence.advance(5)
+    assert sequence.take(4, 4, 0.0) == [], "a copy of what came before"
+    assert sequence.advance(5)
+    sequence.interrupt()
+    assert sequence.take(7, 7, 0.0) == [7]
+    assert not sequence.interrupted
+    assert IncreasingSequence[int]().interrupted, "nothing has come at all"
