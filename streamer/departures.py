@@ -1,12 +1,14 @@
 """Where streams that were removed from the settings have ended, kept over the end of the process.
 
-The sink tells where the streams end that are wanted when it is opened; one that comes back later
-needs it, too, so that what nobody wanted meanwhile is put on record and is no hole.
+One that comes back needs it, so that what nobody wanted meanwhile is put on record and is no hole.
+The sink knows of most of them when it is opened, also of those that were removed while no streamer
+ran, but not of all: files are searched for the streams that are wanted.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -20,22 +22,28 @@ _log = logging.getLogger(__name__)
 
 
 class Departures:
-    """Positions by route name, in a file of `directory`; None keeps them in memory alone."""
+    """Positions by route name, in a file of `directory`; None keeps them in memory alone.
 
-    def __init__(self, directory: Path | None) -> None:
+    `stored` is what the sink knows. It goes before the file, which was written when they left: what
+    was on its way then may be lost, or more have come.
+    """
+
+    def __init__(
+        self, directory: Path | None, stored: Mapping[str, Position] | None = None
+    ) -> None:
         self._path = None if directory is None else directory / FILE
         self._positions: dict[str, Position] = {}
-        if self._path is None:
-            return
+        if self._path is not None:
+            self._read(self._path)
+        self._positions.update(stored or {})
+
+    def _read(self, path: Path) -> None:
         try:
-            content = self._path.read_bytes()
-            self._positions = msgspec.json.decode(content, type=dict[str, Position])
+            self._positions = msgspec.json.decode(path.read_bytes(), type=dict[str, Position])
         except FileNotFoundError:
             return
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            _log.warning(
-                "%s cannot be read, streams that come back begin anew: %s", self._path, error
-            )
+            _log.warning("%s cannot be read, streams that come back begin anew: %s", path, error)
 
     def note(self, left: dict[str, Position]) -> None:
         """Note where streams end that leave. Waits for the disk: it is rare."""

@@ -120,7 +120,10 @@ class Feed:
         self._telemetry = Telemetry(endpoint, config.name, config.generation) if endpoint else None
         self._membership = Membership(
             *(self._intake, self._links, self._sink, self._tally, self._silence, self._repairer),
-            departures=Departures(None if config.sink.kind == "null" else config.sink.directory),
+            departures=Departures(
+                None if config.sink.kind == "null" else config.sink.directory,
+                {name: end for name, end in positions.items() if name not in routes.by_name},
+            ),
             overlap_seconds=connection.rotation_overlap,
         )
         self._requests = Requests(self._links, self._membership, self.stop)

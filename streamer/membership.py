@@ -26,6 +26,7 @@ from streamer.tally import Tally
 
 log = logging.getLogger(__name__)
 
+STORED_WITHIN_SECONDS = 0.2  # at a change: milliseconds, where the sink takes anything at all
 NAMES_TOLD = 20  # of the streams that joined or left, where people read it
 
 
@@ -105,8 +106,9 @@ class Membership:
         for route in leaving:
             route.leaving = True
             self._free_at[route] = None
-        # Now, too: a crash may come before they are gone.
-        self._departures.note(dict(filter(None, map(self._end_of, leaving))))
+        if leaving:  # now, too: a crash may come before they are gone
+            self._sink.flush(STORED_WITHIN_SECONDS)
+            self._departures.note(dict(filter(None, map(self._end_of, leaving))))
         change = Change(
             tuple(route.name for route in (*back, *fresh)),
             tuple(route.name for route in leaving),

@@ -107,6 +107,11 @@ class Control:
             if member.lifecycle.name != spare:
                 self.end(member.lifecycle.name, now, first)
 
+    @property
+    def reload_refused(self) -> bool:
+        """Whether a streamer did not take the last `want`; what was in the way may be gone."""
+        return any(told is not None and not told[0] for told in self.reload_told.values())
+
     def want(self, streams: Iterable[str], symbols: Iterable[str], now: float) -> None:
         """Have every streamer that runs stream these; it is asked until it has answered."""
         self._wanted = {"streams": ",".join(streams), "symbols": ",".join(symbols)}

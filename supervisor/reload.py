@@ -81,7 +81,8 @@ class Reload:
         applied = [key for key in changed if key in RELOADABLE]
         waiting = [key for key in changed if key not in RELOADABLE]
         self._apply(service, after, rules, now)
-        if LIVE & set(changed):
+        asks_streamers = bool(LIVE & set(changed)) or service.parts.control.reload_refused
+        if asks_streamers:
             exchange = after.exchange
             service.parts.launches.want(exchange.streams, exchange.symbols)
             service.parts.control.want(exchange.streams, exchange.symbols, now)
@@ -93,7 +94,7 @@ class Reload:
         detail = f"changed: {', '.join(applied) or 'nothing'}"
         if waiting:
             detail += f"\nneeds a new start: {', '.join(waiting)}"
-        return Outcome(True, detail, asks_streamers=bool(LIVE & set(changed)))
+        return Outcome(True, detail, asks_streamers=asks_streamers)
 
     def _apply(
         self, service: Service, after: Settings, rules: tuple[Rule, ...], now: float

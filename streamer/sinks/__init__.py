@@ -79,8 +79,9 @@ class Sink(Protocol):
     def positions(self) -> dict[str, Position]:
         """Return where each route's records ended when the sink was opened, by route name.
 
-        Where those of a route that was removed since end is among them as well. A route that is
-        not has no records there, as far as is known.
+        Those of routes that nobody wants any more are among them as well, as far as the sink knows
+        without a search, and those that were removed since. Any other route has no records there,
+        as far as is known.
         """
 
     def add(self, route: Route) -> None:

@@ -168,6 +168,27 @@ def test_killed_as_it_comes_back_what_nobody_wanted_is_on_record_or_there(tmp_pa
         assert audit_files(exchange, lone.records, "trade", "BTCUSDT").clean
 
 
+def test_one_that_was_removed_while_no_streamer_ran_leaves_no_hole_without_a_record(tmp_path):
+    with Exchange(tmp_path, rate=300, symbols=SYMBOLS[:2]) as exchange:
+        lone = Lone(tmp_path, exchange)
+        lone.want(SYMBOLS[:2])
+        with lone.process as process:
+            lone.grows("ETHUSDT", 10)
+            assert process.stop() == 0
+        left = max(one["trade_id"] for one in lone.read() if one["symbol"] == "ETHUSDT")
+        lone.want(SYMBOLS[:1])
+        with lone.process as process:
+            lone.grows("BTCUSDT", 10)
+            lone.change(SYMBOLS[:2])
+            lone.grows("ETHUSDT", 10)
+            assert process.stop() == 0
+        audit = audit_files(exchange, lone.records, "trade", "ETHUSDT")
+        [(first, last)] = audit.holes
+        assert first == left + 1
+        [gap] = records_in(lone.records, "gap")
+        assert (gap["reason"], gap["first_id"], gap["last_id"]) == ("not_wanted", first, last)
+
+
 def test_a_new_stream_opens_its_own_files(tmp_path):
     with Exchange(tmp_path, rate=100, symbols=SYMBOLS[:1]) as exchange:
         lone = Lone(tmp_path, exchange)

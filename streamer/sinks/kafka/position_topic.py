@@ -48,6 +48,13 @@ def key_of(topic: str, route: Route) -> bytes:
     return f"{topic}:{route.stream}:{route.symbol}".encode()
 
 
+def route_name_of(key: bytes) -> tuple[str, str]:
+    """Return topic and route name of a key; empty ones of a key that is none of ours."""
+    topic, _, rest = key.decode(errors="replace").partition(":")  # no topic's name has one
+    stream, _, symbol = rest.partition(":")
+    return (topic, f"{symbol.lower()}@{stream}") if symbol else ("", "")
+
+
 class PositionTopic:
     """Writes positions; whoever calls `write` knows that they are acknowledged."""
 

@@ -34,6 +34,7 @@ from streamer.sinks.kafka.position_topic import (
     VERSION,
     PositionValue,
     key_of,
+    route_name_of,
 )
 from streamer.sinks.kafka.topic_reader import NotReadInTime, TopicReader
 
@@ -73,7 +74,8 @@ def find_positions(
     )
     try:
         reader = TopicReader(consumer, deadline)
-        tails = _Tails(topics, read_positions(reader, config.positions_topic))
+        written = read_positions(reader, config.positions_topic)
+        tails = _Tails(topics, written)
         try:
             for topic, value in tails.read(reader, max_age_seconds):
                 tails.take(topic, value.value() or b"", value.timestamp()[1] * 1000)
@@ -90,6 +92,20 @@ def find_positions(
         "resume: %d of %d streams go on after their last records (%d records read, %.1f s)",
         *(len(found), tails.routes, tails.read_total, time.monotonic() - began),
     )
+    return unwanted_positions(topics, written) | found
+
+
+def unwanted_positions(
+    topics: Mapping[Route, str], written: Mapping[bytes, PositionValue]
+) -> dict[str, Position]:
+    """Return where routes end that are not wanted now; seconds behind after a crash."""
+    known = set(topics.values())
+    wanted = {route.name for route in topics}
+    found: dict[str, Position] = {}
+    for key, value in written.items():
+        topic, name = route_name_of(key)
+        if topic in known and name not in wanted:
+            found[name] = Position(value.last_id, value.received_us)
     return found
 
 

@@ -24,6 +24,7 @@ class Sink:
     def __init__(self):
         self.routes, self.records, self.refuses = [], [], ()
         self.queued = 0
+        self.flushes = True
 
     def add(self, route):
         if route.symbol in self.refuses:
@@ -35,6 +36,10 @@ class Sink:
 
     def put(self, route, event, received_us):
         self.records.append((route.name, event))
+
+    def flush(self, within_seconds):
+        if self.flushes:
+            self.queued = 0
 
     def counts(self):
         taken = len(self.records)
@@ -166,9 +171,21 @@ def test_it_stays_while_a_gap_of_it_is_open(stage):
     assert [event.id for _, event in stage.sink.records] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("flushes", [True, False])
+def test_where_it_ends_is_noted_when_the_sink_has_taken_that_if_it_takes_anything(
+    tmp_path, flushes
+):
+    stage = Stage(tmp_path)
+    stage.hear("ethusdt@trade", 1)
+    stage.sink.queued, stage.sink.flushes = 1, flushes
+    stage.want("BTCUSDT")
+    assert stage.sink.queued == (not flushes)
+    assert Departures(tmp_path).take("ethusdt@trade").last_id == 1
+
+
 def test_it_stays_until_the_sink_has_acknowledged_it(stage):
     stage.hear("ethusdt@trade", 1)
-    stage.sink.queued = 1
+    stage.sink.queued, stage.sink.flushes = 1, False
     stage.want("BTCUSDT")
     stage.leave("ethusdt@trade")
     assert "ethusdt@trade" in stage.routes.by_name
@@ -226,6 +243,14 @@ def test_what_nobody_wanted_is_on_record_even_when_the_process_ended_in_between(
     stage.hear("ethusdt@trade", 9)
     [(_, gap), _] = stage.sink.records
     assert (gap.first_id, gap.last_id, gap.reason) == (3 if gone else 2, 8, "not_wanted")
+
+
+def test_what_the_sink_knows_goes_before_what_was_noted(tmp_path):
+    Departures(tmp_path).note({"btcusdt@trade": Position(5, 0), "ethusdt@trade": Position(6, 0)})
+    departures = Departures(tmp_path, {"btcusdt@trade": Position(3, 0), "x@trade": Position(4, 0)})
+    names = ("btcusdt@trade", "ethusdt@trade", "x@trade", "y@trade")
+    ends = [departures.take(name) for name in names]
+    assert [end and end.last_id for end in ends] == [3, 6, 4, None]
 
 
 def test_departures_that_cannot_be_read_or_written_are_told_and_no_harm(tmp_path, caplog):

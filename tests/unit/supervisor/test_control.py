@@ -246,6 +246,7 @@ def wanting(service: Stage, *symbols: str, now: float = 0.0) -> None:
 def test_wanted_streams_are_told_until_they_are_agreed_to(service: Stage) -> None:
     wanting(service, "BTCUSDT", "ETHUSDT")
     assert [name for name, _ in service.telemetry.sent] == ["a", "b"]
+    assert not service.control.reload_refused
     (_, command), (_, other) = service.telemetry.sent
     assert command.name == "reload"
     assert command.arguments == {"streams": "trade", "symbols": "BTCUSDT,ETHUSDT"}
@@ -253,6 +254,7 @@ def test_wanted_streams_are_told_until_they_are_agreed_to(service: Stage) -> Non
     service.control.answered(Answer(other.id, ok=False, detail="no such topic"), 0.1)
     service.control.look_at_deadlines(100.0, {})
     assert len(service.telemetry.sent) == 2  # a refusal is not asked about again either
+    assert service.control.reload_refused, "until somebody asks for a reload again"
 
 
 def test_who_does_not_answer_is_asked_again_and_old_answers_settle_nothing(service: Stage) -> None:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 from streamer.config import ExchangeConfig
 from streamer.settings import changes
-from supervisor.reload import RELOADABLE
+from supervisor.reload import RELOADABLE, Reload
 from supervisor.settings import MonitorConfig, Settings, SupervisorConfig
 
 
@@ -32,3 +36,39 @@ def test_every_reloadable_key_exists() -> None:
     known |= {f"monitor.{one.name}" for one in fields(MonitorConfig)} | {"rules"}
     known |= {f"exchange.{one.name}" for one in fields(ExchangeConfig)}
     assert known >= RELOADABLE
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_streamers_are_asked_when_streams_change_and_after_a_refusal(refused: bool) -> None:
+    def settings(symbol: str) -> Settings:
+        return Settings.model_validate({"exchange": {"symbols": [symbol]}})
+
+    wanted: list[tuple[str, ...]] = []
+    loaded = [settings("ETHUSDT"), settings("ETHUSDT")]
+    timer = SimpleNamespace(change=lambda every, now: None)
+    service: Any = SimpleNamespace(
+        state=SimpleNamespace(rules=()),
+        sample=timer,
+        checkpoint=timer,
+        report=timer,
+        parts=SimpleNamespace(
+            fleet=type("Fleet", (list,), {})(),
+            launches=SimpleNamespace(want=lambda streams, symbols: None),
+            control=SimpleNamespace(
+                reload_refused=False,
+                want=lambda streams, symbols, now: wanted.append(tuple(symbols)),
+            ),
+        ),
+    )
+    policy: Any = None
+    reload = Reload(
+        settings("BTCUSDT"),
+        lambda: loaded.pop(0),
+        rules_of=lambda _: (),
+        graces_of=lambda _: policy,
+        restart_policy_of=lambda _: policy,
+    )
+    assert reload(service, 0.0).asks_streamers
+    service.parts.control.reload_refused = refused
+    assert reload(service, 1.0).asks_streamers == refused
+    assert wanted == [("ETHUSDT",)] * (1 + refused)
