@@ -9,7 +9,7 @@ from typing import Any
 from streamer.audit.auditor import Auditor, Key, Lane
 from streamer.audit.copies import SecondLook
 from streamer.audit.gaps import DeclaredGaps, TimeGap
-from streamer.audit.order import Times
+from streamer.audit.order import Aggregates, Times
 from streamer.audit.pattern import number
 from streamer.audit.ranges import IdRanges, Range
 from streamer.data.streams import candles_between, interval_of, kind_of
@@ -35,6 +35,8 @@ class Finding:
     differing: int  # ids whose copies say something else
     differing_ids: tuple[int, ...]  # the first `LISTED`
     disorder: int  # first occurrences below an earlier one
+    apart: int  # aggregate trades whose trades do not follow those of the one before
+    apart_ids: tuple[int, ...]  # the first `LISTED`
     backfilled: int
     gap_records: dict[str, int]  # by reason
     gap_ids: dict[str, int]  # by reason, where the stream has contiguous ids
@@ -48,6 +50,7 @@ class Finding:
             "missing": self.missing,
             "out of order": self.disorder,
             "copies that differ": self.differing,
+            "whose trades do not follow the one before": self.apart,
         }
         if no_copies:
             counts["copies"] = self.copies
@@ -124,10 +127,13 @@ def _finding(
     orders = [lane.order for lane in lanes.values()]
     ids = IdRanges()
     holes = orders[0].holes() if len(orders) == 1 else None
+    apart = IdRanges()
     copies = disorder = 0
     for order in orders:
         copies += order.copies(times)
         disorder += order.disorder(times)
+        for one in order.apart if isinstance(order, Aggregates) else ():
+            apart.add(*one)
         for first, last in order.ids:
             copies += _both(ids, first, last).total  # another partition has them as well
             ids.add(first, last)
@@ -148,6 +154,8 @@ def _finding(
         differing=len(differing),
         differing_ids=tuple(differing[:LISTED]),
         disorder=disorder,
+        apart=apart.total,
+        apart_ids=tuple(first for first, _ in apart)[:LISTED],
         backfilled=sum(lane.backfilled for lane in lanes.values()),
         gap_records=gaps.records_by_reason,
         gap_ids=gaps.ids_by_reason,

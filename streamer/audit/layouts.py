@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamer.audit.candles import Candles
-from streamer.audit.order import Contiguous, Increasing, Order
+from streamer.audit.order import Aggregates, Contiguous, Increasing, Order
 
 GAPS = "Gap"
 """The schema of what is declared missing."""
@@ -40,7 +40,12 @@ class Layout:
 
 LAYOUTS = {
     "Trade": Layout("trade", ("trade_id",), "trade_id", Contiguous),
-    "AggTrade": Layout("aggTrade", ("aggregate_trade_id",), "aggregate_trade_id", Contiguous),
+    "AggTrade": Layout(
+        "aggTrade",
+        ("aggregate_trade_id", "first_trade_id", "last_trade_id"),
+        "aggregate_trade_id",
+        Aggregates,
+    ),
     "BookTicker": Layout("bookTicker", ("update_id",), "update_id", Increasing),
     "Depth": Layout(
         "depth",

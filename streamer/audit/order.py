@@ -95,6 +95,24 @@ class Contiguous:
         return self._late
 
 
+class Aggregates(Contiguous):
+    """Aggregate trades: their numbers are contiguous, and so are those of the trades in them."""
+
+    __slots__ = ("_last_trade", "apart")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.apart = IdRanges()  # those whose trades do not follow the trades of the one before
+        self._last_trade = 0
+
+    def take(self, number: int, first_trade: int, last_trade: int) -> None:  # type: ignore[override] # other numbers
+        if number == self._highest + 1 and self.records and first_trade != self._last_trade + 1:
+            self.apart.add(number, number)
+        if number > self._highest:
+            self._last_trade = last_trade
+        super().take(number)
+
+
 class Increasing:
     """Numbers that grow by jumps: bookTicker. What is missing cannot be seen by them.
 

@@ -67,6 +67,20 @@ def test_book_tickers_have_copies_and_disorder_too(ids):
     assert not finding.missing
 
 
+def test_trades_that_no_aggregate_holds_are_not_explained():
+    def aggregate(number, first, last):
+        return event("aggTrade", number, first_trade_id=first, last_trade_id=last)
+
+    whole = found(batch("aggTrade", [aggregate(1, 10, 12), aggregate(2, 13, 13)]))
+    assert (whole.apart, whole.problems()) == (0, [])
+    finding = found(batch("aggTrade", [aggregate(1, 10, 12), aggregate(2, 14, 14)]))
+    assert (finding.missing, finding.apart, finding.apart_ids) == (0, 1, (2,))
+    assert table([finding])[2:] == [
+        "aggTrade BTCUSDT: 1 whose trades do not follow the one before",
+        "aggTrade BTCUSDT: they are 2",
+    ]
+
+
 def test_a_recorded_gap_explains_and_is_counted_by_its_reason():
     finding = found(
         batch("trade", trades([1, 2, 6, 7, 9, 12])),

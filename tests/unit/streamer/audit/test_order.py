@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.audit.candles import Candles
-from streamer.audit.order import Contiguous, Increasing
+from streamer.audit.order import Aggregates, Contiguous, Increasing
 
 IDS = st.lists(st.integers(0, 30), min_size=1, max_size=40)
 
@@ -22,6 +22,28 @@ def lates(ids) -> int:
 
 def numbers_of(ranges) -> set[int]:
     return {number for first, last in ranges for number in range(first, last + 1)}
+
+
+@pytest.mark.parametrize(
+    ("aggregates", "apart"),
+    [
+        ([(1, 10, 12), (2, 13, 13), (3, 14, 20)], set()),
+        ([(1, 10, 12), (2, 14, 14), (3, 15, 15)], {2}),  # 13 is in none of them
+        ([(1, 10, 12), (2, 12, 13), (3, 14, 14)], {2}),  # 12 is in both
+        ([(1, 10, 12), (3, 20, 20), (4, 22, 22)], {4}),  # between 1 and 3 there was another one
+        ([(1, 10, 12), (1, 10, 12), (2, 13, 13)], set()),  # a copy
+        ([(1, 10, 12), (2, 13, 13), (1, 10, 12), (3, 14, 14)], set()),
+        ([(0, 10, 12), (1, 14, 14)], {1}),
+        ([(0, 10, 12)], set()),
+    ],
+)
+def test_aggregates_follow_each_other_by_their_trades_too(aggregates, apart):
+    order = Aggregates()
+    for one in aggregates:
+        order.take(*one)
+    assert numbers_of(order.apart) == apart
+    assert order.records == len(aggregates)
+    assert numbers_of(order.ids) == {number for number, _, _ in aggregates}
 
 
 @pytest.mark.parametrize("order_type", [Contiguous, Increasing])
