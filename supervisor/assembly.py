@@ -141,7 +141,7 @@ def _parts(
         metrics=metrics,
         reload=reload,
         launches=launches,
-        desk=Desk(commands),
+        desk=Desk(commands, directory),
     )
 
 

@@ -34,7 +34,7 @@ from supervisor.requests import Request, Requests
 
 log = logging.getLogger(__name__)
 
-_ANSWER_WITHIN_SECONDS = 5.0  # a healthy feed loop turns many times a second
+ANSWER_WITHIN_SECONDS = 5.0  # a healthy feed loop turns many times a second
 _QUIET_WITHIN_SECONDS = 60.0  # a restart that waits for a quiet moment waits no longer
 
 
@@ -79,11 +79,11 @@ class Control:
                 _say(breach, "the verdict will fail")
             case Collect(breach):
                 log.info("%s is asked to collect garbage and to trim its heap", breach.streamer)
-                self._ask(breach.streamer, "collect", now)
+                self.ask(breach.streamer, "collect", now)
             case Rotate(breach, reason):
                 _say(breach, "its connection is rotated" if breach.slot else "rotated")
                 slot = {"slot": breach.slot} if breach.slot else {}
-                self._ask(breach.streamer, "rotate", now, {**slot, "reason": reason})
+                self.ask(breach.streamer, "rotate", now, {**slot, "reason": reason})
             case Restart(breach):
                 _say(breach, "it is restarted")
                 self._restart(action, now)
@@ -112,6 +112,41 @@ class Control:
         """Whether a streamer did not take the last `want`; what was in the way may be gone."""
         return any(told is not None and not told[0] for told in self.reload_told.values())
 
+    def ask(
+        self,
+        streamer: str,
+        name: str,
+        now: float,
+        arguments: dict[str, str | int | float | bool] | None = None,
+    ) -> str | None:
+        """Send a streamer a command; return its id, or None when it cannot be reached."""
+        command = self._requests.issue(streamer, name, now, ANSWER_WITHIN_SECONDS, arguments)
+        if self._telemetry.send(streamer, command):
+            return command.id
+        log.warning("%s cannot be reached for %r", streamer, name)
+        return None
+
+    def restart(self, streamer: str, now: float) -> None:
+        """Have a streamer drained and launched again; at once, if it waits for its launch."""
+        member = self._fleet.members[streamer]
+        if member.launch_at is not None:
+            member.launch_at = now
+            return
+        self._restarting.add(streamer)
+        self._postponed.pop(streamer, None)
+        self.end(streamer, now, Step.DRAIN)
+
+    def diagnose(self, streamer: str) -> list[Path]:
+        """Have a streamer's stacks and what /proc tells of it kept; return the files."""
+        lifecycle = self._fleet.members[streamer].lifecycle
+        if lifecycle.child is None:
+            return []
+        lifecycle.diagnose()
+        stem = f"{streamer}.{lifecycle.generation}"
+        path = self._directory / f"{stem}.diagnosis"
+        keep_in_background(lifecycle.child.pid, path)
+        return [self._directory / f"{stem}.stacks", path]
+
     def want(self, streams: Iterable[str], symbols: Iterable[str], now: float) -> None:
         """Have every streamer that runs stream these; it is asked until it has answered."""
         self._wanted = {"streams": ",".join(streams), "symbols": ",".join(symbols)}
@@ -128,8 +163,9 @@ class Control:
 
     def end(self, name: str, now: float, first: Step) -> None:
         """End one streamer, beginning at a step."""
-        if self._fleet.members[name].lifecycle.end(now, first) is Step.DRAIN:
-            self._ask(name, "drain", now)
+        begun = self._fleet.members[name].lifecycle.end(now, first)
+        if begun is Step.DRAIN and self.ask(name, "drain", now) is None:
+            self.end(name, now, Step.TERM)
 
     def exited(self, exited: Exited, now: float) -> None:
         """Decide what the end of a process means: a restart, or the end of everything."""
@@ -183,8 +219,8 @@ class Control:
             )
         for name, at in list(self._reload_at.items()):
             if now >= at:
-                self._reload_at[name] = now + _ANSWER_WITHIN_SECONDS
-                self._ask(name, "reload", now, self._wanted)
+                self._reload_at[name] = now + ANSWER_WITHIN_SECONDS
+                self.ask(name, "reload", now, self._wanted)
         for name, postponed in list(self._postponed.items()):
             report = reports.get(name)
             rotating = report is not None and any(slot.rotating for slot in report.slots)
@@ -214,29 +250,13 @@ class Control:
     def _restart(self, action: Restart, now: float) -> None:
         name = action.breach.streamer
         self._restarting.add(name)
-        lifecycle = self._fleet.members[name].lifecycle
-        if action.diagnose and lifecycle.child is not None:
-            lifecycle.diagnose()
-            path = self._directory / f"{name}.{lifecycle.generation}.diagnosis"
-            keep_in_background(lifecycle.child.pid, path)
+        if action.diagnose:
+            self.diagnose(name)
         if action.when_quiet:
             self._postponed[name] = _Postponed(action, now + _QUIET_WITHIN_SECONDS)
         else:
             self._postponed.pop(name, None)
             self.end(name, now, _first_step(action))
-
-    def _ask(
-        self,
-        streamer: str,
-        name: str,
-        now: float,
-        arguments: dict[str, str | int | float | bool] | None = None,
-    ) -> None:
-        command = self._requests.issue(streamer, name, now, _ANSWER_WITHIN_SECONDS, arguments)
-        if not self._telemetry.send(streamer, command):
-            log.warning("%s cannot be reached for %r", streamer, name)
-            if name == "drain":
-                self.end(streamer, now, Step.TERM)
 
 
 def _first_step(action: Restart | Abort) -> Step:

@@ -1,7 +1,8 @@
 """The control socket: commands of people to a running supervisor, a line of JSON each way.
 
-`{"command": "reload"}` → `{"ok": true, "detail": "…"}`. It lies in the private runtime directory,
-and only processes of our own user are heard. One thread owns it, and it never waits.
+`{"command": "rotate", "streamer": "streamer-1"}` → `{"ok": true, "detail": "…", "result": {}}`; the
+streamer may be left out, where all are meant. It lies in the private runtime directory, and only
+processes of our own user are heard. One thread owns it, and it never waits.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import socket
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ class Asked:
 
     command: str
     connection: socket.socket
+    streamer: str | None = None  # None: all of them
 
 
 class ControlSocket:
@@ -90,27 +93,31 @@ class ControlSocket:
             answer(asked, ok=False, detail="you are another user")
             return None
         with suppress(ValueError, TypeError, KeyError):
-            return Asked(str(json.loads(text)["command"]), connection)
+            line = json.loads(text)
+            return Asked(str(line["command"]), connection, line.get("streamer"))
         answer(asked, ok=False, detail='a line such as {"command": "reload"} is wanted')
         return None
 
 
-def answer(asked: Asked, *, ok: bool, detail: str) -> None:
+def answer(asked: Asked, *, ok: bool, detail: str, result: Mapping[str, Any] | None = None) -> None:
     """Answer and hang up; who no longer listens gets nothing."""
-    line = json.dumps({"ok": ok, "detail": detail}).encode() + b"\n"
+    line = json.dumps({"ok": ok, "detail": detail, "result": result or {}}).encode() + b"\n"
     with suppress(OSError):  # it fits into any socket's buffer
         asked.connection.send(line)
     asked.connection.close()
 
 
-def ask(directory: Path, command: str, within_seconds: float) -> dict[str, Any]:
+def ask(
+    directory: Path, command: str, within_seconds: float, streamer: str | None = None
+) -> dict[str, Any]:
     """Ask the supervisor of a runtime directory; return its answer. Raises UsageError."""
+    wanted = {"command": command} | ({"streamer": streamer} if streamer else {})
     path = directory / SOCKET_NAME
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(within_seconds)
         try:
             connection.connect(str(path))
-            connection.sendall(json.dumps({"command": command}).encode() + b"\n")
+            connection.sendall(json.dumps(wanted).encode() + b"\n")
             with connection.makefile("rb") as lines:
                 found: dict[str, Any] = json.loads(lines.readline())
         except (OSError, ValueError) as error:

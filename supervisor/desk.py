@@ -2,56 +2,171 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
+from monitor.status import as_status
+from streamer.messages import Answer
 from supervisor.control_socket import Asked, ControlSocket, answer
+from supervisor.errors import ExitCode
+from supervisor.report import plain_report
 
 if TYPE_CHECKING:
     from supervisor.service import Service
 
 ANSWER_WITHIN_SECONDS: Final = 10.0  # twice the time that a streamer has for its own answer
+_KEPT_WITHIN_SECONDS = 1.0  # a diagnosis: both files take milliseconds
+_STATUS_FILE: Final = "status.json"  # of a thousand streams it does not fit into a socket's buffer
+
+log = logging.getLogger(__name__)
+
+Told = dict[str, tuple[bool, str] | None]
+"""What each streamer that was asked has said; None: nothing yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Waiting:
+    """Somebody who is answered when the streamers have said what there is to say, or in time."""
+
     asked: Asked
     detail: str
     until: float
+    told: Told = field(default_factory=dict)
+    streamer_of: dict[str, str] = field(default_factory=dict)  # by the id of the command
+    result: dict[str, Any] = field(default_factory=dict)
+    until_then: bool = False  # nobody says when it is done
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether there is nothing to wait for any more."""
+        return now >= self.until or not (self.until_then or None in self.told.values())
 
 
 class Desk:
     """Owned by the loop of the service; `turn` never waits."""
 
-    def __init__(self, commands: ControlSocket) -> None:
+    def __init__(self, commands: ControlSocket, directory: Path) -> None:
+        """`directory` is the private one, where what is too large for an answer is put."""
         self._commands = commands
+        self._directory = directory
         self._waiting: list[_Waiting] = []
+        self._leaving: list[Asked] = []  # who wait for the end of everything
+        self._actions: dict[str, Callable[[Asked, Service, float, float], None]] = {
+            "status": self._status,
+            "rotate": self._forward,
+            "collect": self._forward,
+            "restart": self._restart,
+            "reload": self._reload,
+            "diagnose": self._diagnose,
+            "stop": self._stop,
+            "drain": self._stop,
+        }
 
     def filenos(self) -> list[int]:
         """Return what to poll."""
         return self._commands.filenos()
 
-    def turn(self, service: Service, now: float) -> None:
-        """Carry out what has come, and answer what is done."""
+    def turn(self, service: Service, now: float, time: float) -> None:
+        """Carry out what has come, and answer what is done. `now` is monotonic."""
         for asked in self._commands.receive():
-            if asked.command == "reload":
-                outcome = service.parts.reload(service, now)
-                if outcome.asks_streamers:
-                    until = now + ANSWER_WITHIN_SECONDS
-                    self._waiting.append(_Waiting(asked, outcome.detail, until))
-                else:
-                    answer(asked, ok=outcome.ok, detail=outcome.detail)
+            action = self._actions.get(asked.command)
+            if action is None:
+                known = ", ".join(self._actions)
+                answer(
+                    asked, ok=False, detail=f"no such command: {asked.command}; there are {known}"
+                )
+            elif asked.streamer is not None and asked.streamer not in service.parts.fleet.members:
+                known = ", ".join(service.parts.fleet.members)
+                answer(asked, ok=False, detail=f"no streamer {asked.streamer}; there are {known}")
+            elif service.parts.control.conclusion is not None and asked.command != "status":
+                answer(asked, ok=False, detail="everything is being ended already")
             else:
-                answer(asked, ok=False, detail=f"no such command: {asked.command}; reload is one")
+                if asked.command != "status":
+                    log.warning("a person asks: %s (%s)", asked.command, asked.streamer or "all")
+                action(asked, service, now, time)
         for waiting in tuple(self._waiting):
-            told = service.parts.control.reload_told
-            if now >= waiting.until or None not in told.values():
+            if waiting.is_over(now):
                 self._waiting.remove(waiting)
-                self._answer(waiting, told)
+                _answer(waiting)
 
-    def _answer(self, waiting: _Waiting, told: dict[str, tuple[bool, str] | None]) -> None:
-        lines = [waiting.detail]
-        for name, one in told.items():
-            lines.append(f"{name}: {one[1] if one else 'has not answered yet; it is asked again'}")
-        ok = all(one is not None and one[0] for one in told.values())
-        answer(waiting.asked, ok=ok, detail="\n".join(lines))
+    def answered(self, message: Answer) -> None:
+        """Hear what a streamer says to a command."""
+        for waiting in self._waiting:
+            if (streamer := waiting.streamer_of.get(message.id)) is not None:
+                figures = " ".join(f"{key}={value}" for key, value in message.result.items())
+                waiting.told[streamer] = message.ok, message.detail or figures or "done"
+                waiting.result[streamer] = dict(message.result)
+
+    def ended(self, code: ExitCode) -> None:
+        """Tell those who wait for the end how it was; only closing may follow."""
+        for asked in self._leaving:
+            ok = code is not ExitCode.INTERNAL_ERROR
+            detail = "ended" if ok else "ended, and not all was delivered: see the log"
+            answer(asked, ok=ok, detail=detail, result={"exit_code": int(code)})
+
+    def _status(self, asked: Asked, service: Service, now: float, time: float) -> None:
+        snapshot = service.parts.journal.recorder.snapshot(now, time)
+        path = self._directory / _STATUS_FILE
+        path.write_text(json.dumps(as_status(snapshot), indent=2), encoding="utf-8")
+        path.chmod(0o600)
+        answer(asked, ok=True, detail=plain_report(snapshot), result={"file": str(path)})
+
+    def _forward(self, asked: Asked, service: Service, now: float, time: float) -> None:
+        """Have streamers do it themselves, and wait for what they say."""
+        waiting = _Waiting(asked, "", now + ANSWER_WITHIN_SECONDS)
+        arguments = {"reason": "command"} if asked.command == "rotate" else {}
+        for name in _names(asked, service):
+            command_id = service.parts.control.ask(name, asked.command, now, {**arguments})
+            waiting.told[name] = None if command_id else (False, "does not run, or is not heard")
+            if command_id is not None:
+                waiting.streamer_of[command_id] = name
+        self._waiting.append(waiting)
+
+    def _restart(self, asked: Asked, service: Service, now: float, time: float) -> None:
+        names = _names(asked, service)
+        for name in names:
+            service.parts.control.restart(name, now)
+        lines = [f"{name}: is drained and launched again" for name in names]
+        answer(asked, ok=True, detail="\n".join(lines))
+
+    def _reload(self, asked: Asked, service: Service, now: float, time: float) -> None:
+        outcome = service.parts.reload(service, now)
+        if not outcome.asks_streamers:
+            answer(asked, ok=outcome.ok, detail=outcome.detail)
+            return
+        told = service.parts.control.reload_told
+        self._waiting.append(_Waiting(asked, outcome.detail, now + ANSWER_WITHIN_SECONDS, told))
+
+    def _diagnose(self, asked: Asked, service: Service, now: float, time: float) -> None:
+        files = [
+            str(path)
+            for name in _names(asked, service)
+            for path in service.parts.control.diagnose(name)
+        ]
+        detail = "\n".join(files) or "no streamer runs"
+        until, result = now + _KEPT_WITHIN_SECONDS, {"files": files}
+        self._waiting.append(_Waiting(asked, detail, until, result=result, until_then=True))
+
+    def _stop(self, asked: Asked, service: Service, now: float, time: float) -> None:
+        service.stop(f"the command {asked.command!r}", now)
+        if asked.command == "drain":
+            self._leaving.append(asked)
+        else:
+            answer(asked, ok=True, detail="streamers are drained, then all of it ends")
+
+
+def _names(asked: Asked, service: Service) -> list[str]:
+    return [asked.streamer] if asked.streamer else list(service.parts.fleet.members)
+
+
+def _answer(waiting: _Waiting) -> None:
+    told: Mapping[str, tuple[bool, str] | None] = waiting.told
+    again = "; it is asked again" if waiting.asked.command == "reload" else ""
+    lines = [waiting.detail] if waiting.detail else []
+    for name, one in told.items():
+        lines.append(f"{name}: {one[1] if one else f'has not answered yet{again}'}")
+    ok = all(one is not None and one[0] for one in told.values())
+    answer(waiting.asked, ok=ok, detail="\n".join(lines), result=waiting.result)

@@ -95,7 +95,9 @@ class Service:
             except Exception:  # the children and the profile come first, whatever broke
                 log.exception("the supervisor failed; its streamers are ended")
                 self._end_all_by_hand(signals)
-        return self._finish(clocks.monotonic(), clocks.time())
+        code = self._finish(clocks.monotonic(), clocks.time())
+        self.parts.desk.ended(code)
+        return code
 
     def _turn(self, signals: SignalQueue) -> None:
         self._wait(signals)
@@ -103,7 +105,7 @@ class Service:
         for number in signals.take():
             self._signalled(number, now)
         self._receive(now, time)
-        self.parts.desk.turn(self, now)
+        self.parts.desk.turn(self, now, time)
         self._look(now, time)
         self._advance(now, time)
         self.parts.control.look_at_deadlines(now, self._reports)
@@ -131,17 +133,22 @@ class Service:
         if number is signal.SIGHUP:
             self.parts.reload(self, now)
         elif control.conclusion is None:
-            log.warning("%s: streamers are drained; once more skips that", number.name)
-            self.parts.notifier.stopping()
-            code = ExitCode.PASS if control.mode == "run" else None
-            control.conclude(Conclusion("stopped", code), now)
+            self.stop(number.name, now)
         else:
             log.warning("%s: the drain is skipped", number.name)
             control.override(Conclusion("stopped", _SECOND_SIGNAL[number]), now, Step.KILL)
 
+    def stop(self, why: str, now: float) -> None:
+        """End everything in an orderly way: streamers are drained first."""
+        log.warning("%s: streamers are drained; SIGTERM or SIGINT from now on skips that", why)
+        self.parts.notifier.stopping()
+        code = ExitCode.PASS if self.parts.control.mode == "run" else None
+        self.parts.control.conclude(Conclusion("stopped", code), now)
+
     def _receive(self, now: float, time: float) -> None:
         for message in self.parts.telemetry.receive():
             if isinstance(message, Answer):
+                self.parts.desk.answered(message)
                 collected = self.parts.control.answered(message, now)
                 if collected is not None:
                     self._observe(collected, now, time)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -136,7 +137,6 @@ class _Driver:
         self._say = say
         self._streams = streams
         self._followed = tuple(stream for stream in streams if stream in STREAMS)
-        self._commands: int | None = None
         self._config = vigil.directory / "vigil.toml"
         self._extra_wanted = False
         self._outages: list[threading.Thread] = []
@@ -145,8 +145,6 @@ class _Driver:
     def start(self, hook: str) -> None:
         """Start the supervisor; return when every stream has records."""
         vigil, exchange = self._vigil, self._exchange
-        pipe = vigil.directory / "commands"
-        os.mkfifo(pipe)
         self._want(SYMBOLS)
         vigil.start(
             "",
@@ -159,10 +157,8 @@ class _Driver:
                 "exchange.streams": ",".join(self._streams),
                 **self._sink.settings(),
             },
-            environment={"VIGIL_TEST_COMMANDS": str(pipe)},
             launcher=(*LAUNCHER, hook, f"--config={self._config}"),
         )
-        self._commands = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
         eventually(
             lambda: "generation 1 reports" in vigil.log.read_text(),
             what="the first report", within=STARTED_WITHIN_SECONDS,
@@ -180,8 +176,7 @@ class _Driver:
             self._say(str(step))
             match step.action:
                 case "rotate":
-                    assert self._commands is not None
-                    os.write(self._commands, b"rotate\n")
+                    self._rotate()
                 case "symbols":
                     self._change_symbols()
                 case "kill":
@@ -217,9 +212,13 @@ class _Driver:
             process.send_signal(signal.SIGTERM)
             if code := self._vigil.exit_code():
                 self._problems.append(f"the supervisor ended with {code}")
-        if self._commands is not None:
-            os.close(self._commands)
         return self._problems
+
+    def _rotate(self) -> None:
+        """Ask for it, and do not wait for the answer: the streamer may be about to be killed."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self._vigil.directory / "run" / "control"))
+            connection.sendall(b'{"command": "rotate"}\n')
 
     def _change_symbols(self) -> None:
         """Want the extra symbol, or no longer."""

@@ -41,14 +41,14 @@ def told(directory: Path, line: bytes) -> socket.socket:
 def test_a_command_is_heard_and_answered(commands: ControlSocket, tmp_path: Path) -> None:
     answers: list[dict[str, Any]] = []
     client = threading.Thread(
-        target=lambda: answers.append(ask(tmp_path, "reload", PATIENCE_SECONDS))
+        target=lambda: answers.append(ask(tmp_path, "rotate", PATIENCE_SECONDS, "streamer-1"))
     )
     client.start()
     [asked] = heard(commands)
-    assert asked.command == "reload"
-    answer(asked, ok=True, detail="done")
+    assert (asked.command, asked.streamer) == ("rotate", "streamer-1")
+    answer(asked, ok=True, detail="done", result={"figure": 7})
     client.join()
-    assert answers == [{"ok": True, "detail": "done"}]
+    assert answers == [{"ok": True, "detail": "done", "result": {"figure": 7}}]
     assert len(commands.filenos()) == 1
 
 

@@ -1,0 +1,9 @@
+"""`collect`: streamers collect garbage and give freed memory back; the figures are theirs."""
+
+from __future__ import annotations
+
+from supervisor.asking import Asking
+
+_ASKING = Asking("collect", one_streamer=True)
+add_arguments = _ASKING.add_arguments
+run = _ASKING.run
