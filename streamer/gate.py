@@ -69,7 +69,7 @@ class Gate:
         """Tell what was let go: ids show their own gaps, times are declared here."""
         count = self._tally.let_go_total - self._total_before
         self._tally.notice("let_go", events=count, seconds=round(seconds, 3))
-        self._intake.declare_missed(sorted(self._names), seconds)
+        self._intake.declare_let_go(sorted(self._names), seconds)
         self._names.clear()
         return (
             f"the sink takes records again: {count} events were let go in {seconds:.0f} s; "

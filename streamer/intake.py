@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from streamer.classify import ServerShutdown, Unsupported, classify
 from streamer.data.events import Event, GapRecord, StreamEvent
@@ -198,28 +198,53 @@ class Intake:
         known = self.routes.by_name
         for gone in [route for route in self._unheard_since_us if known.get(route.name) != route]:
             del self._unheard_since_us[gone]
-        for route in (known[name] for name in names if name in known):
-            if isinstance(route.sequence, IncreasingSequence) and route.heard_us is not None:
-                if route not in self._unheard_since_us or not route.sequence.interrupted:
-                    self._unheard_since_us[route] = route.heard_us
-                route.sequence.interrupt()
+        for route, sequence in self._increasing(names):
+            if route.heard_us is not None and not self._is_unheard(route, sequence):
+                self._unheard_since_us[route] = route.heard_us
+                sequence.interrupt()
 
     def declare_missed(self, names: Iterable[str], seconds: float) -> None:
-        """Declare the time in which nothing was heard, for streams whose ids tell of no gaps."""
+        """Hear that these streams are back: declare the time where nothing has come yet.
+
+        One that `lose_sight` was not told of has joined meanwhile, and missed nothing.
+        """
         now_us = time.time_ns() // 1000
         missed = 0
-        known = self.routes.by_name  # one that has left meanwhile misses nothing
-        for route in (known[name] for name in names if name in known):
-            if not isinstance(route.sequence, IncreasingSequence) or route.heard_us is None:
-                continue
+        for route, sequence in self._increasing(names):
+            is_unheard = self._is_unheard(route, sequence)
             since_us = self._unheard_since_us.pop(route, None)
-            if since_us is None or route.sequence.interrupted:
-                since_us = min(since_us or route.heard_us, now_us - round(seconds * 1e6))
+            if since_us is None:
+                continue
+            if is_unheard:
                 self._declare_unheard(route, since_us, now_us)
             seconds = max(seconds, (now_us - since_us) / 1e6)
             missed += 1
         if missed:
             log.warning("%d streams missed %.1f s that nobody can tell of", missed, seconds)
+
+    def declare_let_go(self, names: Iterable[str], seconds: float) -> None:
+        """Declare a time until now in which events were let go, where ids tell of no gaps.
+
+        Of a stream that nothing serves, all of the time is declared when it is back.
+        """
+        now_us = time.time_ns() // 1000
+        for route, sequence in self._increasing(names):
+            if route.heard_us is not None and not self._is_unheard(route, sequence):
+                since_us = min(route.heard_us, now_us - round(seconds * 1e6))
+                self._declare_unheard(route, since_us, now_us)
+
+    def _increasing(
+        self, names: Iterable[str]
+    ) -> Iterator[tuple[Route, IncreasingSequence[Arrival]]]:
+        """Yield those of these streams that are known still and whose ids tell of no gaps."""
+        for name in names:
+            route = self.routes.by_name.get(name)
+            if route is not None and isinstance(route.sequence, IncreasingSequence):
+                yield route, route.sequence
+
+    def _is_unheard(self, route: Route, sequence: IncreasingSequence[Arrival]) -> bool:
+        """Tell whether nothing has come since `lose_sight`, of which there is no record yet."""
+        return sequence.interrupted and route in self._unheard_since_us
 
     def _declare_unheard(self, route: Route, from_us: int, to_us: int) -> None:
         route.sequence.gaps_total += 1

@@ -136,6 +136,9 @@ class Links:
                 serving.settled_at = None
                 for name in taken.get(slot, ()):
                     serving.first_ids.pop(name, None)
+        for slot, names in placed.items():
+            if not slot.live:
+                self._lost(names)
         for slot in empty:
             slot.close()
             for number in [number for number, one in self._attempts.items() if one is slot]:
@@ -321,7 +324,7 @@ class Links:
         old = slot.active
         meaning = slot.ended(connection.connection_id, end.reason, now)
         self._forget(connection)
-        if meaning == "dropped":
+        if not slot.live:  # also when it was not before: some may have been heard already
             self._lost(slot.wire_names)
         self._journal.ended(connection, end, planned, now, dropped=meaning == "dropped")
         if meaning == "replaced" and rotation is not None:

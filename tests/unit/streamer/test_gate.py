@@ -19,7 +19,7 @@ class Surroundings:
         self.intake: Any = SimpleNamespace(
             take=lambda _connection, payloads, _ids: self.taken.extend(payloads),
             let_go=self.let_go,
-            declare_missed=lambda names, seconds: self.missed.append((names, seconds)),
+            declare_let_go=lambda names, seconds: self.missed.append((names, seconds)),
         )
         self.tally = Tally()
         self.gate = Gate(self.sink, self.links, self.intake, self.tally)

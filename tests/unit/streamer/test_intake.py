@@ -79,9 +79,9 @@ def test_a_time_without_quotes_is_on_record_before_the_first_one_after_it(stage,
     assert events == [(QUOTES[0], 7), ("btcusdt@trade", 2), (QUOTES[0], 8)]
 
     stage.intake.declare_missed([*QUOTES, "btcusdt@trade"], 0.25)
-    [(name, (from_us, to_us))] = stage.take()
+    [(name, (from_us, _))] = stage.take()
     assert name == "ethusdt@gap", "the other is on record, and trades tell by their ids"
-    assert to_us - from_us >= 250_000
+    assert from_us == stage.heard_us(QUOTES[1])
     stage.hear(QUOTES[1], 9)
     assert stage.take() == [(QUOTES[1], 9)]
     assert "2 streams missed" in caplog.text
@@ -107,10 +107,41 @@ def test_a_copy_of_the_last_quote_ends_the_time_as_well(stage):
 
 
 def test_what_was_let_go_is_a_time_too(stage):
-    stage.intake.declare_missed(QUOTES, 3.0)
-    assert [name for name, _ in stage.take()] == ["btcusdt@gap", "ethusdt@gap"]
+    stage.intake.declare_let_go(QUOTES, 3.0)
+    gaps = stage.take()
+    assert [name for name, _ in gaps] == ["btcusdt@gap", "ethusdt@gap"]
+    assert all(to_us - from_us == 3_000_000 for _, (from_us, to_us) in gaps)
     stage.hear(QUOTES[0], 7)
     assert stage.take() == [(QUOTES[0], 7)]
+
+
+def test_what_was_let_go_before_a_loss_is_on_record_with_it(stage):
+    before_us = stage.heard_us(QUOTES[0])
+    stage.intake.lose_sight(QUOTES)
+    stage.intake.declare_let_go(QUOTES, 3.0)
+    assert stage.take() == []
+    stage.hear(QUOTES[0], 7)
+    times = (before_us, stage.heard_us(QUOTES[0]))
+    assert stage.take() == [("btcusdt@gap", times), (QUOTES[0], 7)]
+
+
+def test_one_stream_has_missed_no_longer_for_another_that_was_quiet():
+    stage = Stage()
+    now_us = time.time_ns() // 1000
+    stored_us = [now_us - 3600_000_000, now_us - 2_000_000]
+    stage.intake.resume(dict(zip(QUOTES, (Position(5, us) for us in stored_us), strict=True)))
+    stage.intake.declare_missed(QUOTES, 0.5)
+    assert [from_us for _, (from_us, _) in stage.take()] == stored_us
+
+
+def test_a_stream_that_joined_meanwhile_has_missed_nothing(stage):
+    stage.intake.lose_sight(QUOTES)
+    stage.routes.add(stage.routes.make("bookTicker", "BNBUSDT"))
+    stage.routes.gaps["BNBUSDT"] = stage.routes.gaps["BTCUSDT"]
+    stage.hear("bnbusdt@bookTicker", 1)
+    stage.take()
+    stage.intake.declare_missed(["bnbusdt@bookTicker"], 3.0)
+    assert stage.take() == []
 
 
 def test_the_time_since_an_earlier_run_ends_with_the_first_quote():

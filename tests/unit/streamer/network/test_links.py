@@ -95,6 +95,7 @@ class Stage:
             lost=lambda names: self.lost.append(list(names)),
             missed=lambda names, seconds: self.missed.append(seconds),
         )
+        self.lost.clear()  # nothing was heard of them before
 
     @property
     def slot(self):
@@ -221,6 +222,40 @@ def test_when_the_old_one_dies_while_the_new_one_is_half_open_the_new_one_serves
     assert stage.missed == [1.5]
     assert stage.lost == [list(NAMES)]
     assert len(stage.connector.asked) == attempts  # no third connection
+
+
+def test_sight_is_lost_again_when_one_ends_that_was_subscribed_in_part(stage):
+    old = stage.live()
+    old.end = ConnectionEnded("reset", 1006, "reset")
+    stage.links.tick(1.0)
+    new = stage.opened(stage.slot.attempt_at)  # some streams may be heard on it already
+    new.end = ConnectionEnded("reset", 1006, "reset")
+    stage.links.tick(10.0)
+    assert stage.slot.drops_total == 1
+    assert stage.lost == [list(NAMES), list(NAMES)]
+
+
+def test_sight_is_lost_again_when_what_a_rotation_replaced_ends_after_what_replaced_it(stage):
+    old = stage.live()
+    stage.links.rotate(stage.slot, "age", 10.0)
+    new = stage.live(10.0)
+    assert old.closing
+    new.end = ConnectionEnded("reset", 1006, "reset")
+    stage.links.tick(11.0)
+    old.end = ConnectionEnded("closed", 1000, "closed")  # what it had on the way was taken
+    stage.links.tick(11.1)
+    assert stage.lost == [list(NAMES), list(NAMES)]
+
+
+def test_nothing_is_heard_of_streams_that_join_what_nothing_serves(stage):
+    old = stage.live()
+    stage.links.change(["bnbusdt@trade"], [], 1.0)
+    assert stage.lost == []
+    old.end = ConnectionEnded("reset", 1006, "reset")
+    stage.links.tick(2.0)
+    stage.lost.clear()
+    stage.links.change(["solusdt@trade"], [], 2.0)
+    assert stage.lost == [["solusdt@trade"]]
 
 
 def test_when_the_old_one_dies_during_an_attempt_its_result_serves(stage):
