@@ -66,7 +66,8 @@ class Connection:
         self._subscribe_deadline = math.inf
         self._close_deadline = math.inf
         self._drained_at = now  # when everything that had come had been read
-        self._ending: ConnectionEnded | None = None
+        # Not the error: once raised it would hold the frames that hold this, as in Transport.
+        self._ending: tuple[str, int, str] | None = None
 
     def fileno(self) -> int:
         """Return the descriptor of the socket."""
@@ -122,7 +123,7 @@ class Connection:
         Pings are answered on the way. Raises ConnectionEnded when the connection is over.
         """
         if self._ending is not None:
-            raise self._ending
+            raise ConnectionEnded(*self._ending)
         try:
             data = self._transport.receive()
         except ConnectionLost as error:
@@ -145,7 +146,7 @@ class Connection:
         if payloads:
             self.last_message_at = now
         elif self._ending is not None:
-            raise self._ending
+            raise ConnectionEnded(*self._ending)
         return payloads
 
     def take_binary(self) -> list[bytes]:
@@ -195,7 +196,7 @@ class Connection:
             self._end_lost(lost)
         self._check_deadlines(now)
         if self._ending is not None:
-            raise self._ending
+            raise ConnectionEnded(*self._ending)
         if now >= self._ping_at and self._pong_deadline == math.inf:
             self._ping(now)
         self._send_queued(now)
@@ -327,5 +328,5 @@ class Connection:
     def _end(self, reason: str, code: int, detail: str) -> ConnectionEnded:
         """Note why the connection is over; the first reason stands and is returned."""
         if self._ending is None:
-            self._ending = ConnectionEnded(reason, code, detail)
-        return self._ending
+            self._ending = (reason, code, detail)
+        return ConnectionEnded(*self._ending)

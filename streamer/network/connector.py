@@ -122,12 +122,11 @@ class Connector:
                 if request.connection_id not in self._wanted:
                     continue
             try:
-                result = _open(request)
+                # No variable: a failure's frames lead to this one, which would hold it in turn.
+                self._hand_over(_open(request))
             except BaseException as error:  # noqa: BLE001 - it belongs to the loop's thread
                 with self._lock:
                     self._crash = error
-            else:
-                self._hand_over(result)
             self._wake()
 
     def _hand_over(self, result: Opened | Failed) -> None:

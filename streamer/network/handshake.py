@@ -141,16 +141,21 @@ def _upgrade(transport: Transport, url: str, deadline: float) -> None:
             enable_multithread=False,
         )
     except (websocket.WebSocketException, ConnectionLost, TimeoutError, ValueError) as error:
-        refusal = _find_refusal(bytes(sock.received), url)
-        if refusal is not None:
-            raise refusal from error
-        if isinstance(error, (websocket.WebSocketTimeoutException, TimeoutError)):
-            text = f"{url} did not answer the upgrade in time"
-            raise HandshakeError("timeout", text) from error
-        if isinstance(error, (websocket.WebSocketConnectionClosedException, ConnectionLost)):
-            raise HandshakeError("lost", f"{url} hung up during the upgrade") from error
-        raise HandshakeError("upgrade", f"{url} is no WebSocket: {error}") from error
-    transport.unread(sock.take_rest())
+        # No variable for it: the error, this frame and so the transport would hold each other.
+        raise (_find_refusal(bytes(sock.received), url) or _explain_failure(error, url)) from error
+    else:
+        transport.unread(sock.take_rest())
+    finally:
+        sock.let_go()
+
+
+def _explain_failure(error: Exception, url: str) -> HandshakeError:
+    """Return what went wrong when there was no answer, or none that HTTP knows."""
+    if isinstance(error, (websocket.WebSocketTimeoutException, TimeoutError)):
+        return HandshakeError("timeout", f"{url} did not answer the upgrade in time")
+    if isinstance(error, (websocket.WebSocketConnectionClosedException, ConnectionLost)):
+        return HandshakeError("lost", f"{url} hung up during the upgrade")
+    return HandshakeError("upgrade", f"{url} is no WebSocket: {error}")
 
 
 def _find_refusal(answer: bytes, url: str) -> UpgradeError | None:
@@ -213,6 +218,14 @@ class _UpgradeSocket:
     def take_rest(self) -> bytes:
         """Return what was received beyond what was asked for."""
         return bytes(self.received[self._taken :])
+
+    def let_go(self) -> None:
+        """Forget the transport, lest it outlive its end.
+
+        A WebSocket of websocket-client and its parser hold each other and this: only the garbage
+        collector frees them.
+        """
+        del self._transport
 
     def gettimeout(self) -> float:
         """Return the seconds left, by which websocket-client tells that this blocks."""

@@ -40,13 +40,10 @@ def connect(host: str, port: int, deadline: float) -> socket.socket:
             failure = error
         else:
             return sock
-    where = f"{host}:{port}"
-    if isinstance(failure, ConnectionRefusedError):
-        raise HandshakeError("refused", f"{where} refused the connection") from failure
-    if isinstance(failure, TimeoutError):
-        raise HandshakeError("timeout", f"{where} did not answer in time (TCP)") from failure
-    reason = failure.strerror if failure else "it has no address"
-    raise HandshakeError("unreachable", f"{where} cannot be reached: {reason}") from failure
+    try:
+        raise _unreachable(f"{host}:{port}", failure) from failure
+    finally:
+        del failure  # it holds this frame: an attempt is freed without the garbage collector
 
 
 def connect_through_proxy(proxy_url: str, host: str, port: int, deadline: float) -> socket.socket:
@@ -83,6 +80,15 @@ def connect_through_proxy(proxy_url: str, host: str, port: int, deadline: float)
             "proxy", f"{where} did not connect to {target}; it answered {status_line!r}"
         )
     return sock
+
+
+def _unreachable(where: str, failure: OSError | None) -> HandshakeError:
+    if isinstance(failure, ConnectionRefusedError):
+        return HandshakeError("refused", f"{where} refused the connection")
+    if isinstance(failure, TimeoutError):
+        return HandshakeError("timeout", f"{where} did not answer in time (TCP)")
+    reason = failure.strerror if failure else "it has no address"
+    return HandshakeError("unreachable", f"{where} cannot be reached: {reason}")
 
 
 def split_proxy(proxy_url: str) -> SplitResult:

@@ -38,8 +38,10 @@ class Transport:
         self._read_buffer = memoryview(bytearray(_READ_BYTES))
         self._unsent = bytearray()
         self._unread = b""
-        self._lost: ConnectionLost | None = None  # nothing more can be received
-        self._mute: ConnectionLost | None = None  # nothing more can be sent
+        # Reasons, not errors: one that was raised holds the frames it came through, and they hold
+        # this, so that only the garbage collector could free it, in weeks.
+        self._lost: tuple[str, str] | None = None  # nothing more can be received
+        self._mute: tuple[str, str] | None = None  # nothing more can be sent
         self.drained = False
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -62,7 +64,7 @@ class Transport:
                 self.wait(deadline, select.POLLIN)
                 self._fill()
                 if self._lost is not None:
-                    raise self._lost from None
+                    raise ConnectionLost(*self._lost) from None
             except ssl.SSLError:
                 self._send_tls_answer()  # the alert tells the server what is wrong
                 raise
@@ -88,21 +90,22 @@ class Transport:
             data, self._unread = self._unread, b""
             return data
         if self._lost is not None:
-            raise self._lost
+            raise ConnectionLost(*self._lost)
         if self._tls is None:
             count = self._read_socket()
             data = bytes(self._read_buffer[:count])
         else:
             self._fill()
             data = self._decrypt() if self._incoming.pending else b""
-        if not data and self.lost is not None:
-            raise self.lost
+        if not data and (lost := self._lost or self._mute) is not None:
+            raise ConnectionLost(*lost)
         return data
 
     @property
     def lost(self) -> ConnectionLost | None:
         """Why the stream is over, if it is. The socket may never become readable again then."""
-        return self._lost or self._mute
+        lost = self._lost or self._mute
+        return None if lost is None else ConnectionLost(*lost)
 
     def unread(self, data: bytes) -> None:
         """Put back bytes that the next `receive` shall return."""
@@ -216,13 +219,13 @@ class Transport:
         A failed send has taken the kernel's reason with it: reading ends without one then.
         """
         if self._lost is None:
-            self._lost = self._mute or ConnectionLost(reason, detail)
+            self._lost = self._mute or (reason, detail)
 
     def _silence(self, reason: str, detail: str) -> None:
         """Note that nothing more can be sent, and why."""
         self._unsent.clear()
         if self._mute is None:
-            self._mute = ConnectionLost(reason, detail)
+            self._mute = (reason, detail)
 
 
 def _describe(error: OSError) -> tuple[str, str]:

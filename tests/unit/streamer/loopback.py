@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import gc
 import ipaddress
 import select
 import socket
@@ -67,6 +68,16 @@ def _general_name(name):
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
+
+
+@contextlib.contextmanager
+def no_garbage_collector():
+    """Free only what nothing holds any more, so that weak references tell of cycles."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import json
 import math
 import socket
 import threading
+import weakref
 
 import pytest
 from websockets.frames import Close, Frame, Opcode
@@ -18,7 +19,13 @@ from streamer.errors import ConnectionEnded
 from streamer.network.connection import Connection
 from streamer.network.handshake import open_transport
 from streamer.network.transport import Transport
-from tests.unit.streamer.loopback import PATIENCE, eventually, readable, reset
+from tests.unit.streamer.loopback import (
+    PATIENCE,
+    eventually,
+    no_garbage_collector,
+    readable,
+    reset,
+)
 
 CONFIG = ConnectionConfig(
     ping_every=180.0, pong_within=10.0, handshake_timeout=10.0, close_timeout=2.0
@@ -109,6 +116,20 @@ def ended(connection, now=BEGAN):
         return None
 
     return eventually(turn), payloads
+
+
+def reason_of_end(connection):
+    """As `ended`, without the end itself, whose frames would hold it and the connection."""
+
+    def turn():
+        try:
+            connection.receive(BEGAN)
+            connection.tick(BEGAN)
+        except ConnectionEnded as end:
+            return end.reason
+        return None
+
+    return eventually(turn)
 
 
 def test_text_comes_as_it_is(connection, server):
@@ -383,6 +404,27 @@ def test_abort_closes_the_socket_at_once(connection, server):
     connection.abort()
     assert connection.fileno() == -1
     assert server.sock.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"),
+    [
+        (lambda server: server.send(0x8, b"\x03\xe8"), "server_close"),
+        (lambda server: server.sock.sendall(b"\xff\xff"), "protocol_error"),
+        (lambda server: server.sock.close(), "eof"),
+        (lambda server: reset(server.sock), "reset"),
+    ],
+)
+def test_one_that_has_ended_is_freed_without_the_garbage_collector(ends, server, finish, reason):
+    """It would come in weeks: what a connection of hours leaves is in its oldest generation."""
+    with no_garbage_collector():
+        connection = Connection(7, "main", Transport(ends[0]), CONFIG, BEGAN, lambda: 5e8)
+        freed = weakref.ref(connection)
+        finish(server)
+        assert reason_of_end(connection) == reason
+        connection.abort()
+        del connection
+        assert freed() is None
 
 
 def test_with_a_real_server():

@@ -1,4 +1,5 @@
 import threading
+import weakref
 
 import pytest
 
@@ -6,7 +7,7 @@ from streamer.config import ConnectionConfig, ExchangeConfig
 from streamer.errors import HandshakeError
 from streamer.network import connector as module
 from streamer.network.connector import Connector, Failed, Opened
-from tests.unit.streamer.loopback import eventually
+from tests.unit.streamer.loopback import eventually, no_garbage_collector
 
 CONNECTION, EXCHANGE = ConnectionConfig(), ExchangeConfig()
 
@@ -79,6 +80,15 @@ def test_results_are_handed_over_once_and_wake_the_loop(connector, opener, woken
     assert by_id[2].error.error_type == "refused"
     assert by_id[2].seconds >= 0
     assert connector.results() == []
+
+
+def test_a_failure_is_freed_without_the_garbage_collector(connector, opener, woken):
+    opener.go.set()
+    with no_garbage_collector():
+        start(connector, 1, "refused")
+        assert woken.acquire(timeout=10)
+        freed = [weakref.ref(result.error) for result in connector.results()]
+        eventually(lambda: freed[0]() is None)
 
 
 def test_no_more_than_a_few_at_once_and_all_are_served(connector, opener, woken):

@@ -4,15 +4,23 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 
 import pytest
 from websockets.sync.server import serve as serve_websockets
 
 from streamer.config import ConnectionConfig, ExchangeConfig
 from streamer.errors import HandshakeError, SettingsError, UpgradeError
+from streamer.network import handshake
 from streamer.network.frames import FrameParser
 from streamer.network.handshake import make_ssl_context, open_transport
-from tests.unit.streamer.loopback import Authority, read_head, readable, serve
+from tests.unit.streamer.loopback import (
+    Authority,
+    no_garbage_collector,
+    read_head,
+    readable,
+    serve,
+)
 
 QUICK = ConnectionConfig(handshake_timeout=0.3)
 PATIENT = ConnectionConfig(handshake_timeout=10.0)
@@ -298,3 +306,45 @@ def test_a_server_that_hangs_up():
 def test_a_server_that_hangs_up_during_tls():
     with serve(lambda sock: (sock.recv(100_000), sock.close())) as port:
         assert refused(f"wss://localhost:{port}").error_type == "lost"
+
+
+@pytest.fixture
+def transports(monkeypatch):
+    """Those that are alive."""
+    alive = weakref.WeakSet()
+
+    class Watched(handshake.Transport):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            alive.add(self)
+
+    monkeypatch.setattr(handshake, "Transport", Watched)
+    return alive
+
+
+def test_a_transport_is_freed_without_the_garbage_collector(authority, transports):
+    with no_garbage_collector():
+        with websocket_server(authority.server_context("localhost")) as port:
+            transport = open_at(f"wss://localhost:{port}", ca_file=authority.ca_file)
+            assert len(transports) == 1
+            assert first_message(transport) == b"hello"
+        del transport
+        assert not transports
+
+
+@pytest.mark.parametrize(
+    ("scheme", "handle"),
+    [
+        ("ws", answering(b"HTTP/1.1 503 Busy\r\n\r\n")),
+        ("ws", answering(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")),
+        ("ws", hold),
+        ("ws", lambda sock: (read_head(sock), sock.close())),
+        ("wss", hold),
+        ("wss", lambda sock: (sock.recv(100_000), sock.close())),
+    ],
+)
+def test_a_failed_attempt_is_freed_without_the_garbage_collector(transports, scheme, handle):
+    with no_garbage_collector():
+        with serve(handle) as port, contextlib.suppress(HandshakeError):
+            open_at(f"{scheme}://localhost:{port}", QUICK)
+        assert not transports
