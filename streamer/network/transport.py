@@ -39,7 +39,7 @@ class Transport:
         self._unsent = bytearray()
         self._unread = b""
         # Reasons, not errors: one that was raised holds the frames it came through, and they hold
-        # this, so that only the garbage collector could free it, in weeks.
+        # this, so that only the garbage collector could free it, after days of few rotations.
         self._lost: tuple[str, str] | None = None  # nothing more can be received
         self._mute: tuple[str, str] | None = None  # nothing more can be sent
         self.drained = False
