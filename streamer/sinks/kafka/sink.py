@@ -330,25 +330,28 @@ class KafkaSink:
         return True
 
     def _produce_tail(self) -> bool:
-        """Produce what waits in memory, unless something waits on disk; gap records come first.
+        """Produce what waits in memory, unless something waits on disk.
 
-        The others then wait in memory until those are acknowledged, as does what there was no
-        room for.
+        Gap records go at once. What comes after the first of them goes on waiting until they are
+        acknowledged, as does what there was no room for.
         """
         tail = self._overflow.end()
         if tail is None:
             return False
         self._on_disk = self._detour = False
-        gaps = [record for record in tail if self._kinds.get(record[0]) == "gap"]
-        others = [record for record in tail if self._kinds.get(record[0]) != "gap"]
-        left = self._produce_all(gaps or others)
+        due: list[Record] = []
+        after_gaps: list[Record] = []
+        has_gaps = False
+        for record in tail:
+            is_gap = self._kinds.get(record[0]) == "gap"
+            has_gaps = has_gaps or is_gap
+            (due if is_gap or not has_gaps else after_gaps).append(record)
+        left = self._produce_all(due)
         if left:
             self._await_room()
-        elif gaps:
+        elif has_gaps:
             self._await_gaps()
-        if gaps:
-            left += others
-        self._overflow.give_back(left)
+        self._overflow.give_back(left + after_gaps)
         self._detour = self._detour or self._producer.trouble is not None
         return True
 
