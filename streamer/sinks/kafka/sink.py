@@ -269,11 +269,15 @@ class KafkaSink:
         self._detour, self._press = True, _Press(time.monotonic(), 1, accepts=True)
 
     def _go_on_when_due(self, press: _Press, now: float) -> None:
-        """Go on when the producer has so few records; give it up when it does not deliver any."""
+        """Go on when the producer has so few records; give it up when it does not deliver any.
+
+        As long as there is room it has the time of one for which nothing waits: giving it up makes
+        copies of what is under way.
+        """
         if len(self._producer) < press.below:
             self._press = None
             self._produce_tail()
-        elif now - press.since >= PRESS_SECONDS:
+        elif self._progress.stalled or (not self.accepting and now - press.since >= PRESS_SECONDS):
             self._replace_producer(now)
 
     def _replace_when_due(self, now: float) -> None:

@@ -16,7 +16,7 @@ from streamer.data.records import load_schema, single_object_header
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink
 from streamer.sinks.kafka.account import STALL_SECONDS
-from streamer.sinks.kafka.overflow import Overflow
+from streamer.sinks.kafka.overflow import TAIL_RECORDS, Overflow
 from streamer.sinks.kafka.producer import BATCH_AGAIN_SECONDS, BATCH_BYTES
 from streamer.sinks.kafka.sink import PRESS_SECONDS
 from streamer.sinks.kafka.topics import topic_of
@@ -402,14 +402,28 @@ def test_gaps_that_come_all_the_time_hold_nothing_up_for_long(cluster, tmp_path)
 def test_what_waits_for_a_gap_that_nobody_takes_goes_to_disk_in_order(tmp_path):
     some = WithGaps(UNREACHABLE, "away", tmp_path)
     some.put(1, (2, 4), 5)
-    some.sink.poll(time.monotonic())
-    assert some.sink.counts().overflow_records == 0
-    some.sink.poll(time.monotonic() + PRESS_SECONDS)
+    for seconds in (0.0, PRESS_SECONDS, STALL_SECONDS):
+        some.sink.poll(time.monotonic() + seconds)
+        assert some.sink.counts().overflow_records == 0, "a broker that restarts takes as long"
+    some.sink.poll(time.monotonic() + STALL_SECONDS)
+    assert some.sink.counts().overflow_records == 3
     some.put((6, 7), 8)
     assert some.sink.keep() == str(tmp_path)
     some.sink.close()
     topics = [topic for topic, _, _ in Overflow(tmp_path, 1 << 30).recent()]
     assert topics == ["away.trade", "away.gap", "away.trade", "away.gap", "away.trade"]
+
+
+def test_what_waits_for_a_gap_goes_to_disk_when_no_more_may_wait(tmp_path):
+    some = WithGaps(UNREACHABLE, "away", tmp_path)
+    some.put((1, 1))
+    for number in range(TAIL_RECORDS):
+        some.sink.put(some.trades, event(some.trades, number + 2), NOW_US)
+    assert not some.sink.accepting
+    some.sink.poll(time.monotonic() + PRESS_SECONDS)
+    assert some.sink.accepting
+    assert some.sink.counts().overflow_records == TAIL_RECORDS + 1
+    some.sink.close()
 
 
 def test_a_smaller_batch_is_tried_larger_again(cluster, monkeypatch):
