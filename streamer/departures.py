@@ -2,18 +2,19 @@
 
 One that comes back needs it, so that what nobody wanted meanwhile is put on record and is no hole.
 The sink knows of most of them when it is opened, also of those that were removed while no streamer
-ran, but not of all: files are searched for the streams that are wanted.
+ran, but not of all: files are searched for the streams that are wanted. And topics may be shared:
+what another streamer writes there has not left here.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import msgspec
 
-from streamer.order.positions import Position
+from streamer.order.positions import Position, furthest
 from streamer.sinks.directories import write_atomically
 
 FILE = "departures.json"
@@ -24,18 +25,30 @@ _log = logging.getLogger(__name__)
 class Departures:
     """Positions by route name, in a file of `directory`; None keeps them in memory alone.
 
-    `stored` is what the sink knows. It goes before the file, which was written when they left: what
-    was on its way then may be lost, or more have come.
+    `stored` is what the sink knows, of streams that are wanted now and of others. Of two positions
+    the higher one is right: neither is told before the sink has what is below it. From a `shared`
+    sink only those are taken that were wanted here before.
     """
 
     def __init__(
-        self, directory: Path | None, stored: Mapping[str, Position] | None = None
+        self,
+        directory: Path | None,
+        stored: Mapping[str, Position] | None = None,
+        *,
+        wanted: Container[str] = (),
+        shared: bool = False,
     ) -> None:
         self._path = None if directory is None else directory / FILE
         self._positions: dict[str, Position] = {}
         if self._path is not None:
             self._read(self._path)
-        self._positions.update(stored or {})
+        ours = {
+            name: position
+            for name, position in (stored or {}).items()
+            if not shared or name in wanted or name in self._positions
+        }
+        if ours:
+            self.note(furthest(self._positions, ours))
 
     def _read(self, path: Path) -> None:
         try:

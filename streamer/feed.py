@@ -122,7 +122,9 @@ class Feed:
             *(self._intake, self._links, self._sink, self._tally, self._silence, self._repairer),
             departures=Departures(
                 None if config.sink.kind == "null" else config.sink.directory,
-                {name: end for name, end in positions.items() if name not in routes.by_name},
+                positions,
+                wanted=routes.by_name,
+                shared=config.sink.kind == "kafka",
             ),
             overlap_seconds=connection.rotation_overlap,
         )

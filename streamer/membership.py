@@ -18,6 +18,7 @@ from streamer.errors import StreamerError
 from streamer.intake import Intake
 from streamer.network.links import Links
 from streamer.order.positions import Position
+from streamer.order.sequence import IncreasingSequence
 from streamer.repair.repairer import Repairer
 from streamer.report import Silence
 from streamer.routes import GapRoute, Route
@@ -103,6 +104,7 @@ class Membership:
             del self._free_at[route]
             self._accepted.pop(route, None)
             self._silence.add(route, now)
+            self._interrupt(route)
         for route in leaving:
             route.leaving = True
             self._free_at[route] = None
@@ -136,6 +138,17 @@ class Membership:
                 and self._is_stored(route)
             ):
                 self._forget(route)
+
+    def _interrupt(self, route: Route) -> None:
+        """Have the time be recorded in which the exchange sent nothing of a stream that goes on.
+
+        Where ids tell of gaps, what is missing is found and fetched.
+        """
+        end = self._end_of(route)
+        sequence = route.sequence
+        if end and isinstance(sequence, IncreasingSequence) and not self._links.holds(route.name):
+            route.left = end[1]
+            sequence.interrupt()
 
     def _is_settled(self, route: Route) -> bool:
         """Tell whether nothing waits above a gap; leaving it would be a loss without a record."""

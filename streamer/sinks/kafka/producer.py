@@ -133,6 +133,7 @@ class LastingProducer:
             self._producer = self._make()
         except SettingsError as error:  # no memory, no threads: the settings were right before
             self.renew_at = now + PAUSE_LIMIT_SECONDS
+            self.trouble = self.trouble or str(error)  # there is none: it is tried again
             self._errors.note("delivery", str(error), now)
             return False
         self.statistics.renew()

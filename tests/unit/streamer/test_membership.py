@@ -245,12 +245,45 @@ def test_what_nobody_wanted_is_on_record_even_when_the_process_ended_in_between(
     assert (gap.first_id, gap.last_id, gap.reason) == (3 if gone else 2, 8, "not_wanted")
 
 
-def test_what_the_sink_knows_goes_before_what_was_noted(tmp_path):
-    Departures(tmp_path).note({"btcusdt@trade": Position(5, 0), "ethusdt@trade": Position(6, 0)})
-    departures = Departures(tmp_path, {"btcusdt@trade": Position(3, 0), "x@trade": Position(4, 0)})
-    names = ("btcusdt@trade", "ethusdt@trade", "x@trade", "y@trade")
-    ends = [departures.take(name) for name in names]
-    assert [end and end.last_id for end in ends] == [3, 6, 4, None]
+@pytest.mark.parametrize(("shared", "of_others"), [(False, 4), (True, None)])
+def test_of_what_the_sink_knows_and_what_was_noted_the_higher_one_is_right(
+    tmp_path, shared, of_others
+):
+    def ends(departures):
+        names = ("lower@trade", "higher@trade", "left@trade", "wanted@trade", "others@trade")
+        taken = [departures.take(name) for name in names]
+        return [end and end.last_id for end in taken]
+
+    noted = {"lower": 5, "higher": 5, "left": 6}
+    stored = {"lower": 3, "higher": 7, "wanted": 8, "others": 4}
+    noted, stored = (
+        {f"{name}@trade": Position(last_id, 0) for name, last_id in each.items()}
+        for each in (noted, stored)
+    )
+    Departures(tmp_path).note(noted)
+    found = ends(Departures(tmp_path, stored, wanted={"wanted@trade"}, shared=shared))
+    assert found == [5, 7, 6, 8, of_others]
+    # Who was wanted once is known to be ours, also when it is not wanted at the next start.
+    later = {"wanted@trade": Position(9, 0)}
+    assert ends(Departures(tmp_path, later, shared=shared)) == [5, 7, 6, 9, of_others]
+
+
+def test_quotes_that_were_wanted_again_at_once_have_the_time_between_on_record():
+    stage = Stage()
+    name = "btcusdt@bookTicker"
+    stage.membership.change(["trade", "bookTicker"], ["BTCUSDT"], 0.0)
+    stage.take(name, {"u": 5})
+    heard_us = stage.routes.by_name[name].received_us
+    for held in (False, True):  # once the exchange has let go, once it has not
+        stage.membership.change(["trade"], ["BTCUSDT"], 1.0)
+        if not held:
+            stage.links.held.discard(name)
+        stage.membership.change(["trade", "bookTicker"], ["BTCUSDT"], 2.0)
+        stage.take(name, {"u": 9 + held})
+    route = stage.routes.by_name[name]
+    [_, (_, gap), (_, ninth), (_, tenth)] = stage.sink.records
+    assert (gap.from_time, gap.reason) == (heard_us, "not_wanted")
+    assert (ninth.id, tenth.id, route.sequence.last_id) == (9, 10, 10)
 
 
 def test_departures_that_cannot_be_read_or_written_are_told_and_no_harm(tmp_path, caplog):
