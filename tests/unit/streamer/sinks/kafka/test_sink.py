@@ -13,11 +13,16 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from streamer.config import KafkaConfig
 from streamer.data.events import BookTicker, GapRecord, Trade
 from streamer.data.records import load_schema, single_object_header
+from streamer.errors import SettingsError
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink
 from streamer.sinks.kafka.account import STALL_SECONDS
 from streamer.sinks.kafka.overflow import TAIL_RECORDS, Overflow
-from streamer.sinks.kafka.producer import BATCH_AGAIN_SECONDS, BATCH_BYTES
+from streamer.sinks.kafka.producer import (
+    BATCH_AGAIN_SECONDS,
+    BATCH_BYTES,
+    PAUSE_LIMIT_SECONDS,
+)
 from streamer.sinks.kafka.sink import PRESS_SECONDS
 from streamer.sinks.kafka.topics import topic_of
 from tests.kafka_mock import MockKafka
@@ -438,6 +443,27 @@ def test_a_smaller_batch_is_tried_larger_again(cluster, monkeypatch):
     assert producer._batch_bytes == BATCH_BYTES // 10
     sink.poll(100.0 + BATCH_AGAIN_SECONDS)
     assert producer._batch_bytes == BATCH_BYTES
+    route = ROUTES.by_name["btcusdt@trade"]
+    sink.put(route, event(route, 1), NOW_US)
+    assert sink.flush(PATIENCE_SECONDS) == 0
+    sink.close()
+
+
+def test_a_producer_that_cannot_be_replaced_is_tried_again(cluster, monkeypatch):
+    topics = {"trade": "tried.trade", "bookTicker": "tried.book"}
+    sink = sink_of(KafkaConfig(bootstrap_servers=cluster, topics=topics), ROUTES)
+    producer = sink._producer
+    producer._batch_again_at = 100.0  # due: there is no trouble but this
+
+    def out_of_memory() -> None:
+        raise SettingsError("no memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(producer, "_make", out_of_memory)
+        sink.poll(100.0)
+    assert not sink.accepting
+    sink.poll(100.0 + PAUSE_LIMIT_SECONDS)
+    assert sink.accepting
     route = ROUTES.by_name["btcusdt@trade"]
     sink.put(route, event(route, 1), NOW_US)
     assert sink.flush(PATIENCE_SECONDS) == 0
