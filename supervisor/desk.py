@@ -151,7 +151,7 @@ class Desk:
         self._waiting.append(_Waiting(asked, detail, until, result=result, until_then=True))
 
     def _stop(self, asked: Asked, service: Service, now: float, time: float) -> None:
-        service.stop(f"the command {asked.command!r}", now)
+        service.stop(f"the command {asked.command!r}", now, by_command=True)
         if asked.command == "drain":
             self._leaving.append(asked)
         else:

@@ -83,6 +83,7 @@ class Service:
         self._watchdog = Every(watchdog / 2, now) if watchdog else None
         self._started_at = now
         self._ready = False
+        self._stopped_by_command = False
         self._reports: dict[str, Report] = {}
         self._undrained: set[str] = set()
 
@@ -134,13 +135,21 @@ class Service:
             self.parts.reload(self, now)
         elif control.conclusion is None:
             self.stop(number.name, now)
+        elif self._stopped_by_command:
+            self._stopped_by_command = False  # this is the first signal, and changes nothing
+            log.warning("%s: streamers are drained already; once more skips that", number.name)
         else:
             log.warning("%s: the drain is skipped", number.name)
             control.override(Conclusion("stopped", _SECOND_SIGNAL[number]), now, Step.KILL)
 
-    def stop(self, why: str, now: float) -> None:
-        """End everything in an orderly way: streamers are drained first."""
-        log.warning("%s: streamers are drained; SIGTERM or SIGINT from now on skips that", why)
+    def stop(self, why: str, now: float, *, by_command: bool = False) -> None:
+        """End everything in an orderly way: streamers are drained first.
+
+        By a signal the next one skips that; by a command it takes two.
+        """
+        self._stopped_by_command = by_command
+        hurry = "a second signal" if by_command else "once more"
+        log.warning("%s: streamers are drained; %s skips that", why, hurry)
         self.parts.notifier.stopping()
         code = ExitCode.PASS if self.parts.control.mode == "run" else None
         self.parts.control.conclude(Conclusion("stopped", code), now)

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from supervisor.control_socket import ask
 from tests.streaming import ROOT
 from tests.supervising import DEADLINE_SECONDS, GRACES, Supervised
 
@@ -94,6 +95,18 @@ def test_a_second_signal_skips_the_drain(vigil: Supervised, number: int, code: i
     process.send_signal(number)
     assert vigil.exit_code() == code
     assert vigil.profile()["verdict"] in ("fail", "inconclusive")
+
+
+def test_the_first_signal_after_a_command_skips_nothing(vigil: Supervised) -> None:
+    graces = {f"supervisor.{grace}": 60 for grace in GRACES}
+    process = vigil.start("ignores_term", "run", settings=graces)
+    vigil.until_logged("generation 1 reports")
+    assert ask(vigil.directory / "run", "stop", DEADLINE_SECONDS)["ok"]
+    vigil.until_logged("a second signal skips that")
+    process.send_signal(signal.SIGTERM)  # as systemd does when somebody stops the unit meanwhile
+    vigil.until_logged("drained already; once more skips that")
+    process.send_signal(signal.SIGTERM)
+    assert vigil.exit_code() == 143
 
 
 # Streamers that fail ------------------------------------------------------------------------------

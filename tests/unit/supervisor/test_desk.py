@@ -36,7 +36,8 @@ class Stage:
         control = SimpleNamespace(conclusion=None, ask=self._ask, diagnose=lambda name: [])
         fleet = SimpleNamespace(members={"a": None, "b": None})
         self.service: Any = SimpleNamespace(
-            parts=SimpleNamespace(control=control, fleet=fleet), stop=lambda why, now: None
+            parts=SimpleNamespace(control=control, fleet=fleet),
+            stop=lambda why, now, by_command: None,
         )
 
     def person(self, command: str, streamer: str | None = None, now: float = 0.0) -> Person:
