@@ -82,9 +82,11 @@ def test_after_a_drop_each_stream_has_what_can_be_had_and_tells_of_the_rest(tmp_
     """REST tells trades and closed candles; the book's changes and the tickers are gone."""
     with (
         Exchange(tmp_path, rate=100, symbols=SYMBOLS) as exchange,
-        streamer(tmp_path, exchange, connection__backoff_initial="3s") as process,
+        streamer(tmp_path, exchange, connection__backoff_initial="500ms") as process,
     ):
         await_more(tmp_path)
+        # So long that every stream misses some: the slowest brings one a second.
+        exchange.fault("refuse_connections", how="503", duration=3.0)
         reset = exchange.fault("reset")
         dropped_at = exchange.happened(reset["number"])["happened_at"]
         eventually(lambda: "gap: depth" in process.output, what="the gap in the book", within=30)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -221,10 +220,10 @@ class World:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def small(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for (module, name), value in SMALL.items():
         monkeypatch.setattr(module, name, value)
-    return monkeypatch  # type: ignore[return-value]
+    return monkeypatch
 
 
 @pytest.mark.parametrize("gap_share", [0.1, 0.5])
