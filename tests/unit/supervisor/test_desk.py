@@ -44,7 +44,7 @@ class Stage:
         person: Any = Person()
         self.asked = [Asked(command, person, streamer)]
         self.turn(now)
-        return person  # type: ignore[no-any-return]
+        return person  # type: ignore[no-any-return] # Any: it stands in for a socket
 
     def turn(self, now: float) -> None:
         self.desk.turn(self.service, now, 0.0)

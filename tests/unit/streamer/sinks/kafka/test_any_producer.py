@@ -163,7 +163,7 @@ class World:
         headers = {topic: single_object_header(route.kind) for route, topic in topics.items()}
         self._gap_topic = topics[self.routes.gaps["BTCUSDT"]]
         self.sink = KafkaSink(config, topics, headers, Overflow(self.directory, 1 << 30))
-        self.producer = self.sink._producer  # type: ignore[assignment]
+        self.producer = self.sink._producer  # type: ignore[assignment] # it stands in
 
     @property
     def total(self) -> int:
