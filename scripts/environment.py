@@ -29,7 +29,9 @@ def python(requirements: str) -> Path:
     if not interpreter.exists():
         venv.create(DIRECTORY, with_pip=True)
     command = [str(interpreter), "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
-    command += ["--disable-pip-version-check", "--require-hashes", "-r", str(pinned)]
+    # No resolution: the file is complete, and a resolver that looks at the index again may want
+    # something newer than the pins, without a hash.
+    command += ["--disable-pip-version-check", "--no-deps", "--require-hashes", "-r", str(pinned)]
     if subprocess.run(command, check=False).returncode:
         sys.exit(
             "The requirements could not be installed: the lines above say why. Is the package "
