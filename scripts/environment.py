@@ -28,10 +28,7 @@ def python(requirements: str) -> Path:
     print(f"Setting up {DIRECTORY.name} from {requirements} …", flush=True)
     if not interpreter.exists():
         venv.create(DIRECTORY, with_pip=True)
-    command = [str(interpreter), "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
-    # No resolution: the file is complete, and a resolver that looks at the index again may want
-    # something newer than the pins, without a hash.
-    command += ["--disable-pip-version-check", "--no-deps", "--require-hashes", "-r", str(pinned)]
+    command = install_command(interpreter, pinned)
     if subprocess.run(command, check=False).returncode:
         sys.exit(
             "The requirements could not be installed: the lines above say why. Is the package "
@@ -39,6 +36,17 @@ def python(requirements: str) -> Path:
         )
     stamp.write_text(wanted)
     return interpreter
+
+
+def install_command(interpreter: Path, pinned: Path) -> list[str]:
+    """Return the command that installs a file of `scripts/lock` as it stands.
+
+    Without resolution: the file is complete, and a resolver would look at the index again, where
+    a release newer than the pins has no hash.
+    """
+    command = [str(interpreter), "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
+    command += ["--disable-pip-version-check", "--no-deps", "--require-hashes", "-r", str(pinned)]
+    return command
 
 
 def variables() -> dict[str, str]:

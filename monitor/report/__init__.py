@@ -1,6 +1,6 @@
 """The report: one HTML file for people, made from a profile document, opened without a network.
 
-The plotting library is optional (`pip install 'vigil[report]'`) and imported only when a report
+The plotting library is optional (`pip install 'plotly>=6'`) and imported only when a report
 is written, so that a supervisor never carries it.
 """
 
@@ -56,7 +56,7 @@ def render(document: Mapping[str, Any]) -> bytes:
         from monitor.report import charts
     except ImportError as error:
         raise ReportError(
-            f"a report needs the library plotly ({error}): pip install 'vigil[report]'"
+            f"a report needs the library plotly ({error}): pip install 'plotly>=6'"
         ) from error
     from monitor.report import page
     from monitor.report.connections import timeline

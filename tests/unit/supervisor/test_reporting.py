@@ -46,7 +46,7 @@ def test_without_the_library_a_soak_keeps_its_verdict_and_says_what_helps(
 ) -> None:
     assert command_line.run(finished) == ExitCode.VERDICT_INCONCLUSIVE
     assert not profile.with_suffix(".html").exists()
-    assert "pip install 'vigil[report]'" in caplog.text
+    assert "pip install 'plotly>=6'" in caplog.text
     assert f"vigil judge {profile} --report" in caplog.text
 
 
@@ -81,7 +81,7 @@ def test_judge_makes_the_report_of_the_predecessors_format(tmp_path: Path) -> No
 @pytest.mark.usefixtures("without_library")
 def test_judge_says_what_a_report_needs(profile: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.run(["judge", str(profile), "--report", "r.html"]) == ExitCode.USAGE
-    assert "pip install 'vigil[report]'" in capsys.readouterr().err
+    assert "pip install 'plotly>=6'" in capsys.readouterr().err
 
 
 def test_judge_online_tells_people_a_line_and_machines_an_object_per_change(
