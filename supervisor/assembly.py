@@ -24,7 +24,7 @@ from monitor.state import State
 from monitor.telemetry import TelemetryError, TelemetryServer
 from streamer import logs
 from streamer.settings import masked
-from supervisor import runtime_directory
+from supervisor import runtime_directory, state_directory
 from supervisor.bootstrap import stream
 from supervisor.child import Target
 from supervisor.control import Control
@@ -54,7 +54,7 @@ class Mission:
 
     mode: Mode
     profile: SoakProfile | None = None  # of a soak
-    output: Path | None = None  # where the profile goes; None: into the runtime directory
+    output: Path | None = None  # where the profile goes; None: into the state directory
     reference: Reference | None = None  # a known-good run, for the leak score of a soak
 
 
@@ -99,6 +99,11 @@ def _parts(
     directory = resources.enter_context(
         runtime_directory.private(settings.supervisor.runtime_directory)
     )
+    evidence = resources.enter_context(
+        state_directory.run_directory(
+            settings.supervisor.state_directory, settings.sink.directory, directory, time
+        )
+    )
     state = State(rules=rules_of(settings, mission), mode=mission.mode)
     if mission.profile is not None:
         state.horizon_seconds = mission.profile.duration_seconds
@@ -111,7 +116,7 @@ def _parts(
     become_subreaper()
     commands = resources.enter_context(closing(ControlSocket(directory)))
     launches = Launches(settings, STREAMER, telemetry.endpoint)
-    fleet = _fleet(settings, launches, directory, target, display.owns_terminal, now)
+    fleet = _fleet(settings, launches, evidence, target, display.owns_terminal, now)
     journal = Journal(
         Recorder(
             mission.profile,
@@ -121,7 +126,8 @@ def _parts(
             now,
             reference=mission.reference,
         ),
-        mission.output or directory / "profile.json",
+        mission.output or evidence / "profile.json",
+        directory / "profile.json",
     )
     monitor = settings.monitor
     return Parts(
@@ -132,7 +138,7 @@ def _parts(
         report_every_seconds=settings.supervisor.report_every,
         state=state,
         fleet=fleet,
-        control=Control(mission.mode, fleet, telemetry, directory),
+        control=Control(mission.mode, fleet, telemetry, evidence),
         telemetry=telemetry,
         journal=journal,
         display=display,

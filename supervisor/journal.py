@@ -16,9 +16,11 @@ log = logging.getLogger(__name__)
 class Journal:
     """Keeps the profile on disk, so that it survives whatever comes."""
 
-    def __init__(self, recorder: Recorder, path: Path) -> None:
+    def __init__(self, recorder: Recorder, path: Path, other_path: Path | None = None) -> None:
+        """`other_path` is where the last profile goes when `path` cannot be written."""
         self.recorder = recorder
         self.path = path
+        self._other_path = other_path
         # A slow disk delays the next checkpoint, never a sample.
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._under_way: Future[None] | None = None
@@ -38,7 +40,14 @@ class Journal:
         """Write the profile for the last time, judged or as it is. Raises CheckpointError."""
         self._writer.shutdown(wait=True)  # an older state must not overwrite the last one
         document = self.recorder.document(now, time)
-        checkpoint.write(self.path, document)  # first of all: judging might fail
+        try:
+            checkpoint.write(self.path, document)  # first of all: judging might fail
+        except checkpoint.CheckpointError as error:
+            if self._other_path is None or self._other_path == self.path:
+                raise
+            log.error("%s; it goes to %s", error, self._other_path)  # noqa: TRY400 - a full disk
+            self.path = self._other_path
+            checkpoint.write(self.path, document)
         if not judged:
             return None
         document, verdict = concluded(document)

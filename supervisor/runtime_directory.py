@@ -1,9 +1,8 @@
-"""The private directory of one supervisor: sockets, stack dumps, diagnoses."""
+"""The private directory of one supervisor that runs: its sockets, its lock, its last status."""
 
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,9 +10,11 @@ from pathlib import Path
 
 from monitor.telemetry import SOCKET_NAME
 from supervisor.errors import UsageError
+from supervisor.own_directory import make_private
 
 _TEMPORARY = Path(tempfile.gettempdir())
 _FRESH_PREFIX = "vigil-"
+_KEY = "supervisor.runtime_directory"
 _WORTHLESS = (SOCKET_NAME, f"{SOCKET_NAME}.lock", "control")
 
 
@@ -63,18 +64,9 @@ def prepare(configured: Path | None, environment: Mapping[str, str] | None = Non
     if configured is None:
         return Path(tempfile.mkdtemp(prefix=_FRESH_PREFIX, dir=_TEMPORARY))
     try:
-        configured.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = configured.stat()
-        if found.st_uid != os.geteuid():
-            raise UsageError(
-                f"supervisor.runtime_directory = {configured}: belongs to user {found.st_uid}; "
-                f"a directory of user {os.geteuid()}, who runs this, is wanted"
-            )
-        if stat.S_IMODE(found.st_mode) != 0o700:
-            configured.chmod(0o700)  # the sockets inside come out 0755
+        return make_private(configured, _KEY)  # private: the sockets inside come out 0755
     except OSError as error:
         raise UsageError(
-            f"supervisor.runtime_directory = {configured}: cannot be used: {error.strerror}; "
-            "a directory that the user may write is wanted"
+            f"{_KEY} = {configured}: cannot be used: {error.strerror}; "
+            "a directory that the user may write is expected"
         ) from None
-    return configured.resolve()

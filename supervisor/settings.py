@@ -37,7 +37,9 @@ class SupervisorConfig:
 
     __pydantic_config__ = _STRICT
 
-    runtime_directory: Path | None = None  # sockets, stack dumps; None: see the README
+    runtime_directory: Path | None = None  # sockets; None: see the README
+    # Evidence of runs: profiles, stack dumps, diagnoses. None: systemd's, or beside the sink's.
+    state_directory: Path | None = None
     startup_timeout: Positive = 60.0  # from the launch to the first report
     drain_grace: Positive = 10.0
     term_grace: Positive = 5.0

@@ -46,6 +46,7 @@ class Supervised:
     ) -> subprocess.Popen[bytes]:
         values: dict[str, object] = {
             "supervisor.runtime_directory": self.directory / "run",
+            "supervisor.state_directory": self.directory / "state",
             "supervisor.log_format": "json",
             "supervisor.restart_backoff_initial": 0.1,
             "monitor.metrics_address": "127.0.0.1:0",
@@ -72,6 +73,11 @@ class Supervised:
                 },
             )
         return self.process
+
+    @property
+    def evidence(self) -> Path:
+        """Where the newest run keeps stack dumps, diagnoses and its profile."""
+        return self.directory / "state" / "runs" / "latest"
 
     def until(self, done: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + DEADLINE_SECONDS

@@ -85,7 +85,7 @@ def test_a_hanging_streamer_is_replaced_in_run(vigil, exchange, hook):
     first = vigil.streamer().pid
     vigil.until_logged("generation 2 reports")
     assert vigil.streamer().pid != first
-    assert "Thread 0x" in (vigil.directory / "run" / "streamer-1.1.stacks").read_text()
+    assert "Thread 0x" in (vigil.evidence / "streamer-1.1.stacks").read_text()
     process.send_signal(signal.SIGTERM)
     assert vigil.exit_code() == 0
 

@@ -62,7 +62,7 @@ def test_one_signal_ends_the_service_after_a_complete_drain(vigil: Supervised) -
     vigil.until_logged("generation 1 reports")
     process.send_signal(signal.SIGTERM)
     assert vigil.exit_code() == 0
-    assert (vigil.directory / "run" / "profile.json").exists()
+    assert (vigil.evidence / "profile.json").exists()
 
 
 def test_an_incomplete_drain_is_no_success(vigil: Supervised) -> None:
@@ -164,7 +164,7 @@ def test_a_silent_streamer_is_replaced(vigil: Supervised, manner: str) -> None:
     vigil.until_logged("generation 1 ended by SIGABRT")
     vigil.until_logged("generation 2 reports")
     assert vigil.streamer().pid != first
-    assert "hread 0x" in (vigil.directory / "run" / "streamer-1.1.stacks").read_text()
+    assert "hread 0x" in (vigil.evidence / "streamer-1.1.stacks").read_text()
     process.send_signal(signal.SIGTERM)
     vigil.until_logged("once more skips that")
     process.send_signal(signal.SIGTERM)

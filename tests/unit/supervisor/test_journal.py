@@ -43,3 +43,15 @@ def test_a_disk_that_refuses_does_not_end_the_loop(
     kept._writer.submit(lambda: None).result(10.0)
     kept.checkpoint(2.0, 2.0)
     assert "the profile could not be written" in caplog.text
+
+
+def test_the_last_profile_goes_elsewhere_when_its_place_refuses_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    recorder = Recorder(None, {}, {}, started_time=0.0, started_at=0.0)
+    kept = Journal(recorder, tmp_path / "file" / "p.json", tmp_path / "other" / "p.json")
+    kept.conclude(1.0, 1.0, judged=False)
+    assert kept.path == tmp_path / "other" / "p.json"
+    assert json.loads(kept.path.read_text())["test_metadata"]
+    assert "it goes to" in caplog.text

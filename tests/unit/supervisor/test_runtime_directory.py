@@ -66,3 +66,18 @@ def test_a_foreign_directory_is_refused(tmp_path: Path) -> None:
         os.chown(foreign, 65534, -1)
     with pytest.raises(UsageError, match="belongs to user"):
         prepare(foreign, {})
+
+
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o755)
+    (tmp_path / "mine").symlink_to(theirs)
+    with pytest.raises(UsageError, match=r"is a symbolic link to .*theirs; the directory itself"):
+        prepare(tmp_path / "mine", {})
+    assert theirs.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_parent_may_be_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "var").symlink_to(tmp_path / "run")
+    assert prepare(tmp_path / "var" / "vigil", {}) == tmp_path / "run" / "vigil"
