@@ -41,14 +41,20 @@ class ExchangeConfig:
 
     __pydantic_config__ = _STRICT
 
+    # Scheme, host and port, without a path.
     websocket_url: Annotated[str, Parsed(parse_websocket_url)] = "wss://stream.binance.com:9443"
+    # Likewise; it must be of the same venue as the WebSocket.
     rest_url: Annotated[str, Parsed(parse_rest_url)] = "https://api.binance.com"
     ca_file: Path | None = None  # trusted beside the system's certificates
+    # False is for development only, and warned of.
     verify_tls: bool = True
     proxy: str | None = None  # http://host:port, for the WebSocket and REST alike
+    # What is recorded, with every stream of `streams`.
     symbols: Annotated[tuple[Symbol, ...], Listed(), MinLen(1)] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
     # What times are asked for in; ms only to replay frames that were recorded without asking.
     time_unit: Literal["us", "ms"] = "us"
+    # `trade`, `aggTrade`, `bookTicker`, `depth`, `depth@100ms`, `kline_1m` and its kin,
+    # `miniTicker`, `ticker` (docs/data.md).
     streams: Annotated[
         tuple[Annotated[str, Parsed(parse_stream)], ...], Listed(ignore_case=False), MinLen(1)
     ] = ("trade",)
@@ -62,14 +68,20 @@ class ConnectionConfig:
 
     # The exchange cuts at 24 h; six rotations a day keep them an everyday thing.
     max_age: Annotated[Seconds, Gt(0), Le(_DAY_SECONDS)] = 4 * 3600.0
+    # For TCP, TLS and the upgrade together, and again for the answer to SUBSCRIBE.
     handshake_timeout: Positive = 10.0
     stale_after: Seconds = 30.0  # silence of one symbol's stream; 0 disables
+    # Of our own; the exchange's pings are answered at once.
     ping_every: Positive = 180.0
+    # After which a connection that does not answer is rotated.
     pong_within: Positive = 10.0
+    # The first delay before a new attempt, with full jitter; doubled up to `backoff_max`.
     backoff_initial: Positive = 0.5
+    # The longest delay between two attempts.
     backoff_max: Positive = 60.0
     # Of the exchange's 300 per window and IP; the rest is left for people.
     attempts_limit: Annotated[int, Ge(1)] = 250
+    # In which at most `attempts_limit` connections are attempted.
     attempts_window: Positive = 300.0
     rotation_overlap: Seconds = 5.0  # how long a quiet stream is heard on both connections
     close_timeout: Positive = 2.0  # the server may never answer a close handshake
@@ -91,7 +103,9 @@ class RepairConfig:
     max_age: Positive = _DAY_SECONDS  # older trades are not fetched, they are declared missing
     # Of the exchange's request weight per minute and IP; the rest is for its other users.
     weight_per_minute: Annotated[int, Ge(1)] = 6000
+    # How much of `weight_per_minute` repairs may use.
     weight_share: Annotated[float, Gt(0), Le(1)] = 0.5
+    # Of one request as a whole.
     request_timeout: Positive = 10.0
     # Events above a gap in memory, per stream and symbol: 10 MiB; the rest waits on disk.
     held_in_memory: Annotated[int, Ge(100)] = 20_000
@@ -104,10 +118,14 @@ class SinkConfig:
 
     __pydantic_config__ = _STRICT
 
+    # `null` discards everything: for measurements.
     kind: Literal["files", "kafka", "null"] = "files"
+    # Records, positions, the lock, and what waits for Kafka.
     directory: Path = Path("data")
     codec: Literal["null", "deflate"] = "null"  # the two that every Avro reader must know
+    # A file of this size is complete, and the next one begins.
     rollover_bytes: Annotated[ByteCount, Ge(64 << 10)] = 128 << 20
+    # A file of this age is complete, whatever its size.
     rollover_after: Positive = 3600.0
     fsync_every: Seconds = 1.0  # what a power cut may cost; 0: after every flushed block
     rejected_bytes: ByteCount = 16 << 20  # undecodable frames kept for inspection
@@ -119,6 +137,7 @@ class KafkaConfig:
 
     __pydantic_config__ = _STRICT
 
+    # `host:port`, several with commas.
     bootstrap_servers: str = "localhost:9092"
     # By stream kind; {symbol} in a name makes a topic for each symbol.
     topics: Annotated[dict[str, str], Parsed(parse_topics)] = field(
@@ -133,6 +152,7 @@ class KafkaConfig:
             "gap": GAP_TOPIC,
         }
     )
+    # The two that cost the least for what they save.
     compression: Literal["lz4", "zstd"] = "lz4"
     # Without librdkafka's own 200 bytes for each record: some 24 MiB of memory when it is full,
     # of which there are 75,000 then, more than a second at the highest rate that was measured.
@@ -146,21 +166,27 @@ class KafkaConfig:
     positions_topic: Annotated[str, Parsed(parse_topic)] = "market.crypto.positions.binance"
     # How many partitions each topic has; None: as many as when this streamer first wrote there.
     partitions: Annotated[int, Ge(1)] | None = None
+    # True: missing topics are created with the three settings here.
     create_topics: bool = False
     replication_factor: Annotated[int, Ge(1)] = 3  # of topics that are created, as is retention
+    # Of topics that are created.
     retention: Positive = 7 * _DAY_SECONDS
     # For brokers and registry to answer at the start: half of supervisor.startup_timeout.
     start_within: Positive = 30.0
     statistics_every: Positive = 5.0  # a look costs us 25 µs
+    # Passed through to librdkafka, such as `security.protocol`.
     client: Annotated[dict[str, str | int | float | bool], Parsed(parse_client_keys)] = field(
         default_factory=dict, repr=False
     )
     allow_unsafe_client: bool = False  # acks, idempotence and the like under kafka.client
+    # None: records carry Avro's single-object encoding, no registry is asked.
     schema_registry_url: Annotated[str | None, Parsed(parse_registry_url)] = None
     # False: the latest schema of each subject must be ours.
     schema_registry_register: bool = True
     schema_registry_ca_file: Path | None = None  # trusted beside the system's certificates
+    # HTTP basic authentication, with `schema_registry_password`.
     schema_registry_user: str | None = None
+    # A secret: from the file or the environment only.
     schema_registry_password: str | None = field(default=None, repr=False)
     schema_registry_timeout: Positive = 5.0  # of one request; they take milliseconds
     serializer_cache_size: Annotated[int, Ge(1)] = 10  # subjects, of which three are usual
@@ -172,6 +198,7 @@ class TelemetryConfig:
 
     __pydantic_config__ = _STRICT
 
+    # Of the counts; the rule *heartbeat* acts when none came for 10 s.
     report_every: Positive = 1.0
     endpoint: str | None = None  # ipc://PATH of a watcher's ROUTER socket; None: nobody listens
 

@@ -35,7 +35,7 @@ MASK = "********"
 LIVE = frozenset({"exchange.streams", "exchange.symbols"})
 """What changes while a streamer runs; everything else of its own is for the next start."""
 # Fields that say how a streamer is launched: nobody sets them by hand.
-_LAUNCH_ONLY = ("telemetry.endpoint",)
+LAUNCH_ONLY = ("telemetry.endpoint",)
 
 
 class StreamerSettings(BaseModel):
@@ -213,7 +213,7 @@ def _known_keys(model: type[BaseModel], location: Sequence[str]) -> Iterator[str
     field = model.model_fields.get(location[0])
     section = getattr(field, "annotation", None)
     names = getattr(section, "__dataclass_fields__", None) or getattr(section, "model_fields", {})
-    yield from (name for name in names if f"{location[0]}.{name}" not in _LAUNCH_ONLY)
+    yield from (name for name in names if f"{location[0]}.{name}" not in LAUNCH_ONLY)
 
 
 def _contradictions(settings: BaseModel) -> Iterator[str]:

@@ -28,6 +28,7 @@ class MonitorConfig:
     sample_every: Positive = 1.0  # 13 µs a look; a breach is acted on within two of them
     profile_every: Positive = 60.0  # one sample of the profile; the predecessor's interval
     slow_sample_every: Positive = 60.0  # USS and PSS: 10 ms per GB and a lock in the target
+    # `host:port` of metrics and health; port 0: any free one.
     metrics_address: str = "127.0.0.1:9091"
 
 
@@ -41,17 +42,25 @@ class SupervisorConfig:
     # Evidence of runs: profiles, stack dumps, diagnoses. None: systemd's, or beside the sink's.
     state_directory: Path | None = None
     startup_timeout: Positive = 60.0  # from the launch to the first report
+    # From the command to drain to SIGTERM.
     drain_grace: Positive = 10.0
+    # From SIGTERM to SIGABRT.
     term_grace: Positive = 5.0
     abort_grace: Positive = 3.0  # for the stack dump
     kill_grace: Positive = 5.0  # for the kernel to take the processes away
+    # Restarts within `restart_window`; one more ends the supervisor with exit code 6.
     restart_limit: Annotated[int, Ge(0)] = 5
+    # In which restarts are counted.
     restart_window: Positive = 600.0
+    # The delay before the first restart, doubled up to `restart_backoff_max`.
     restart_backoff_initial: Positive = 1.0
+    # The longest delay before a restart.
     restart_backoff_max: Positive = 60.0
     healthy_after: Positive = 600.0  # after this long a restart begins with the first delay again
     report_every: Positive = 300.0  # the plain report in a log
+    # `json`: one object per line, for programs.
     log_format: Literal["console", "json"] = "console"
+    # The least severe that is logged.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -76,12 +85,19 @@ class RuleConfig:
 
     __pydantic_config__ = _RULE
 
+    # As it is logged, and in the verdict.
     name: str
+    # What is judged: one of the metrics of rules, with their units.
     metric: str
+    # `abort` ends a soak; the others act on the streamer.
     action: Literal["warn", "rotate", "restart", "abort"]
+    # A breach is a value above this; exactly one of `above` and `below` is given.
     above: Limit | None = None
+    # A breach is a value below this.
     below: Limit | None = None
+    # How long a breach lasts until the rule acts.
     for_: Annotated[Seconds, Field(alias="for")] = 0.0
+    # After a start of the streamer the rule waits this long.
     grace: Seconds = 0.0
     cooldown: Seconds = 300.0  # one action per five minutes and cause, as a person would
 
