@@ -23,7 +23,7 @@ def field_comments(section: type) -> dict[str, str]:
     assert isinstance(definition, ast.ClassDef)  # noqa: S101 - for mypy: a class was asked for
     for statement in definition.body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            above = []
+            above: list[str] = []
             line = statement.lineno - 1
             while line in comments and lines[line - 1].lstrip().startswith("#"):
                 above.insert(0, comments[line])

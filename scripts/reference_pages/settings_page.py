@@ -19,22 +19,19 @@ Made by `scripts/reference` from `streamer/config.py` and `supervisor/settings.p
 are the last column.
 
 One TOML file (`--config FILE`), `VIGIL_SECTION__KEY` in the environment over it,
-`--set section.key=value` over that. Durations are `"4h"`, `"90s"`, `"500ms"`, `"1h30m"`, or a number
-of seconds; sizes are `"450MiB"` (2²⁰ bytes) or `"450MB"`
-(10⁶), or a number of bytes. Everything is validated as a whole; an error names its key, the wrong value
-and what would be right. `python -m supervisor config` shows what is in effect.
+`--set section.key=value` over that. Durations are `"4h"`, `"90s"`, `"500ms"`, `"1h30m"`, or a
+number of seconds; sizes are `"450MiB"` (2²⁰ bytes) or `"450MB"` (10⁶), or a number of bytes.
+Everything is validated as a whole; an error names its key, the wrong value and what would be right.
+`python -m supervisor config` shows what is in effect.
 """
 
 
 def page() -> str:
     """Return the page's text."""
     parts = [INTRODUCTION]
-    for name, field in Settings.model_fields.items():
-        if name == "rules":
-            parts.append("\n".join(_section("[[rules]]", RuleConfig)))
-        else:
-            assert isinstance(field.annotation, type)  # noqa: S101 - for mypy: a section's class
-            parts.append("\n".join(_section(f"[{name}]", field.annotation)))
+    for name, section in _sections().items():
+        title = f"[[{name}]]" if section is RuleConfig else f"[{name}]"
+        parts.append("\n".join(_section(title, section)))
     metrics = (f"| `{name}` | {meaning} |" for name, meaning in METRICS.items())
     parts.append(
         "\n".join(["### Metrics of rules\n", "| metric | what it is |", "|---|---|", *metrics])
@@ -44,14 +41,21 @@ def page() -> str:
 
 def keys_without_meaning() -> list[str]:
     """Return the keys of which neither the source nor so the page says anything."""
-    sections = {name: field.annotation for name, field in Settings.model_fields.items()}
-    sections["rules"] = RuleConfig
     return [
         f"{name}.{key}"
-        for name, section in sections.items()
+        for name, section in _sections().items()
         for key, meaning in field_comments(section).items()
         if not meaning and f"{name}.{key}" not in LAUNCH_ONLY
     ]
+
+
+def _sections() -> dict[str, type]:
+    sections: dict[str, type] = {"rules": RuleConfig}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type):
+            sections[name] = field.annotation
+    sections["rules"] = sections.pop("rules")  # at the end, as in the file
+    return sections
 
 
 def _section(title: str, section: type) -> Iterator[str]:
