@@ -12,10 +12,11 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
 
+from streamer.client_keys import ClientValue
+from streamer.secret import Secret, SecretUrl
 from streamer.units import ByteCount, Parsed, Seconds
 from streamer.values import (
     Listed,
-    parse_client_keys,
     parse_registry_url,
     parse_rest_url,
     parse_stream,
@@ -30,6 +31,7 @@ GAP_TOPIC = "market.crypto.gaps.binance"
 
 _STRICT = {"extra": "forbid"}  # a misspelt key is an error, never a default in disguise
 _DAY_SECONDS = 24 * 3600.0
+_INT16_MAX, _INT32_MAX = (1 << 15) - 1, (1 << 31) - 1  # what Kafka's protocol can say
 
 Positive = Annotated[Seconds, Gt(0)]
 Symbol = Annotated[str, Parsed(parse_symbol)]
@@ -48,7 +50,7 @@ class ExchangeConfig:
     ca_file: Path | None = None  # trusted beside the system's certificates
     # False is for development only, and warned of.
     verify_tls: bool = True
-    proxy: str | None = None  # http://host:port, for the WebSocket and REST alike
+    proxy: SecretUrl | None = None  # http://host:port, for the WebSocket and REST alike
     # What is recorded, with every stream of `streams`.
     symbols: Annotated[tuple[Symbol, ...], Listed(), MinLen(1)] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
     # What times are asked for in; ms only to replay frames that were recorded without asking.
@@ -165,19 +167,19 @@ class KafkaConfig:
     # what comes live.
     positions_topic: Annotated[str, Parsed(parse_topic)] = "market.crypto.positions.binance"
     # How many partitions each topic has; None: as many as when this streamer first wrote there.
-    partitions: Annotated[int, Ge(1)] | None = None
+    partitions: Annotated[int, Ge(1), Le(_INT32_MAX)] | None = None
     # True: missing topics are created with the three settings here.
     create_topics: bool = False
-    replication_factor: Annotated[int, Ge(1)] = 3  # of topics that are created, as is retention
+    # Of topics that are created, as is retention.
+    replication_factor: Annotated[int, Ge(1), Le(_INT16_MAX)] = 3
     # Of topics that are created.
     retention: Positive = 7 * _DAY_SECONDS
     # For brokers and registry to answer at the start: half of supervisor.startup_timeout.
     start_within: Positive = 30.0
     statistics_every: Positive = 5.0  # a look costs us 25 µs
-    # Passed through to librdkafka, such as `security.protocol`.
-    client: Annotated[dict[str, str | int | float | bool], Parsed(parse_client_keys)] = field(
-        default_factory=dict, repr=False
-    )
+    # Passed through to librdkafka, such as `security.protocol`; what may be a secret (all but what
+    # is known to hold none) comes from the file or the environment only.
+    client: dict[str, ClientValue] = field(default_factory=dict, repr=False)
     allow_unsafe_client: bool = False  # acks, idempotence and the like under kafka.client
     # None: records carry Avro's single-object encoding, no registry is asked.
     schema_registry_url: Annotated[str | None, Parsed(parse_registry_url)] = None
@@ -187,7 +189,7 @@ class KafkaConfig:
     # HTTP basic authentication, with `schema_registry_password`.
     schema_registry_user: str | None = None
     # A secret: from the file or the environment only.
-    schema_registry_password: str | None = field(default=None, repr=False)
+    schema_registry_password: Secret | None = None
     schema_registry_timeout: Positive = 5.0  # of one request; they take milliseconds
     serializer_cache_size: Annotated[int, Ge(1)] = 10  # subjects, of which three are usual
 

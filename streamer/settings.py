@@ -1,5 +1,7 @@
 """Settings: one TOML file, `VIGIL_SECTION__KEY` over it, `--set section.key=value` over that.
 
+The sources are read by `streamer.setting_sources`, which wraps secrets before anything sees them.
+
 Everything is validated as a whole, and every error names its key, the wrong value and what would
 be right. Only the parent of a streamer comes here: children get the frozen result.
 """
@@ -8,8 +10,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,11 +27,11 @@ from streamer.config import (
 )
 from streamer.data.streams import kind_of
 from streamer.errors import SettingsError
+from streamer.secret import without_credentials
+from streamer.setting_sources import from_assignments, from_environment, from_file
 
-ENVIRONMENT_PREFIX = "VIGIL_"
-_SECRET_KEY = re.compile(r"pass(word|phrase)|secret|token|key[._]pem|jaas", re.IGNORECASE)
-_USER_INFO = re.compile(r"(?<=//)[^/@]+(?=@)")  # user:password@ of a proxy's URL
-MASK = "********"
+_SHOWN_CHARACTERS = 100  # of a wrong value or key
+_PROBLEMS_SHOWN = 50
 LIVE = frozenset({"exchange.streams", "exchange.symbols"})
 """What changes while a streamer runs; everything else of its own is for the next start."""
 # Fields that say how a streamer is launched: nobody sets them by hand.
@@ -77,24 +77,29 @@ def load(
     `assignments` are the texts after `--set`, such as `connection.max_age=2h`.
     Raises SettingsError with every problem found, each on a line of its own.
     """
-    values = _read_file(config_file) if config_file else {}
-    _merge(values, _from_environment(os.environ if environment is None else environment))
-    _merge(values, _from_assignments(assignments))
+    environment = os.environ if environment is None else environment
+    values = from_file(model, config_file) if config_file else {}
+    _merge(values, from_environment(model, environment))
+    _merge(values, from_assignments(model, assignments))
     unknown = [
-        f"{section}: no such section; there are: {', '.join(sorted(KNOWN_SECTIONS))}"
+        f"{_shown_key(section)}: no such section; there are: {', '.join(sorted(KNOWN_SECTIONS))}"
         for section in values
         if section not in KNOWN_SECTIONS
     ]
     try:
         settings = model.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(
-            "\n".join(unknown + [_explain(model, item) for item in error.errors()])
-        ) from None
+        raise _wrong(unknown + [_explain(model, item) for item in error.errors()]) from None
     problems = unknown + list(_contradictions(settings))
     if problems:
-        raise SettingsError("\n".join(problems))
+        raise _wrong(problems)
     return settings
+
+
+def _wrong(problems: list[str]) -> SettingsError:
+    left_out = len(problems) - _PROBLEMS_SHOWN
+    told = problems[:_PROBLEMS_SHOWN] + ([f"and {left_out} more"] if left_out > 0 else [])
+    return SettingsError("\n".join(told))
 
 
 KNOWN_SECTIONS = {*StreamerSettings.model_fields, "monitor", "supervisor", "rules"}
@@ -102,10 +107,8 @@ KNOWN_SECTIONS = {*StreamerSettings.model_fields, "monitor", "supervisor", "rule
 
 def masked(settings: BaseModel) -> dict[str, Any]:
     """Return the effective settings as plain data, with every secret replaced."""
-    dumped = settings.model_dump(mode="json")
-    hidden = _mask(dumped)
-    assert isinstance(hidden, dict)  # noqa: S101 - for mypy: a dict stays one
-    return hidden
+    dumped = settings.model_dump(mode="json")  # where a Secret shows its mask
+    return {section: _without_credentials(values) for section, values in dumped.items()}
 
 
 def changes(before: BaseModel, after: BaseModel) -> Iterator[str]:
@@ -121,68 +124,13 @@ def changes(before: BaseModel, after: BaseModel) -> Iterator[str]:
         )
 
 
-def _mask(value: Any, key: str = "") -> Any:  # noqa: ANN401 - any JSON value
+def _without_credentials(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Mask what looks like a URL's password in a text that is no secret by its type."""
     if isinstance(value, dict):
-        return {name: _mask(item, name) for name, item in value.items()}
+        return {name: _without_credentials(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_mask(item, key) for item in value]
-    if isinstance(value, str):
-        return MASK if _SECRET_KEY.search(key) and value else _USER_INFO.sub(MASK, value)
-    return value
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: is no valid TOML: {error}") from None
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Take `VIGIL_EXCHANGE__SYMBOLS` and its kin; a name without a section is not ours."""
-    values: dict[str, Any] = {}
-    for name, text in environment.items():
-        if name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
-            path = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-            _put(values, path, _toml_or_text(text))
-    return values
-
-
-def _from_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for assignment in assignments:
-        key, separator, text = assignment.partition("=")
-        path = key.strip().split(".", 2)  # kafka.client.sasl.password: the rest is one key
-        if not separator or len(path) < 2 or not all(path):
-            raise SettingsError(
-                f"--set {key}: section.key=value is wanted, such as connection.max_age=2h"
-            )
-        if _SECRET_KEY.search(key):
-            raise SettingsError(
-                f"--set {key.strip()}: a secret on a command line can be read by everybody on the "
-                "machine; put it into the configuration file or the environment "
-                f"({ENVIRONMENT_PREFIX}{'__'.join(path).replace('.', '_').upper()})"
-            )
-        _put(values, path, _toml_or_text(text))
-    return values
-
-
-def _toml_or_text(text: str) -> Any:  # noqa: ANN401 - any TOML value
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _put(values: dict[str, Any], path: Sequence[str], value: Any) -> None:  # noqa: ANN401
-    for step in path[:-1]:
-        inner = values.setdefault(step, {})
-        if not isinstance(inner, dict):
-            return  # the scalar in its place is what validation will complain about
-        values = inner
-    values[path[-1]] = value
+        return [_without_credentials(item) for item in value]
+    return without_credentials(value) if isinstance(value, str) else value
 
 
 def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> None:
@@ -195,15 +143,33 @@ def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> None:
 
 def _explain(model: type[BaseModel], item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     location = [str(step) for step in item["loc"]]
-    key = ".".join(location)
+    key = _shown_key(".".join(location))
     if item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
         known = list(_known_keys(model, location[:-1]))
-        near = difflib.get_close_matches(location[-1], known, n=1)
+        near = difflib.get_close_matches(location[-1][:_SHOWN_CHARACTERS], known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
         return f"{key}: no such key; {hint}"
-    value = MASK if _SECRET_KEY.search(key) else repr(item["input"])
     message = item["msg"].removeprefix("Value error, ")
-    return f"{key} = {value}: {message[0].lower()}{message[1:]}"
+    message = f"{message[0].lower()}{message[1:]}"
+    if len(location) == 1:
+        return f"{key}: {message}"  # a whole section: whatever it holds instead of keys
+    return f"{key} = {_shown(item['input'])}: {message}"
+
+
+def _shown_key(key: str) -> str:
+    return key[:_SHOWN_CHARACTERS].encode("unicode_escape").decode()
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - any value
+    """Return a wrong value for people, without what is secret in it."""
+    if isinstance(value, dict) and value:
+        return "a table"
+    if isinstance(value, (list, tuple)) and value:
+        return "a list"
+    if isinstance(value, str):
+        value = without_credentials(value)
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 def _known_keys(model: type[BaseModel], location: Sequence[str]) -> Iterator[str]:

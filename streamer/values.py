@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
 
 from streamer.data.streams import INTERVALS, STREAMS, kind_of
@@ -121,19 +120,3 @@ def parse_topics(value: object) -> object:
 def is_topic(name: str) -> bool:
     """Tell whether brokers accept a topic of this name."""
     return _TOPIC.fullmatch(name) is not None and name not in (".", "..")
-
-
-def parse_client_keys(value: object) -> object:
-    """Return client settings with dotted keys: environment names can only hold `sasl_password`."""
-    if isinstance(value, dict):
-        return {str(key).replace("_", "."): item for key, item in _flat(value)}
-    return value
-
-
-def _flat(value: dict[Any, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """TOML reads `sasl.password = …` as a table in a table: put the dotted key together again."""
-    pairs: list[tuple[str, Any]] = []
-    for key, item in value.items():
-        name = f"{prefix}{key}"
-        pairs += _flat(item, f"{name}.") if isinstance(item, dict) else [(name, item)]
-    return pairs

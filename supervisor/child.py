@@ -6,12 +6,14 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import multiprocess
 
+from streamer.setting_sources import is_setting
 from supervisor.bootstrap import Upbringing, enter
 
 Target = Callable[..., int]
@@ -50,7 +52,8 @@ class Child:
         process = multiprocess.get_context("spawn").Process(
             target=enter, args=(upbringing, target, arguments)
         )
-        process.start()
+        with _without_settings():
+            process.start()
         return cls(process, os.pidfd_open(process.pid), stacks_file)
 
     def send(self, number: signal.Signals) -> bool:
@@ -76,3 +79,18 @@ class Child:
         if self.stacks_file.exists() and self.stacks_file.stat().st_size == 0:
             self.stacks_file.unlink()  # nothing was dumped
         return exit_code
+
+
+@contextmanager
+def _without_settings() -> Iterator[None]:
+    """Keep settings out of the environment of what is started: secrets are among them.
+
+    A child gets what it must know through a pipe; /proc/PID/environ shows the rest to whoever may
+    read it, and everything that a child starts inherits it.
+    """
+    names = [name for name in os.environ if is_setting(name)]
+    hidden = {name: os.environ.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)

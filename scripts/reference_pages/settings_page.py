@@ -23,6 +23,12 @@ One TOML file (`--config FILE`), `VIGIL_SECTION__KEY` in the environment over it
 number of seconds; sizes are `"450MiB"` (2²⁰ bytes) or `"450MB"` (10⁶), or a number of bytes.
 Everything is validated as a whole; an error names its key, the wrong value and what would be right.
 `python -m supervisor config` shows what is in effect.
+
+Text is taken as it stands, whatever it looks like (`1.10`, `1234#abcd`); only `--set` takes it in
+quotes, too, as TOML does. Lists are `["a", "b"]` or `a,b`, tables and numbers are TOML. Secrets (a
+registry's password, user and password in a proxy's URL, values of `kafka.client` that are not known
+to be harmless) come from the file or the environment: `--set` refuses them, nothing shows them, and
+a file with secrets that everybody on the machine can read is warned of.
 """
 
 

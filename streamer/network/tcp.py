@@ -16,6 +16,7 @@ from typing import TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from streamer.errors import HandshakeError, SettingsError
+from streamer.secret import SecretUrl
 
 _HEAD_BYTES_MAX = 16 * 1024  # a proxy's answer is a few hundred bytes
 _Address: TypeAlias = tuple[int, str | None, object]
@@ -46,7 +47,9 @@ def connect(host: str, port: int, deadline: float) -> socket.socket:
         del failure  # it holds this frame: an attempt is freed without the garbage collector
 
 
-def connect_through_proxy(proxy_url: str, host: str, port: int, deadline: float) -> socket.socket:
+def connect_through_proxy(
+    proxy_url: SecretUrl, host: str, port: int, deadline: float
+) -> socket.socket:
     """Return a socket that the HTTP proxy has connected to `host` and `port` (CONNECT).
 
     Raises HandshakeError, with the label proxy for whatever the proxy did or did not do, and
@@ -91,10 +94,10 @@ def _unreachable(where: str, failure: OSError | None) -> HandshakeError:
     return HandshakeError("unreachable", f"{where} cannot be reached: {reason}")
 
 
-def split_proxy(proxy_url: str) -> SplitResult:
+def split_proxy(proxy_url: SecretUrl) -> SplitResult:
     """Return the parts of a proxy's URL. Raises SettingsError."""
     try:
-        proxy = urlsplit(proxy_url)
+        proxy = urlsplit(proxy_url.reveal())
         usable = proxy.scheme == "http" and bool(proxy.hostname) and bool(proxy.port)
     except ValueError:  # a port that is no number
         usable = False

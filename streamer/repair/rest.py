@@ -33,7 +33,7 @@ class RestClient:
             headers["X-MBX-TIME-UNIT"] = "MICROSECOND"
         options: dict[str, Any] = {"retries": False, "headers": headers, "ssl_context": ssl_context}
         self._pool: urllib3.PoolManager = (
-            urllib3.ProxyManager(exchange.proxy, **options)
+            urllib3.ProxyManager(exchange.proxy.reveal(), **options)
             if exchange.proxy
             else urllib3.PoolManager(**options)
         )

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from streamer.client_keys import ClientValue, redacted, revealed
 from streamer.config import KafkaConfig
 from streamer.errors import SettingsError
 
@@ -87,7 +88,7 @@ def make_producer(config: KafkaConfig, **callbacks_and_more: Any) -> Producer:  
     settings = {
         "linger.ms": LINGER_MS,
         "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
-        **config.client,
+        **revealed(config.client),
         **safe,
         "bootstrap.servers": config.bootstrap_servers,
         "compression.type": config.compression,
@@ -96,17 +97,19 @@ def make_producer(config: KafkaConfig, **callbacks_and_more: Any) -> Producer:  
         "delivery.report.only.error": True,
         **callbacks_and_more,
     }
-    return _made(Producer, settings)
+    return _made(Producer, config, settings)
 
 
 def make_small_producer(config: KafkaConfig, **callbacks_and_more: Any) -> Producer:  # noqa: ANN401
     """Return a producer beside the records' own, that must never hold anything up."""
-    return _made(Producer, {**config.client, **_connection(config), **callbacks_and_more})
+    return _made(
+        Producer, config, {**revealed(config.client), **_connection(config), **callbacks_and_more}
+    )
 
 
 def make_administrator(config: KafkaConfig) -> AdminClient:
     """Return a client that asks about topics and creates them."""
-    return _made(AdminClient, {**config.client, **_connection(config)})
+    return _made(AdminClient, config, _connection(config))
 
 
 def make_consumer(config: KafkaConfig, **more: Any) -> Consumer:  # noqa: ANN401
@@ -116,24 +119,27 @@ def make_consumer(config: KafkaConfig, **more: Any) -> Consumer:  # noqa: ANN401
         "enable.auto.commit": False,
         "enable.partition.eof": True,
     }
-    return _made(Consumer, {**config.client, **_connection(config), **settings, **more})
+    return _made(
+        Consumer, config, {**revealed(config.client), **_connection(config), **settings, **more}
+    )
 
 
 def _connection(config: KafkaConfig) -> dict[str, Any]:
-    return {"bootstrap.servers": config.bootstrap_servers}
+    return {**revealed(config.client), "bootstrap.servers": config.bootstrap_servers}
 
 
-def _made(client: Callable[..., _Client], settings: dict[str, Any]) -> _Client:
+def _made(client: Callable[..., _Client], config: KafkaConfig, settings: dict[str, Any]) -> _Client:
     logger = logging.getLogger("streamer.librdkafka")
     if not logger.filters:
         logger.addFilter(RepeatFilter())
+        logger.addFilter(Redaction(config.client))
     try:
         return client(settings, logger=logger)
     except KafkaException as error:
         problem = error.args[0]
-        raise SettingsError(f"kafka.client: {problem.str()}") from error
+        raise SettingsError(f"kafka.client: {redacted(problem.str(), config.client)}") from None
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"kafka.client: {error}") from error
+        raise SettingsError(f"kafka.client: {redacted(str(error), config.client)}") from None
 
 
 class RepeatFilter(logging.Filter):
@@ -161,4 +167,17 @@ class RepeatFilter(logging.Filter):
         self._kinds[kind] = now, 0
         if held_back:
             record.msg = f"{record.msg} (and {held_back} more like it)"
+        return True
+
+
+class Redaction(logging.Filter):
+    """Masks the secrets of the client's settings in what librdkafka logs."""
+
+    def __init__(self, client: dict[str, ClientValue]) -> None:
+        super().__init__()
+        self._client = client
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through, masked."""
+        record.msg, record.args = redacted(record.getMessage(), self._client), ()
         return True

@@ -69,7 +69,7 @@ class LastingProducer:
         self._vague = False  # the trouble is some fatal error; which one is told a moment later
         self._pause_seconds = 0.0
         self._renewed_at = float("-inf")
-        self._batch_limit_bytes = int(config.client.get("batch.size", BATCH_BYTES))
+        self._batch_limit_bytes = _batch_limit_bytes(config)
         self._batch_bytes = self._batch_limit_bytes
         self._batch_too_large = False
         self._batch_again_at = float("inf")
@@ -242,3 +242,13 @@ class LastingProducer:
 def prefix_length(value: bytes) -> int:
     """Return how much precedes the record: a single-object header, or a registry's schema id."""
     return 10 if value[0] == 0xC3 else 5
+
+
+def _batch_limit_bytes(config: KafkaConfig) -> int:
+    value = config.client.get("batch.size", BATCH_BYTES)
+    try:
+        return int(str(value))
+    except ValueError:
+        raise SettingsError(
+            f"kafka.client.batch.size = {value!r}: a number of bytes is wanted"
+        ) from None

@@ -17,6 +17,7 @@ import urllib3
 
 from streamer.config import KafkaConfig
 from streamer.errors import SettingsError, SinkUnavailable
+from streamer.secret import Secret
 
 RETRY_SECONDS = 1.0  # a registry that restarts takes some seconds; asking costs it nothing
 _MAGIC = b"\0"  # Confluent's wire format: this byte, the schema's id in four bytes, the record
@@ -40,7 +41,8 @@ class SchemaRegistry:
         self._url = config.schema_registry_url
         self._headers = {"Accept": _MEDIA_TYPE, "Content-Type": _MEDIA_TYPE}
         if config.schema_registry_user is not None:
-            credentials = f"{config.schema_registry_user}:{config.schema_registry_password}"
+            password = config.schema_registry_password or Secret("")
+            credentials = f"{config.schema_registry_user}:{password.reveal()}"
             self._headers |= urllib3.make_headers(
                 basic_auth=credentials.encode().decode("latin-1")  # its octets are sent, as UTF-8
             )

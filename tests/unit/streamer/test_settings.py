@@ -1,7 +1,8 @@
 import pytest
 
 from streamer.errors import SettingsError
-from streamer.settings import MASK, StreamerSettings, load, masked
+from streamer.secret import MASK, Secret
+from streamer.settings import StreamerSettings, changes, load, masked
 
 NOTHING: dict[str, str] = {}
 
@@ -51,8 +52,8 @@ def test_client_settings_keep_their_dots(tmp_path):
     assert client == {
         "sasl.mechanism": "PLAIN",
         "security.protocol": "SASL_SSL",
-        "sasl.password": "hunter2",
-        "linger.ms": 20,
+        "sasl.password": Secret("hunter2"),
+        "linger.ms": "20",
     }
 
 
@@ -73,7 +74,7 @@ def test_client_settings_keep_their_dots(tmp_path):
         ("exchange.streams=trade,depht", "exchange.streams.1 = 'depht': right would be trade, "),
         ("exchange.streams=kline_2m", "exchange.streams.0 = 'kline_2m': kline_ and an interval"),
         ("exchange.streams=[]", "at least 1 item"),
-        ("exchange.streams=7", "exchange.streams = 7: input should be a valid tuple"),
+        ("exchange.streams=7", "exchange.streams.0 = '7': right would be trade"),
         ("exchange.symbols=[]", "at least 1 item"),
         ("sink.rollover_bytes=12parsecs", "450MiB"),
         ("connection.pong_within=200s", "less than connection.ping_every (180 s)"),
@@ -117,10 +118,12 @@ def test_a_secret_on_the_command_line_is_refused_and_not_repeated(key):
     assert "hunter2" not in said
 
 
-def test_a_wrong_secret_is_not_repeated_either():
-    said = refused(environment={"VIGIL_KAFKA__CLIENT__SASL_PASSWORD": "[1]"})
-    assert "kafka.client.sasl.password" in said
-    assert "1" not in said.replace(MASK, "")
+def test_a_wrong_secret_is_not_repeated_either(tmp_path):
+    file = tmp_path / "vigil.toml"
+    file.write_text("kafka.client.sasl.password = [14]")
+    said = refused(file=file)
+    assert "kafka.client.sasl.password: a text in quotes is wanted" in said
+    assert "14" not in said.replace(MASK, "")
 
 
 def test_a_file_that_cannot_be_read_or_parsed_is_named(tmp_path):
@@ -132,7 +135,8 @@ def test_a_file_that_cannot_be_read_or_parsed_is_named(tmp_path):
 
 def test_secrets_are_masked_and_the_rest_is_shown():
     environment = {"VIGIL_KAFKA__CLIENT__SASL_PASSWORD": "hunter2"}
-    shown = masked(settings("exchange.proxy=http://me:pw@proxy:3128", environment=environment))
+    environment["VIGIL_EXCHANGE__PROXY"] = "http://me:p@/w@proxy:3128"
+    shown = masked(settings(environment=environment))
     assert shown["kafka"]["client"]["sasl.password"] == MASK
     assert shown["exchange"]["proxy"] == f"http://{MASK}@proxy:3128"
     assert shown["connection"]["max_age"] == 4 * 3600
@@ -140,3 +144,45 @@ def test_secrets_are_masked_and_the_rest_is_shown():
 
 def test_sections_of_the_watcher_do_not_disturb_the_lone_streamer():
     assert settings("monitor.sample_every=2s", "supervisor.drain_grace=3s")
+
+
+def test_a_file_of_more_problems_than_anybody_reads_is_told_in_short(tmp_path):
+    file = tmp_path / "vigil.toml"
+    file.write_text("".join(f"[section{number}]\n" for number in range(200)))
+    said = refused(file=file).splitlines()
+    assert (len(said), said[-1]) == (51, "and 150 more")
+
+
+def test_a_wrong_key_is_cut_and_escaped(tmp_path):
+    file = tmp_path / "vigil.toml"
+    file.write_text('[exchange]\n"' + "x" * 5_000 + '" = 1\n"\\u001b[2J" = 2\n')
+    said = refused(file=file)
+    assert "exchange.\\x1b[2J: no such key" in said
+    assert len(said) < 1_000
+    assert "\x1b" not in said
+
+
+def test_what_has_a_secret_in_it_is_not_shown_whatever_is_wrong_with_it(tmp_path):
+    environment = {
+        "VIGIL_KAFKA__CLIENT": '{"sasl.password": "hunter2"}',  # JSON, no TOML
+        "VIGIL_KAFKA__SCHEMA_REGISTRY_URL": "https://me:hunter2@registry",
+        "VIGIL_EXCHANGE__WEBSOCKET_URL": "wss://me:hunt/er2@host",
+        "VIGIL_EXCHANGE__REST_URL": "me:hunter2@host",
+        "VIGIL_SINK__DIRECTORY__PASSWORD": "hunter2",
+    }
+    for name in environment:
+        said = refused(environment={name: environment[name]})
+        key = name.removeprefix("VIGIL_").lower().replace("__", ".")
+        assert key.removesuffix(".password") in said
+        assert "hunt" not in said, name
+    for text in ('kafka = "hunter2"', 'kafka = ["hunter2"]', "[[kafka]]\na = 'hunter2'"):
+        file = tmp_path / "vigil.toml"
+        file.write_text(text)
+        assert "hunter2" not in refused(file=file), text
+
+
+def test_a_secret_that_changes_is_a_change():
+    before = settings(environment={"VIGIL_KAFKA__CLIENT__SASL_PASSWORD": "one"})
+    after = settings(environment={"VIGIL_KAFKA__CLIENT__SASL_PASSWORD": "two"})
+    assert list(changes(before, after)) == ["kafka.client"]
+    assert not list(changes(before, before))

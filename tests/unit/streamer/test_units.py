@@ -22,11 +22,23 @@ def test_durations(text, seconds):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "4 hours", "-1s", "h", "1x", -1, float("inf"), True, None, "1h x"]
+    "wrong", ["", "4 hours", "-1s", "h", "1x", -1, float("nan"), True, None, "1h x"]
 )
 def test_a_wrong_duration_says_what_would_be_right(wrong):
     with pytest.raises(ValueError, match="30s, 500ms, 4h or 1h30m"):
         parse_duration(wrong)
+
+
+@pytest.mark.parametrize("wrong", [float("inf"), 10**400, "9" * 5_000, "9" * 400 + "d", "37000d"])
+def test_a_duration_that_no_clock_can_count_is_refused(wrong):
+    with pytest.raises(ValueError, match="at most 36500d"):
+        parse_duration(wrong)
+
+
+@pytest.mark.parametrize("wrong", [10**400, "9" * 5_000, "9" * 400 + "MiB", "8388608TiB", 1 << 63])
+def test_a_size_that_no_disk_holds_is_refused(wrong):
+    with pytest.raises(ValueError, match="8 EiB"):
+        parse_size(wrong)
 
 
 @pytest.mark.parametrize(

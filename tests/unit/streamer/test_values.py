@@ -2,7 +2,6 @@ import pytest
 
 from streamer.values import (
     is_topic,
-    parse_client_keys,
     parse_registry_url,
     parse_rest_url,
     parse_stream,
@@ -53,7 +52,6 @@ def test_other_types_are_left_to_the_type_check():
         parse_registry_url,
         parse_topic,
         parse_topics,
-        parse_client_keys,
         parse_stream,
     ):
         assert parse(7) == 7
@@ -128,12 +126,3 @@ def test_each_stream_has_a_topic_of_its_own_which_may_name_the_symbol():
         parse_topics({"trade": "all", "gap": "all"})
     with pytest.raises(ValueError, match="trade: 1 to 249 of"):
         parse_topics({"trade": "trades.{coin}"})
-
-
-def test_client_keys_are_dotted_however_they_are_given():
-    given = {"sasl": {"mechanism": "PLAIN"}, "ssl_ca_location": "/ca.pem", "linger.ms": 5}
-    assert parse_client_keys(given) == {
-        "sasl.mechanism": "PLAIN",
-        "ssl.ca.location": "/ca.pem",
-        "linger.ms": 5,
-    }

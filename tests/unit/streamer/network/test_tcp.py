@@ -10,6 +10,7 @@ import pytest
 
 from streamer.errors import HandshakeError, SettingsError
 from streamer.network import tcp
+from streamer.secret import SecretUrl
 from tests.unit.streamer.loopback import PATIENCE, read_head, serve
 
 
@@ -53,7 +54,7 @@ def test_the_proxy_connects_us(user, wanted):
     heads = []
     with serve(echo) as port, serve(proxy_for(heads)) as proxy_port:
         url = f"http://{user}127.0.0.1:{proxy_port}"
-        with tcp.connect_through_proxy(url, "127.0.0.1", port, deadline()) as sock:
+        with tcp.connect_through_proxy(SecretUrl(url), "127.0.0.1", port, deadline()) as sock:
             sock.settimeout(PATIENCE)
             sock.sendall(b"hello")
             assert sock.recv(100) == b"HELLO"
@@ -73,7 +74,9 @@ def test_an_ipv6_target_has_its_brackets():
         sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
 
     with serve(handle) as proxy_port:
-        tcp.connect_through_proxy(f"http://127.0.0.1:{proxy_port}", "::1", 443, deadline()).close()
+        tcp.connect_through_proxy(
+            SecretUrl(f"http://127.0.0.1:{proxy_port}"), "::1", 443, deadline()
+        ).close()
     assert heads[0].startswith(b"CONNECT [::1]:443 HTTP/1.1\r\n")
 
 
@@ -95,14 +98,14 @@ def test_a_proxy_that_does_not_connect(answer, word):
         sock.close()
 
     with serve(handle) as port, pytest.raises(HandshakeError, match=word) as caught:
-        tcp.connect_through_proxy(f"http://127.0.0.1:{port}", "host", 1, deadline())
+        tcp.connect_through_proxy(SecretUrl(f"http://127.0.0.1:{port}"), "host", 1, deadline())
     assert caught.value.error_type == "proxy"
 
 
 def test_a_proxy_that_never_answers():
     silent = serve(lambda sock: sock.recv(100_000) and sock.recv(1))
     with silent as port, pytest.raises(HandshakeError, match="in time") as caught:
-        tcp.connect_through_proxy(f"http://127.0.0.1:{port}", "host", 1, deadline(0.1))
+        tcp.connect_through_proxy(SecretUrl(f"http://127.0.0.1:{port}"), "host", 1, deadline(0.1))
     assert caught.value.error_type == "proxy"
 
 
@@ -110,7 +113,7 @@ def test_a_proxy_that_is_not_there():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(HandshakeError, match="the proxy") as caught:
-        tcp.connect_through_proxy(f"http://127.0.0.1:{port}", "host", 1, deadline())
+        tcp.connect_through_proxy(SecretUrl(f"http://127.0.0.1:{port}"), "host", 1, deadline())
     assert caught.value.error_type == "proxy"
 
 
@@ -119,5 +122,5 @@ def test_a_proxy_that_is_not_there():
 )
 def test_a_bad_proxy_url_is_a_setting_and_shows_no_password(url):
     with pytest.raises(SettingsError, match=r"exchange\.proxy") as caught:
-        tcp.split_proxy(url)
+        tcp.split_proxy(SecretUrl(url))
     assert "hidden" not in str(caught.value)

@@ -16,6 +16,7 @@ from simulator.certificates import server_context
 from streamer.config import KafkaConfig
 from streamer.data.records import load_schema
 from streamer.errors import SettingsError, SinkUnavailable
+from streamer.secret import Secret
 from streamer.sinks.kafka import registry
 from streamer.sinks.kafka.registry import differences, wire_headers
 
@@ -90,7 +91,7 @@ def test_a_schema_is_registered_under_the_topics_value():
 
 
 def test_user_and_password_are_sent_and_never_told():
-    secrets = {"schema_registry_user": "jörg", "schema_registry_password": "hünter2"}
+    secrets = {"schema_registry_user": "jörg", "schema_registry_password": Secret("hünter2")}
     with answering(lambda _: (401, "who are you?")) as asked:
         said = refused(asked.url, **secrets)
 
