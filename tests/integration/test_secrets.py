@@ -57,7 +57,9 @@ def of_process(process: psutil.Process) -> str:
 
 def test_a_planted_secret_is_found_nowhere(vigil, exchange):
     file = vigil.directory / "vigil.toml"
-    proxy = f"http://{PLANTED}:p%40%2F{PLANTED}@127.0.0.1:1"  # nobody there: it is told of in the log
+    proxy = (
+        f"http://{PLANTED}:p%40%2F{PLANTED}@127.0.0.1:1"  # nobody there: it is told of in the log
+    )
     file.write_text(
         f'exchange.proxy = "{proxy}"\nkafka.client.ssl.keystore.password = "{PLANTED}"\n'
     )
