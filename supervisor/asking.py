@@ -7,13 +7,14 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
+from supervisor import discovery
 from supervisor.control_socket import ask
 from supervisor.desk import ANSWER_WITHIN_SECONDS
 from supervisor.errors import ExitCode
-from supervisor.runtime_directory import running
-from supervisor.settings import Settings, load
+from supervisor.settings import load
 
 MARGIN_SECONDS: Final = 5.0  # beyond the time that the supervisor takes for its own answer
 
@@ -22,32 +23,49 @@ MARGIN_SECONDS: Final = 5.0  # beyond the time that the supervisor takes for its
 class Asking:
     """A command of the command line; `refused` is its exit code where something stays as it was.
 
-    `one_streamer` lets people name one; `within` tells from the settings how long an answer takes.
+    `one_streamer` lets people name one; `within` tells how long an answer of the supervisor in a
+    runtime directory takes, in seconds.
     """
 
     command: str
     one_streamer: bool = False
     refused: ExitCode = ExitCode.USAGE
-    within: Callable[[Settings], float] = lambda _: ANSWER_WITHIN_SECONDS
+    within: Callable[[Path], float] = lambda _: ANSWER_WITHIN_SECONDS
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what is its own; the shared options say whose runtime directory is meant."""
+        """Add which supervisor is meant, how it answers, and which of its streamers."""
         parser.add_argument("--json", action="store_true", help="the answer as JSON")
+        parser.add_argument(
+            "--runtime-directory",
+            type=Path,
+            metavar="DIR",
+            help="which supervisor is meant, where several run",
+        )
         if self.one_streamer:
             parser.add_argument("streamer", nargs="?", help="such as streamer-1; default: all")
 
     def run(self, options: argparse.Namespace) -> int:
         """Ask, print the answer, return the exit code. Raises UsageError where nobody answers."""
-        answer = self.ask(load(options.config, options.assignments), options)
+        answer = self.ask(directory_of(options), options)
         text = json.dumps(answer, indent=2) if options.json else answer["detail"]
         sys.stdout.write(f"{text}\n")
         return ExitCode.PASS if answer["ok"] else self.refused
 
-    def ask(self, settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
-        """Return the answer."""
+    def ask(self, directory: Path, options: argparse.Namespace) -> dict[str, Any]:
+        """Return the answer of the supervisor in a runtime directory. Raises UsageError."""
         return ask(
-            running(settings.supervisor.runtime_directory),
+            directory,
             self.command,
-            self.within(settings) + MARGIN_SECONDS,
+            self.within(directory) + MARGIN_SECONDS,
             options.streamer if self.one_streamer else None,
         )
+
+
+def directory_of(options: argparse.Namespace) -> Path:
+    """Return the runtime directory of the supervisor that is meant.
+
+    As named, else as set, else of the only one that runs. Raises UsageError and SettingsError.
+    """
+    named: Path | None = options.runtime_directory
+    configured = named or load(options.config, options.assignments).supervisor.runtime_directory
+    return configured or discovery.only_one()

@@ -23,6 +23,11 @@ _PR_SET_PDEATHSIG: Final = 1
 DIAGNOSE_SIGNAL: Final = signal.SIGUSR2
 """Dumps the stacks of all threads and lets the process go on."""
 
+_IGNORED: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
+"""Not for a supervised streamer, which a terminal's Ctrl-C reaches until it has its own session."""
+HELD_SIGNALS: Final = frozenset({*_IGNORED, DIAGNOSE_SIGNAL})
+"""Blocked while a child is spawned: by default each of them would end it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upbringing:
@@ -38,7 +43,10 @@ def enter(upbringing: Upbringing, target: Callable[..., int], arguments: tuple[A
     die_with(upbringing.parent_pid)
     os.setsid()
     _no_core_dumps()
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     _dump_stacks_into(upbringing.stacks_file)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)  # what waits is dealt with now
     if upbringing.output_file is not None:
         _redirect_output(upbringing.output_file)
     sys.exit(target(*arguments))

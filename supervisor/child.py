@@ -14,7 +14,7 @@ from typing import Any
 import multiprocess
 
 from streamer.setting_sources import is_setting
-from supervisor.bootstrap import Upbringing, enter
+from supervisor.bootstrap import HELD_SIGNALS, Upbringing, enter
 
 Target = Callable[..., int]
 """What runs in the child: importable by name; what it returns is the exit code."""
@@ -52,8 +52,14 @@ class Child:
         process = multiprocess.get_context("spawn").Process(
             target=enter, args=(upbringing, target, arguments)
         )
-        with _without_settings():
-            process.start()
+        # A signal that comes before the child has a handler for it would kill it: its mask is
+        # inherited, and `enter` lifts it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
+        try:
+            with _without_settings():
+                process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return cls(process, os.pidfd_open(process.pid), stacks_file)
 
     def send(self, number: signal.Signals) -> bool:

@@ -3,51 +3,88 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from streamer.errors import SettingsError
-from supervisor.commands import COMMANDS
-from supervisor.errors import ExitCode, SupervisorError
+from supervisor.commands import COMMANDS, SERVING
+from supervisor.errors import ExitCode, SupervisorError, UsageError
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Carry out a command and return the exit code; errors become a sentence on stderr."""
+    """Carry out a command and return the exit code; errors become a sentence on stderr.
+
+    With `--json` they become JSON on stdout, like everything else: `ok` (false), `detail` and
+    `exit_code`.
+    """
     _say_whose_name_it_is()
-    outer = _parser().parse_args(arguments)
-    command = import_module(f"supervisor.commands.{outer.command}")
-    inner_parser = argparse.ArgumentParser(
-        prog=f"vigil {outer.command}", description=COMMANDS[outer.command]
-    )
-    _add_shared(inner_parser)
-    command.add_arguments(inner_parser)
-    options = inner_parser.parse_args(outer.arguments)
-    options.config = options.config or outer.config
-    options.assignments = [*outer.assignments, *options.assignments]
+    as_json = any("--json".startswith(one) for one in arguments if one.startswith("--j"))
     try:
-        code: int = command.run(options)
+        code = _run(arguments, _JsonParser if as_json else argparse.ArgumentParser)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `vigil status | head -1`: who reads has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.INTERNAL_ERROR
     except SettingsError as error:
-        for line in str(error).splitlines():
-            _complain(line)
-        return ExitCode.USAGE
+        return _refuse(str(error), ExitCode.USAGE, as_json)
     except SupervisorError as error:
-        _complain(str(error))
-        return error.exit_code
+        return _refuse(str(error), error.exit_code, as_json)
     except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
+        return _refuse("interrupted", ExitCode.INTERRUPTED, as_json)
     except Exception as error:
         logging.getLogger(__name__).exception("an error of the program itself")
-        _complain(f"internal error: {type(error).__name__}: {error}")
-        return ExitCode.INTERNAL_ERROR
+        sentence = f"internal error: {type(error).__name__}: {error}"
+        return _refuse(sentence, ExitCode.INTERNAL_ERROR, as_json)
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _run(arguments: Sequence[str], parser_type: type[argparse.ArgumentParser]) -> int:
+    outer = _parser(parser_type).parse_args(arguments)
+    with ExitStack() as stack:
+        if outer.command in SERVING:
+            from supervisor.signals import held
+
+            stack.enter_context(held())
+        command = import_module(f"supervisor.commands.{outer.command}")
+        inner_parser = parser_type(
+            prog=f"vigil {outer.command}", description=COMMANDS[outer.command]
+        )
+        _add_shared(inner_parser)
+        command.add_arguments(inner_parser)
+        options = inner_parser.parse_args(outer.arguments)
+        options.config = options.config or outer.config
+        options.assignments = [*outer.assignments, *options.assignments]
+        code: int = command.run(options)
+        return code
+
+
+class _JsonParser(argparse.ArgumentParser):
+    """Raises what the usual one writes to stderr as text."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def _refuse(detail: str, code: ExitCode, as_json: bool) -> ExitCode:
+    if as_json:
+        told = {"ok": False, "detail": detail, "exit_code": int(code)}
+        print(json.dumps(told, indent=2), flush=True)  # noqa: T201
+    else:
+        for line in detail.splitlines():
+            _complain(line)
+    return code
+
+
+def _parser(parser_type: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     listing = "\n".join(f"  {name:<8} {summary}" for name, summary in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = parser_type(
         prog="vigil",
         description="Keep a Binance market-data stream running, judge it from outside, prove it.",
         epilog=f"commands:\n{listing}\n\n'vigil COMMAND --help' tells more about one.",
@@ -78,7 +115,10 @@ def _say_whose_name_it_is() -> None:
     ours = Path(__file__).parent
     for entry in sys.path:
         theirs = Path(entry or ".") / "supervisor"
-        if (theirs / "supervisord.py").is_file():
+        # A directory that this user may not look into, such as another's home, has none for us.
+        with suppress(OSError):
+            if not (theirs / "supervisord.py").is_file():
+                continue
             mixed = "mixed with" if theirs.resolve() == ours.resolve() else "beside"
             _complain(
                 f"the PyPI project 'supervisor' is installed in {theirs}, {mixed} the package of "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 ANSWER_WITHIN_SECONDS: Final = 10.0  # twice the time that a streamer has for its own answer
 _KEPT_WITHIN_SECONDS = 1.0  # a diagnosis: both files take milliseconds
-_STATUS_FILE: Final = "status.json"  # of a thousand streams it does not fit into a socket's buffer
+STATUS_FILE: Final = "status.json"  # of a thousand streams it does not fit into a socket's buffer
 
 log = logging.getLogger(__name__)
 
@@ -109,10 +110,11 @@ class Desk:
 
     def _status(self, asked: Asked, service: Service, now: float, time: float) -> None:
         snapshot = service.parts.journal.recorder.snapshot(now, time)
-        path = self._directory / _STATUS_FILE
-        path.write_text(json.dumps(as_status(snapshot), indent=2), encoding="utf-8")
-        path.chmod(0o600)
-        answer(asked, ok=True, detail=plain_report(snapshot), result={"file": str(path)})
+        path = self._directory / STATUS_FILE
+        _put(path, json.dumps(as_status(snapshot), indent=2))
+        endings = [member.lifecycle.graces.total_seconds for member in service.parts.fleet]
+        result = {"file": str(path), "ending_seconds": max(endings, default=0.0)}
+        answer(asked, ok=True, detail=plain_report(snapshot), result=result)
 
     def _forward(self, asked: Asked, service: Service, now: float, time: float) -> None:
         """Have streamers do it themselves, and wait for what they say."""
@@ -156,6 +158,16 @@ class Desk:
             self._leaving.append(asked)
         else:
             answer(asked, ok=True, detail="streamers are drained, then all of it ends")
+
+
+def _put(path: Path, text: str) -> None:
+    """Replace a file (0600) as a whole: somebody else may be reading it."""
+    beside = path.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    beside.replace(path)
 
 
 def _names(asked: Asked, service: Service) -> list[str]:

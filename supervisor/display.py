@@ -74,6 +74,11 @@ class JsonDisplay:
                         "vms_mib": _mib(one.sample.vms_bytes if one.sample else None),
                         "growth_mib": _mib(one.growth_bytes),
                         "streaming": one.streaming,
+                        "streams": len(one.streams),
+                        "longest_silence_seconds": max(
+                            (round(stream.silent_seconds, 1) for stream in one.streams),
+                            default=None,
+                        ),
                     }
                     for one in snapshot.streamers
                 },

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from monitor.criteria import Criterion
 from monitor.online import Change
@@ -82,11 +84,27 @@ def plain_report(snapshot: Snapshot) -> str:
             f"  growth     {mebibytes(streamer.growth_bytes, signed=True)}",
             f"  connection {connection_state(streamer)}",
         ]
-        lines += [
-            f"  {one.symbol:<10} {one.stream:<10} {one.events_total:>14,} "
-            f"{one.per_second:>10,.1f}/s"
-            for one in streamer.streams
-        ]
+        if streamer.streams:
+            worst = max(streamer.streams, key=lambda one: one.silent_seconds)
+            lines.append(
+                f"  streams    {len(streamer.streams):,}, longest silence "
+                f"{worst.silent_seconds:.1f} s ({worst.stream} {worst.symbol})"
+            )
+    return "\n".join(lines)
+
+
+def stream_table(streamers: Iterable[Mapping[str, Any]], shown: int | None) -> str:
+    """Return the streams of `/status` as a table, longest silence first; at most `shown`."""
+    rows = [row for streamer in streamers for row in streamer["streams"]]
+    rows.sort(key=lambda row: row["silent_seconds"], reverse=True)
+    lines = [f"{'stream':<12} {'symbol':<12} {'events':>14} {'rate':>12} {'silent':>12}"]
+    lines += [
+        f"{row['stream']:<12} {row['symbol']:<12} {row['events_total']:>14,} "
+        f"{row['per_second']:>10,.1f}/s {row['silent_seconds']:>10,.1f} s"
+        for row in rows[:shown]
+    ]
+    if shown is not None and len(rows) > shown:
+        lines.append(f"… {len(rows) - shown:,} more, which were silent for less time (--all)")
     return "\n".join(lines)
 
 

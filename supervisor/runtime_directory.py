@@ -18,22 +18,6 @@ _KEY = "supervisor.runtime_directory"
 _WORTHLESS = (SOCKET_NAME, f"{SOCKET_NAME}.lock", "control")
 
 
-def running(configured: Path | None, environment: Mapping[str, str] | None = None) -> Path:
-    """Return the directory of a supervisor that runs already, as it was prepared for that.
-
-    Raises UsageError where that was a fresh one, which nobody can guess.
-    """
-    environment = os.environ if environment is None else environment
-    if configured is None and environment.get("XDG_RUNTIME_DIR"):
-        configured = Path(environment["XDG_RUNTIME_DIR"]) / "vigil"
-    if configured is None:
-        raise UsageError(
-            "supervisor.runtime_directory is not set: that of the running supervisor is wanted "
-            "(under systemd /run/vigil)"
-        )
-    return configured
-
-
 @contextmanager
 def private(configured: Path | None) -> Iterator[Path]:
     """Yield the directory; a fresh one goes again unless something worth reading is in it."""

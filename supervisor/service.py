@@ -96,8 +96,9 @@ class Service:
             except Exception:  # the children and the profile come first, whatever broke
                 log.exception("the supervisor failed; its streamers are ended")
                 self._end_all_by_hand(signals)
-        code = self._finish(clocks.monotonic(), clocks.time())
-        self.parts.desk.ended(code)
+            # Still with the queue: a signal now would end the process before the profile is there.
+            code = self._finish(clocks.monotonic(), clocks.time())
+            self.parts.desk.ended(code)
         return code
 
     def _turn(self, signals: SignalQueue) -> None:

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
+import sys
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, Final
 
 WATCHED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Have signals wait for a SignalQueue, from the first lines of a supervisor on.
+
+    By default each of them would end the process, with no profile written. SIGUSR2 writes the
+    stacks of all threads to stderr, as SIGABRT of systemd's watchdog does before the end.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # nothing is meant by it
+    if not faulthandler.is_enabled():
+        with suppress(OSError, ValueError, AttributeError):  # no stderr, or without descriptor
+            descriptor = os.dup(sys.stderr.fileno())  # the display may replace sys.stderr
+            faulthandler.enable(descriptor)
+            faulthandler.register(signal.SIGUSR2, descriptor)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class SignalQueue:
@@ -26,6 +49,7 @@ class SignalQueue:
         self._previous_wakeup = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         for number in self._watched:
             self._previous[number] = signal.signal(number, self._enqueue)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._watched)  # what was held comes now
         return self
 
     def __exit__(

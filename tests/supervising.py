@@ -43,6 +43,7 @@ class Supervised:
         settings: dict[str, object] | None = None,
         environment: dict[str, str] | None = None,
         launcher: tuple[str, ...] | None = None,
+        begin: tuple[str, ...] = (),
     ) -> subprocess.Popen[bytes]:
         values: dict[str, object] = {
             "supervisor.runtime_directory": self.directory / "run",
@@ -61,7 +62,13 @@ class Supervised:
             command = (*command, f"--output={self.output}")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *(launcher or (str(LAUNCHER), target)), *assignments, *command],
+                [
+                    *begin,
+                    sys.executable,
+                    *(launcher or (str(LAUNCHER), target)),
+                    *assignments,
+                    *command,
+                ],
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,

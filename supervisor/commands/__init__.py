@@ -22,3 +22,6 @@ COMMANDS: Final = {
     "judge": "give the verdict again, from a saved profile",
     "config": "show the effective settings, secrets masked",
 }
+
+SERVING: Final = frozenset({"run", "soak"})
+"""Commands that are the supervisor itself; the others ask one, or read what it left."""

@@ -12,7 +12,8 @@ from supervisor.settings import load
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: the shared options say which settings are meant."""
+    """Add what others have; the shared options say which settings are meant."""
+    parser.add_argument("--json", action="store_true", help="errors as JSON, too")
 
 
 def run(options: argparse.Namespace) -> int:

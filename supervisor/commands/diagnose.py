@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from streamer.settings import masked
-from supervisor.asking import Asking
+from supervisor.asking import Asking, directory_of
 from supervisor.errors import ExitCode, UsageError
 from supervisor.settings import load
 
@@ -32,11 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask, and write the archive (0600). Raises UsageError where that cannot be."""
     settings = load(options.config, options.assignments)
-    answer = _ASKING.ask(settings, options)
+    directory = directory_of(options)
+    answer = _ASKING.ask(directory, options)
     if not answer["ok"]:
         sys.stdout.write(f"{answer['detail']}\n")
         return ExitCode.USAGE
-    status = _STATUS.ask(settings, options)
+    status = _STATUS.ask(directory, options)
     path = options.output or Path(
         time.strftime("vigil-diagnosis-%Y%m%dT%H%M%SZ.tar.gz", time.gmtime())
     )

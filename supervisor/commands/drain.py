@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from supervisor.asking import Asking
+from pathlib import Path
+
+from supervisor.asking import MARGIN_SECONDS, Asking
+from supervisor.control_socket import ask
+from supervisor.desk import ANSWER_WITHIN_SECONDS
 from supervisor.errors import ExitCode
-from supervisor.settings import Settings
 
 
-def _graces(settings: Settings) -> float:
-    """Return what an ending takes at most, in seconds."""
-    its = settings.supervisor
-    return its.drain_grace + its.term_grace + its.abort_grace + its.kill_grace
+def _ending(directory: Path) -> float:
+    """Return what an ending takes at most, by the grace periods that it runs with."""
+    status = ask(directory, "status", ANSWER_WITHIN_SECONDS + MARGIN_SECONDS)
+    return float(status["result"]["ending_seconds"])
 
 
-_ASKING = Asking("drain", refused=ExitCode.INTERNAL_ERROR, within=_graces)
+_ASKING = Asking("drain", refused=ExitCode.INTERNAL_ERROR, within=_ending)
 add_arguments = _ASKING.add_arguments
 run = _ASKING.run

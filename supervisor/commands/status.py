@@ -1,24 +1,44 @@
-"""`status`: how it goes, as the report in the log tells it; `--json`: as `/status` does."""
+"""`status`: how it goes, with the streams that were silent longest; `--json`: all of `/status`."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 from pathlib import Path
 
-from supervisor.asking import Asking
-from supervisor.errors import ExitCode
-from supervisor.settings import load
+from supervisor.asking import Asking, directory_of
+from supervisor.desk import STATUS_FILE
+from supervisor.errors import ExitCode, UsageError
+from supervisor.report import stream_table
 
+SHOWN = 10  # streams; a thousand fit no screen
 _ASKING = Asking("status")
-add_arguments = _ASKING.add_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how much is shown."""
+    _ASKING.add_arguments(parser)
+    parser.add_argument("--all", action="store_true", help="every stream, not the worst ten")
 
 
 def run(options: argparse.Namespace) -> int:
     """Ask and print. Raises UsageError where nobody answers."""
-    answer = _ASKING.ask(load(options.config, options.assignments), options)
-    text = answer["detail"]
-    if options.json:
-        text = Path(answer["result"]["file"]).read_text(encoding="utf-8")
+    directory = directory_of(options)
+    answer = _ASKING.ask(directory, options)
+    text = _read(directory / STATUS_FILE)
+    if not options.json:
+        shown = None if options.all else SHOWN
+        text = f"{answer['detail']}\n\n{stream_table(json.loads(text)['streamers'], shown)}"
     sys.stdout.write(f"{text}\n")
     return ExitCode.PASS
+
+
+def _read(path: Path) -> str:
+    """Return what the supervisor has put there; root follows no link of another user's."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8") as status:
+            return status.read()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None

@@ -203,3 +203,19 @@ def test_the_next_generation_follows(stage: Stage) -> None:
     stage.pid = launched.pid
     assert launched.generation == 2
     assert stage.until_exited().generation == 2
+
+
+def test_no_signal_that_asks_for_something_kills_a_child_at_any_moment(stage: Stage) -> None:
+    lifecycle = stage.launch(scripted_streamer.healthy)
+    reported = False
+    while not reported:  # from the very first moment on
+        lifecycle.diagnose()
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1):
+            assert lifecycle.child is not None
+            lifecycle.child.send(number)
+        time.sleep(0.001)
+        reported = bool(stage.telemetry.receive())
+        assert lifecycle.advance(time.monotonic(), time.time()) is None, "it was killed"
+    assert "hread 0x" in stage.stacks()
+    lifecycle.end(time.monotonic(), Step.TERM)
+    assert stage.until_exited().exit_code == 0

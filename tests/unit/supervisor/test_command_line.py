@@ -99,3 +99,56 @@ def test_the_main_module_imports_nothing_that_a_child_would_carry() -> None:
     ).stdout.split()
     heavy = {"argparse", "psutil", "zmq", "pydantic", "rich", "aiohttp", "monitor"}
     assert heavy & set(modules) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["status", "--json", "--dance"], "--dance"),
+        (["dance", "--json"], "invalid choice: 'dance'"),
+        (["status", "--js", "--runtime-directory=/nowhere"], "no supervisor answers at"),
+        (["rotate", "--json", "--set", "connection.max_aeg=2h"], "max_aeg"),
+        (["diagnose", "--json", "--config", "/nowhere/vigil.toml"], "/nowhere/vigil.toml"),
+        (["judge", "--json", "nowhere.json"], "nowhere.json"),
+        (["judge", "--json"], "PROFILE.json"),
+        (["config", "--json", "--set", "sink.kind=tape"], "sink.kind"),
+        (["soak", "--json"], "--profile"),
+    ],
+)
+def test_with_json_an_error_is_json_too(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    printed = capsys.readouterr()
+    told = json.loads(printed.out)
+    assert (told["ok"], told["exit_code"]) == (False, 2)
+    assert complaint in told["detail"]
+    assert printed.err == ""
+
+
+def test_with_json_a_mistake_of_ours_is_json_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisor.commands.config.load", lambda *_: 1 // 0)
+    assert run(["config", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["detail"] == "internal error: ZeroDivisionError: integer division or modulo by zero"
+
+
+def test_who_reads_only_the_beginning_gets_no_traceback() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m supervisor config | true", shell=True, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+
+
+def test_a_directory_that_may_not_be_looked_into_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert run(["status", "--runtime-directory=/nowhere"]) == 2  # not 1, and no traceback
+    assert "no supervisor answers at /nowhere/control" in capsys.readouterr().err

@@ -10,7 +10,6 @@ import pytest
 
 from supervisor.control_socket import CLIENTS, ControlSocket, answer, ask
 from supervisor.errors import UsageError
-from supervisor.runtime_directory import running
 
 PATIENCE_SECONDS = 10.0
 
@@ -82,10 +81,3 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
         ask(tmp_path, "reload", 1.0)
     with pytest.raises(UsageError, match="cannot listen"):
         ControlSocket(tmp_path / "absent")
-
-
-def test_the_running_one_is_where_it_was_told_to_be(tmp_path: Path) -> None:
-    assert running(tmp_path, {}) == tmp_path
-    assert running(None, {"XDG_RUNTIME_DIR": "/run/user/7"}) == Path("/run/user/7/vigil")
-    with pytest.raises(UsageError, match="runtime_directory is not set"):
-        running(None, {})

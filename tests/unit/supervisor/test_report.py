@@ -16,6 +16,7 @@ from supervisor.report import (
     mebibytes,
     plain_report,
     status_line,
+    stream_table,
     verdict_block,
 )
 from supervisor.view import render
@@ -77,7 +78,7 @@ def test_the_plain_report_has_what_people_are_used_to() -> None:
         "VMS        300.0 MiB",
         "growth     -1.5 MiB",
         "streaming, 1 of 1 connections live, rotating",
-        "BTCUSDT",
+        "streams    1, longest silence 0.1 s (trade BTCUSDT)",
     ):
         assert figure in report
 
@@ -91,6 +92,29 @@ def test_what_is_not_known_is_no_zero() -> None:
     assert "connection down" in plain_report(
         replace(SNAPSHOT, streamers=(replace(young, up=False),))
     )
+
+
+def test_a_report_is_as_long_for_a_thousand_streams_as_for_one() -> None:
+    streams = tuple(StreamSnapshot("trade", f"S{n}USDT", n, 1.0, n / 10) for n in range(1000))
+    one = plain_report(SNAPSHOT)
+    many = plain_report(replace(SNAPSHOT, streamers=(replace(STREAMER, streams=streams),)))
+    assert len(many.splitlines()) == len(one.splitlines())
+    assert "streams    1,000, longest silence 99.9 s (trade S999USDT)" in many
+
+
+def test_the_table_begins_with_the_longest_silence() -> None:
+    rows = [
+        {"stream": "trade", "symbol": f"S{n}", "events_total": n, "per_second": 1.0,
+         "silent_seconds": float(n)}
+        for n in range(12)
+    ]  # fmt: skip
+    streamers = [{"streams": rows[:6]}, {"streams": rows[6:]}]
+    head, first, *_, last = stream_table(streamers, 10).splitlines()
+    assert head.split() == ["stream", "symbol", "events", "rate", "silent"]
+    assert first.split() == ["trade", "S11", "11", "1.0/s", "11.0", "s"]
+    assert last == "… 2 more, which were silent for less time (--all)"
+    assert len(stream_table(streamers, None).splitlines()) == 13
+    assert len(stream_table(streamers[:1], 10).splitlines()) == 7
 
 
 def test_the_status_line_fits_systemctl() -> None:

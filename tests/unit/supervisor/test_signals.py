@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
+import sys
 
 from supervisor.signals import SignalQueue
 
@@ -22,3 +24,20 @@ def test_the_handlers_of_before_come_back() -> None:
     with SignalQueue((signal.SIGUSR1,)):
         assert signal.getsignal(signal.SIGUSR1) != before
     assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_what_comes_before_the_queue_waits_for_it() -> None:
+    # A process of its own: a mask is a thread's, and pytest may have several.
+    code = """
+import os, signal
+from supervisor.signals import WATCHED, SignalQueue, held
+with held():
+    for number in (*WATCHED, signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(os.getpid(), number)
+    with SignalQueue() as signals:
+        print(sorted(signals.take()) == sorted(WATCHED))
+print(set(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\nset()\n"
+    assert "Current thread 0x" in done.stderr  # by SIGUSR2
