@@ -7,6 +7,8 @@ would cost the supervisor 9 MB (measured). The thread reads an immutable snapsho
 from __future__ import annotations
 
 import json
+import socket
+import socketserver
 import threading
 import time
 from http import HTTPStatus
@@ -32,14 +34,15 @@ class MetricsServer:
     """Serves what was published last. Thread-safe towards the one who publishes."""
 
     def __init__(self, address: str = "127.0.0.1:9091") -> None:
-        """Bind to `HOST:PORT` (port 0: any free one). Raises HttpError."""
+        """Bind to `HOST:PORT` or `[IPV6]:PORT` (port 0: any free one). Raises HttpError."""
         host, _, port = address.rpartition(":")
         try:
             self._server = _Server((host.strip("[]"), int(port)), _Handler)
         except (OSError, ValueError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise HttpError(
-                f"metrics cannot be served on {address!r}: {error}; "
-                "set monitor.metrics_address to a free HOST:PORT"
+                f"metrics cannot be served on {address!r}: {reason}; a free HOST:PORT is expected "
+                "(ss --listening --tcp --processes names who has a port)"
             ) from error
         self._thread: threading.Thread | None = None
 
@@ -73,7 +76,13 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False  # a client that reads slowly must not delay the supervisor's end
     latest: tuple[Snapshot, float] | None = None
 
+    def server_bind(self) -> None:
+        """Bind, without the look-up of a name that HTTPServer makes and nobody needs."""
+        socketserver.TCPServer.server_bind(self)
+
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
         self.registry = registry_of(lambda: self.latest[0] if self.latest else None)
         super().__init__(address, handler)
 

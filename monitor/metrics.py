@@ -8,6 +8,7 @@ has no memory figures: an absent series can be alerted on, a zero would look lik
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
@@ -22,6 +23,7 @@ from prometheus_client.registry import Collector
 from monitor.counters import Key
 from monitor.snapshot import Snapshot, StreamerSnapshot
 from streamer.messages import LATENCY_BUCKETS_SECONDS
+from streamer.version import version
 
 _STATES = ("pass", "fail", "inconclusive")
 
@@ -83,16 +85,25 @@ class SnapshotCollector(Collector):
 
     def __init__(self, source: Callable[[], Snapshot | None]) -> None:
         self._source = source
+        self._version = version()
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families; none before the first snapshot."""
         snapshot = self._source()
         if snapshot is not None:
+            yield self._build_info()
             yield from _process(snapshot.streamers)
             yield from _feed(snapshot)
             yield from _counts(snapshot.totals, snapshot.named)
             yield from _latencies(snapshot.totals)
             yield from _judgement(snapshot)
+
+    def _build_info(self) -> Metric:
+        family = GaugeMetricFamily(
+            "vigil_build_info", "1; the labels tell what runs.", labels=["version", "python"]
+        )
+        family.add_metric([self._version, platform.python_version()], 1.0)
+        return family
 
 
 def registry_of(source: Callable[[], Snapshot | None]) -> CollectorRegistry:

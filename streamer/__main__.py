@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Exit codes: 0 everything received is acknowledged; 1 something is not; 2 usage or "
         "configuration; 5 the sink could not be opened; 130/143 a second signal.",
     )
+    parser.add_argument("--version", action="store_true", help="tell the version and end")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
     parser.add_argument(
         "--set",
@@ -36,7 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--log-format", choices=("console", "json"), default="console", help="default: console"
     )
     options = parser.parse_args(arguments)
+    if options.version:
+        from streamer.version import version
 
+        print(f"vigil {version()}")  # noqa: T201 - what was asked for
+        return 0
+
+    from streamer import core_dumps
+
+    core_dumps.forbid()
     import streamer.logs as logs  # after the usage is known to be right: --help stays quick
     from streamer.reload import Reload
     from streamer.run import run_streamer

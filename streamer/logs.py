@@ -7,6 +7,7 @@ the same, costs 5 MB and imports rich.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -17,6 +18,16 @@ LogFormat = Literal["console", "json"]
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every record has; anything else came as `extra`."""
+
+
+_PRIORITIES = (
+    (logging.CRITICAL, "<2>"),
+    (logging.ERROR, "<3>"),
+    (logging.WARNING, "<4>"),
+    (logging.INFO, "<6>"),
+    (logging.NOTSET, "<7>"),
+)
+"""Python's levels as those of syslog(3)."""
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -49,6 +60,19 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(entry, enc_hook=str).decode()
 
 
+class _JournalFormatter(logging.Formatter):
+    """Puts the level before each line in the way that the journal reads it (sd-daemon(3))."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self._formatter = formatter
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines; each of them becomes an entry."""
+        prefix = _priority(record.levelno)
+        return "\n".join(prefix + line for line in self._formatter.format(record).split("\n"))
+
+
 class _CurrentStderr(logging.Handler):
     """Writes to whatever sys.stderr is now: a live view puts itself in its place."""
 
@@ -63,11 +87,30 @@ class _CurrentStderr(logging.Handler):
 def configure(log_format: LogFormat, level: str) -> None:
     """Send every logger's records of a level (debug, info, warning, error) and above to stderr."""
     handler = _CurrentStderr()
-    handler.setFormatter(JsonFormatter() if log_format == "json" else ConsoleFormatter())
+    formatter = JsonFormatter() if log_format == "json" else ConsoleFormatter()
+    handler.setFormatter(_JournalFormatter(formatter) if _stderr_is_journal() else formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.raiseExceptions = False  # a closed stderr costs its lines, not a traceback each
+
+
+def priority_prefix(level: int) -> str:
+    """Return what the journal takes as a line's level; empty where stderr is no journal."""
+    return _priority(level) if _stderr_is_journal() else ""
+
+
+def _priority(level: int) -> str:
+    return next(prefix for least, prefix in _PRIORITIES if level >= least)
+
+
+def _stderr_is_journal() -> bool:
+    """Tell whether stderr is the stream that systemd has named: it may lead elsewhere by now."""
+    try:
+        found = os.fstat(2)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:

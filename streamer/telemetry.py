@@ -7,6 +7,7 @@ are cumulative, so the next one says it all again.
 from __future__ import annotations
 
 import logging
+import os
 
 import zmq
 
@@ -31,6 +32,7 @@ class Telemetry:
     """Reports to a watcher's ROUTER socket at `endpoint`, as `NAME.GENERATION`."""
 
     def __init__(self, endpoint: str, name: str, generation: int) -> None:
+        self._parent_pid = os.getppid()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.set(zmq.IDENTITY, f"{name}.{generation}".encode())
@@ -59,6 +61,7 @@ class Telemetry:
         return received
 
     def close(self) -> None:
-        """Give the last report its second, then close."""
-        self._socket.close()
+        """Give the last report its second, unless the supervisor is dead, then close."""
+        orphaned = os.getppid() != self._parent_pid
+        self._socket.close(0 if orphaned else LINGER_MILLISECONDS)
         self._context.term()

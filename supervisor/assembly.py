@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sys
@@ -22,7 +23,7 @@ from monitor.rules import Rule, built_in_rules, merged
 from monitor.sampler import Sampler
 from monitor.state import State
 from monitor.telemetry import TelemetryError, TelemetryServer
-from streamer import logs
+from streamer import core_dumps, logs
 from streamer.settings import masked
 from supervisor import runtime_directory, state_directory
 from supervisor.bootstrap import stream
@@ -40,9 +41,12 @@ from supervisor.lifecycle import Lifecycle
 from supervisor.notify import Notifier
 from supervisor.process_tree import become_subreaper
 from supervisor.reload import Reload
-from supervisor.restart import RestartPolicy
+from supervisor.restart import RestartPolicy, delay_of_start
 from supervisor.service import Parts, Service
 from supervisor.settings import RuleConfig, Settings, load
+from supervisor.starts import Starts
+
+log = logging.getLogger(__name__)
 
 STREAMER = "streamer-1"  # the only one: with all symbols; shards of symbols will be several
 _REPORTED_PACKAGES = ("vigil", "multiprocess", "psutil", "pyzmq", "confluent-kafka", "fastavro")
@@ -69,6 +73,7 @@ def carry_out(
     `target` is what each child runs, given a StreamerConfig. Raises SettingsError and
     SupervisorError.
     """
+    core_dumps.forbid()
     notifier = Notifier.from_environment()
     settings = load(config_file, assignments)
     logs.configure(settings.supervisor.log_format, settings.supervisor.log_level)
@@ -83,7 +88,9 @@ def carry_out(
         resources.callback(notifier.close)
         display = resources.enter_context(open_display(settings.supervisor.log_format))
         parts = _parts(mission, settings, notifier, reload, target, display, resources)
-        return Service(parts, clocks.monotonic()).run()
+        code = Service(parts, clocks.monotonic()).run()
+        parts.starts.ended(code)
+        return code
 
 
 def _parts(
@@ -116,7 +123,9 @@ def _parts(
     become_subreaper()
     commands = resources.enter_context(closing(ControlSocket(directory)))
     launches = Launches(settings, STREAMER, telemetry.endpoint)
-    fleet = _fleet(settings, launches, evidence, target, display.owns_terminal, now)
+    starts = Starts(directory)
+    first_launch_at = now + _delay(starts, settings) if mission.mode == "run" else now
+    fleet = _fleet(settings, launches, evidence, target, display.owns_terminal, first_launch_at)
     journal = Journal(
         Recorder(
             mission.profile,
@@ -148,6 +157,7 @@ def _parts(
         reload=reload,
         launches=launches,
         desk=Desk(commands, directory),
+        starts=starts,
     )
 
 
@@ -198,6 +208,20 @@ def _rule(entry: RuleConfig) -> Rule:
         raise UsageError(f"rules: {error}") from None
 
 
+def _delay(starts: Starts, settings: Settings) -> float:
+    """Count this start and return the seconds until its first launch."""
+    failed = starts.begin()
+    delay = delay_of_start(restart_policy_of(settings), failed)
+    if delay:
+        log.warning(
+            "the last %d runs failed (runs/ of the state directory tells how); "
+            "streamers are launched in %g s",
+            failed,
+            delay,
+        )
+    return delay
+
+
 def graces_of(settings: Settings) -> Graces:
     """Return the grace periods."""
     supervisor = settings.supervisor
@@ -227,7 +251,7 @@ def _fleet(
     directory: Path,
     target: Target,
     keep_output: bool,
-    now: float,
+    first_launch_at: float,
 ) -> Fleet:
     slow_every = settings.monitor.slow_sample_every
 
@@ -237,7 +261,7 @@ def _fleet(
     lifecycle = Lifecycle(
         STREAMER, target, launches, graces_of(settings), directory, keep_output=keep_output
     )
-    return Fleet([lifecycle], restart_policy_of(settings), make_sampler, now)
+    return Fleet([lifecycle], restart_policy_of(settings), make_sampler, first_launch_at)
 
 
 @contextmanager
@@ -254,12 +278,12 @@ def _telemetry(directory: Path) -> Iterator[TelemetryServer]:
 
 @contextmanager
 def _metrics(address: str) -> Iterator[MetricsServer]:
-    server = MetricsServer(address)
     try:
-        server.start()
+        server = MetricsServer(address)
     except HttpError as error:
         raise UsageError(f"monitor.metrics_address = {address}: {error}") from None
     try:
+        server.start()
         yield server
     finally:
         server.close()

@@ -8,15 +8,14 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from streamer import core_dumps
 from streamer.config import StreamerConfig
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -42,7 +41,7 @@ def enter(upbringing: Upbringing, target: Callable[..., int], arguments: tuple[A
     """Set the child up, run `target(*arguments)` and exit with the code that it returns."""
     die_with(upbringing.parent_pid)
     os.setsid()
-    _no_core_dumps()
+    core_dumps.forbid()
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     _dump_stacks_into(upbringing.stacks_file)
@@ -70,17 +69,11 @@ def die_with(parent_pid: int) -> None:
         sys.exit(128 + signal.SIGTERM)
 
 
-def _no_core_dumps() -> None:
-    """Refuse core dumps: they hold secrets and, at 450 MiB, delay the restart."""
-    # A system call filter may forbid it; the unit file says LimitCORE=0 itself.
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def _dump_stacks_into(path: Path) -> None:
     """Let SIGABRT and DIAGNOSE_SIGNAL write every thread's stack, even while C holds the GIL."""
     # Never closed: the handlers write to this descriptor for as long as the process lives.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o600)
     faulthandler.enable(descriptor, all_threads=True)
     faulthandler.register(DIAGNOSE_SIGNAL, descriptor, all_threads=True)
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -47,6 +48,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str], parser_type: type[argparse.ArgumentParser]) -> int:
     outer = _parser(parser_type).parse_args(arguments)
+    if outer.version:
+        from streamer.version import version  # 10 ms that other commands need not wait
+
+        sys.stdout.write(f"vigil {version()} (Python {platform.python_version()})\n")
+        return ExitCode.PASS
     with ExitStack() as stack:
         if outer.command in SERVING:
             from supervisor.signals import held
@@ -91,6 +97,7 @@ def _parser(parser_type: type[argparse.ArgumentParser]) -> argparse.ArgumentPars
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_shared(parser)
+    parser.add_argument("--version", action="store_true", help="tell the version and end")
     parser.add_argument(
         "command", nargs="?", default="run", choices=tuple(COMMANDS), metavar="COMMAND"
     )
@@ -128,4 +135,6 @@ def _say_whose_name_it_is() -> None:
 
 
 def _complain(sentence: str) -> None:
-    print(f"vigil: {sentence}", file=sys.stderr)  # noqa: T201
+    from streamer.logs import priority_prefix  # seldom needed; --help stays quick
+
+    print(f"{priority_prefix(logging.ERROR)}vigil: {sentence}", file=sys.stderr)  # noqa: T201

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from supervisor.errors import ExitCode
 from supervisor.escalation import Step
 from supervisor.fleet import Fleet
 from supervisor.requests import Request, Requests
+from supervisor.signals import name_of
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,10 @@ class Control:
         self.reload_told.pop(name, None)
         if not self._fleet.members[name].ever_reported:
             log.error("%s could not start", name)
-            self.conclude(Conclusion("streamer_ended", ExitCode.STARTUP_FAILED), now)
+            # Wrong settings, such as a file of certificates that cannot be read, stay wrong.
+            wrong = exited.exit_code == ExitCode.USAGE
+            code = ExitCode.USAGE if wrong else ExitCode.STARTUP_FAILED
+            self.conclude(Conclusion("streamer_ended", code), now)
         elif self.mode == "soak" and name not in self._restarting:
             self.conclude(Conclusion("streamer_ended"), now)
         elif (delay := self._fleet.restart(name, now)) is None:
@@ -280,7 +283,7 @@ def _say(breach: Breach, consequence: str = "") -> None:
 
 def _describe(exited: Exited) -> None:
     if exited.exit_code < 0:
-        how = f"ended by {signal.Signals(-exited.exit_code).name}"
+        how = f"ended by {name_of(-exited.exit_code)}"
     else:
         how = f"exited with {exited.exit_code}"
     level = logging.INFO if exited.expected else logging.ERROR

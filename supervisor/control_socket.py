@@ -7,9 +7,11 @@ processes of our own user are heard. One thread owns it, and it never waits.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
+import stat
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
@@ -44,7 +46,7 @@ class ControlSocket:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.setblocking(False)
         try:
-            self._path.unlink(missing_ok=True)  # of one that was killed
+            _remove_socket(self._path)  # of one that was killed
             self._listener.bind(str(self._path))
         except OSError as error:
             self._listener.close()
@@ -126,6 +128,14 @@ def ask(
                 "that of the running one"
             ) from None
     return found
+
+
+def _remove_socket(path: Path) -> None:
+    """Remove the socket, if there is one, and nothing else. Raises OSError."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(errno.EEXIST, "something that is no socket is in its place")
+        path.unlink()
 
 
 def _user_of(connection: socket.socket) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from monitor.status import as_status
 from streamer.messages import Answer
 from supervisor.control_socket import Asked, ControlSocket, answer
 from supervisor.errors import ExitCode
+from supervisor.own_directory import write_private
 from supervisor.report import plain_report
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Desk:
     def _status(self, asked: Asked, service: Service, now: float, time: float) -> None:
         snapshot = service.parts.journal.recorder.snapshot(now, time)
         path = self._directory / STATUS_FILE
-        _put(path, json.dumps(as_status(snapshot), indent=2))
+        write_private(path, json.dumps(as_status(snapshot), indent=2))
         endings = [member.lifecycle.graces.total_seconds for member in service.parts.fleet]
         result = {"file": str(path), "ending_seconds": max(endings, default=0.0)}
         answer(asked, ok=True, detail=plain_report(snapshot), result=result)
@@ -158,16 +158,6 @@ class Desk:
             self._leaving.append(asked)
         else:
             answer(asked, ok=True, detail="streamers are drained, then all of it ends")
-
-
-def _put(path: Path, text: str) -> None:
-    """Replace a file (0600) as a whole: somebody else may be reading it."""
-    beside = path.with_suffix(".new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    beside.replace(path)
 
 
 def _names(asked: Asked, service: Service) -> list[str]:

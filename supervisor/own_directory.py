@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from supervisor.errors import UsageError
@@ -41,3 +42,18 @@ def make_private(path: Path, key: str) -> Path:
     finally:
         os.close(descriptor)
     return path.resolve()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file as a whole, with mode 0600; a link in its place is replaced, not followed.
+
+    Raises OSError.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise

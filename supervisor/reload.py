@@ -70,7 +70,16 @@ class Reload:
         self._restart_policy_of = restart_policy_of
 
     def __call__(self, service: Service, now: float) -> Outcome:
-        """Read and apply; wrong settings change nothing."""
+        """Read and apply; wrong settings change nothing. systemd is told while it goes on."""
+        if not service.ready:
+            return self._reload(service, now)  # READY=1 would say that it streams
+        service.parts.notifier.reloading()
+        try:
+            return self._reload(service, now)
+        finally:
+            service.parts.notifier.ready()
+
+    def _reload(self, service: Service, now: float) -> Outcome:
         try:
             after = self._load()
             rules = self._rules_of(after)

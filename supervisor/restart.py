@@ -24,6 +24,17 @@ class RestartHistory:
     in_a_row: int = 0  # without a healthy life in between
 
 
+def delay_of_start(policy: RestartPolicy, failed_in_a_row: int) -> float:
+    """Return the seconds from a start to its first launch, after so many runs that failed.
+
+    0 after a single failure: whoever was killed is back at once.
+    """
+    if failed_in_a_row < 2:
+        return 0.0
+    exponent = min(failed_in_a_row - 2, 60)  # 2.0 ** 1024 would overflow
+    return min(policy.backoff_max_seconds, policy.backoff_initial_seconds * 2.0**exponent)
+
+
 def grant(
     policy: RestartPolicy,
     history: RestartHistory,
@@ -41,7 +52,7 @@ def grant(
     if len(recent) >= policy.limit:
         return RestartHistory(recent, history.in_a_row), None
     in_a_row = 0 if lived_seconds >= policy.healthy_after_seconds else history.in_a_row
-    # The exponent is bounded before the power is taken: 2.0 ** 1024 would overflow.
+    # The exponent is bounded before the power is taken, as above.
     longest = min(
         policy.backoff_max_seconds, policy.backoff_initial_seconds * 2.0 ** min(in_a_row, 60)
     )

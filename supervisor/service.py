@@ -32,6 +32,7 @@ from supervisor.notify import Notifier
 from supervisor.reload import Reload
 from supervisor.report import exit_code_of, status_line
 from supervisor.signals import SignalQueue
+from supervisor.starts import Starts
 from supervisor.timers import Every
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Parts:
     reload: Reload
     desk: Desk
     launches: Launches
+    starts: Starts
 
 
 class Service:
@@ -82,7 +84,7 @@ class Service:
         watchdog = parts.notifier.watchdog_seconds
         self._watchdog = Every(watchdog / 2, now) if watchdog else None
         self._started_at = now
-        self._ready = False
+        self.ready = False
         self._stopped_by_command = False
         self._reports: dict[str, Report] = {}
         self._undrained: set[str] = set()
@@ -170,8 +172,8 @@ class Service:
             if member.lifecycle.reported():
                 member.ever_reported = True
                 log.info("%s: generation %d reports", message.streamer, message.generation)
-                if not self._ready:
-                    self._ready = True
+                if not self.ready:
+                    self.ready = True
                     self.parts.notifier.ready()
             self._observe(Reported(now, message), now, time)
 
@@ -221,12 +223,14 @@ class Service:
             self.parts.control.carry_out(action, now)
 
     def _keep(self, now: float, time: float) -> None:
+        if now - self._started_at >= self.parts.fleet.policy.healthy_after_seconds:
+            self.parts.starts.healthy()
         if self.checkpoint.due(now):
             self.parts.journal.checkpoint(now, time)
         # Once per turn, after sampling and control: the loop lives only if both went on.
         if self._watchdog and self._watchdog.due(now):
             self.parts.notifier.watchdog()
-        if (self.parts.control.conclusion or not self._ready) and self._extend.due(now):
+        if (self.parts.control.conclusion or not self.ready) and self._extend.due(now):
             self.parts.notifier.extend(_EXTEND_SECONDS)
 
     def _end_all_by_hand(self, signals: SignalQueue) -> None:

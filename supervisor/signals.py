@@ -35,6 +35,15 @@ def held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def name_of(number: int) -> str:
+    """Return `SIGTERM` for 15, `SIGRTMIN+6` for what has a number only."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        first = int(signal.SIGRTMIN)
+        return f"SIGRTMIN+{number - first}" if number > first else f"signal {number}"
+
+
 class SignalQueue:
     """A context in which signals queue up; `fileno` is readable when some are there."""
 

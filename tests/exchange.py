@@ -38,10 +38,13 @@ class Exchange:
         rate: float = 100,
         symbols: Iterable[str] = ("BTCUSDT", "ETHUSDT", "BNBUSDT"),
         extra: Iterable[str] = (),
+        network: Iterable[str] = (),
     ) -> None:
+        """`network` is a command that runs another one in a network of its own."""
         self.log_file = directory / "simulator.log"
         self.symbols = list(symbols)
         self._command = [
+            *network,
             *(sys.executable, "-m", "simulator", "--die-with-parent"),
             *("--directory", str(directory / "exchange")),
             *("--rate", str(rate), "--symbols", ",".join(self.symbols), *extra),

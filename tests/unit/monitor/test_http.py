@@ -80,7 +80,7 @@ def test_other_paths_and_methods(server: MetricsServer) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:http", "127.0.0.1:99999", "", "203.0.113.1:0"])
 def test_an_address_that_cannot_be_served_is_named(address: str) -> None:
-    with pytest.raises(HttpError, match="metrics_address to a free HOST:PORT"):
+    with pytest.raises(HttpError, match="a free HOST:PORT is expected"):
         MetricsServer(address)
 
 
@@ -91,3 +91,17 @@ def test_a_port_in_use_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(HttpError, match=rf"127\.0\.0\.1:{port}.*in use"):
             MetricsServer(f"127.0.0.1:{port}")
+
+
+def test_ipv6_is_served() -> None:
+    server = MetricsServer("[::1]:0")
+    server.start()
+    try:
+        host, port = server.address
+        assert host == "::1"
+        connection = http.client.HTTPConnection(host, port, timeout=10)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 503  # nothing is published yet
+        connection.close()
+    finally:
+        server.close()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 from typing import Any
@@ -14,6 +15,7 @@ from monitor.model import Exited
 from monitor.profiles import PROFILES
 from monitor.snapshot import Snapshot
 from streamer.messages import LATENCY_BUCKETS_SECONDS, Histogram, SinkCounts
+from streamer.version import version
 from tests.unit.monitor.observations import EPOCH, NAME, sample, slot, stream
 from tests.unit.monitor.runs import Run
 
@@ -113,6 +115,11 @@ def test_values() -> None:
     ceiling = ("criterion", "memory ceiling")
     assert shown["vigil_criterion_state", (ceiling, ("state", "pass"))] == 1
     assert shown["vigil_criterion_state", (ceiling, ("state", "fail"))] == 0
+
+
+def test_what_runs_is_told() -> None:
+    labels = (("python", platform.python_version()), ("version", version()))
+    assert exposed(snapshot())["vigil_build_info", labels] == 1
 
 
 def test_only_ours_and_no_created_series() -> None:

@@ -1,5 +1,7 @@
 import json
 import logging
+import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -63,3 +65,38 @@ def test_a_closed_stderr_costs_the_line_only(monkeypatch):
     logs.configure("console", "info")
     monkeypatch.setattr("sys.stderr", Closed())
     logging.getLogger("streamer.test").info("nobody hears")
+
+
+@pytest.fixture
+def journal(tmp_path, monkeypatch):
+    """Stand in for the journal: a file, which JOURNAL_STREAM names as systemd would."""
+    path = tmp_path / "journal"
+    stderr = path.open("w")
+    found = os.fstat(stderr.fileno())
+    monkeypatch.setattr(os, "fstat", lambda number: found)
+    monkeypatch.setattr(logs, "sys", SimpleNamespace(stderr=stderr))
+    monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+    yield path
+    stderr.close()
+
+
+def test_the_journal_is_told_the_level_of_each_line(journal):
+    logs.configure("console", "debug")
+    logging.getLogger("streamer.test").critical("now")
+    logging.getLogger("streamer.test").warning("soon")
+    say()
+    lines = journal.read_text().splitlines()
+    assert [line[:3] for line in lines[:5]] == ["<2>", "<4>", "<6>", "<7>", "<3>"]
+    assert {line[:3] for line in lines[5:]} == {"<3>"}  # the traceback
+    assert logs.priority_prefix(logging.ERROR) == "<3>"
+
+
+@pytest.mark.parametrize("stream", ["1:2", "", None])
+def test_no_levels_are_told_where_stderr_is_no_journal(stream, journal, monkeypatch):
+    monkeypatch.delenv("JOURNAL_STREAM")
+    if stream is not None:
+        monkeypatch.setenv("JOURNAL_STREAM", stream)
+    logs.configure("json", "info")
+    say()
+    assert all(line.startswith("{") for line in journal.read_text().splitlines())
+    assert logs.priority_prefix(logging.ERROR) == ""

@@ -1,3 +1,6 @@
+import os
+from types import SimpleNamespace
+
 import pytest
 import zmq
 
@@ -12,7 +15,7 @@ from streamer.messages import (
     unpack,
     unpack_command,
 )
-from streamer.telemetry import SEND_QUEUE, Telemetry
+from streamer.telemetry import LINGER_MILLISECONDS, SEND_QUEUE, Telemetry
 from tests.streaming import eventually
 
 
@@ -95,3 +98,14 @@ def test_nobody_listening_costs_reports_and_never_time(tmp_path):
         lonely.send(report(sequence))
     assert lonely.dropped_total == 10
     lonely.close()
+
+
+def test_an_orphan_waits_for_nobody(tmp_path, monkeypatch):
+    told = []
+    subject = Telemetry(f"ipc://{tmp_path}/nobody.sock", "streamer-1", 1)
+    monkeypatch.setattr(subject, "_socket", SimpleNamespace(close=told.append))
+    monkeypatch.setattr(subject, "_context", SimpleNamespace(term=lambda: None))
+    subject.close()
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    subject.close()
+    assert told == [LINGER_MILLISECONDS, 0]

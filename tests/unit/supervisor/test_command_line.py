@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from streamer.version import version
 from supervisor.command_line import run
 from supervisor.commands import COMMANDS
 
@@ -152,3 +154,8 @@ def test_a_directory_that_may_not_be_looked_into_ends_nothing(
     monkeypatch.setattr(Path, "is_file", refuse)
     assert run(["status", "--runtime-directory=/nowhere"]) == 2  # not 1, and no traceback
     assert "no supervisor answers at /nowhere/control" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"vigil {version()} (Python {platform.python_version()})\n"

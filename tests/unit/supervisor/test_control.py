@@ -214,9 +214,24 @@ def test_a_spent_budget_and_a_failed_start_have_codes_of_their_own(service: Stag
     assert service.control.conclusion.exit_code is ExitCode.RESTART_BUDGET_SPENT
     other = Stage("run")
     other.fleet.members["a"].ever_reported = False
-    other.control.exited(exited(2), 0.0)
+    other.control.exited(exited(5), 0.0)
     assert other.control.conclusion is not None
     assert other.control.conclusion.exit_code is ExitCode.STARTUP_FAILED
+
+
+def test_settings_that_a_streamer_refuses_at_its_start_are_wrong_for_all(service: Stage) -> None:
+    service.fleet.members["a"].ever_reported = False
+    service.control.exited(exited(2), 0.0)
+    assert service.control.conclusion is not None
+    assert service.control.conclusion.exit_code is ExitCode.USAGE
+
+
+def test_an_end_by_a_signal_without_a_name_is_described(
+    service: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.control.exited(exited(-40), 0.0)
+    assert "ended by SIGRTMIN+6" in caplog.text
+    assert service.fleet.restarted == ["a"]
 
 
 def test_the_first_reason_stays_unless_it_is_overridden(service: Stage) -> None:

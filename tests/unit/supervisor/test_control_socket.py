@@ -81,3 +81,10 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
         ask(tmp_path, "reload", 1.0)
     with pytest.raises(UsageError, match="cannot listen"):
         ControlSocket(tmp_path / "absent")
+
+
+def test_what_is_no_socket_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "control").write_text("precious")
+    with pytest.raises(UsageError, match=r"control: cannot listen: .*no socket is in its place"):
+        ControlSocket(tmp_path)
+    assert (tmp_path / "control").read_text() == "precious"

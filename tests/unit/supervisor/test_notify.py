@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,8 +26,13 @@ def test_it_speaks_the_protocol(systemd: socket.socket) -> None:
     notifier.watchdog()
     notifier.extend(1.5)
     notifier.stopping()
-    heard = [systemd.recv(100).decode() for _ in range(5)]
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    notifier.reloading()
+    heard = [systemd.recv(100).decode() for _ in range(6)]
     notifier.close()
+    reloading, _, since = heard.pop().partition("\nMONOTONIC_USEC=")
+    assert reloading == "RELOADING=1"
+    assert 0 <= int(since) - before < 60e6
     assert heard == [
         "READY=1",
         "STATUS=3 of 3 streaming",

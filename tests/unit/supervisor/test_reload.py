@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from streamer.config import ExchangeConfig
+from streamer.errors import SettingsError
 from streamer.settings import changes
 from supervisor.reload import RELOADABLE, Reload
 from supervisor.settings import MonitorConfig, Settings, SupervisorConfig
@@ -47,6 +48,7 @@ def test_streamers_are_asked_when_streams_change_and_after_a_refusal(refused: bo
     loaded = [settings("ETHUSDT"), settings("ETHUSDT")]
     timer = SimpleNamespace(change=lambda every, now: None)
     service: Any = SimpleNamespace(
+        ready=False,
         state=SimpleNamespace(rules=()),
         sample=timer,
         checkpoint=timer,
@@ -72,3 +74,23 @@ def test_streamers_are_asked_when_streams_change_and_after_a_refusal(refused: bo
     service.parts.control.reload_refused = refused
     assert reload(service, 1.0).asks_streamers == refused
     assert wanted == [("ETHUSDT",)] * (1 + refused)
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_systemd_is_told_of_a_refused_reload_unless_it_waits_for_readiness(ready: bool) -> None:
+    def load() -> Settings:
+        raise SettingsError("exchange.symbols = []: too short")
+
+    told: list[str] = []
+    nothing: Any = None
+    reload = Reload(Settings(), load, nothing, nothing, nothing)
+    notifier = SimpleNamespace(
+        reloading=lambda: told.append("RELOADING=1"), ready=lambda: told.append("READY=1")
+    )
+    service: Any = SimpleNamespace(ready=ready, parts=SimpleNamespace(notifier=notifier))
+    outcome = reload(service, 0.0)
+    assert (outcome.ok, outcome.detail) == (
+        False,
+        "nothing is changed: exchange.symbols = []: too short",
+    )
+    assert told == (["RELOADING=1", "READY=1"] if ready else [])

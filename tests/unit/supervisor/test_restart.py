@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.restart import RestartHistory, RestartPolicy, grant
+from supervisor.restart import RestartHistory, RestartPolicy, delay_of_start, grant
 
 POLICY = RestartPolicy(
     limit=5,
@@ -75,3 +75,8 @@ def test_no_window_ever_holds_more_than_the_limit(gaps: list[float]) -> None:
 def test_a_short_life_does_not_reset(lived: float) -> None:
     _, delay = grant(POLICY, RestartHistory((), 2), 0.0, lived_seconds=lived, jitter=0.0)
     assert delay == 4
+
+
+def test_a_start_waits_after_failures_in_a_row_but_not_after_one() -> None:
+    assert [delay_of_start(POLICY, failed) for failed in range(8)] == [0, 0, 1, 2, 4, 8, 10, 10]
+    assert delay_of_start(POLICY, 10**8) == 10

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 
-from supervisor.signals import SignalQueue
+import pytest
+
+from supervisor.signals import SignalQueue, name_of
 
 
 def test_signals_queue_up_in_order_and_wake_a_poll() -> None:
@@ -41,3 +43,10 @@ print(set(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\nset()\n"
     assert "Current thread 0x" in done.stderr  # by SIGUSR2
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(15, "SIGTERM"), (40, "SIGRTMIN+6"), (64, "SIGRTMAX"), (33, "signal 33")]
+)
+def test_every_signal_has_a_name(number: int, name: str) -> None:
+    assert name_of(number) == name
