@@ -8,7 +8,8 @@
     ├── ConnectionLost                        1  the TCP or TLS stream is over
     ├── ConnectionEnded                       1  a WebSocket connection is over, and why
     ├── FrameRejected                         1  a frame cannot be decoded, or says what cannot be
-    └── SinkUnavailable                       5  the sink cannot be opened
+    ├── SinkUnavailable                       5  the sink cannot be opened
+    └── SinkLost                              1  its directory was removed while it wrote there
 
 `exit_code` is the exit code of a process that ends because of the error. While it streams, the
 feed answers the errors of connections by connecting again, so that they end no process.
@@ -104,3 +105,7 @@ class SinkUnavailable(StreamerError):  # noqa: N818 - mostly a matter of the sur
     """The sink cannot be opened: directory, permissions, another writer, client settings."""
 
     exit_code = 5
+
+
+class SinkLost(StreamerError):  # noqa: N818 - what others did to its directory
+    """What the sink writes has lost its place: removed, renamed, or another directory is there."""

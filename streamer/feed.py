@@ -13,9 +13,10 @@ from contextlib import suppress
 from streamer.config import ExchangeConfig, StreamerConfig
 from streamer.data.rejected import RejectedFrames
 from streamer.departures import Departures
-from streamer.errors import StreamerError
+from streamer.errors import SinkLost, StreamerError
 from streamer.gate import Gate
 from streamer.intake import Intake
+from streamer.lock import ShardLock
 from streamer.membership import Membership
 from streamer.messages import State
 from streamer.network.connection import Connection
@@ -48,8 +49,12 @@ class Feed:
         config: StreamerConfig,
         sink_of: Callable[[Routes], Sink],
         reread: Callable[[], ExchangeConfig | None] | None = None,
+        lock: ShardLock | None = None,
     ) -> None:
-        """Open everything; `reread` tells what the settings want by now, None for nothing new."""
+        """Open everything; `reread` tells what the settings want by now, None for nothing new.
+
+        `lock` is that of the sink's directory; None: nobody looks whether it is in its place.
+        """
         now = time.monotonic()
         exchange, connection = config.exchange, config.connection
         self._config = config
@@ -129,6 +134,7 @@ class Feed:
             overlap_seconds=connection.rotation_overlap,
         )
         self._requests = Requests(self._links, self._membership, self.stop)
+        self._lock = lock
         self._reread = reread
         self._reread_wanted = False
         self._stop_reason: str | None = None
@@ -240,6 +246,7 @@ class Feed:
     def _catch_up(self, now: float) -> None:
         # A loop that hangs, even in C, is ended by this timer of faulthandler's own thread.
         faulthandler.dump_traceback_later(self._config.hang_after, exit=True)
+        self._look_for_the_directory(now)
         self._silence.update(now, time.time_ns() // 1000)
         self._membership.turn(now)
         if not self._gate.is_open:
@@ -253,6 +260,25 @@ class Feed:
             self._links.rotate_silent(
                 lambda name: self._is_dead(name, now), connection.stale_after, now
             )
+
+    def _look_for_the_directory(self, now: float) -> None:
+        """End with an error when what is written has lost its place. Raises SinkLost.
+
+        The next start finds the directory, and goes on there after what was kept.
+        """
+        if self._lock is None or (self._lock.is_in_place() and self._sink.is_in_place()):
+            return
+        directory = self._config.sink.directory
+        is_ours = self._lock.is_in_place() or self._lock.take_again()
+        why = (
+            "something in it was removed or renamed while it was written to"
+            if is_ours
+            else "another directory is in its place, where another streamer writes"
+        )
+        error = f"sink.directory {directory}: {why}; {self._sink.abandon(is_ours=is_ours)}"
+        self._tally.notice("sink_error", error_type="directory_lost", error=error)
+        self._report(now, "stopped", final=True, exit_reason=error)
+        raise SinkLost(error)
 
     def _is_dead(self, name: str, now: float) -> bool:
         """Tell whether a stream is silent though there is news of it, as far as can be told."""

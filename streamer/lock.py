@@ -21,17 +21,51 @@ LOCK_MARGIN_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
 
+class ShardLock:
+    """The lock of a shard whose state is in `directory`, while it is held."""
+
+    def __init__(self, directory: Path, descriptor: int) -> None:
+        self._directory = directory
+        self._descriptors = [descriptor]
+
+    def is_in_place(self) -> bool:
+        """Return whether what is locked is still what others find at the directory's path.
+
+        The kernel's lock belongs to the file, not to its name: when the directory is removed, or
+        another one is put in its place, somebody else can lock that one.
+        """
+        held = os.fstat(self._descriptors[-1])
+        try:
+            found = (self._directory / LOCK_FILE).stat()
+        except OSError:
+            return False
+        return os.path.samestat(held, found)
+
+    def take_again(self) -> bool:
+        """Lock what is at the path now, which is made if need be; False when others have it."""
+        try:
+            self._descriptors.append(_take(self._directory, 0.0))
+        except SinkUnavailable:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Leave it to a successor."""
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+
+
 @contextmanager
-def shard_lock(directory: Path, within_seconds: float) -> Iterator[None]:
+def shard_lock(directory: Path, within_seconds: float) -> Iterator[ShardLock]:
     """Hold the lock of a shard, whose state is in `directory`, which is made if need be.
 
     Waits for a predecessor. Raises SinkUnavailable.
     """
-    descriptor = _take(directory, within_seconds)
+    lock = ShardLock(directory, _take(directory, within_seconds))
     try:
-        yield
+        yield lock
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 def _take(directory: Path, within_seconds: float) -> int:

@@ -35,8 +35,8 @@ def run_streamer(
     if not config.exchange.verify_tls:
         log.warning("exchange.verify_tls is false: anybody on the way can change the data")
     try:
-        with shard_lock(config.sink.directory, config.stop_within + LOCK_MARGIN_SECONDS):
-            feed = Feed(config, lambda routes: open_sink(config, routes), reread)
+        with shard_lock(config.sink.directory, config.stop_within + LOCK_MARGIN_SECONDS) as lock:
+            feed = Feed(config, lambda routes: open_sink(config, routes), reread, lock)
             _heed_signals(feed, config.supervised, rereads=reread is not None)
             return UNACKNOWLEDGED_EXIT_CODE if feed.run() else 0
     except StreamerError as error:

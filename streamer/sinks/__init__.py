@@ -64,6 +64,16 @@ class Sink(Protocol):
         Returns where it waits, for people; None when nothing was saved. Nothing is put any more.
         """
 
+    def is_in_place(self) -> bool:
+        """Return whether what it writes can still be found under its name."""
+
+    def abandon(self, *, is_ours: bool) -> str:
+        """Leave a directory that is not in its place, so that a next start goes on without a hole.
+
+        What is there now is to be written to only when it `is_ours`. Nothing is put any more.
+        Returns what became of the records, for people.
+        """
+
     def close(self) -> None:
         """Release everything. What is not acknowledged by now is given up."""
 

@@ -18,6 +18,7 @@ from streamer.avro.files import SYNC_BYTES, Codec, block, header, intact
 from streamer.sinks.directories import sync_directory
 
 OPEN_SUFFIX = ".avro.open"
+_COPIED_BYTES = 1 << 20  # at once
 
 
 class Background(Protocol):
@@ -78,6 +79,42 @@ class AvroWriter:
         self.size_bytes += len(data)
         return len(data)
 
+    def is_in_place(self) -> bool:
+        """Return whether the file in progress, if there is one, still has a name."""
+        return self._fd is None or os.fstat(self._fd).st_nlink > 0
+
+    def rescue(self) -> Path | None:
+        """Write a copy of the file in progress, whose name was removed, complete under its name.
+
+        Returns where it is; None when nothing was in progress, or has its name still, wherever
+        that is by now: the next start there completes it. Raises OSError.
+        """
+        if self._fd is None or os.fstat(self._fd).st_nlink > 0:
+            return None
+        path = self._path.with_suffix("")
+        copy = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+        try:
+            copied = 0
+            while copied < self.size_bytes:
+                ahead = min(_COPIED_BYTES, self.size_bytes - copied)
+                data = os.pread(self._fd, ahead, copied)
+                if not data:
+                    raise OSError(errno.EIO, "it is shorter than what was written")
+                _write_all(copy, data, copied)
+                copied += len(data)
+            os.fsync(copy)
+        finally:
+            os.close(copy)
+        sync_directory(path.parent)
+        return path
+
+    def abandon(self) -> None:
+        """Forget the file in progress, and leave it as it is."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+            self.size_bytes = 0
+
     def sync(self) -> Future[None] | None:
         """Make what was written so far survive a power cut; None when no file is in progress."""
         return None if self._fd is None else self._background.submit(os.fdatasync, self._fd)
@@ -99,7 +136,8 @@ class AvroWriter:
         self._number += 1
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         path = self.directory / f"{stamp}-{self._number:06d}{OPEN_SUFFIX}"
-        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+        # Read only to be rescued, should its name be removed.
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)
         self._sync = os.urandom(SYNC_BYTES)
         start = header(self._schema, self._codec, self._sync)
         try:

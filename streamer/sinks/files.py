@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from streamer.data.events import Event
 from streamer.data.records import encoder, load_schema
 from streamer.messages import SinkCounts
 from streamer.order.positions import Position, beyond_gaps
+from streamer.repair.questions import REPAIRABLE
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.avro_writer import AvroWriter, repair
@@ -53,6 +54,7 @@ class _Pending:
         self.waiting_since: float | None = None  # as far as polls have seen
         self.began_at = 0.0  # the file in progress
         self.unsynced_since: float | None = None
+        self.finished = 0  # files
 
 
 class FilesSink:
@@ -77,6 +79,7 @@ class FilesSink:
         self._clock = AcknowledgeClock()
         self._retry_at: float | None = None  # while the disk refuses
         self._is_closed = False
+        self._opened_at: Mapping[str, Position] = {}  # where the routes ended then
         self._kinds: dict[str, _Pending] = {}
         self._positions: dict[str, Position] = {}
         try:
@@ -88,6 +91,7 @@ class FilesSink:
                 self._positions = beyond_gaps(self._positions, gaps)
         except OSError as error:
             raise unavailable(config.directory, error) from error
+        self._opened_at = dict(self._positions)
         self._targets = {
             route: (encoder(route.stream, route.symbol), self._kinds[route.kind].records)
             for route in routes
@@ -156,6 +160,60 @@ class FilesSink:
         if not self._settle(time.monotonic() + CLOSE_SECONDS):
             _log.warning("%s: not synced to the disk in time", self._config.directory)
         self._background.shutdown(wait=False)
+
+    def is_in_place(self) -> bool:
+        return all(pending.writer.is_in_place() for pending in self._kinds.values())
+
+    def abandon(self, *, is_ours: bool) -> str:
+        now = time.monotonic()
+        self._errors_total += 1
+        self._is_closed = True
+        self._settle(now + CLOSE_SECONDS)
+        is_gone = not self.is_in_place()
+        told: list[str] = []
+        for kind in sorted(self._kinds, key=_gaps_first):
+            pending = self._kinds[kind]
+            try:
+                if is_ours:
+                    (self._config.directory / kind).mkdir(parents=True, exist_ok=True)
+                self._write(pending, now)
+                if is_ours:
+                    told += self._leave(pending, is_gone=is_gone)
+            except OSError as error:
+                told.append(f"{kind}: {error.strerror or error}")
+            pending.writer.abandon()
+        self._background.shutdown(wait=False)
+        if left := self._pending_total():
+            told.append(f"{left} records could not be written")
+        return "; ".join(told or ["what was written is where the directory went"])
+
+    def _leave(self, pending: _Pending, *, is_gone: bool) -> Iterator[str]:
+        """Keep what can be kept of a kind in a new directory, and note where it goes on there.
+
+        The file in progress is copied, and the next start goes on behind it. When more files than
+        that may be gone, it goes on where this streamer began, if that is known and can be asked
+        for, and all of it is fetched again: in order, which a copy of the end would disturb.
+        """
+        routes = [route for route in self._targets if route.kind == pending.kind]
+        fetches = (
+            is_gone
+            and pending.finished > 0
+            and pending.kind in REPAIRABLE
+            and all(route.name in self._opened_at for route in routes)
+        )
+        if fetches:
+            yield f"{pending.kind}: fetched again from where this streamer began"
+        elif path := pending.writer.rescue():
+            yield f"{path}: copied, since its name was removed"
+        if is_gone and pending.finished and not fetches:
+            yield f"{pending.kind}: {pending.finished} complete files may be gone for good"
+        if pending.positions is None or pending.records:
+            return
+        for route in routes:
+            pending.positions.note(route)
+        if fetches:
+            pending.positions.positions.update(self._opened_at)
+        pending.positions.writing(pending.writer.number + 1)()
 
     def counts(self) -> SinkCounts:
         queued = self._pending_total()
@@ -227,6 +285,7 @@ class FilesSink:
                 if route.kind == pending.kind:
                     pending.positions.note(route)
             when_safe = pending.positions.writing(pending.writer.number + 1)
+        pending.finished += pending.writer.is_open
         self._keep(pending.writer.finish(when_safe))
         pending.unsynced_since = None
 
@@ -285,3 +344,7 @@ class FilesSink:
         self._errors_total += 1
         error_type = DISK_ERROR_TYPES.get(error.errno or 0, "io")
         self._errors.note(error_type, f"{directory}: {error.strerror or error}", now)
+
+
+def _gaps_first(kind: str) -> bool:
+    return kind != _GAP

@@ -35,6 +35,12 @@ class NullSink:
     def keep(self) -> None:
         return None
 
+    def is_in_place(self) -> bool:
+        return True
+
+    def abandon(self, *, is_ours: bool) -> str:
+        return "nothing was stored there"
+
     def close(self) -> None:
         pass
 

@@ -186,6 +186,12 @@ class KafkaSink:
                 self._observe(now)
                 return self._queued()
 
+    def is_in_place(self) -> bool:
+        return True  # as long as the lock is: what lies there are queues, opened when there is one
+
+    def abandon(self, *, is_ours: bool) -> str:
+        return "the next start goes on after the last record that Kafka has acknowledged"
+
     def keep(self) -> str | None:
         self._producer.poll()
         if not self._queued():

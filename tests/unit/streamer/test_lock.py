@@ -53,3 +53,22 @@ def test_a_file_in_the_way_is_a_clear_error(tmp_path):
         shard_lock(tmp_path / "data", 0.0),
     ):
         pass
+
+
+def test_a_lock_whose_directory_lost_its_place_can_be_taken_again(tmp_path):
+    with shard_lock(tmp_path / "data", 0.0) as lock:
+        assert lock.is_in_place()
+        (tmp_path / "data").rename(tmp_path / "moved")
+        assert not lock.is_in_place()
+        assert lock.take_again()
+        assert lock.is_in_place()
+        with pytest.raises(SinkUnavailable), shard_lock(tmp_path / "data", 0.0):
+            pass
+
+
+def test_a_lock_that_another_one_holds_by_now_is_not_taken(tmp_path):
+    with shard_lock(tmp_path / "data", 0.0) as lock:
+        (tmp_path / "data").rename(tmp_path / "moved")
+        with shard_lock(tmp_path / "data", 0.0):
+            assert not lock.is_in_place()
+            assert not lock.take_again()
