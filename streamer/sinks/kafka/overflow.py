@@ -10,19 +10,27 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.sinks.delivery import DISK_ERROR_TYPES, Errors
 from streamer.sinks.kafka.overflow_files import OverflowFiles, Record
 
-BLOCK_RECORDS = 2_000  # what is written and read back at once: some 300 kB
 FLUSH_SECONDS = 0.2  # what SIGKILL may cost, as with the files sink
 HOLD_SECONDS = 1.0  # at the end of a drain: an acknowledgement takes milliseconds
-HOLD_RECORDS = 5_000  # of it; they fit into the smallest queue that can be set
-TAIL_RECORDS = 20_000  # in memory while the disk refuses; no more is accepted then
 RETRY_SECONDS = 1.0  # a full disk is rarely emptied faster
 SYNC_SECONDS = 1.0  # what a power cut may cost
 ROOM_AGAIN = 7 / 8  # of the limit: else it would be full again a moment later
+
+
+@dataclass(frozen=True, slots=True)
+class OverflowBounds:
+    """How much there may be of what."""
+
+    block_records: int = 2_000  # what is written and read back at once: some 300 kB
+    file_bytes: int = 4 << 20  # what a crash may copy; at 300 records/s a minute and a half
+    hold_records: int = 5_000  # during HOLD_SECONDS; they fit into the smallest queue
+    tail_records: int = 20_000  # in memory while the disk refuses; no more is accepted then
 
 
 class Overflow:
@@ -32,14 +40,17 @@ class Overflow:
     yet; `errors` are those of the disk.
     """
 
-    def __init__(self, directory: Path, limit_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, limit_bytes: int, bounds: OverflowBounds = OverflowBounds()
+    ) -> None:
         """Find what a predecessor left there. Raises OSError."""
         self.directory = directory
+        self._bounds = bounds
         self.waiting_of: Counter[str] = Counter()
         self._limit_bytes = limit_bytes
         self.errors = Errors()
         self.errors_total = 0
-        self._files = OverflowFiles(directory)
+        self._files = OverflowFiles(directory, bounds.file_bytes)
         self._front: deque[Record] = deque()
         self._tail: list[Record] = []
         self._tail_since: float | None = None
@@ -74,7 +85,11 @@ class Overflow:
     @property
     def accepting(self) -> bool:
         """Whether there is room: a disk that takes records, and less than the limit."""
-        return self._retry_at is None and not self._full and len(self._tail) < TAIL_RECORDS
+        return (
+            self._retry_at is None
+            and not self._full
+            and len(self._tail) < self._bounds.tail_records
+        )
 
     @property
     def all_taken(self) -> bool:
@@ -132,9 +147,11 @@ class Overflow:
             return
         if self._tail_since is not None:
             seconds, records = now - self._tail_since, len(self._tail)
-            due = seconds >= FLUSH_SECONDS or records >= BLOCK_RECORDS
+            due = seconds >= FLUSH_SECONDS or records >= self._bounds.block_records
             held = bool(self._files) and self.all_taken
-            if due and not (held and seconds < HOLD_SECONDS and records < HOLD_RECORDS):
+            if due and not (
+                held and seconds < HOLD_SECONDS and records < self._bounds.hold_records
+            ):
                 self.write(now)
         if self._unsynced_since is not None and now - self._unsynced_since >= SYNC_SECONDS:
             self._sync(now)
@@ -143,7 +160,7 @@ class Overflow:
         """Write what is in memory; after an error of the disk it stays there."""
         self._retry_at = None
         while self._tail:
-            records = self._tail[:BLOCK_RECORDS]
+            records = self._tail[: self._bounds.block_records]
             try:
                 self._files.write(records)
             except OSError as error:

@@ -23,7 +23,6 @@ from streamer.sinks.directories import write_atomically
 Record = tuple[str, bytes, bytes]
 """Topic, value and key: the arguments of `produce`."""
 
-FILE_BYTES = 4 << 20  # what a crash may copy; at 300 records/s a minute and a half
 SAVE_SECONDS = 3.0  # for the last sync, which takes milliseconds on a healthy disk
 RECENT_BYTES = 256 << 20  # looked at for the last records: three seconds; two million records
 
@@ -48,9 +47,13 @@ class OverflowFiles:
     `inherited_of` counts by topic what a predecessor left and was read so far.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Find what a predecessor left there, its last file repaired. Raises OSError."""
+    def __init__(self, directory: Path, file_bytes: int) -> None:
+        """Find what a predecessor left there, its last file repaired. Raises OSError.
+
+        A file of `file_bytes` is complete.
+        """
         self.directory = directory
+        self._file_bytes = file_bytes
         self.inherited_of: Counter[str] = Counter()
         self.damaged_total = 0  # records in files that could not be read any more
         self.unread = 0
@@ -93,7 +96,7 @@ class OverflowFiles:
         self._writing.unread += len(records)
         self._writing.length_bytes = self._writer.size_bytes
         self.unread += len(records)
-        if self._writing.length_bytes >= FILE_BYTES:
+        if self._writing.length_bytes >= self._file_bytes:
             self._finish()
 
     def read(self) -> list[Record]:

@@ -17,8 +17,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, TypeAlias, assert_never
 
 import msgspec
 from confluent_kafka import KafkaException
@@ -31,22 +32,31 @@ from streamer.order.positions import Position
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.delivery import AcknowledgeClock, Errors
+from streamer.sinks.kafka import flow
 from streamer.sinks.kafka.account import Progress, Refusals, StreamAccount
+from streamer.sinks.kafka.flow import (
+    Action,
+    Failed,
+    Flow,
+    Full,
+    GapSent,
+    Polled,
+    Reclaimed,
+    Renewed,
+    Seen,
+    Sent,
+    State,
+)
 from streamer.sinks.kafka.overflow import Overflow
 from streamer.sinks.kafka.overflow_files import Record
 from streamer.sinks.kafka.position_topic import PositionTopic
-from streamer.sinks.kafka.producer import PAUSE_SECONDS, LastingProducer
+from streamer.sinks.kafka.producer import PAUSE_SECONDS, LastingProducer, Refuse
 from streamer.sinks.kafka.serializers import Serializers
 from streamer.sinks.kafka.topics import topic_of
 
-OTHER_EVENTS = 10  # errors and statistics, which `len` of a producer counts as well
-PRESS_SECONDS = 3.0  # a burst is over by then; the feed does not read meanwhile
-SLICE_RECORDS = 2_000  # drained at once: 5 ms, so that pongs and reports never wait
-SLICE_EVERY_SECONDS = 0.02  # a quarter of the time at most is for the past: the present comes too
 PAUSED_SECONDS = (
     0.1  # for an empty queue, at most every ten seconds; brokers take some milliseconds
 )
-AHEAD_RECORDS = 10_000  # drained and not acknowledged: 3 MiB, and many batches under way
 _UNENCODABLE = (ArithmeticError, LookupError, TypeError, ValueError)
 
 _log = logging.getLogger(__name__)
@@ -64,13 +74,27 @@ class _Target:
         self.accepted = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Press:
-    """Why records wait in memory for a moment: until fewer than `below` are in the producer."""
+class Clock(Protocol):
+    """Monotonic time; the module `time` is one."""
 
-    since: float  # monotonic
-    below: int
-    accepts: bool  # more, as long as there is room in memory
+    def monotonic(self) -> float:
+        """Return the time in seconds."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainBounds:
+    """How much of what waits on disk is given to the producer."""
+
+    slice_records: int = 2_000  # at once: 5 ms, so that pongs and reports never wait
+    ahead_records: int = 10_000  # not acknowledged: 3 MiB, and many batches under way
+
+
+MakeProducer: TypeAlias = Callable[
+    [KafkaConfig, Errors, Refuse, Callable[[], None]], LastingProducer
+]
 
 
 class KafkaSink:
@@ -83,6 +107,10 @@ class KafkaSink:
         headers: Mapping[str, bytes],
         overflow: Overflow,
         positions: dict[str, Position] | None = None,
+        *,
+        make_producer: MakeProducer = LastingProducer,
+        clock: Clock = time,
+        bounds: DrainBounds = DrainBounds(),
     ) -> None:
         """Begin to connect, and go on trying.
 
@@ -91,13 +119,15 @@ class KafkaSink:
         work.
         """
         self._config = config
+        self._clock = clock
+        self._bounds = bounds
         self._serializers = Serializers(config.serializer_cache_size, headers)
         self._serializer_of = self._serializers.of
         self._targets = {route: _Target(topic, route) for route, topic in topics.items()}
         self._kinds = {topic: route.kind for route, topic in topics.items()}
         self._errors = Errors()
-        self._clock = AcknowledgeClock()
-        self._progress = Progress(self._errors, time.monotonic())
+        self._acknowledge_clock = AcknowledgeClock()
+        self._progress = Progress(self._errors, clock.monotonic())
         self._refusals = Refusals(self._errors)
         self._streams = StreamAccount(self._kinds)
         self._accepted = 0
@@ -105,19 +135,16 @@ class KafkaSink:
         self._bytes = 0
         self._polled_accepted = 0
         self._overflow = overflow
-        self._detour = False  # records go into the overflow: nothing overtakes
-        self._on_disk = False  # and from there on disk: all that is not acknowledged lies there
-        self._press: _Press | None = None
-        self._taking_back = False  # librdkafka has not given back all of it yet
-        self._slice_at = 0.0
-        self._producer = LastingProducer(
+        self._producer = make_producer(
             config, self._errors, self._refusals.add, self._look_at_streams
         )
         self._produce = self._producer.produce
         self._position_topic = PositionTopic(config, positions or {})
+        self._flow = Flow()
+        self._is_direct = True  # as the flow says: asked for every record
         if self._overflow:
             self._accepted = len(self._overflow)
-            self._detour = self._on_disk = True
+            self._enter(flow.OVERFLOWING)
             _log.warning(
                 "%d records wait in %s: they are delivered first",
                 *(len(self._overflow), overflow.directory),
@@ -125,10 +152,7 @@ class KafkaSink:
 
     @property
     def accepting(self) -> bool:
-        if not self._detour:
-            return True
-        may_wait = self._on_disk or (self._press is not None and self._press.accepts)
-        return may_wait and self._overflow.accepting
+        return self._flow.accepts(has_room=self._overflow.accepting)
 
     def put(self, route: Route, event: Event, received_us: int) -> None:
         target = self._targets[route]
@@ -141,47 +165,42 @@ class KafkaSink:
             self._refusals.add(topic, msgspec.json.encode(event), "encoding", repr(error))
             return
         self._bytes += len(value)
-        if self._detour:
+        if not self._is_direct:
             self._overflow.append((topic, value, target.key))
             return
         try:
             self._produce(topic, value, target.key)
             if target.is_of_gaps:
-                self._await_gaps()
+                self._note(GapSent(self._clock.monotonic()))
         except BufferError:
             self._overflow.append((topic, value, target.key))
-            self._await_room()
+            self._note(Full(self._clock.monotonic(), len(self._producer)))
         except KafkaException as error:
             self._producer.not_taken((topic, value, target.key), error.args[0])
-            self._detour = self._producer.trouble is not None
+            if self._producer.trouble is not None:
+                self._note(Failed())
 
     def poll(self, now: float) -> None:
         self._producer.poll()
-        if self._producer.trouble is not None or self._taking_back:
-            self._replace_producer(now)
-        elif self._on_disk:
-            self._drain(now)
-        elif self._press is not None:
-            self._go_on_when_due(self._press, now)
-        elif self._progress.stalled or self._producer.wants_larger_batches(now):
-            self._replace_when_due(now)
-        if self._on_disk:
+        self._follow(self._polled(now), now)
+        if self._flow.writes_to_disk:
             self._overflow.poll(now)
         self._observe(now)
         self._position_topic.poll()
-        if not self._detour and self._position_topic.due(now):
+        if self._is_direct and self._position_topic.due(now):
             self._write_positions(now)
 
     def flush(self, within_seconds: float) -> int:
-        deadline = time.monotonic() + within_seconds
+        clock = self._clock
+        deadline = clock.monotonic() + within_seconds
         while True:
-            self.poll(time.monotonic())
-            remaining = max(min(deadline - time.monotonic(), 0.1), 0.0)
+            self.poll(clock.monotonic())
+            remaining = max(min(deadline - clock.monotonic(), 0.1), 0.0)
             if self._producer.trouble is None and len(self._producer):
                 self._producer.flush(remaining)
             elif self._queued():
-                time.sleep(min(remaining, PAUSE_SECONDS / 20))
-            now = time.monotonic()
+                clock.sleep(min(remaining, PAUSE_SECONDS / 20))
+            now = clock.monotonic()
             if not self._queued() or now >= deadline:
                 self._observe(now)
                 return self._queued()
@@ -196,14 +215,13 @@ class KafkaSink:
         self._producer.poll()
         if not self._queued():
             return None
-        self._detour = True
+        self._enter(flow.OVERFLOWING)
         returned = self._producer.take_back()
         if returned is None:
             _log.error("librdkafka holds records back: they are given up")
             returned = []
         self._overflow.give_back(returned)
-        self._on_disk = True
-        self._overflow.save(time.monotonic())
+        self._overflow.save(self._clock.monotonic())
         return str(self._overflow.directory) if self._overflow.stored else None
 
     def close(self) -> None:
@@ -227,7 +245,7 @@ class KafkaSink:
             bytes_total=self._bytes,
             serializer_cache_size=self._serializers.size,
             serializer_cache_evictions_total=self._serializers.evictions_total,
-            acknowledge_seconds=self._clock.histogram(),
+            acknowledge_seconds=self._acknowledge_clock.histogram(),
             refused_total=self._refused_total,
             queued_bytes=statistics.now.queued_bytes if queued else 0,
             retries_total=statistics.retries_total,
@@ -265,105 +283,101 @@ class KafkaSink:
 
     # What waits, and where.
 
-    def _await_room(self) -> None:
-        """Want half of the queue empty again: else the feed would stop many times a second."""
-        below = len(self._producer) // 2 + OTHER_EVENTS
-        self._detour, self._press = True, _Press(time.monotonic(), below, accepts=False)
+    def _enter(self, entered: Flow) -> None:
+        self._flow = entered
+        self._is_direct = entered.state is State.DIRECT
 
-    def _await_gaps(self) -> None:
-        """Have what comes now wait until gap records are acknowledged: some milliseconds."""
-        self._detour, self._press = True, _Press(time.monotonic(), 1, accepts=True)
+    def _note(self, seen: GapSent | Full | Failed) -> None:
+        """Step the flow by what happened to a record; what is to be done is done at the poll."""
+        entered, _ = flow.step(self._flow, seen)
+        self._enter(entered)
 
-    def _go_on_when_due(self, press: _Press, now: float) -> None:
-        """Go on when the producer has so few records; give it up when it does not deliver any.
+    def _follow(self, seen: Seen, now: float) -> None:
+        """Step the flow by what was seen, do what it wants, and step it by the outcome in turn."""
+        entered, actions = flow.step(self._flow, seen)
+        self._enter(entered)
+        for action in actions:
+            outcome = self._do(action, now)
+            if outcome is not None:
+                self._follow(outcome, now)
 
-        As long as there is room it has the time of one for which nothing waits: giving it up makes
-        copies of what is under way.
-        """
-        if len(self._producer) < press.below:
-            self._press = None
-            self._produce_tail()
-        elif self._progress.stalled or (not self.accepting and now - press.since >= PRESS_SECONDS):
-            self._replace_producer(now)
+    def _do(self, action: Action, now: float) -> Seen | None:
+        match action:
+            case Action.RECLAIM:
+                return self._reclaim(now)
+            case Action.BEGIN_OVERFLOW:
+                self._overflow.write(now)
+                _log.warning(
+                    "Kafka takes nothing: records wait in %s from now on", self._overflow.directory
+                )
+                return None
+            case Action.RENEW:
+                done = self._producer.renew(now)
+                self._produce = self._producer.produce
+                return Renewed(done)
+            case Action.SEND_WAITING:
+                return self._send_waiting(now)
+            case Action.DRAIN:
+                room = self._bounds.ahead_records - len(self._producer)
+                if room > 0:
+                    records = self._overflow.take(min(room, self._bounds.slice_records), now)
+                    self._overflow.give_back(self._produce_all(records))
+                return None
+            case _ as never:
+                assert_never(never)
 
-    def _replace_when_due(self, now: float) -> None:
-        """Do not wait for a stalled Kafka; for larger batches, wait until nothing is under way."""
-        if self._progress.stalled or not len(self._producer):
-            self._replace_producer(now)
-
-    def _replace_producer(self, now: float) -> None:
-        """Take back what the producer has not delivered, and go on with another one when due."""
-        self._detour = True
-        returned = self._producer.take_back()
-        self._taking_back = returned is None
-        if returned is None:
-            return  # until the next poll
-        self._producer.tell_trouble()
-        self._overflow.give_back(returned)
-        at_once = self._producer.trouble is not None and now >= self._producer.renew_at
-        if not self._on_disk and len(self._overflow) and not at_once:
-            self._begin_overflow(now)
-        if self._producer.trouble is None or now >= self._producer.renew_at:
-            if not self._producer.renew(now):
-                return
-            self._produce = self._producer.produce
-            if not self._on_disk:
-                self._press = None
-                self._produce_tail()
-
-    def _begin_overflow(self, now: float) -> None:
-        self._on_disk = True
-        self._press = None
-        self._overflow.write(now)
-        _log.warning(
-            "Kafka takes nothing: records wait in %s from now on", self._overflow.directory
+    def _polled(self, now: float) -> Polled:
+        in_producer = len(self._producer)
+        if not in_producer and self._flow.state is State.OVERFLOWING:
+            self._overflow.settle()
+        return Polled(
+            now=now,
+            in_producer=in_producer,
+            failed=self._producer.trouble is not None,
+            stalled=self._progress.stalled,
+            wants_renewal=self._producer.wants_larger_batches(now),
+            all_taken=self._overflow.all_taken,
+            has_room=self._overflow.accepting,
         )
 
-    def _drain(self, now: float) -> None:
-        """Give the producer a slice of what waits; end the overflow when nothing does any more."""
-        if not len(self._producer):
-            self._overflow.settle()
-            if self._overflow.all_taken and self._end_overflow():
-                return
-        if now < self._slice_at:
-            return
-        self._slice_at = now + SLICE_EVERY_SECONDS
-        room = AHEAD_RECORDS - len(self._producer)
-        if room > 0:
-            records = self._overflow.take(min(room, SLICE_RECORDS), now)
-            self._overflow.give_back(self._produce_all(records))
+    def _reclaim(self, now: float) -> Reclaimed:
+        returned = self._producer.take_back()
+        if returned is not None:
+            self._producer.tell_trouble()
+            self._overflow.give_back(returned)
+        return Reclaimed(
+            complete=returned is not None,
+            waiting=len(self._overflow),
+            failed=self._producer.trouble is not None,
+            may_renew=now >= self._producer.renew_at,
+        )
 
-    def _end_overflow(self) -> bool:
-        if not self._produce_tail():
-            return False
-        _log.warning("nothing waits on disk any more: records go to Kafka at once")
-        return True
-
-    def _produce_tail(self) -> bool:
+    def _send_waiting(self, now: float) -> Sent:
         """Produce what waits in memory, unless something waits on disk.
 
         Gap records go at once. What comes after the first of them goes on waiting until they are
         acknowledged, as does what there was no room for.
         """
         tail = self._overflow.end()
-        if tail is None:
-            return False
-        self._on_disk = self._detour = False
         due: list[Record] = []
         after_gaps: list[Record] = []
         has_gaps = False
-        for record in tail:
+        for record in tail or ():
             is_gap = self._kinds.get(record[0]) == "gap"
             has_gaps = has_gaps or is_gap
             (due if is_gap or not has_gaps else after_gaps).append(record)
         left = self._produce_all(due)
-        if left:
-            self._await_room()
-        elif has_gaps:
-            self._await_gaps()
         self._overflow.give_back(left + after_gaps)
-        self._detour = self._detour or self._producer.trouble is not None
-        return True
+        if tail is not None and self._flow.state is State.OVERFLOWING:
+            _log.warning("nothing waits on disk any more: records go to Kafka at once")
+        return Sent(
+            now=now,
+            in_producer=len(self._producer),
+            blocked=tail is None,
+            left=bool(left),
+            with_gaps=has_gaps,
+            failed=self._producer.trouble is not None,
+        )
 
     def _produce_all(self, records: list[Record]) -> list[Record]:
         """Produce records; return those that have to wait, from the first one on."""
@@ -404,7 +418,7 @@ class KafkaSink:
     def _observe(self, now: float) -> None:
         self._polled_accepted = self._accepted
         acknowledged, queued = self._acknowledged(), self._queued()
-        self._clock.observe(self._accepted, acknowledged, now)
+        self._acknowledge_clock.observe(self._accepted, acknowledged, now)
         self._progress.observe(acknowledged, queued, now)
 
     def _look_at_streams(self) -> None:

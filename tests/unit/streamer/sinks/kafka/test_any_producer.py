@@ -7,7 +7,6 @@ before it, and first occurrences are in order. At the end everything is there.
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -20,26 +19,18 @@ from streamer.config import KafkaConfig
 from streamer.data.events import GapRecord, Trade
 from streamer.data.records import record_number, single_object_header
 from streamer.routes import Route, Routes
-from streamer.sinks.kafka import overflow as overflow_module
-from streamer.sinks.kafka import overflow_files as files_module
-from streamer.sinks.kafka import sink as sink_module
-from streamer.sinks.kafka.overflow import Overflow
+from streamer.sinks.kafka.overflow import Overflow, OverflowBounds
 from streamer.sinks.kafka.overflow_files import Record
 from streamer.sinks.kafka.producer import prefix_length
-from streamer.sinks.kafka.sink import KafkaSink
+from streamer.sinks.kafka.sink import DrainBounds, KafkaSink
 from streamer.sinks.kafka.topics import topic_of
 from tests.unit.streamer.payloads import NOW_US
 
 QUEUE_RECORDS = 60
 STEPS = 300
-SMALL = {
-    (overflow_module, "BLOCK_RECORDS"): 20,
-    (overflow_module, "TAIL_RECORDS"): 200,
-    (overflow_module, "HOLD_RECORDS"): 50,
-    (files_module, "FILE_BYTES"): 8_000,
-    (sink_module, "SLICE_RECORDS"): 15,
-    (sink_module, "AHEAD_RECORDS"): 40,
-}  # so that some hundred records fill all of it
+OVERFLOW = OverflowBounds(block_records=20, file_bytes=8_000, hold_records=50, tail_records=200)
+DRAIN = DrainBounds(slice_records=15, ahead_records=40)
+"""Small, so that some hundred records fill all of it."""
 
 Identity = tuple[bytes, bool, int]
 """Key, whether it is a gap's record, and the number of its id."""
@@ -52,11 +43,8 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, /) -> None:
         self.now += seconds
-
-    def time_ns(self) -> int:
-        return time.time_ns()
 
 
 class AnyProducer:
@@ -162,8 +150,17 @@ class World:
         topics = {route: topic_of(config, route) for route in routes}
         headers = {topic: single_object_header(route.kind) for route, topic in topics.items()}
         self._gap_topic = topics[self.routes.gaps["BTCUSDT"]]
-        self.sink = KafkaSink(config, topics, headers, Overflow(self.directory, 1 << 30))
-        self.producer = self.sink._producer  # type: ignore[assignment] # it stands in
+        self.producer = AnyProducer(self.random, self.clock)
+        stand_in: Any = self.producer
+        self.sink = KafkaSink(
+            config,
+            topics,
+            headers,
+            Overflow(self.directory, 1 << 30, OVERFLOW),
+            make_producer=lambda *_: stand_in,
+            clock=self.clock,
+            bounds=DRAIN,
+        )
 
     @property
     def total(self) -> int:
@@ -219,25 +216,15 @@ class World:
                     last_at = at
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for (module, name), value in SMALL.items():
-        monkeypatch.setattr(module, name, value)
-    return monkeypatch
-
-
 @pytest.mark.parametrize("gap_share", [0.1, 0.5])
 @pytest.mark.parametrize(
     "seed", [*range(4), *(pytest.param(n, marks=pytest.mark.full) for n in range(4, 60))]
 )
-def test_nothing_is_lost_or_overtakes_whatever_the_producer_does(small, tmp_path, seed, gap_share):
+def test_nothing_is_lost_or_overtakes_whatever_the_producer_does(tmp_path, seed, gap_share):
     random = Random(f"{seed} {gap_share}")
     world = World(random, tmp_path, gap_share)
-    clock: Any = world.clock
-    small.setattr(sink_module, "time", clock)
-    small.setattr(sink_module, "LastingProducer", lambda *_: AnyProducer(random, clock))
     world.open()
-    sink, producer = world.sink, world.producer
+    sink, producer, clock = world.sink, world.producer, world.clock
     for step in range(STEPS):
         clock.sleep(random.choice([0.001, 0.1, 0.1, 1.5]))
         if random.random() < 0.03:

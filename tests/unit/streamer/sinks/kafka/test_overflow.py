@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from streamer.sinks.kafka import overflow_files
-from streamer.sinks.kafka.overflow import FLUSH_SECONDS, HOLD_SECONDS, Overflow
+from streamer.sinks.kafka.overflow import FLUSH_SECONDS, HOLD_SECONDS, Overflow, OverflowBounds
 from streamer.sinks.kafka.overflow_files import Record, decode, encode
 
 LIMIT_BYTES = 1 << 30
@@ -35,8 +34,8 @@ def number_of(one: Record) -> int:
     return int(one[1][10:])
 
 
-def opened(directory: Path, limit_bytes: int = LIMIT_BYTES) -> Overflow:
-    return Overflow(directory / "overflow", limit_bytes)
+def opened(directory: Path, limit_bytes: int = LIMIT_BYTES, file_bytes: int = 4 << 20) -> Overflow:
+    return Overflow(directory / "overflow", limit_bytes, OverflowBounds(file_bytes=file_bytes))
 
 
 def closed(one: Overflow) -> None:
@@ -81,11 +80,8 @@ def test_any_avro_tool_can_look_into_the_files(tmp_path: Path) -> None:
         ]
 
 
-def test_what_waits_is_drained_in_order_and_leaves_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(overflow_files, "FILE_BYTES", 3_000)
-    one = opened(tmp_path)
+def test_what_waits_is_drained_in_order_and_leaves_no_file(tmp_path: Path) -> None:
+    one = opened(tmp_path, file_bytes=3_000)
     put(one, range(1000))
     assert len(one) == one.stored == 1000
     put(one, range(1000, 1500))
@@ -102,11 +98,8 @@ def test_small_blocks_are_taken_many_at_once(tmp_path: Path) -> None:
     assert [number_of(it) for it in one.take(20, 0.0)] == list(range(20))
 
 
-def test_nothing_is_taken_beyond_a_file_that_is_not_settled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(overflow_files, "FILE_BYTES", 1)
-    one = opened(tmp_path)
+def test_nothing_is_taken_beyond_a_file_that_is_not_settled(tmp_path: Path) -> None:
+    one = opened(tmp_path, file_bytes=1)
     put(one, [1, 2])
     put(one, [3])
     assert [number_of(it) for it in one.take(10, 0.0)] == [1, 2]
@@ -174,11 +167,8 @@ def test_a_full_disk_is_no_loss_and_accepts_nothing(
     assert drain(one) == [1, 2, 3]
 
 
-def test_the_limit_is_the_limit_until_there_is_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(overflow_files, "FILE_BYTES", 2_000)
-    one = opened(tmp_path, limit_bytes=10_000)
+def test_the_limit_is_the_limit_until_there_is_room(tmp_path: Path) -> None:
+    one = opened(tmp_path, limit_bytes=10_000, file_bytes=2_000)
     number = 0
     while one.accepting:
         put(one, [number])
@@ -193,11 +183,8 @@ def test_the_limit_is_the_limit_until_there_is_room(
     assert not opened(tmp_path, limit_bytes=100).accepting
 
 
-def test_a_file_that_somebody_has_spoilt_is_kept_and_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(overflow_files, "FILE_BYTES", 1)
-    one = opened(tmp_path)
+def test_a_file_that_somebody_has_spoilt_is_kept_and_passed_over(tmp_path: Path) -> None:
+    one = opened(tmp_path, file_bytes=1)
     put(one, [1, 2])
     put(one, [3])
     one.save(0.0)
@@ -249,8 +236,7 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.file_bytes, overflow_files.FILE_BYTES = overflow_files.FILE_BYTES, 400
-        self.overflow = opened(self.directory)
+        self.overflow = opened(self.directory, file_bytes=400)
         self.next = 0
         self.producer: list[int] = []  # taken and not acknowledged
         self.acknowledged: list[int] = []
@@ -322,7 +308,7 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
         self.overflow._files._background.shutdown(wait=True)
         self.producer.clear()
         self.next -= lost
-        self.overflow = opened(self.directory)
+        self.overflow = opened(self.directory, file_bytes=400)
 
     @invariant()
     def first_occurrences_are_in_order(self) -> None:
@@ -338,7 +324,6 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "acknowledged"):
             return
-        overflow_files.FILE_BYTES = self.file_bytes
         self.come_back()
         self.overflow.settle()  # the producer has nothing under way
         self.overflow.write(self.now)

@@ -17,13 +17,13 @@ from streamer.errors import SettingsError
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink
 from streamer.sinks.kafka.account import STALL_SECONDS
-from streamer.sinks.kafka.overflow import TAIL_RECORDS, Overflow
+from streamer.sinks.kafka.flow import ROOM_SECONDS
+from streamer.sinks.kafka.overflow import Overflow, OverflowBounds
 from streamer.sinks.kafka.producer import (
     BATCH_AGAIN_SECONDS,
     BATCH_BYTES,
     PAUSE_LIMIT_SECONDS,
 )
-from streamer.sinks.kafka.sink import PRESS_SECONDS
 from streamer.sinks.kafka.topics import topic_of
 from tests.kafka_mock import MockKafka
 from tests.unit.streamer.payloads import NOW_US
@@ -334,7 +334,7 @@ def test_a_full_queue_that_stays_full_goes_to_disk(tmp_path):
         number += 1
     sink.poll(time.monotonic())
     assert not sink.accepting
-    sink.poll(time.monotonic() + PRESS_SECONDS)
+    sink.poll(time.monotonic() + ROOM_SECONDS)
     assert sink.accepting
     counts = sink.counts()
     assert counts.overflow_records == number
@@ -407,7 +407,7 @@ def test_gaps_that_come_all_the_time_hold_nothing_up_for_long(cluster, tmp_path)
 def test_what_waits_for_a_gap_that_nobody_takes_goes_to_disk_in_order(tmp_path):
     some = WithGaps(UNREACHABLE, "away", tmp_path)
     some.put(1, (2, 4), 5)
-    for seconds in (0.0, PRESS_SECONDS, STALL_SECONDS):
+    for seconds in (0.0, ROOM_SECONDS, STALL_SECONDS):
         some.sink.poll(time.monotonic() + seconds)
         assert some.sink.counts().overflow_records == 0, "a broker that restarts takes as long"
     some.sink.poll(time.monotonic() + STALL_SECONDS)
@@ -422,12 +422,12 @@ def test_what_waits_for_a_gap_that_nobody_takes_goes_to_disk_in_order(tmp_path):
 def test_what_waits_for_a_gap_goes_to_disk_when_no_more_may_wait(tmp_path):
     some = WithGaps(UNREACHABLE, "away", tmp_path)
     some.put((1, 1))
-    for number in range(TAIL_RECORDS):
+    for number in range(OverflowBounds().tail_records):
         some.sink.put(some.trades, event(some.trades, number + 2), NOW_US)
     assert not some.sink.accepting
-    some.sink.poll(time.monotonic() + PRESS_SECONDS)
+    some.sink.poll(time.monotonic() + ROOM_SECONDS)
     assert some.sink.accepting
-    assert some.sink.counts().overflow_records == TAIL_RECORDS + 1
+    assert some.sink.counts().overflow_records == OverflowBounds().tail_records + 1
     some.sink.close()
 
 
