@@ -54,6 +54,7 @@ def _streamer(one: StreamerSnapshot) -> dict[str, Any]:
         "leak_score": one.leak.score if one.leak else None,
         "leak_reason": one.leak.reason if one.leak else None,
         "state": report.state if report else None,
+        "clock_offset_seconds": report.clock_offset_seconds if report else None,
         "report_age_seconds": one.report_age_seconds,
         "streams": [asdict(stream) for stream in one.streams],
         "slots": [

@@ -32,10 +32,13 @@ log = logging.getLogger(__name__)
 
 
 class Clock:
-    """Unix time that only runs forward: the wall clock once, the monotonic clock from then on."""
+    """Unix time that only runs forward: the wall clock once, the monotonic clock from then on.
 
-    def __init__(self) -> None:
-        self._offset = time.time_ns() - time.monotonic_ns()
+    It is `ahead_seconds` ahead of the wall clock.
+    """
+
+    def __init__(self, ahead_seconds: float = 0.0) -> None:
+        self._offset = time.time_ns() - time.monotonic_ns() + int(ahead_seconds * 1e9)
 
     def microseconds(self) -> int:
         """Return the Unix time in µs."""
@@ -47,11 +50,12 @@ class Exchange:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.clock = Clock()
+        self.clock = Clock(settings.clock_ahead)
         self.start = int((settings.start_time or 0) * 1e6) or (
             self.clock.microseconds() - int(settings.history * 1e6)
         )
-        self.tapes = _tapes(settings, self.start)
+        self.tapes = _tapes(settings, settings.seed, self.start)
+        self.other_venue = _tapes(settings, settings.seed + 1, self.start)
         self.replay = (
             Replay(read(settings.replay), settings.replay_speed, settings.replay_delay)
             if settings.replay
@@ -188,13 +192,13 @@ async def _reset_later(connection: Connection, seconds: float) -> None:
     connection.reset()
 
 
-def _tapes(settings: Settings, start: int) -> dict[str, SymbolTape]:
+def _tapes(settings: Settings, seed: int, start: int) -> dict[str, SymbolTape]:
     total = sum(settings.symbols.values())
     length = settings.burst_length if settings.burst_factor != 1 else 0.0
     first = FirstIds(settings.first_trade_id, settings.first_agg_trade_id, settings.first_update_id)
     return {
         symbol: SymbolTape(
-            settings.seed,
+            seed,
             symbol,
             Rhythm(
                 settings.rate * weight / total,
@@ -205,6 +209,7 @@ def _tapes(settings: Settings, start: int) -> dict[str, SymbolTape]:
             start,
             book_ratio=settings.book_ratio,
             first=first,
+            no_trade_every=settings.no_trade_every,
         )
         for symbol, weight in settings.symbols.items()
     }

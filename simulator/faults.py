@@ -41,6 +41,7 @@ KINDS: dict[str, dict[str, Value]] = {
     "rest_short": {"count": 10, "duration": 10.0},
     "rest_empty": {"duration": 10.0},
     "rest_slow": {"delay": 2.0, "duration": 10.0},
+    "rest_other_venue": {"duration": 10.0},
 }
 """Keys and defaults by kind; each kind takes `at` too."""
 
@@ -66,11 +67,15 @@ MEANINGS = {
     "rest_short": "a REST page ends after `count` items",
     "rest_empty": "a REST page has no items",
     "rest_slow": "a REST answer comes `delay` later",
+    "rest_other_venue": "REST tells another market's trades and candles, under the same ids",
 }
 EVENT_KINDS = ("stall", "silent_connection", "withhold", "duplicate", "reorder", "burst",
                "malformed", "fragment")  # fmt: skip
 _LOSING = ("stall", "silent_connection", "withhold")
-REST_KINDS = ("rest_error", "rest_html", "rest_lag", "rest_short", "rest_empty", "rest_slow")
+REST_KINDS = (
+    *("rest_error", "rest_html", "rest_lag", "rest_short", "rest_empty", "rest_slow"),
+    "rest_other_venue",
+)
 _REFUSALS = ("tcp", "503", "hang")
 _RANGES = {
     "code": (1000, 4999),

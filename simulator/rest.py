@@ -18,7 +18,7 @@ from simulator.exchange import Exchange
 from simulator.faults import Fault, Value, validated
 from simulator.payloads import TimeUnit, decimal, rest_aggregate, rest_trade, time_unit
 from simulator.spans import INTERVALS, candle_starts
-from simulator.summaries import Summaries
+from simulator.summaries import Summaries, sources
 from simulator.summary_payloads import rest_candle
 from simulator.tape import Aggregate, SymbolTape, Trade
 
@@ -95,6 +95,7 @@ class _Api:
         self._exchange = exchange
         self._budget = Budget(settings.weight_limit, settings.ban_after, settings.ban_time)
         self._extra_lag = 0.0  # of the request at hand
+        self._tapes = exchange.tapes  # likewise
         self._nasty = tuple(validated(0, each, ()) for each in _NASTY)
         self._random = random.Random(f"rest {settings.seed}")
         self._recorded = exchange.replay.symbols() if exchange.replay else set[str]()
@@ -130,6 +131,8 @@ class _Api:
                 if is_page and (short := faults.get("rest_short")):
                     query["limit"] = str(min(short.count(), int(query.get("limit") or 500)))
                 lag = faults.get("rest_lag")
+                other = "rest_other_venue" in faults
+                self._tapes = self._exchange.other_venue if other else self._exchange.tapes
                 self._extra_lag = lag.seconds("lag") if lag else 0.0
                 return self._response(answer(query, unit))
             except ApiError as error:
@@ -215,9 +218,16 @@ class _Api:
             since = -(-_microseconds(since) // 1_000_000)
         begin = tape.start // 1_000_000
         starts = candle_starts(interval, begin, latest, _limit(query), since)
-        summaries = self._exchange.sources[tape.symbol]["ticker"]
-        assert isinstance(summaries, Summaries)  # noqa: S101 - for the type checker
+        summaries = self._summaries(tape)
         return _array(rest_candle(summaries.candle(interval, at, known), unit) for at in starts)
+
+    def _summaries(self, tape: SymbolTape) -> Summaries:
+        if tape is self._exchange.tapes[tape.symbol]:
+            summaries = self._exchange.sources[tape.symbol]["ticker"]
+        else:
+            summaries = sources(tape)["ticker"]
+        assert isinstance(summaries, Summaries)  # noqa: S101 - for the type checker
+        return summaries
 
     def _exchangeInfo(self, query: dict[str, str], unit: TimeUnit) -> str:  # noqa: N802
         wanted = [query["symbol"]] if "symbol" in query else list(self._exchange.tapes)
@@ -252,7 +262,7 @@ class _Api:
             return None
         if symbol not in self._exchange.tapes:
             raise ApiError(-1121, "Invalid symbol.")
-        return self._exchange.tapes[symbol]
+        return self._tapes[symbol]
 
 
 def _page(tape: SymbolTape, stream: str, query: dict[str, str], end: int) -> tuple[int, int]:

@@ -21,6 +21,11 @@ def duration(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def signed_duration(text: str) -> float:
+    """As `duration`, and below 0 with a minus before it."""
+    return -duration(text[1:]) if text.startswith("-") else duration(text)
+
+
 def interval(text: str) -> float:
     """Return the seconds of a duration above 0; raises argparse.ArgumentTypeError."""
     if (value := duration(text)) > 0:
@@ -88,6 +93,8 @@ class Settings:
     first_trade_id: int
     first_agg_trade_id: int
     first_update_id: int
+    no_trade_every: int
+    clock_ahead: float
     history: float
     start_time: float | None
     tick: float
@@ -165,6 +172,10 @@ def _add_tape(group: argparse._ArgumentGroup) -> None:
     add("--first-trade-id", type=int, default=5_000_000_000, help="above 32 bits, as for BTCUSDT")
     add("--first-agg-trade-id", type=int, default=3_000_000_000, help="as above")
     add("--first-update-id", type=int, default=70_000_000_000, help="as above")
+    add("--no-trade-every", type=int, default=0,
+        help="one trade in so many has the quantity 0; 0: none has")  # fmt: skip
+    add("--clock-ahead", type=signed_duration, default=0.0,
+        help="how far the exchange's clock is ahead of this machine's; may be below 0")  # fmt: skip
     add("--history", type=duration, default=60.0, help="how much tape there is before the start")
     add("--start-time", type=_positive,
         help="Unix time at which the tape begins (default: now less the history); give the "

@@ -140,6 +140,7 @@ class SymbolTape:
         *,
         book_ratio: float = 1.0,
         first: FirstIds = FirstIds(),
+        no_trade_every: int = 0,
     ) -> None:
         self.symbol = symbol
         self.instrument = instrument(symbol)
@@ -147,6 +148,7 @@ class SymbolTape:
         self.start = start_microseconds
         self._rhythm = rhythm
         self._book_ratio = book_ratio
+        self._no_trade_every = no_trade_every
         self._hash = hashlib.blake2b(f"{seed}:{symbol}:".encode())
         self._lattice = lru_cache(maxsize=64)(self._random_unit)
         self._block = lru_cache(maxsize=_CACHED_BLOCKS)(self._make_block)
@@ -237,6 +239,8 @@ class SymbolTape:
                 place = 16 + 2 * (len(trades))
                 size = random[place] | random[place + 1] << 8
                 quantity = lot * (1 + (size**3 >> 34))  # many small ones, few large ones
+                if self._no_trade_every and (first + offset) % self._no_trade_every == 0:
+                    quantity = 0
                 total += quantity
                 trades.append(Trade(first + offset, time, at_price, quantity, maker))
             aggregate_id = self.first.aggregate + block * _AGGREGATES + number

@@ -32,6 +32,7 @@ from streamer.routes import Routes, Waiting
 from streamer.sinks import Sink, open_letter_box
 from streamer.tally import Tally
 from streamer.telemetry import Telemetry
+from streamer.venues import belong_together
 
 log = logging.getLogger(__name__)
 
@@ -115,11 +116,13 @@ class Feed:
                 routes,
                 Asker(exchange, ssl_context, config.repair.request_timeout, self.wake),
                 self._intake.forward,
+                self._intake.refuse,
                 self._tally,
                 silences,
                 silent_seconds=self._reporter.silent_seconds,
                 unix_time=time.time,
                 in_milliseconds=exchange.time_unit == "ms",
+                same_venue=belong_together(exchange.websocket_url, exchange.rest_url),
             )
         endpoint = config.telemetry.endpoint
         self._telemetry = Telemetry(endpoint, config.name, config.generation) if endpoint else None

@@ -42,7 +42,8 @@ class Gate:
         if self._backpressure.mode == "letting_go":
             self._tally.let_go_total += self._intake.let_go(connection, payloads, self._names)
         else:
-            self._intake.take(connection, payloads, self._links.first_ids(connection))
+            first_ids, overlapping = self._links.first_ids(connection), self._links.overlapping
+            self._intake.take(connection, payloads, first_ids, overlapping=overlapping)
 
     def heed(self, now: float) -> None:
         """Stop reading while the sink takes nothing; after some seconds read and let go."""

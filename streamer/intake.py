@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from streamer.classify import ServerShutdown, Unsupported, classify
 from streamer.data.events import Event, GapRecord, StreamEvent
 from streamer.data.rejected import RejectedFrames
+from streamer.data.same import differs
 from streamer.data.streams import candles_between, open_time_at
 from streamer.errors import FrameRejected
 from streamer.network.connection import Connection
@@ -16,6 +17,7 @@ from streamer.network.slot import Serving
 from streamer.order.candles import CandleGap, CandleSequence
 from streamer.order.positions import Position
 from streamer.order.ranges import RangeSequence
+from streamer.order.recent import Recent
 from streamer.order.sequence import EMPTY, ContiguousSequence, Gap, IncreasingSequence
 from streamer.repair.gaps import REASONS
 from streamer.routes import Arrival, Route, Routes
@@ -47,19 +49,29 @@ class Intake:
         self._tally = tally
         self._on_shutdown = on_shutdown
         self._overlap_seconds = overlap_seconds
+        self._recent: Recent[Event] = Recent()  # while connections overlap
         self._unheard_since_us: dict[Route, int] = {}  # those whose ids tell of no gaps
 
     def take(
-        self, connection: Connection, payloads: list[bytes], first_ids: dict[str, int] | None
+        self,
+        connection: Connection,
+        payloads: list[bytes],
+        first_ids: dict[str, int] | None,
+        *,
+        overlapping: bool = False,
     ) -> None:
         """Take what a connection has received, oldest first.
 
         `first_ids` notes the first id of each stream on a connection that is to succeed another;
-        None otherwise.
+        None otherwise. While connections are `overlapping`, copies are compared with what came
+        first; else only with the latest event of their stream.
         """
         now = time.monotonic()
         received_us = time.time_ns() // 1000
         find, put = self.routes.find, self._sink.put
+        recent = self._recent.add if overlapping else None
+        if recent is None:
+            self._recent.clear()
         event: Event | None = None
         for payload in payloads:
             route = find(payload)
@@ -76,8 +88,16 @@ class Intake:
                 first_ids.setdefault(route.name, event.id)
             if route.sequence.advance(event.id):
                 put(route, event, received_us)
+                route.latest = event
+                if recent is not None:
+                    recent((route, event.id), event)
             else:
-                self._arrive(route, event, received_us, now)
+                first = self._arrive(route, event, received_us, now)
+                if first is not None and differs(first, event):
+                    differing = FrameRejected("differing_copy", f"{event} came after {first}")
+                    self._reject(connection, payload, differing, now)
+                elif recent is not None and event is route.latest:
+                    recent((route, event.id), event)
         sent_us = getattr(event, "event_time", None)  # a bookTicker carries no time
         if sent_us is not None:
             # One latency per read, that of its last event: the others differ by microseconds.
@@ -136,10 +156,16 @@ class Intake:
                 return False
         return True
 
-    def _arrive(self, route: Route, event: StreamEvent, received_us: int, now: float) -> None:
-        """Take an event that is not simply the next one: holes go on record before it."""
+    def _arrive(
+        self, route: Route, event: StreamEvent, received_us: int, now: float
+    ) -> Event | None:
+        """Take an event that is not simply the next one: holes go on record before it.
+
+        Returns the first one where this is a copy, if it is known still.
+        """
         since_us = self._unheard_since_us.get(route)
         sequence = route.sequence
+        copies = sequence.duplicates_total
         first_again = isinstance(sequence, IncreasingSequence) and sequence.interrupted
         released = sequence.take(event.id, (event, received_us), now)
         if first_again and since_us is not None:
@@ -148,6 +174,11 @@ class Intake:
             self._declare_unwanted(route, route.left, received_us)
             route.left = None
         self.forward(route, released)
+        if sequence.duplicates_total == copies:
+            return None
+        if route.latest is not None and route.latest.id == event.id:
+            return route.latest
+        return self._recent.find((route, event.id))
 
     def _classify(self, connection: Connection, payload: bytes) -> Route | None:
         """Deal with a frame that no route claims at sight; return the route if there is one."""
@@ -181,6 +212,10 @@ class Intake:
                 error=str(error),
             )
 
+    def refuse(self, route: Route, content: bytes, error_type: str, error: str, now: float) -> None:
+        """Keep what REST told of a stream and what is not taken, for inspection."""
+        self._rejected.keep_answer(content, route.name, error_type, error, now)
+
     def forward(self, route: Route, released: list[Arrival | Gap]) -> None:
         """Hand what a sequence has released to the sink, and declare gaps."""
         for item in released:
@@ -188,6 +223,7 @@ class Intake:
                 self._declare(route, item)
             else:
                 self._sink.put(route, item[0], item[1])
+                route.latest = item[0]
 
     def lose_sight(self, names: Iterable[str]) -> None:
         """Hear that nothing is heard of these streams from now on.

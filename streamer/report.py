@@ -19,6 +19,10 @@ NOTICE_REPEATED_SECONDS = 30.0
 """A notice is in every report of this long: a lost report then loses none."""
 
 
+ALERTED_FRAMES, ALERTED_ANSWERS = ("differing_copy",), ("misfit", "unusable")
+"""Counted from 0 on: an alert sees a counter grow, not one that appears."""
+
+
 class Silence:
     """How long each route has been silent, on the monotonic clock, whatever the wall clock does.
 
@@ -99,7 +103,7 @@ class Reporter:
             streams=tuple(self._counts(route, now) for route in self._routes),
             slots=tuple(self._slot(slot, now) for slot in self._links.slots),
             sink=self._sink.counts(),
-            message_errors=dict(tally.message_errors),
+            message_errors=dict.fromkeys(ALERTED_FRAMES, 0) | dict(tally.message_errors),
             connection_errors=dict(tally.connection_errors),
             reconnects=dict(tally.reconnects),
             rotations=dict(tally.rotations),
@@ -110,7 +114,7 @@ class Reporter:
             dead_letters_total=tally.dead_letters_total,
             dead_letters_dropped_total=tally.dead_letters_dropped_total,
             receive_latency=tally.receive_latency.histogram(),
-            rest_errors=dict(tally.rest_errors),
+            rest_errors=dict.fromkeys(ALERTED_ANSWERS, 0) | dict(tally.rest_errors),
             clock_offset_seconds=tally.clock_offset_seconds,
             let_go_total=tally.let_go_total,
             notices=tuple(

@@ -73,6 +73,7 @@ class Route:
         "_resumed_us",
         "_window",
         "kind",
+        "latest",
         "leaving",
         "left",
         "name",
@@ -113,6 +114,7 @@ class Route:
             self.sequence, self.repaired = contiguous, contiguous if is_repaired else None
         else:
             self.sequence = IncreasingSequence()
+        self.latest: Event | None = None  # the last one that was forwarded
         self.leaving = False  # no longer wanted, though frames of it may still come
         self.left: Position | None = None  # where it had ended, until that it did is on record
         self.repaired_total = 0  # ids that REST brought
@@ -222,10 +224,11 @@ class Routes:
         self.gaps = {symbol: GapRoute(symbol) for symbol in symbols}
         self.by_name: dict[str, Route] = {}
         self._by_prefix: dict[bytes, Route] = {}
+        self.window = window or TimeWindow()  # of all routes
         self._make = partial(
             Route,
             time_unit=time_unit,
-            window=window or TimeWindow(),
+            window=self.window,
             gap_wait_seconds=gap_wait_seconds,
             waiting=waiting,
         )

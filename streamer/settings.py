@@ -29,6 +29,7 @@ from streamer.data.streams import kind_of
 from streamer.errors import SettingsError
 from streamer.secret import without_credentials
 from streamer.setting_sources import from_assignments, from_environment, from_file
+from streamer.venues import contradiction
 
 _SHOWN_CHARACTERS = 100  # of a wrong value or key
 _PROBLEMS_SHOWN = 50
@@ -188,6 +189,8 @@ def _contradictions(settings: BaseModel) -> Iterator[str]:
     connection: ConnectionConfig | None = getattr(settings, "connection", None)
     if exchange is None or connection is None:
         return
+    if problem := contradiction(exchange.websocket_url, exchange.rest_url):
+        yield problem
     if connection.pong_within >= connection.ping_every:
         yield (
             f"connection.pong_within = {connection.pong_within:g}: less than connection.ping_every "

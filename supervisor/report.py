@@ -14,6 +14,7 @@ from monitor.verdict import Verdict
 from supervisor.errors import ExitCode
 
 MEBIBYTE = 1 << 20
+CLOCK_OFFSET_SECONDS = 1.0  # from which on it is worth a line, as it is worth an alert
 _RULE = "─" * 76
 _BY_OUTCOME = {
     "pass": ExitCode.PASS,
@@ -84,6 +85,10 @@ def plain_report(snapshot: Snapshot) -> str:
             f"  growth     {mebibytes(streamer.growth_bytes, signed=True)}",
             f"  connection {connection_state(streamer)}",
         ]
+        offset = streamer.report.clock_offset_seconds if streamer.report else None
+        if offset is not None and abs(offset) > CLOCK_OFFSET_SECONDS:
+            side = "behind" if offset > 0 else "ahead of"
+            lines.append(f"  clock      {abs(offset):,.1f} s {side} the exchange's")
         if streamer.streams:
             worst = max(streamer.streams, key=lambda one: one.silent_seconds)
             lines.append(

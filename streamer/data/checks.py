@@ -30,21 +30,34 @@ ERROR_TYPES = {
     "wrong_interval": "the payload's interval is not that of its stream",
     "unknown_stream": "a supported kind, but a stream that nobody asked for",
     "not_combined": "an event without the envelope that tells its stream",
+    "differing_copy": "what came again under its ids says something else than at first",
     "unknown_shape": "JSON that is no event, answer or notice of the exchange",
 }
 """Stable labels of FrameRejected, with their meaning."""
 
 
-@dataclass(frozen=True, slots=True)
+UNMEASURED_US = 398 * 24 * 3600 * 1_000_000
+"""How far the exchange's clock may be ahead of ours while that was never measured: the longest
+that a certificate is valid, since TLS ends with a clock that is further behind. A wrong unit is
+further away still."""
+MEASURED_US = 5 * 60 * 1_000_000
+"""The same once the offset is known: what two measurements can miss, and more."""
+
+
+@dataclass(slots=True)
 class TimeWindow:
     """Which Unix times are plausible, so that no unit is taken for another.
 
     `earliest_us` is the exchange's first day; `ahead_us` is how far the exchange's clock may be
-    ahead of ours: far more than a clock that anyone looks after, far less than a wrong unit.
+    ahead of ours, see `follow`.
     """
 
     earliest_us: int = int(datetime(2017, 7, 14, tzinfo=UTC).timestamp()) * 1_000_000
-    ahead_us: int = 5 * 60 * 1_000_000
+    ahead_us: int = UNMEASURED_US
+
+    def follow(self, offset_seconds: float) -> None:
+        """Judge by the measured offset from now on: the exchange's clock less ours."""
+        self.ahead_us = round(offset_seconds * 1e6) + MEASURED_US
 
 
 LONGEST_CANDLE_US = 31 * 24 * 3600 * 1_000_000  # a month

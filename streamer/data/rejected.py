@@ -1,8 +1,8 @@
 """The dead letters: what could not be decoded, encoded or delivered; bounded in rate and size.
 
 Each is a JSON object: `time` (ISO 8601, UTC), its source (`connection_id` of a frame, `topic` of a
-record), `error_type`, `error`, `payload_bytes` (the true length) and the payload's beginning as
-`text`, or as `base64` where it is no UTF-8.
+record, `rest` with the stream that was asked about), `error_type`, `error`, `payload_bytes` (the
+true length) and the payload's beginning as `text`, or as `base64` where it is no UTF-8.
 
 They go to a topic where there is one. Otherwise, and when the topic does not take them, each is a
 line of `DIRECTORY/rejected/first.jsonl`, which grows to half of the bound and then stays as it is,
@@ -68,6 +68,12 @@ class RejectedFrames:
     ) -> bool:
         """Keep a record that a sink has given up, as `keep` does a frame."""
         return self._keep(content, {"topic": topic}, error_type, error, now)
+
+    def keep_answer(
+        self, content: bytes, stream: str, error_type: str, error: str, now: float
+    ) -> None:
+        """Keep what REST told of a stream, as `keep` does a frame."""
+        self._keep(content, {"rest": stream}, error_type, error, now)
 
     def collect(self) -> None:
         """Write what the letter box could not deliver into the files."""

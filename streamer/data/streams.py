@@ -61,5 +61,14 @@ def open_time_at(interval: str, time_us: int, any_open_time_us: int) -> int:
     return any_open_time_us + (time_us - any_open_time_us) // length_us * length_us
 
 
+def next_open_time(interval: str, open_time_us: int) -> int:
+    """Return when the candle after another one opens; both in microseconds."""
+    if interval == "1M":
+        month = datetime.fromtimestamp(open_time_us // 1_000_000, UTC)
+        year, index = divmod(month.year * 12 + month.month, 12)
+        return int(datetime(year, index + 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+    return open_time_us + _length_us(interval)
+
+
 def _length_us(interval: str) -> int:
     return int(interval[:-1]) * _UNIT_SECONDS[interval[-1]] * 1_000_000

@@ -156,6 +156,11 @@ class Links:
             return None
         return successor.first_ids
 
+    @property
+    def overlapping(self) -> bool:
+        """Whether some stream comes on two connections."""
+        return len(self.connections) > sum(1 for _ in self.slots)
+
     def rotate(self, slot: Slot, reason: str, now: float) -> bool:
         """Begin to replace a slot's connection; False when that is under way or impossible."""
         if not slot.rotate(reason, now):

@@ -144,6 +144,10 @@ class CandleSequence(Generic[Item]):
             return self._skip(self._held[0].mark.open_time, "no_room")
         return []
 
+    def lowest_held(self) -> Item | None:
+        """Return the event right above the lowest gap."""
+        return self._held[0].item if self._held else None
+
     def release(self) -> list[Item | Gap]:
         """Return what a closed gap has freed: nothing, since that comes out with it."""
         return []

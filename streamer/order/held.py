@@ -115,6 +115,10 @@ class MemoryStore(Generic[Item]):
         self._items[event_id] = item
         return True
 
+    def peek(self, event_id: int) -> Item | None:
+        """Return an item without removing it."""
+        return self._items.get(event_id)
+
     def pop(self, event_id: int) -> Item:
         """Remove and return an item that was put."""
         return self._items.pop(event_id)
@@ -165,6 +169,10 @@ class DiskStore(Generic[Item]):
         self._write_at += len(data)
         self._unread += 1
         return True
+
+    def peek(self, event_id: int) -> Item | None:
+        """Return an item without removing it; None for one that is on the disk."""
+        return self._items.get(event_id)
 
     def pop(self, event_id: int) -> Item:
         """Remove and return an item that was put. Raises OSError when it cannot be read back."""

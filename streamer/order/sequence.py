@@ -97,6 +97,9 @@ class RepairableSequence(Sequence[Item], Protocol[Item]):
     def wants(self, event_id: int) -> bool:
         """Tell whether this id is missing so far."""
 
+    def lowest_held(self) -> Item | None:
+        """Return the item right above the lowest gap; None where there is none in memory."""
+
     def release(self) -> list[Item | Gap]:
         """Return more of what a closed gap has freed."""
 
@@ -217,6 +220,10 @@ class ContiguousSequence(Generic[Item]):
         if isinstance(self._store, MemoryStore) and len(self._store) > self.held_limit:
             return self._declare(now, "no_room")
         return []
+
+    def lowest_held(self) -> Item | None:
+        """Return the item right above the lowest gap; None where there is none in memory."""
+        return self._store.peek(self._runs.lowest.first_id) if self._runs else None
 
     def release(self) -> list[Item | Gap]:
         """Return more of what a closed gap has freed: a call returns `RELEASED_AT_ONCE`."""

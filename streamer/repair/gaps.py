@@ -19,6 +19,7 @@ Key = TypeVar("Key")
 
 CONFIRM_SECONDS = 1.0  # between two looks that agree that ids do not exist; a replica may lag
 DELAY_FIRST_SECONDS, DELAY_MAX_SECONDS = 0.25, 10.0  # a lagging tail; REST being away
+LASTING = ("refused", "misfit")  # troubles that do not heal by waiting, and concern one question
 REFUSALS, REFUSED_SECONDS = 3, 60.0  # of one question; a refusal in error heals by then
 _DOUBLINGS_MAX = 10
 
@@ -48,6 +49,8 @@ REASONS = {
     "blocked": "the exchange's firewall turned us away for repair.give_up_after",
     "unavailable": "REST was away, or told no JSON, for repair.give_up_after",
     "refused": "REST refuses the question itself",
+    "misfit": "REST tells something else than the stream did: another venue, or wrong data",
+    "unusable": "REST confirms it, and it is no trade: a price, quantity or field cannot be",
     "too_old": "older than repair.max_age",
     "not_repaired": "repair.enabled is false, or the stream's past cannot be asked for",
     "not_wanted": "its stream was removed from the settings, and came back later",
@@ -164,7 +167,7 @@ class Repairs(Generic[Key]):
         if gap is not None:
             gap.attempts += 1
             gap.trouble = kind
-        if kind != "refused":
+        if kind not in LASTING:
             self.pause(wait_seconds, now)
         elif gap is not None:
             if not gap.refusals:
@@ -172,8 +175,12 @@ class Repairs(Generic[Key]):
             gap.refusals += 1
             gap.ask_at = now + _delay(gap.refusals)
             if gap.refusals >= REFUSALS and now - gap.refused_since >= REFUSED_SECONDS:
-                return GiveUp(ask.key, gap.last_id, "refused")
+                return GiveUp(ask.key, gap.last_id, kind)
         return None
+
+    def drop(self, key: Key) -> None:
+        """Forget a gap of which nobody but REST has told, who is not believed any more."""
+        self.open.pop(key, None)
 
     def pause(self, wait_seconds: float, now: float) -> None:
         """Ask nothing for so long, or longer after one trouble upon another."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -16,8 +16,9 @@ from streamer.data.field_types import Whole
 from streamer.data.streams import interval_of, kind_of
 from streamer.data.summaries import Candle, Kline
 
-TroubleKind = Literal["throttled", "blocked", "refused", "unavailable"]
-"""429 or 418; 403; another 4xx, which no repetition will heal; 5xx, network, time, no JSON."""
+TroubleKind = Literal["throttled", "blocked", "refused", "unavailable", "misfit"]
+"""429 or 418; 403; another 4xx, which no repetition will heal; 5xx, network, time, no JSON; and
+what is not what the stream told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,23 @@ the same in the quote asset, and what is to be ignored."""
 Page = list[Trade] | list[AggTrade] | list[Kline]
 
 
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """An element of a page that no record can be made of, though it has an id."""
+
+    id: int
+    content: bytes
+    error: str
+
+
+class _Numbered(msgspec.Struct):
+    id: Whole
+
+
+class _NumberedAggregate(msgspec.Struct):
+    a: Whole
+
+
 class _ServerTime(msgspec.Struct):
     serverTime: Annotated[int, msgspec.Meta(ge=0)]  # noqa: N815 - the exchange's name
 
@@ -110,12 +128,20 @@ def latest_question(symbol: str) -> Question:
 TIME_QUESTION = Question("time", (), TIME_WEIGHT)
 
 
-def read_page(stream: str, symbol: str, body: bytes, *, in_milliseconds: bool = False) -> Page:
+def read_page(
+    stream: str,
+    symbol: str,
+    body: bytes,
+    *,
+    in_milliseconds: bool = False,
+    unusable: list[Unusable] | None = None,
+) -> Page:
     """Return the events of an answer, in ascending order of ids, times in microseconds.
 
     REST does not tell when the exchange made the event: the trade's time, or when the candle was
     over, stands for it. A candle is closed for sure when there is another one after it.
-    Raises ValueError for anything but the documented JSON.
+    Raises ValueError for anything but the documented JSON; a trade of which the id alone can be
+    read goes to `unusable` instead, if that is given.
     """
     factor = 1000 if in_milliseconds else 1
     kind = kind_of(stream)
@@ -132,14 +158,14 @@ def read_page(stream: str, symbol: str, body: bytes, *, in_milliseconds: bool = 
             [
                 Trade("trade", each.time * factor, symbol, each.id, each.price, each.qty,
                       each.time * factor, each.isBuyerMaker, "backfill")
-                for each in _decode(_trades, body)
+                for each in _elements(_trades, _trade, _numbered, body, unusable)
             ]
         )  # fmt: skip
     return _ascending(
         [
             AggTrade("aggTrade", each.T * factor, symbol, each.a, each.p, each.q, each.f, each.l,
                      each.T * factor, each.m, "backfill")
-            for each in _decode(_agg_trades, body)
+            for each in _elements(_agg_trades, _agg_trade, _numbered_aggregate, body, unusable)
         ]
     )  # fmt: skip
 
@@ -164,6 +190,11 @@ def _kline(symbol: str, interval: str, row: _RestCandle, factor: int, *, is_clos
 
 _trades = msgspec.json.Decoder(list[_RestTrade])
 _agg_trades = msgspec.json.Decoder(list[_RestAggTrade])
+_trade = msgspec.json.Decoder(_RestTrade)
+_agg_trade = msgspec.json.Decoder(_RestAggTrade)
+_numbered = msgspec.json.Decoder(_Numbered)
+_numbered_aggregate = msgspec.json.Decoder(_NumberedAggregate)
+_raw = msgspec.json.Decoder(list[msgspec.Raw])
 _candles = msgspec.json.Decoder(list[_RestCandle])
 _time = msgspec.json.Decoder(_ServerTime)
 _T = TypeVar("_T")
@@ -175,6 +206,31 @@ def _decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"not the documented JSON: {error}") from error
+
+
+def _elements(
+    page: msgspec.json.Decoder[list[_T]],
+    element: msgspec.json.Decoder[_T],
+    numbered: msgspec.json.Decoder[Any],
+    body: bytes,
+    unusable: list[Unusable] | None,
+) -> list[_T]:
+    """Decode a page: at once, or one by one where something is wrong with an element."""
+    try:
+        return _decode(page, body)
+    except ValueError:
+        if unusable is None:
+            raise
+    found = []
+    for raw in _decode(_raw, body):
+        content = bytes(raw)
+        try:
+            found.append(_decode(element, content))
+        except ValueError as error:
+            known = _decode(numbered, content)
+            event_id = known.id if isinstance(known, _Numbered) else known.a
+            unusable.append(Unusable(event_id, content, str(error)))
+    return found
 
 
 def _ascending(events: list[_EventT]) -> list[_EventT]:

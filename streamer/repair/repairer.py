@@ -6,24 +6,27 @@ On the feed's thread; the decisions are those of `repair`, `silence` and `weight
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 from streamer.config import RepairConfig
-from streamer.data.events import AggTrade
-from streamer.data.streams import CONTIGUOUS
+from streamer.data.events import AggTrade, Trade
+from streamer.data.streams import CONTIGUOUS, interval_of, next_open_time
 from streamer.data.summaries import Kline
 from streamer.errors import FrameRejected
 from streamer.order.sequence import Gap
 from streamer.repair.asker import Ask
+from streamer.repair.clock import ExchangeClock
+from streamer.repair.fit import Misfit, Repaired, compare
 from streamer.repair.gaps import Ask as GapAsk
 from streamer.repair.gaps import GiveUp, Repairs
 from streamer.repair.questions import (
+    PAGE_LIMIT,
     TIME_QUESTION,
     Answer,
-    Page,
     Question,
     Trouble,
+    Unusable,
     latest_question,
     page_question,
     read_page,
@@ -31,12 +34,11 @@ from streamer.repair.questions import (
 )
 from streamer.repair.silence import UNSURE_SECONDS, Finding, Silences
 from streamer.repair.weight import WeightBudget
-from streamer.routes import Arrival, Route
+from streamer.routes import Arrival, Route, Routes
 from streamer.tally import Tally
 
 log = logging.getLogger(__name__)
 
-CLOCK_TRIP_SECONDS = 1.0  # an answer that took longer says too little about the clock
 CLOCK_RETRY_SECONDS = 15.0
 TROUBLE_REPEAT_SECONDS = 60.0  # between two notices of the same kind of trouble
 
@@ -50,31 +52,45 @@ class Forward(Protocol):
         """Events in order, gaps in their places."""
 
 
+class Refuse(Protocol):
+    """Keeps what REST told and what is not taken, for inspection."""
+
+    def __call__(
+        self, route: Route, content: bytes, error_type: str, error: str, now: float
+    ) -> None:
+        """`now` is monotonic."""
+
+
 class Repairer:
     """Closes gaps by REST, one question at a time; `turn` is to be called often.
 
     `silent_seconds(route, now)` is how long a stream that could have spoken has been silent;
-    `unix_time()` is the wall clock in seconds.
+    `unix_time()` is the wall clock in seconds. With `same_venue`, the addresses of REST and stream
+    belong together for sure; otherwise nothing is taken from REST before it has told something
+    that the stream has told too, and the same.
     """
 
     def __init__(
         self,
         config: RepairConfig,
-        routes: Iterable[Route],
+        routes: Routes,
         ask: Ask,
         forward: Forward,
+        refuse: Refuse,
         tally: Tally,
         silences: Silences,
         *,
         silent_seconds: Callable[[Route, float], float],
         unix_time: Callable[[], float],
         in_milliseconds: bool = False,
+        same_venue: bool = False,
     ) -> None:
         self.silences = silences
         self._config = config
         self._routes = routes
         self._ask = ask
         self._forward = forward
+        self._refuse = refuse
         self._tally = tally
         self._silent_seconds = silent_seconds
         self._unix_time = unix_time
@@ -83,7 +99,11 @@ class Repairer:
         self._budget = WeightBudget(config.weight_per_minute, config.weight_share)
         self._handle: Handle | None = None  # of the question under way
         self._young: dict[Route, AggTrade] = {}  # the latest of a look that was not sure
+        self._clock = ExchangeClock()
         self._clock_at = 0.0
+        self._trusted = same_venue  # that REST is of the stream's venue
+        self._unusable: dict[Route, Unusable] = {}  # told once
+        self._doubted = False  # since it told something else than the stream
         self._look_at = 0.0
         self._noticed_at: dict[str, float] = {}
 
@@ -97,6 +117,10 @@ class Repairer:
 
         While the sink is not `accepting`, nothing that waits is handed to it.
         """
+        if self._clock.follow(self._unix_time(), now):
+            log.warning("the clock here was set: the exchange is asked for the time again")
+            self._clock_at = now
+            self._use_clock()
         if self._handle is not None and (outcome := self._ask.take()) is not None:
             handle, self._handle = self._handle, None
             if outcome.used_weight is not None:
@@ -115,6 +139,7 @@ class Repairer:
     def forget(self, route: Route) -> None:
         """Know nothing more of a route of which nothing is repaired."""
         self._young.pop(route, None)
+        self._unusable.pop(route, None)
         self.silences.forget(route.name)
 
     def close(self) -> None:
@@ -162,14 +187,16 @@ class Repairer:
     def _give_up(self, give_up: GiveUp[Route]) -> None:
         sequence = give_up.key.repaired
         assert sequence is not None  # noqa: S101 - as above
+        if not sequence.held and not (self._trusted and give_up.reason != "misfit"):
+            self._repairs.drop(give_up.key)  # REST alone told of it, and is not to be believed
+            return
         self._forward(give_up.key, sequence.give_up(give_up.last_id, give_up.reason))
 
     def _ask_next(self, now: float) -> None:
         """Begin the most urgent question: gaps, then silences, then the clock."""
         ask = self._repairs.next(now)
         if ask is not None:
-            route = ask.key
-            question = page_question(route.stream, route.symbol, ask.first_id, ask.limit)
+            question = self._page_question(ask)
             self._begin(question, lambda outcome, at: self._page(ask, outcome, at))
             return
         if now >= self._look_at:
@@ -181,7 +208,7 @@ class Repairer:
                     self._look_at = now  # there may be more of them
                     return
         if now >= self._clock_at:
-            self._begin(TIME_QUESTION, self._clock)
+            self._begin(TIME_QUESTION, self._measure)
 
     def _begin(self, question: Question, handle: Handle) -> None:
         unix_time = self._unix_time()
@@ -191,58 +218,125 @@ class Repairer:
         self._handle = handle
         self._ask.start(question)
 
+    def _page_question(self, ask: GapAsk[Route]) -> Question:
+        """Return the question for a page and, as far as the stream told them, its neighbours."""
+        route, gap = ask.key, self._repairs.open[ask.key]
+        first_id, limit = ask.first_id, ask.limit
+        if gap.old_below is None:
+            below, above = _below(route, first_id), _above(route)
+            if below is None and above is not None and not self._trusted:
+                return page_question(route.stream, route.symbol, above.id, 1)
+            if below is not None:
+                first_id = min(first_id, below.id)
+            limit = min(PAGE_LIMIT, limit + (below is not None) + (above is not None))
+        return page_question(route.stream, route.symbol, first_id, limit)
+
     def _page(self, ask: GapAsk[Route], outcome: Answer | Trouble, now: float) -> None:
         route = ask.key
-        events: Page = []
+        events: list[Repaired] = []
+        unusable: list[Unusable] = []
         if isinstance(outcome, Answer):
             try:
-                events = self._read(route, outcome)
+                events = self._read(route, outcome, unusable)
+                if not self._fits(route, ask, events):
+                    events, unusable = [], []  # nobody knows yet whose they are
+            except Misfit as error:
+                self._doubted, self._trusted = True, False
+                self._refuse(route, outcome.body, "misfit", str(error), now)
+                outcome = Trouble("misfit", f"{route.name}: {error}")
+                self._notice_trouble(outcome, now)
             except (ValueError, FrameRejected) as error:
                 outcome = Trouble("unavailable", str(error))
                 self._notice_trouble(outcome, now)
         if isinstance(outcome, Trouble):
             give_up = self._repairs.trouble(ask, outcome.kind, outcome.wait_seconds, now)
         else:
-            oldest_us = int((self._unix_time() - self._config.max_age) * 1e6)
+            exchange_time = self._unix_time() + (self._clock.offset_seconds or 0.0)
+            oldest_us = int((exchange_time - self._config.max_age) * 1e6)
             # Candles of any age are few, and asked for by time.
             too_old = (
                 bool(events)
                 and not isinstance(latest := events[-1], Kline)
                 and latest.trade_time < oldest_us
             )
-            ids = [event.id for event in events]
+            events = [event for event in events if event.id >= ask.first_id]
+            ids = sorted(each.id for each in (*events, *unusable) if each.id >= ask.first_id)
             give_up = self._repairs.page(ask, ids, now, too_old=too_old)
             if not too_old:
-                self._take(route, events, now)
+                self._take(route, events, unusable, now)
         if give_up is not None:
             self._give_up(give_up)
         if route in self._repairs.open:
             self._advance(route, now)
 
-    def _read(self, route: Route, answer: Answer) -> Page:
-        events = read_page(
-            route.stream, route.symbol, answer.body, in_milliseconds=self._in_milliseconds
+    def _read(self, route: Route, answer: Answer, unusable: list[Unusable]) -> list[Repaired]:
+        """Return the events of a page; add to `unusable` what no record can be made of.
+
+        Raises ValueError and FrameRejected for what is wrong as a whole.
+        """
+        page = read_page(
+            *(route.stream, route.symbol, answer.body),
+            in_milliseconds=self._in_milliseconds,
+            unusable=unusable,
         )
         received_us = int(answer.answered_at * 1e6)
-        for event in events:
-            route.check(event, received_us)
+        events: list[Repaired] = []
+        for event in page:
+            try:
+                route.check(event, received_us)
+            except FrameRejected as error:
+                if error.error_type == "bad_time":
+                    raise  # in another unit, all of it
+                unusable.append(Unusable(event.id, repr(event).encode(), str(error)))
+            else:
+                events.append(event)
         return events
 
-    def _take(self, route: Route, events: Page, now: float) -> None:
+    def _fits(self, route: Route, ask: GapAsk[Route], events: list[Repaired]) -> bool:
+        """Tell whether a page is to be believed. Raises Misfit."""
+        if compare(events, _below(route, ask.first_id), _above(route)):
+            if self._doubted:
+                log.warning("REST tells the same as the streams again")
+            self._trusted, self._doubted = True, False
+        return self._trusted
+
+    def _take(
+        self, route: Route, events: list[Repaired], unusable: list[Unusable], now: float
+    ) -> None:
         """Put what is missing where it belongs."""
         sequence, gap = route.repaired, self._repairs.open.get(route)
         if sequence is None or gap is None:
             return
         received_us = int(self._unix_time() * 1e6)
-        for event in events:
+        page = sorted([*events, *unusable], key=lambda each: each.id)
+        for event in page:
             if event.id > gap.last_id:
                 break
+            if isinstance(event, Unusable):
+                if sequence.next_id == event.id:  # else something below it is still asked for
+                    self._declare_unusable(route, event, now)
+                continue
             if isinstance(event, Kline) and not event.candle.is_closed:
                 break  # REST has not seen its end yet
             if sequence.wants(event.id):
                 gap.repaired += 1
                 route.repaired_total += 1
                 self._forward(route, sequence.take(event.id, (event, received_us), now))
+
+    def _declare_unusable(self, route: Route, what: Unusable, now: float) -> None:
+        """Declare what the exchange tells twice under an id though it is no trade, and keep it."""
+        if self._unusable.get(route) != what:
+            self._unusable[route] = what  # it is asked for again right away
+            return
+        del self._unusable[route]
+        assert route.repaired is not None  # noqa: S101 - for the type checker: its gap is open
+        self._tally.rest_errors["unusable"] += 1
+        log.warning("REST tells %d of %s, which is no trade: %s", what.id, route.name, what.error)
+        self._refuse(route, what.content, "unusable", what.error, now)
+        last_id = what.id
+        if route.kind == "kline":
+            last_id = next_open_time(interval_of(route.stream), what.id) - 1
+        self._forward(route, route.repaired.give_up(last_id, "unusable"))
 
     def _looker(self, route: Route) -> Handle:
         return lambda outcome, now: self._look(route, outcome, now)
@@ -263,8 +357,8 @@ class Repairer:
             except ValueError as error:
                 self._notice_trouble(Trouble("unavailable", str(error)), now)
             else:
-                finding = "quiet"
-                if latest and isinstance(event := latest[-1], AggTrade):
+                finding = "unconfirmed" if self._doubted else "quiet"
+                if not self._doubted and latest and isinstance(event := latest[-1], AggTrade):
                     finding = self._judge(route, event, seconds, now)
         self.silences.told(route.name, finding, seconds, now)
         if finding == "news":
@@ -295,7 +389,7 @@ class Repairer:
             age_seconds += UNSURE_SECONDS  # times alone tell, and clocks differ a little
         return "news" if age_seconds < seconds else "quiet"
 
-    def _clock(self, outcome: Answer | Trouble, now: float) -> None:
+    def _measure(self, outcome: Answer | Trouble, now: float) -> None:
         self._clock_at = now + CLOCK_RETRY_SECONDS
         if isinstance(outcome, Trouble):
             self._repairs.pause(outcome.wait_seconds, now)
@@ -305,11 +399,24 @@ class Repairer:
         except ValueError as error:
             self._notice_trouble(Trouble("unavailable", str(error)), now)
             return
-        trip_seconds = outcome.answered_at - outcome.asked_at
-        if 0 <= trip_seconds <= CLOCK_TRIP_SECONDS:
-            self._clock_at = now + self._config.clock_every
-            middle = (outcome.asked_at + outcome.answered_at) / 2
-            self._tally.clock_offset_seconds = exchange_time - middle
+        was_far = self._clock.is_far
+        if not self._clock.measure(exchange_time, outcome.asked_at, outcome.answered_at):
+            return
+        self._clock_at = now + self._config.clock_every
+        self._use_clock()
+        if self._clock.is_far and not was_far:
+            offset = self._clock.offset_seconds or 0.0
+            message = (
+                f"the clock here is {abs(offset):.1f} s {'behind' if offset > 0 else 'ahead of'} "
+                "the exchange's: times of receipt are off by as much; see to its synchronisation"
+            )
+            log.warning("%s", message)
+            self._tally.notice("warning", message=message)
+
+    def _use_clock(self) -> None:
+        offset = self._tally.clock_offset_seconds = self._clock.offset_seconds
+        if offset is not None:
+            self._routes.window.follow(offset)
 
     def _notice_trouble(self, trouble: Trouble, now: float) -> None:
         self._tally.rest_errors[trouble.kind] += 1
@@ -318,3 +425,21 @@ class Repairer:
             self._noticed_at[trouble.kind] = now
             log.warning("REST: %s", trouble.detail)
             self._tally.notice("rest_trouble", error_type=trouble.kind, error=trouble.detail)
+
+
+def _below(route: Route, first_id: int) -> Repaired | None:
+    """Return the event right below an id, as the stream told it; of a candle also one within it."""
+    latest = route.latest
+    if isinstance(latest, (Trade, AggTrade)):
+        return latest if latest.id == first_id - 1 else None
+    if isinstance(latest, Kline) and first_id in (latest.id, latest.candle.next_open_time):
+        return latest
+    return None
+
+
+def _above(route: Route) -> Repaired | None:
+    """Return the event right above the lowest gap, as the stream told it."""
+    held = route.repaired.lowest_held() if route.repaired is not None else None
+    if held is not None and isinstance(held[0], (Trade, AggTrade, Kline)):
+        return held[0]
+    return None

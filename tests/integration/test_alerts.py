@@ -27,6 +27,14 @@ tests:
         values: '0x5 70x30'
       - series: 'vigil_events_let_go_total{{streamer="s"}}'
         values: '0x5 9x20'
+      - series: 'binance_rest_errors_total{{error_type="misfit"}}'
+        values: '0x5 3x20'
+      - series: 'binance_rest_errors_total{{error_type="unusable"}}'
+        values: '0x5 1x20'
+      - series: 'binance_message_errors_total{{error_type="differing_copy"}}'
+        values: '0x5 1x20'
+      - series: 'binance_clock_offset_seconds'
+        values: '0.2x5 -600x20'
       - series: 'vigil_streamer_up{{streamer="s"}}'
         values: '1x5 0x20'
       - series: 'process_memory_rss_bytes{{streamer="s"}}'
@@ -40,6 +48,10 @@ FIRES = {  # alert: (minute at which it does not, minute at which it does)
     "VigilSinkStalled": (6, 14),
     "VigilOverflowGrows": (18, 24),
     "VigilEventsLetGo": (4, 8),
+    "VigilOtherVenue": (4, 8),
+    "VigilUnusableTrades": (4, 8),
+    "VigilDifferingCopies": (4, 8),
+    "VigilClockOff": (5, 9),
     "VigilStreamerDown": (6, 9),
     "VigilMemoryHigh": (12, 18),
 }

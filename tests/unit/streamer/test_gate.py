@@ -14,10 +14,10 @@ class Surroundings:
     def __init__(self) -> None:
         self.sink: Any = SimpleNamespace(accepting=True)
         self.links: Any = SimpleNamespace(
-            unread_since=None, read=self.read, first_ids=lambda _: None
+            unread_since=None, read=self.read, overlapping=False, first_ids=lambda _: None
         )
         self.intake: Any = SimpleNamespace(
-            take=lambda _connection, payloads, _ids: self.taken.extend(payloads),
+            take=lambda _connection, payloads, _ids, **_: self.taken.extend(payloads),
             let_go=self.let_go,
             declare_let_go=lambda names, seconds: self.missed.append((names, seconds)),
         )

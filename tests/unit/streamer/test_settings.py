@@ -77,6 +77,11 @@ def test_client_settings_keep_their_dots(tmp_path):
         ("exchange.streams=7", "exchange.streams.0 = '7': right would be trade"),
         ("exchange.symbols=[]", "at least 1 item"),
         ("sink.rollover_bytes=12parsecs", "450MiB"),
+        (
+            "exchange.websocket_url=wss://stream.testnet.binance.vision",
+            "exchange.rest_url = 'https://testnet.binance.vision' belongs to it",
+        ),
+        ("exchange.rest_url=https://fapi.binance.com", "that is Binance Futures (USD-M)"),
         ("connection.pong_within=200s", "less than connection.ping_every (180 s)"),
         ("connection.backoff_initial=90s", "at most connection.backoff_max (60 s)"),
         ('kafka.topics={"aggTrade" = "x"}', "kafka.topics: has no topic for the stream trade"),

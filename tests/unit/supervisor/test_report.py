@@ -4,6 +4,8 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+import pytest
 from rich.console import Console
 
 from monitor.criteria import Criterion, Verdict
@@ -81,6 +83,17 @@ def test_the_plain_report_has_what_people_are_used_to() -> None:
         "streams    1, longest silence 0.1 s (trade BTCUSDT)",
     ):
         assert figure in report
+
+
+@pytest.mark.parametrize(
+    ("offset", "line"),
+    [(600.0, "clock      600.0 s behind the exchange's"), (-2.5, "2.5 s ahead of"), (0.9, None)],
+)
+def test_a_clock_that_is_far_off_is_told(offset: float, line: str | None) -> None:
+    report = msgspec.structs.replace(REPORT, clock_offset_seconds=offset)
+    streamer = replace(STREAMER, report=report)
+    text = plain_report(replace(SNAPSHOT, streamers=(streamer,)))
+    assert (line in text) if line else ("clock  " not in text)
 
 
 def test_what_is_not_known_is_no_zero() -> None:

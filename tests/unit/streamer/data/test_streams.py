@@ -12,6 +12,7 @@ from streamer.data.streams import (
     candles_between,
     interval_of,
     kind_of,
+    next_open_time,
     open_time_at,
 )
 
@@ -73,3 +74,11 @@ def test_candles_are_counted_by_their_interval(interval, begin, end, candles):
 )
 def test_the_candle_of_a_time_is_found_from_any_other(interval, time, known, open_time):
     assert open_time_at(interval, time, known) == open_time
+
+
+@pytest.mark.parametrize(
+    ("interval", "open_time", "following"),
+    [("1m", 0, 60), ("1w", 345_600, 950_400), ("1M", 0, 2_678_400), ("1M", 28_857_600, 31_536_000)],
+)
+def test_when_the_next_candle_opens(interval, open_time, following):
+    assert next_open_time(interval, open_time * 1_000_000) == following * 1_000_000

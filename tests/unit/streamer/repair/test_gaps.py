@@ -318,3 +318,22 @@ def check_order(
     assert sequence.events_total == len(out) - len(gaps)
     assert sequence.missing_total == sum(gap.missing for gap in gaps if gap.reason != EMPTY)
     assert sequence.empty_total == sum(gap.missing for gap in gaps if gap.reason == EMPTY)
+
+
+def test_a_gap_that_is_dropped_is_asked_for_no_more() -> None:
+    repairs = open_gap(10, 19)
+    repairs.drop("btc")
+    repairs.drop("btc")
+    assert not repairs.open
+    assert repairs.next(1.0) is None
+
+
+def test_a_misfit_pauses_no_other_question_and_is_given_up_by_its_name() -> None:
+    repairs = open_gap(10, 19)
+    ask = repairs.next(0.0)
+    assert ask is not None
+    assert repairs.trouble(ask, "misfit", 0.0, 0.1) is None
+    assert not repairs.paused(0.1)
+    repairs.trouble(ask, "misfit", 0.0, 1.0)
+
+    assert repairs.trouble(ask, "misfit", 0.0, 61.0) == GiveUp("btc", 19, "misfit")

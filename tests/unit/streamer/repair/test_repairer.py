@@ -7,13 +7,15 @@ import json
 import pytest
 
 from streamer.config import RepairConfig
+from streamer.errors import FrameRejected
 from streamer.order.sequence import Gap
+from streamer.repair.gaps import REFUSALS, REFUSED_SECONDS
 from streamer.repair.questions import Answer, Question, Trouble
 from streamer.repair.repairer import CLOCK_RETRY_SECONDS, TROUBLE_REPEAT_SECONDS, Repairer
 from streamer.repair.silence import UNSURE_SECONDS, Silences
 from streamer.routes import Routes, Waiting
 from streamer.tally import Tally
-from tests.unit.streamer.payloads import KLINE, NOW_US, frame, trade
+from tests.unit.streamer.payloads import KLINE, NOW_US, TRADE, frame, trade
 
 UNIX = NOW_US / 1e6
 SILENT_AFTER = 30.0
@@ -40,7 +42,7 @@ class Exchange:
 class World:
     """One symbol's trades, a REST interface, and a repairer between them."""
 
-    def __init__(self, directory, stream="trade", **config) -> None:
+    def __init__(self, directory, stream="trade", *, same_venue=True, **config) -> None:
         self.routes = Routes(
             (stream,), ("BTCUSDT",), gap_wait_seconds=0.5, waiting=Waiting(100, directory)
         )
@@ -48,17 +50,20 @@ class World:
         self.tally = Tally()
         self.exchange = Exchange()
         self.stored: list[object] = []
+        self.refused: list[tuple[str, str]] = []
         self.silent_seconds = 0.0
-        self.now = 0.0
+        self.now = self.set_by = 0.0
         self.repairer = Repairer(
             RepairConfig(**config),
             self.routes,
             self.exchange,
             lambda route, released: self.keep(released),
+            self.refuse,
             self.tally,
             Silences(SILENT_AFTER),
             silent_seconds=lambda route, now: self.silent_seconds,
-            unix_time=lambda: UNIX + self.now,
+            unix_time=lambda: UNIX + self.now + self.set_by,
+            same_venue=same_venue,
         )
 
     def hear(self, *ids: int) -> None:
@@ -67,11 +72,18 @@ class World:
             sequence = self.route.sequence
             if sequence.advance(event_id):
                 self.stored.append(event_id)
+                self.route.latest = event
             else:
                 self.keep(sequence.take(event_id, (event, NOW_US), self.now))
 
     def keep(self, released) -> None:
-        self.stored.extend(item if isinstance(item, Gap) else item[0].id for item in released)
+        for item in released:
+            self.stored.append(item if isinstance(item, Gap) else item[0].id)
+            if not isinstance(item, Gap):
+                self.route.latest = item[0]
+
+    def refuse(self, route, content, error_type, error, now) -> None:
+        self.refused.append((error_type, error))
 
     def turn(self, seconds: float = 0.0, *, accepting: bool = True) -> Question | None:
         """Let time pass; return the question that was asked in this turn, if one was."""
@@ -80,14 +92,9 @@ class World:
         self.repairer.turn(self.now, accepting=accepting)
         return self.exchange.asked[-1] if len(self.exchange.asked) > before else None
 
-    def answer(self, *ids: int, age_seconds: float = 1.0) -> Question | None:
-        time_us = round((UNIX + self.now - age_seconds) * 1e6)
-        return self.say(
-            [
-                {"id": each, "price": "1.5", "qty": "2", "time": time_us, "isBuyerMaker": True}
-                for each in ids
-            ]
-        )
+    def answer(self, *ids: int, **other: object) -> Question | None:
+        """Tell of trades with these ids, as the stream does; or something else."""
+        return self.say([told(each, **other) for each in ids])
 
     def say(self, body: object, seconds: float = 0.0) -> Question | None:
         self.exchange.outcome = Answer(
@@ -120,7 +127,8 @@ def test_a_gap_waits_for_the_other_connection_then_rest_is_asked(world):
 
     assert question is not None
     assert question.endpoint == "historicalTrades"
-    assert parameters(question) == {"symbol": "BTCUSDT", "fromId": "11", "limit": "3"}
+    # With the neighbours that the stream told, 10 and 14.
+    assert parameters(question) == {"symbol": "BTCUSDT", "fromId": "10", "limit": "5"}
 
 
 def test_what_rest_brings_goes_before_what_waited_and_is_counted(world):
@@ -178,7 +186,7 @@ def test_a_refusal_to_serve_is_waited_out(tmp_path):
 
     assert world.turn() is None
     assert world.turn(6.5) is None
-    assert parameters(world.turn(1.0))["fromId"] == "11"
+    assert parameters(world.turn(1.0))["fromId"] == "10"
     assert world.tally.rest_errors == {"throttled": 1}
 
 
@@ -194,7 +202,7 @@ def test_trouble_is_counted_each_time_and_told_once_a_minute(world):
     assert len(world.notices("rest_trouble")) == 1
 
 
-@pytest.mark.parametrize("body", [{"code": -1}, [{"id": 1}], [{"id": "x"}]])
+@pytest.mark.parametrize("body", [{"code": -1}, [{"price": "1"}], [{"id": "x"}]])
 def test_an_answer_that_is_no_page_is_trouble_and_asked_again(world, body):
     world.hear(10, 14)
     world.turn(0.6)
@@ -202,23 +210,170 @@ def test_an_answer_that_is_no_page_is_trouble_and_asked_again(world, body):
     world.say(body)
 
     assert world.tally.rest_errors == {"unavailable": 1}
-    assert parameters(world.turn(1.0))["fromId"] == "11"
+    assert parameters(world.turn(1.0))["fromId"] == "10"
 
 
-def test_a_page_with_an_impossible_trade_is_taken_for_none(world):
+@pytest.mark.parametrize("wrong", [{"qty": "0"}, {"price": "NA"}, {"qty": None}, {"time": "NA"}])
+def test_what_rest_confirms_though_it_is_no_trade_is_declared_within_seconds(world, wrong):
+    world.hear(10, 14)
+    world.turn(0.6)
+    page = [told(11), told(12, **wrong), told(13)]
+
+    world.say(page)
+    assert world.stored == [10, 11]  # once may be a mistake
+    world.turn(1.0)
+    world.say(page)
+
+    assert world.stored == [10, 11, Gap(12, 12), 13, 14]
+    assert world.stored[2].reason == "unusable"
+    assert world.tally.rest_errors == {"unusable": 1}
+    assert [error_type for error_type, _ in world.refused] == ["unusable"]
+    assert world.repairer.open_gaps == 0
+
+
+def test_a_trade_that_rest_tells_otherwise_the_next_time_is_stored(world):
     world.hear(10, 12)
     world.turn(0.6)
-    page = {"id": 11, "price": "0", "qty": "2", "time": NOW_US, "isBuyerMaker": True}
 
-    world.say([page])
+    world.answer(11, qty="0")
+    world.turn(1.0)
+    world.answer(11)
+
+    assert world.stored == [10, 11, 12]
+
+
+def test_a_page_in_another_unit_is_trouble_and_declares_nothing(world):
+    world.hear(10, 12)
+    world.turn(0.6)
+
+    world.answer(11, time=NOW_US // 1000)
 
     assert world.stored == [10]
     assert world.tally.rest_errors == {"unavailable": 1}
 
 
+OTHER_VENUE = [{"price": "62946.1"}, {"qty": "9"}, {"time": NOW_US + 1}, {"isBuyerMaker": False}]
+
+
+@pytest.mark.parametrize("other", OTHER_VENUE)
+def test_nothing_is_taken_from_another_venue_and_the_gap_is_declared_with_its_reason(world, other):
+    world.hear(10, 14)
+    world.turn(0.6)
+    while world.repairer.open_gaps and world.now < 200:
+        world.answer(10, 11, 12, 13, 14, **other)
+        world.turn(1.0)
+
+    assert REFUSED_SECONDS < world.now < 2 * REFUSED_SECONDS
+    assert world.stored == [10, Gap(11, 13), 14]
+    assert world.stored[1].reason == "misfit"
+    assert world.route.repaired_total == 0
+    assert world.tally.rest_errors["misfit"] >= REFUSALS
+    assert {error_type for error_type, _ in world.refused} == {"misfit"}
+
+
+def test_a_venue_that_is_right_again_repairs(world):
+    world.hear(10, 14)
+    world.turn(0.6)
+    world.answer(10, 11, 12, 13, 14, price="62946.1")
+    assert world.stored == [10]
+
+    world.turn(1.0)
+    world.answer(10, 11, 12, 13, 14)
+
+    assert world.stored == [10, 11, 12, 13, 14]
+
+
+@pytest.mark.parametrize("seconds", [-3600, 200])
+def test_trades_out_of_time_between_their_neighbours_are_refused(world, seconds):
+    world.hear(10, 14)
+    world.turn(0.6)
+    page = [told(10), told(11, time=TRADE["T"] + seconds * 1_000_000), told(14)]
+
+    world.say(page)
+
+    assert world.stored == [10]
+    assert world.tally.rest_errors == {"misfit": 1}
+
+
+def test_of_an_unknown_host_something_the_stream_told_is_compared_first(tmp_path):
+    world = World(tmp_path, same_venue=False)
+    world.hear(1)
+    world.route.latest = None  # it was forwarded by an earlier run
+    world.hear(5000)
+    question = world.turn(0.6)
+    assert parameters(question) == {"symbol": "BTCUSDT", "fromId": "5000", "limit": "1"}
+
+    question = world.answer(5000)
+    if question == Question("time", (), 1):
+        world.say({"serverTime": round((UNIX + world.now) * 1e6)})
+        question = world.turn(1.0)
+    assert parameters(question)["fromId"] == "2"
+    world.answer(*range(2, 1002))
+    assert world.stored == [*range(1, 1002)]
+
+
+def test_of_an_unknown_host_nothing_is_taken_while_nothing_can_be_compared(tmp_path):
+    world = World(tmp_path, same_venue=False, give_up_after=5.0)
+    world.hear(10)
+    world.route.latest = None
+    world.silent_seconds = SILENT_AFTER + 1
+    while world.now < 30.0:
+        question = world.turn(0.5)
+        if question is None:
+            continue
+        if question.endpoint == "aggTrades":
+            world.say([latest(trade_id=900, age_seconds=UNSURE_SECONDS + 1)])
+        elif question.endpoint == "historicalTrades":
+            world.answer(*range(11, 901))
+
+    assert world.stored == [10]  # and no gap up to 900 is declared, which nobody knows of
+    assert world.route.sequence.last_id == 10
+
+
+def test_while_rest_is_doubted_it_says_nothing_about_silence(world):
+    world.hear(10, 14)
+    world.turn(0.6)
+    world.answer(10, 11, 12, 13, 14, price="62946.1")
+    world.silent_seconds = SILENT_AFTER + 1
+    for _ in range(10):
+        question = world.turn(0.2)
+        if question is not None and question.endpoint == "aggTrades":
+            world.say([latest(trade_id=12, age_seconds=UNSURE_SECONDS + 1)])
+            break
+
+    silences = world.repairer.silences
+    assert silences.finding("btcusdt@trade", world.silent_seconds, world.now) == "unconfirmed"
+
+
+def test_a_clock_that_is_far_off_is_told_once_and_judged_by(world):
+    for _ in range(2):
+        world.now += 700.0
+        assert world.turn() == Question("time", (), 1)
+        world.say({"serverTime": round((UNIX + world.now + 600.0) * 1e6)})
+
+    assert world.tally.clock_offset_seconds == pytest.approx(600.0, abs=1e-3)
+    [warning] = world.notices("warning")
+    assert "600.0 s behind" in str(warning["message"])
+    world.route.decode(trade(E=NOW_US + 600_000_000), NOW_US)
+    with pytest.raises(FrameRejected) as caught:
+        world.route.decode(trade(E=NOW_US + 1_000_000_000), NOW_US)
+    assert caught.value.error_type == "bad_time"
+
+
+def test_a_clock_that_is_set_is_measured_again_and_judged_by_at_once(world):
+    world.turn(1.0)
+    world.set_by = -600.0
+
+    assert world.turn(0.1) == Question("time", (), 1)
+    assert world.tally.clock_offset_seconds == pytest.approx(600.0, abs=1e-3)
+    world.route.decode(trade(E=NOW_US + 600_000_000), NOW_US)
+
+
 def test_what_is_too_old_is_declared_up_to_the_first_that_is_not(tmp_path):
     world = World(tmp_path, max_age=3600.0)
-    world.hear(10, 5000)
+    world.hear(10)
+    world.route.latest = None  # it was forwarded by an earlier run
+    world.hear(5000)
     question = world.turn(0.6)
     old_up_to = 3210
     for _ in range(40):
@@ -300,7 +455,7 @@ def test_news_that_a_silent_stream_did_not_bring_is_fetched_and_blames_the_conne
 
     silences = world.repairer.silences
     assert silences.blames("btcusdt@trade", world.silent_seconds, world.now)
-    assert parameters(question or world.turn(0.1))["fromId"] == "11"
+    assert parameters(question or world.turn(0.1))["fromId"] == "10"
 
 
 def test_very_young_news_may_be_on_its_way(world):
@@ -331,6 +486,18 @@ def test_an_answer_that_took_long_says_nothing_about_the_clock(tmp_path):
     assert world.tally.clock_offset_seconds is None
     assert world.turn(CLOCK_RETRY_SECONDS - 1) is None
     assert world.turn(2.0) == Question("time", (), 1)
+
+
+def told(trade_id: int, **other: object) -> dict[str, object]:
+    """A trade as REST tells it, the same as the stream does."""
+    trade = {
+        "id": trade_id,
+        "price": TRADE["p"],
+        "qty": TRADE["q"],
+        "time": TRADE["T"],
+        "isBuyerMaker": TRADE["m"],
+    }
+    return {**trade, **other}
 
 
 def latest(*, trade_id: int, age_seconds: float) -> dict[str, object]:
@@ -369,17 +536,19 @@ class Candles(World):
             self.keep(self.route.sequence.take(arrival[0].id, arrival, self.now))
 
     def keep(self, released) -> None:
-        self.stored.extend(
-            item if isinstance(item, Gap) else (item[0].id - FIRST_OPEN) // MINUTE
-            for item in released
-        )
+        for item in released:
+            if isinstance(item, Gap):
+                self.stored.append(item)
+            else:
+                self.stored.append((item[0].id - FIRST_OPEN) // MINUTE)
+                self.route.latest = item[0]
 
     def answer(self, *numbers: int) -> Question | None:
         rows = []
         for number in numbers:
             begin = FIRST_OPEN + number * MINUTE
-            prices = ["1.5", "1.7", "1.4", "1.6", "10"]
-            rows.append([begin, *prices, begin + MINUTE - 1, "15", 3, "4", "6", "0"])
+            numbers_ = [KLINE["k"][key] for key in "ohlcv"]
+            rows.append([begin, *numbers_, begin + MINUTE - 1, "15", 90, "4", "6", "0"])
         return self.say(rows)
 
 
@@ -394,7 +563,7 @@ def test_missing_candles_are_asked_for_by_time_and_go_before_what_waited(candles
 
     assert question is not None
     assert question.endpoint == "klines"
-    assert parameters(question)["startTime"] == str((FIRST_OPEN + 2 * MINUTE) // 1000)
+    assert parameters(question)["startTime"] == str((FIRST_OPEN + MINUTE) // 1000)
     candles.answer(2, 3, 4, 5)
     assert candles.stored == [1, 2, 3, 4]
     assert (candles.route.repaired_total, candles.route.repaired_gaps_total) == (2, 1)

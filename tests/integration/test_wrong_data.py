@@ -1,0 +1,84 @@
+"""What is wrong stays out: another venue's trades, a trade without a quantity, a clock far off."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.audit import audit_files, read_files
+from tests.exchange import Exchange
+from tests.integration.test_repair import STREAMS, audits, await_growth, stored, streamer
+from tests.streaming import eventually
+
+
+def letters(tmp_path):
+    """What is kept as evidence."""
+    path = tmp_path / "records" / "rejected" / "first.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_nothing_of_another_venue_is_stored_and_what_is_missing_comes_when_rest_is_right(tmp_path):
+    with (
+        Exchange(tmp_path, rate=300) as exchange,
+        streamer(tmp_path, exchange) as process,
+    ):
+        eventually(lambda: stored(tmp_path), what="records")
+        other = exchange.fault("rest_other_venue", duration=6.0)
+        for stream in STREAMS:
+            exchange.fault("withhold", stream=stream, symbol="ETHUSDT", count=7)
+        eventually(lambda: "misfit" in str(letters(tmp_path)), what="a refusal")
+        assert "and REST" in process.output
+        for stream in STREAMS:
+            so_far = read_files(tmp_path / "records", stream, "*.avro*")
+            assert {record["source"] for record in so_far} == {"live"}
+        exchange.happened(other["number"], within_seconds=20)
+        eventually(lambda: process.output.count("REST tells the same") >= 1, what="repairs")
+        await_growth(tmp_path)
+        await_growth(tmp_path)
+        assert process.stop() == 0, process.output
+        found = audits(tmp_path, exchange)
+        assert all(audit.clean for audit in found.values()), found
+        assert len(found["trade", "ETHUSDT"].backfilled) == 7
+        assert not read_files(tmp_path / "records", "gap")
+
+
+def test_a_trade_without_a_quantity_is_declared_at_once(tmp_path):
+    with (
+        Exchange(tmp_path, rate=300, extra=("--no-trade-every", "499")) as exchange,
+        streamer(tmp_path, exchange) as process,
+    ):
+        eventually(
+            lambda: process.output.count("which is no trade") >= 3, what="such trades", within=60
+        )
+        await_growth(tmp_path)
+        assert process.stop() == 0, process.output
+        gaps = [gap for gap in read_files(tmp_path / "records", "gap") if gap["stream"] == "trade"]
+        assert gaps
+        for gap in gaps:
+            assert (gap["reason"], gap["missing"], gap["first_id"] % 499) == ("unusable", 1, 0)
+        for symbol in exchange.symbols:
+            declared = {gap["first_id"] for gap in gaps if gap["symbol"] == symbol}
+            audit = audit_files(exchange, tmp_path / "records", "trade", symbol)
+            assert set(audit.missing) == declared
+            assert not audit.wrong
+            assert not audit.disordered
+
+
+@pytest.mark.parametrize("ahead", ["600s", "-600s"])
+def test_a_clock_that_is_far_off_costs_nothing_and_is_told(tmp_path, ahead):
+    with (
+        Exchange(tmp_path, rate=300, extra=(f"--clock-ahead={ahead}",)) as exchange,
+        streamer(tmp_path, exchange) as process,
+    ):
+        eventually(lambda: "600.0 s" in process.output, what="a warning")
+        eventually(lambda: stored(tmp_path), what="records")
+        await_growth(tmp_path)
+        exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=7)
+        await_growth(tmp_path)
+        await_growth(tmp_path)
+        assert process.stop() == 0, process.output
+        found = audits(tmp_path, exchange)
+        assert all(audit.clean for audit in found.values()), found
+        assert len(found["trade", "ETHUSDT"].backfilled) == 7
+        assert not letters(tmp_path)
