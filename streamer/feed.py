@@ -13,6 +13,7 @@ from contextlib import suppress
 from streamer.config import ExchangeConfig, StreamerConfig
 from streamer.data.rejected import RejectedFrames
 from streamer.departures import Departures
+from streamer.diagnosis import Diagnosis
 from streamer.errors import SinkLost, StreamerError
 from streamer.gate import Gate
 from streamer.intake import Intake
@@ -136,8 +137,10 @@ class Feed:
             ),
             overlap_seconds=connection.rotation_overlap,
         )
-        self._requests = Requests(self._links, self._membership, self.stop)
         self._lock = lock
+        self._requests = Requests(
+            self._links, self._membership, self.stop, Diagnosis(self._sink.diagnostics)
+        )
         self._reread = reread
         self._reread_wanted = False
         self._stop_reason: str | None = None

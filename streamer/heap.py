@@ -1,4 +1,4 @@
-"""What the C library's allocator can be told: glibc only, elsewhere nothing happens."""
+"""What the C library's allocator can be told and tells: glibc only, elsewhere nothing happens."""
 
 from __future__ import annotations
 
@@ -25,3 +25,46 @@ def trim_memory() -> bool:
         return bool(ctypes.CDLL(None).malloc_trim(0))
     except AttributeError:
         return False
+
+
+_MALLINFO2_FIELDS = (
+    *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+    *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+)
+
+
+class _Mallinfo2(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_size_t) for name in _MALLINFO2_FIELDS)
+
+
+def statistics() -> dict[str, int] | None:
+    """Return what mallinfo2 tells of all arenas, in bytes and blocks; None without it.
+
+    `fordblks` is free and not given back: fragmentation when it is large. `uordblks` is in use.
+    """
+    try:
+        mallinfo2 = ctypes.CDLL(None).mallinfo2  # glibc 2.33
+    except AttributeError:
+        return None
+    mallinfo2.restype = _Mallinfo2
+    found = mallinfo2()
+    return {name: getattr(found, name) for name in _MALLINFO2_FIELDS}
+
+
+def arenas() -> str | None:
+    """Return what malloc_info tells of each arena, as XML; None without it."""
+    libc = ctypes.CDLL(None)
+    try:
+        malloc_info, open_memstream, fclose = libc.malloc_info, libc.open_memstream, libc.fclose
+    except AttributeError:
+        return None
+    open_memstream.restype = ctypes.c_void_p
+    buffer, size = ctypes.c_char_p(), ctypes.c_size_t()
+    stream = open_memstream(ctypes.byref(buffer), ctypes.byref(size))
+    if not stream:
+        return None
+    malloc_info(0, ctypes.c_void_p(stream))
+    fclose(ctypes.c_void_p(stream))
+    text = (buffer.value or b"").decode(errors="replace")
+    libc.free(buffer)
+    return text

@@ -177,6 +177,7 @@ class Command(msgspec.Struct, frozen=True, tag="command"):
 COMMANDS = {
     "rotate": "replace connections without a gap; arguments: slot (default: all), reason",
     "collect": "run the garbage collector and give free memory back to the system",
+    "diagnose": "write what the process sees of itself; arguments: directory, which is there",
     "reload": "stream these from now on; arguments: symbols, streams, each joined by commas",
     "drain": "stop reading, flush the sink, report, end with exit code 0",
     "stop": "as drain, but give up the flush at the deadline",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
+from streamer.diagnosis import Diagnosis
 from streamer.errors import StreamerError
 from streamer.heap import trim_memory
 from streamer.membership import Membership
@@ -27,14 +29,18 @@ class Stop(Protocol):
 class Requests:
     """Carries out commands on the feed's own thread, so that none meets a half-done turn."""
 
-    def __init__(self, links: Links, membership: Membership, stop: Stop) -> None:
+    def __init__(
+        self, links: Links, membership: Membership, stop: Stop, diagnosis: Diagnosis
+    ) -> None:
         self._links = links
         self._membership = membership
         self._stop = stop
+        self._diagnosis = diagnosis
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._actions: dict[str, Callable[[Command, float], Answer]] = {
             "rotate": self._rotate,
             "collect": self._collect,
+            "diagnose": self._diagnose,
             "reload": self._reload,
             "drain": self._drain,
             "stop": self._drain,
@@ -69,6 +75,16 @@ class Requests:
         collected = gc.collect()
         trimmed = trim_memory()
         return Answer(command.id, True, "", {"collected_objects": collected, "trimmed": trimmed})
+
+    def _diagnose(self, command: Command, now: float) -> Answer:
+        directory = command.arguments.get("directory")
+        if not isinstance(directory, str) or not Path(directory).is_absolute():
+            return Answer(command.id, False, "directory: an absolute path is expected")
+        try:
+            told = self._diagnosis.write(Path(directory), min(command.within_seconds / 2, 1.0))
+        except OSError as error:
+            return Answer(command.id, False, f"{directory}: cannot be written: {error.strerror}")
+        return Answer(command.id, True, "", {**told})
 
     def _reload(self, command: Command, now: float) -> Answer:
         """Want other streams; symbols and streams are checked here: they become wire names."""

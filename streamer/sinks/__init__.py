@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,6 +80,9 @@ class Sink(Protocol):
 
     def counts(self) -> SinkCounts:
         """Return the cumulative counts."""
+
+    def diagnostics(self) -> Mapping[str, str]:
+        """Return what the sink's client tells about itself, for people, by file name."""
 
     def take_errors(self) -> list[SinkError]:
         """Return the errors since the last call: few, however often the same one repeats."""

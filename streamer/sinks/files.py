@@ -228,6 +228,9 @@ class FilesSink:
             acknowledged_by_stream={kind: one.written for kind, one in self._kinds.items()},
         )
 
+    def diagnostics(self) -> dict[str, str]:
+        return {}
+
     def take_errors(self) -> list[SinkError]:
         return self._errors.take()
 

@@ -52,6 +52,9 @@ class NullSink:
             bytes_total=self._bytes,
         )
 
+    def diagnostics(self) -> dict[str, str]:
+        return {}
+
     def take_errors(self) -> list[SinkError]:
         return []
 

@@ -19,7 +19,7 @@ from streamer.errors import SettingsError
 from streamer.sinks.delivery import Errors
 from streamer.sinks.kafka.client import make_producer
 from streamer.sinks.kafka.overflow_files import Record
-from streamer.sinks.kafka.statistics import ClientStatistics, parse
+from streamer.sinks.kafka.statistics import ClientStatistics
 
 BATCH_BYTES = 1_000_000  # librdkafka's default, of which a broker with another limit may think less
 BATCH_AGAIN_SECONDS = 3600.0  # until a batch that was made smaller is tried larger; doubles
@@ -167,7 +167,7 @@ class LastingProducer:
         )
 
     def _take_statistics(self, text: str) -> None:
-        self.statistics.take(parse(text))
+        self.statistics.take(text)
         self._told()
 
     def _fit_batch(self, now: float) -> None:

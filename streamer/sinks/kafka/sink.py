@@ -257,6 +257,9 @@ class KafkaSink:
             overflow_bytes=self._overflow.size_bytes,
         )
 
+    def diagnostics(self) -> dict[str, str]:
+        return {"librdkafka.json": self._producer.statistics.text}
+
     def take_errors(self) -> list[SinkError]:
         return self._errors.take() + self._overflow.errors.take()
 

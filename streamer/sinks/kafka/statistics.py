@@ -48,6 +48,7 @@ class ClientStatistics:
 
     def __init__(self) -> None:
         self.now = Statistics()
+        self.text = "{}"  # all of what was told last, for people
         self._before = Statistics()
 
     @property
@@ -60,9 +61,10 @@ class ClientStatistics:
         """Requests that had no answer in time."""
         return self._before.timeouts_total + self.now.timeouts_total
 
-    def take(self, statistics: Statistics) -> None:
-        """Take the next look at the same producer."""
-        self.now = statistics
+    def take(self, text: str) -> None:
+        """Take the next look at the same producer. Raises msgspec.MsgspecError."""
+        self.now = parse(text)
+        self.text = text
 
     def renew(self) -> None:
         """Begin anew with another producer."""

@@ -1,5 +1,6 @@
 import pytest
 
+from streamer.diagnosis import Diagnosis
 from streamer.errors import SinkUnavailable
 from streamer.membership import Change
 from streamer.messages import COMMANDS, Command
@@ -57,6 +58,7 @@ def requests(links, membership, stopped):
         links,
         membership,
         lambda reason, within_seconds=None: stopped.append((reason, within_seconds)),
+        Diagnosis(lambda: {"client.json": "{}"}),
     )
 
 
@@ -77,7 +79,7 @@ def test_a_slot_that_is_not_there_is_refused(requests, links):
 
 
 def test_a_rotation_that_cannot_begin_is_not_answered_as_done():
-    requests = Requests(Links(possible=False), Membership(), lambda *_: None)
+    requests = Requests(Links(possible=False), Membership(), lambda *_: None, Diagnosis(dict))
     assert not requests.carry_out(Command("1", "rotate", 5.0), 10.0).ok
 
 
@@ -142,3 +144,14 @@ def test_a_reload_that_cannot_be_is_refused_and_says_why(requests, membership, a
     assert not answer.ok
     assert why in answer.detail
     assert not membership.wanted
+
+
+def test_a_diagnosis_goes_into_a_directory_that_is_there(requests, tmp_path):
+    arguments = {"directory": str(tmp_path)}
+    first = requests.carry_out(Command("1", "diagnose", 5.0, arguments), 10.0)
+    assert (first.ok, first.result["looks"]) == (True, 1)
+    assert {"client.json", "objects-1.json"} <= {one.name for one in tmp_path.iterdir()}
+    for number, wrong in enumerate(({}, {"directory": "here"}, {"directory": "/nowhere/at/all"})):
+        answer = requests.carry_out(Command(f"w{number}", "diagnose", 5.0, wrong), 10.0)
+        assert not answer.ok
+        assert "directory: an absolute path" in answer.detail or "No such file" in answer.detail
