@@ -192,6 +192,7 @@ def _rotate(child: Child, rule: Rule, breach: Breach, now: float) -> Iterator[Ac
 
 def _end(state: State, child: Child, rule: Rule, breach: Breach, now: float) -> Iterator[Action]:
     kill = rule.kill_above is not None and breach.observed > rule.kill_above
+    hears = rule.metric != "report_age_seconds"
     restart = rule.action == "restart"
     wanted = Ending.KILL if kill else Ending.NOW
     if restart and rule.when_quiet and not kill:
@@ -206,12 +207,12 @@ def _end(state: State, child: Child, rule: Rule, breach: Breach, now: float) -> 
             breach,
             skip_drain=rule.skip_drain,
             kill_now=kill,
-            diagnose=rule.diagnose and not kill,
             when_quiet=wanted == Ending.WHEN_QUIET,
+            hears=hears,
         )
     else:
         state.aborted = True
-        yield Abort(breach, skip_drain=rule.skip_drain, kill_now=kill)
+        yield Abort(breach, skip_drain=rule.skip_drain, kill_now=kill, hears=hears)
 
 
 def _cooled(child: Child, rule: Rule, action: ActionName, subject: str, now: float) -> bool:

@@ -137,8 +137,8 @@ class Restart:
     breach: Breach
     skip_drain: bool = False  # a process over its ceiling gets no time to grow further
     kill_now: bool = False  # SIGKILL at once: far over the ceiling, or deaf
-    diagnose: bool = False  # keep a stack dump and memory maps first
     when_quiet: bool = False  # wait for a moment without rotation, a minute at most
+    hears: bool = True  # False: it has fallen silent, and is not asked anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,7 @@ class Abort:
     breach: Breach
     skip_drain: bool = False
     kill_now: bool = False
+    hears: bool = True  # as of Restart
 
 
 @dataclass(frozen=True, slots=True)

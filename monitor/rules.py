@@ -59,7 +59,6 @@ class Rule:
     cooldown_max_seconds: float | None = None  # of rotate: doubles up to this while it repeats
     also_warn: bool = False  # say it as well
     skip_drain: bool = False  # of restart and abort: the process gets no time to flush
-    diagnose: bool = False  # of restart: keep a stack dump and memory maps first
     when_quiet: bool = False  # of restart: at a moment without rotation
     kill_above: float | None = None  # of restart and abort: SIGKILL at once beyond this reading
     enforced_by: Literal["watcher", "streamer"] = "watcher"  # streamer: told here, done there
@@ -97,7 +96,6 @@ def _in_the_manner_of(before: Rule, rule: Rule) -> Rule:
     return replace(
         rule,
         skip_drain=before.skip_drain,
-        diagnose=before.diagnose,
         when_quiet=before.when_quiet,
         kill_above=None if before.kill_above is None else KILL_FACTOR * rule.limit,
     )
@@ -128,7 +126,6 @@ def built_in_rules(
             limit=HEARTBEAT_SECONDS,
             action="abort" if mode == "soak" else "restart",
             skip_drain=True,  # it hears nothing; the stack dump after ABRT tells where it hangs
-            diagnose=True,
         ),
         Rule(
             name="own ping",
@@ -153,7 +150,6 @@ def _on_memory(mode: Mode, limits: SoakProfile) -> tuple[Rule, ...]:
             limit=limits.memory_ceiling_bytes,
             action="abort" if soak else "restart",
             skip_drain=True,
-            diagnose=not soak,
             kill_above=KILL_FACTOR * limits.memory_ceiling_bytes,
         ),
         Rule(

@@ -220,5 +220,6 @@ class StreamerConfig:
     supervised: bool = False  # True leaves age and silence to the watcher's rules
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    recent_log: Path | None = None  # where the last lines of the log are kept as well
     stop_within: float = 10.0  # seconds from the wish to stop to the end of the process
     hang_after: float = 30.0  # seconds without a turn of the loop until faulthandler ends it

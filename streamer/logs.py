@@ -10,10 +10,14 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
-from typing import Any, Literal
+from io import FileIO, TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import msgspec
 
+RECENT_BYTES: Final = 128 << 10  # a thousand lines
 LogFormat = Literal["console", "json"]
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -111,6 +115,29 @@ def _stderr_is_journal() -> bool:
     except OSError:
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def keep_recent(path: Path) -> None:
+    """Also keep the last lines in a file, and in `path.1` those before them: for a diagnosis.
+
+    A process that hangs cannot tell them any more. The file is to be in memory (a tmpfs).
+    """
+    try:
+        handler = _PrivateFile(path, maxBytes=RECENT_BYTES, backupCount=1, encoding="utf-8")
+    except OSError as error:
+        logging.getLogger(__name__).warning("%s: no lines are kept: %s", path, error.strerror)
+        return
+    handler.setFormatter(ConsoleFormatter())
+    logging.getLogger().addHandler(handler)
+
+
+class _PrivateFile(RotatingFileHandler):
+    def _open(self) -> TextIOWrapper:
+        # Nobody else reads it, whatever the umask is.
+        descriptor = os.open(
+            self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+        return TextIOWrapper(FileIO(descriptor, "a"), encoding=self.encoding, write_through=True)
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:

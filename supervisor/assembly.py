@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform
@@ -22,6 +23,7 @@ from monitor.reference import Reference
 from monitor.rules import Rule, built_in_rules, merged
 from monitor.sampler import Sampler
 from monitor.state import State
+from monitor.status import as_status
 from monitor.telemetry import TelemetryError, TelemetryServer
 from streamer import core_dumps, logs
 from streamer.settings import masked
@@ -31,6 +33,7 @@ from supervisor.child import Target
 from supervisor.control import Control
 from supervisor.control_socket import ControlSocket
 from supervisor.desk import Desk
+from supervisor.diagnosis import Diagnoses
 from supervisor.display import Display, open_display
 from supervisor.errors import ExitCode, UsageError
 from supervisor.escalation import Graces
@@ -122,7 +125,9 @@ def _parts(
     metrics = resources.enter_context(_metrics(settings.monitor.metrics_address))
     become_subreaper()
     commands = resources.enter_context(closing(ControlSocket(directory)))
-    launches = Launches(settings, STREAMER, telemetry.endpoint)
+    logs.keep_recent(directory / f"supervisor{runtime_directory.RECENT_LOG}")
+    recent_log = directory / f"{STREAMER}{runtime_directory.RECENT_LOG}"
+    launches = Launches(settings, STREAMER, telemetry.endpoint, recent_log)
     starts = Starts(directory)
     first_launch_at = now + _delay(starts, settings) if mission.mode == "run" else now
     fleet = _fleet(settings, launches, evidence, target, display.owns_terminal, first_launch_at)
@@ -147,7 +152,14 @@ def _parts(
         report_every_seconds=settings.supervisor.report_every,
         state=state,
         fleet=fleet,
-        control=Control(mission.mode, fleet, telemetry, evidence),
+        control=Control(
+            mission.mode,
+            fleet,
+            telemetry,
+            lambda ask: Diagnoses(
+                evidence, directory, ask, lambda: _known(reload.running, journal.recorder)
+            ),
+        ),
         telemetry=telemetry,
         journal=journal,
         display=display,
@@ -297,6 +309,16 @@ def _summary(settings: Settings) -> dict[str, Any]:
         "connection_max_age_seconds": settings.connection.max_age,
         "stale_after_seconds": settings.connection.stale_after,
         "effective": masked(settings),
+    }
+
+
+def _known(settings: Settings, recorder: Recorder) -> dict[str, str]:
+    """Return what a diagnosis begins with, by file name."""
+    status = as_status(recorder.snapshot(clocks.monotonic(), clocks.time()))
+    return {
+        "settings.json": json.dumps(masked(settings), indent=2),
+        "status.json": json.dumps(status, indent=2),
+        "environment.json": json.dumps(_environment(), indent=2),
     }
 
 

@@ -57,6 +57,8 @@ def stream(config: StreamerConfig) -> int:
     from streamer.run import run_streamer
 
     logs.configure(config.log_format, config.log_level)
+    if config.recent_log is not None:
+        logs.keep_recent(config.recent_log)
     return run_streamer(config)
 
 

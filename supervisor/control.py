@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from monitor.model import (
     Abort,
@@ -25,7 +24,8 @@ from monitor.model import (
 from monitor.recorder import Ended
 from monitor.telemetry import TelemetryServer
 from streamer.messages import Answer, Report
-from supervisor.diagnosis import keep_in_background
+from supervisor.diagnosis import Ask, Diagnoses
+from supervisor.endings import Endings
 from supervisor.errors import ExitCode
 from supervisor.escalation import Step
 from supervisor.fleet import Fleet
@@ -56,13 +56,21 @@ class Control:
     """Acts on a fleet. What comes of it is seen as reports and exits by whoever owns the loop."""
 
     def __init__(
-        self, mode: Mode, fleet: Fleet, telemetry: TelemetryServer, directory: Path
+        self,
+        mode: Mode,
+        fleet: Fleet,
+        telemetry: TelemetryServer,
+        diagnoses_of: Callable[[Ask], Diagnoses],
     ) -> None:
+        """`diagnoses_of` makes those whose streamers are asked by its argument."""
         self.mode = mode
         self.conclusion: Conclusion | None = None
         self._fleet = fleet
         self._telemetry = telemetry
-        self._directory = directory
+        self._diagnoses = diagnoses_of(
+            lambda name, now, place: self.ask(name, "diagnose", now, {"directory": place})
+        )
+        self.endings = Endings(fleet, self._diagnoses, self.end)
         self._requests = Requests(str(os.getpid()))
         self._postponed: dict[str, _Postponed] = {}
         self._restarting: set[str] = set()
@@ -90,7 +98,7 @@ class Control:
             case Abort(breach):
                 _say(breach, "the soak is aborted")
                 self.conclude(Conclusion("aborted"), now, spare=breach.streamer)
-                self.end(breach.streamer, now, _first_step(action))
+                self._end_by_rule(action, now)
 
     def conclude(
         self,
@@ -136,17 +144,6 @@ class Control:
         self._postponed.pop(streamer, None)
         self.end(streamer, now, Step.DRAIN)
 
-    def diagnose(self, streamer: str) -> list[Path]:
-        """Have a streamer's stacks and what /proc tells of it kept; return the files."""
-        lifecycle = self._fleet.members[streamer].lifecycle
-        if lifecycle.child is None:
-            return []
-        lifecycle.diagnose()
-        stem = f"{streamer}.{lifecycle.generation}"
-        path = self._directory / f"{stem}.diagnosis"
-        keep_in_background(lifecycle.child.pid, path)
-        return [self._directory / f"{stem}.stacks", path]
-
     def want(self, streams: Iterable[str], symbols: Iterable[str], now: float) -> None:
         """Have every streamer that runs stream these; it is asked until it has answered."""
         self._wanted = {"streams": ",".join(streams), "symbols": ",".join(symbols)}
@@ -170,9 +167,10 @@ class Control:
     def exited(self, exited: Exited, now: float) -> None:
         """Decide what the end of a process means: a restart, or the end of everything."""
         _describe(exited)
+        name = exited.streamer
+        self.endings.gone(name)
         if self.conclusion is not None:
             return
-        name = exited.streamer
         self._reload_at.pop(name, None)  # the next one is launched with it
         self.reload_told.pop(name, None)
         if not self._fleet.members[name].ever_reported:
@@ -202,6 +200,8 @@ class Control:
         if name == "reload":
             self._reloaded(request, answer)
             return None
+        if name == "diagnose":
+            self._diagnoses.answered(answer, now)
         if answer.ok:
             log.debug("%s: %s: %s", request.streamer, name, answer.detail or "accepted")
             return self._collected(request.streamer, answer) if name == "collect" else None
@@ -229,7 +229,8 @@ class Control:
             rotating = report is not None and any(slot.rotating for slot in report.slots)
             if now >= postponed.until or not rotating:
                 del self._postponed[name]
-                self.end(name, now, _first_step(postponed.action))
+                self._end_by_rule(postponed.action, now)
+        self.endings.turn(now)
 
     def _reloaded(self, request: Request, answer: Answer) -> None:
         if request.command.arguments == self._wanted:
@@ -253,13 +254,18 @@ class Control:
     def _restart(self, action: Restart, now: float) -> None:
         name = action.breach.streamer
         self._restarting.add(name)
-        if action.diagnose:
-            self.diagnose(name)
         if action.when_quiet:
             self._postponed[name] = _Postponed(action, now + _QUIET_WITHIN_SECONDS)
         else:
             self._postponed.pop(name, None)
-            self.end(name, now, _first_step(action))
+            self._end_by_rule(action, now)
+
+    def _end_by_rule(self, action: Restart | Abort, now: float) -> None:
+        """End a process that memory or a hang has brought down: evidence first."""
+        breach = action.breach
+        self.endings.begin(
+            breach.streamer, breach.message, now, _first_step(action), hears=action.hears
+        )
 
 
 def _first_step(action: Restart | Abort) -> Step:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from monitor.status import as_status
 from streamer.messages import Answer
 from supervisor.control_socket import Asked, ControlSocket, answer
+from supervisor.diagnosis import Diagnosis
 from supervisor.errors import ExitCode
 from supervisor.own_directory import write_private
 from supervisor.report import plain_report
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from supervisor.service import Service
 
 ANSWER_WITHIN_SECONDS: Final = 10.0  # twice the time that a streamer has for its own answer
-_KEPT_WITHIN_SECONDS = 1.0  # a diagnosis: both files take milliseconds
 STATUS_FILE: Final = "status.json"  # of a thousand streams it does not fit into a socket's buffer
 
 log = logging.getLogger(__name__)
@@ -39,11 +39,11 @@ class _Waiting:
     told: Told = field(default_factory=dict)
     streamer_of: dict[str, str] = field(default_factory=dict)  # by the id of the command
     result: dict[str, Any] = field(default_factory=dict)
-    until_then: bool = False  # nobody says when it is done
+    diagnoses: dict[str, Diagnosis] = field(default_factory=dict)  # by streamer
 
     def is_over(self, now: float) -> bool:
         """Tell whether there is nothing to wait for any more."""
-        return now >= self.until or not (self.until_then or None in self.told.values())
+        return now >= self.until or None not in self.told.values()
 
 
 class Desk:
@@ -89,6 +89,13 @@ class Desk:
                     log.warning("a person asks: %s (%s)", asked.command, asked.streamer or "all")
                 action(asked, service, now, time)
         for waiting in tuple(self._waiting):
+            for name, diagnosis in waiting.diagnoses.items():
+                if diagnosis.packed.is_set():
+                    kept = diagnosis.archive
+                    waiting.told[name] = (
+                        (True, str(kept)) if kept else (False, "nothing could be kept: see the log")
+                    )
+                    waiting.result[name] = {"archive": str(kept) if kept else None}
             if waiting.is_over(now):
                 self._waiting.remove(waiting)
                 _answer(waiting)
@@ -143,14 +150,14 @@ class Desk:
         self._waiting.append(_Waiting(asked, outcome.detail, now + ANSWER_WITHIN_SECONDS, told))
 
     def _diagnose(self, asked: Asked, service: Service, now: float, time: float) -> None:
-        files = [
-            str(path)
-            for name in _names(asked, service)
-            for path in service.parts.control.diagnose(name)
-        ]
-        detail = "\n".join(files) or "no streamer runs"
-        until, result = now + _KEPT_WITHIN_SECONDS, {"files": files}
-        self._waiting.append(_Waiting(asked, detail, until, result=result, until_then=True))
+        """Have streamers looked at; the answer tells where the bundles are."""
+        waiting = _Waiting(asked, "", now + ANSWER_WITHIN_SECONDS)
+        for name in _names(asked, service):
+            diagnosis = service.parts.control.endings.diagnose(name, "a person asked", now)
+            waiting.told[name] = None if diagnosis is not None else (False, "does not run")
+            if diagnosis is not None:
+                waiting.diagnoses[name] = diagnosis
+        self._waiting.append(waiting)
 
     def _stop(self, asked: Asked, service: Service, now: float, time: float) -> None:
         service.stop(f"the command {asked.command!r}", now, by_command=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from streamer.config import StreamerConfig
 from supervisor.settings import Settings
@@ -12,8 +13,12 @@ from supervisor.settings import Settings
 class Launches:
     """Makes the arguments of a streamer's next process from its generation."""
 
-    def __init__(self, settings: Settings, name: str, endpoint: str) -> None:
+    def __init__(
+        self, settings: Settings, name: str, endpoint: str, recent_log: Path | None = None
+    ) -> None:
+        """Every process of the streamer keeps its last log lines in `recent_log`."""
         self._settings = settings
+        self._recent_log = recent_log
         self._name = name
         self._endpoint = endpoint
         self._streams = settings.exchange.streams
@@ -30,6 +35,7 @@ class Launches:
             name=self._name,
             generation=generation,
             supervised=True,
+            recent_log=self._recent_log,
             stop_within=supervisor.drain_grace,
             log_format=supervisor.log_format,
             log_level=supervisor.log_level,

@@ -69,6 +69,11 @@ class Reload:
         self._graces_of = graces_of
         self._restart_policy_of = restart_policy_of
 
+    @property
+    def running(self) -> Settings:
+        """The settings that are in effect."""
+        return self._settings
+
     def __call__(self, service: Service, now: float) -> Outcome:
         """Read and apply; wrong settings change nothing. systemd is told while it goes on."""
         if not service.ready:

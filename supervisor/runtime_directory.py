@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from monitor.telemetry import SOCKET_NAME
 from supervisor.errors import UsageError
@@ -15,6 +16,8 @@ from supervisor.own_directory import make_private
 _TEMPORARY = Path(tempfile.gettempdir())
 _FRESH_PREFIX = "vigil-"
 _KEY = "supervisor.runtime_directory"
+RECENT_LOG: Final = ".recent.log"
+"""How names of files end that hold the last log lines of a process; before them: which one."""
 _WORTHLESS = (SOCKET_NAME, f"{SOCKET_NAME}.lock", "control")
 
 
@@ -27,7 +30,8 @@ def private(configured: Path | None) -> Iterator[Path]:
     finally:
         if directory.name.startswith(_FRESH_PREFIX) and directory.parent == _TEMPORARY:
             for path in directory.iterdir():
-                if path.name in _WORTHLESS or path.stat().st_size == 0:
+                recent = RECENT_LOG in path.name  # the log itself has these lines
+                if path.name in _WORTHLESS or recent or path.stat().st_size == 0:
                     path.unlink()
             with suppress(OSError):  # not empty: a stack dump, a diagnosis or the profile
                 directory.rmdir()

@@ -100,6 +100,7 @@ class Service:
                 self._end_all_by_hand(signals)
             # Still with the queue: a signal now would end the process before the profile is there.
             code = self._finish(clocks.monotonic(), clocks.time())
+            self.parts.control.endings.finish()
             self.parts.desk.ended(code)
         return code
 
@@ -126,9 +127,15 @@ class Service:
             self.parts.telemetry.fileno(),
             *self.parts.fleet.pidfds(),
             *self.parts.desk.filenos(),
+            self.parts.control.endings.fileno(),
         ):
             poller.register(descriptor, zmq.POLLIN)
-        due = min(self.sample.next_at, self._tick.next_at, self.parts.fleet.next_at)
+        due = min(
+            self.sample.next_at,
+            self._tick.next_at,
+            self.parts.fleet.next_at,
+            self.parts.control.endings.next_at,
+        )
         # Whole milliseconds, rounded up: a poll that ends too early would be made again.
         poller.poll(int(max(0.0, due - clocks.monotonic()) * 1000) + 1)
 

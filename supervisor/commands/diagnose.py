@@ -1,62 +1,53 @@
-"""`diagnose`: what somebody needs who was not there, in one archive.
+"""`diagnose`: what somebody needs who was not there, in one archive for each streamer.
 
-Stacks and what /proc tells of each streamer, the state, the settings with secrets masked.
+The supervisor makes and keeps it (docs/commands.md has what is in it); `--output` copies it.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
+import shutil
 import sys
-import tarfile
-import time
 from pathlib import Path
 
-from streamer.settings import masked
 from supervisor.asking import Asking, directory_of
 from supervisor.errors import ExitCode, UsageError
-from supervisor.settings import load
 
 _ASKING = Asking("diagnose", one_streamer=True)
-_STATUS = Asking("status")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where the archive goes."""
+    """Add where a copy goes."""
     _ASKING.add_arguments(parser)
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: here, by the time")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="also copy the archive there")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, and write the archive (0600). Raises UsageError where that cannot be."""
-    settings = load(options.config, options.assignments)
-    directory = directory_of(options)
-    answer = _ASKING.ask(directory, options)
-    if not answer["ok"]:
-        sys.stdout.write(f"{answer['detail']}\n")
-        return ExitCode.USAGE
-    status = _STATUS.ask(directory, options)
-    path = options.output or Path(
-        time.strftime("vigil-diagnosis-%Y%m%dT%H%M%SZ.tar.gz", time.gmtime())
-    )
-    files = [Path(one) for one in (*answer["result"]["files"], status["result"]["file"])]
+    """Ask, and tell where the archives are. Raises UsageError where a copy cannot be."""
+    if options.output is not None and options.output.exists():
+        raise UsageError(f"{options.output}: is there already; another name is expected")
+    answer = _ASKING.ask(directory_of(options), options)
+    told = [Path(one["archive"]) for one in answer["result"].values() if one["archive"]]
+    if options.output is not None and told:
+        if len(told) > 1:
+            raise UsageError("--output: there are several streamers; name one")
+        _copy(told[0], options.output)
+    text = json.dumps(answer, indent=2) if options.json else answer["detail"]
+    sys.stdout.write(f"{text}\n")
+    return ExitCode.PASS if answer["ok"] else ExitCode.USAGE
+
+
+def _copy(source: Path, target: Path) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as raw, tarfile.open(fileobj=raw, mode="w:gz") as archive:
-            _add(archive, "settings.json", json.dumps(masked(settings), indent=2).encode())
-            for file in files:
-                _add(archive, file.name, file.read_bytes() if file.exists() else b"")
+        with (
+            os.fdopen(os.open(source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as kept,
+            os.fdopen(os.open(target, flags, 0o600), "wb") as copy,
+        ):
+            shutil.copyfileobj(kept, copy)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
-    told = {"archive": str(path), "files": ["settings.json", *(file.name for file in files)]}
-    lines = [f"{path}: {', '.join(told['files'])}"]
-    sys.stdout.write(f"{json.dumps(told, indent=2) if options.json else lines[0]}\n")
-    return ExitCode.PASS
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size, member.mtime, member.mode = len(content), int(time.time()), 0o600
-    archive.addfile(member, io.BytesIO(content))
+        raise UsageError(
+            f"{target}: cannot be written: {error.strerror}; the archive is {source}"
+        ) from None

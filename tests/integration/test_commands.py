@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,8 @@ def vigil_runs(vigil, exchange):
         "sink.directory": vigil.directory / "records",
         "telemetry.report_every": 0.2,
     }
-    vigil.start("", "run", settings=settings, launcher=("-m", "supervisor"))
+    secret = {"VIGIL_KAFKA__CLIENT__sasl_password": "open sesame"}  # the running one's
+    vigil.start("", "run", settings=settings, launcher=("-m", "supervisor"), environment=secret)
     vigil.until_logged("generation 1 reports")
     vigil.until(lambda: exchange.connections())
     yield vigil
@@ -45,7 +47,7 @@ def asks(vigil, *command, code=0, cwd=ROOT):
     done = subprocess.run(
         [sys.executable, "-m", "supervisor", *shared, *command],
         cwd=cwd, check=False, capture_output=True, text=True, timeout=60,
-        env={"PYTHONPATH": str(ROOT), "VIGIL_KAFKA__CLIENT__sasl_password": "open sesame"},
+        env={"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     return done.stdout
@@ -58,7 +60,10 @@ def test_status_tells_how_it_goes(vigil_runs):
     vigil_runs.until(streams)
     text = asks(vigil_runs, "status")
     assert "streamer-1 (generation 1, pid " in text
-    assert "BTCUSDT" in text
+    assert "streams    3, longest silence " in text
+    head, *rows = text.split("\n\n")[1].splitlines()
+    assert head.split() == ["stream", "symbol", "events", "rate", "silent"]
+    assert sorted(row.split()[1] for row in rows) == ["BNBUSDT", "BTCUSDT", "ETHUSDT"]
     assert "1 of 1 connections live" in text
 
 
@@ -96,28 +101,39 @@ def test_restart_drains_and_launches_again(vigil_runs):
 
 def test_diagnose_keeps_an_archive_without_secrets(vigil_runs, tmp_path):
     told = json.loads(asks(vigil_runs, "diagnose", "--json", cwd=tmp_path))
-    [path] = tmp_path.iterdir()
-    assert told["archive"] == path.name
-    assert path.stat().st_mode & 0o777 == 0o600
-    with tarfile.open(path) as archive:
-        kept = {one.name: archive.extractfile(one).read().decode() for one in archive}
-    assert list(kept) == told["files"]
-    assert "Current thread" in kept["streamer-1.1.stacks"]
-    assert "VmRSS" in kept["streamer-1.1.diagnosis"]
+    archive = Path(told["result"]["streamer-1"]["archive"])
+    assert archive.parent == vigil_runs.evidence.resolve()
+    assert archive.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == []
+    kept = unpacked(archive)
+    assert "Current thread" in kept["stacks.txt"]
+    assert "VmRSS" in kept["status.txt"]
+    assert "anonymous" in kept["mappings.txt"]
+    assert "ESTABLISHED" in kept["sockets.json"]
+    assert "<malloc" in kept["allocator.xml"]
+    assert json.loads(kept["allocator.json"])["mallinfo2"]["uordblks"] > 0
     assert json.loads(kept["status.json"])["streamers"][0]["name"] == "streamer-1"
-    assert json.loads(kept["settings.json"])["supervisor"]
+    # As it runs, not as whoever asks would run it.
+    assert json.loads(kept["settings.json"])["connection"]["rotation_overlap"] == 0.3
+    assert "generation 1 reports" in kept["supervisor.log"]
+    looks = [json.loads(kept[f"objects-{number}.json"]) for number in (1, 2)]
+    assert all(look["objects"] > 5000 for look in looks)
+    assert looks[1]["growth_since_previous_look"]["seconds"] >= 2.9
     assert "open sesame" not in "".join(kept.values())
-    assert "File exists" in subprocess_error(vigil_runs, tmp_path, path)
 
 
-def subprocess_error(vigil, directory, path):
-    shared = f"--set=supervisor.runtime_directory={vigil.directory}/run"
-    done = subprocess.run(
-        [sys.executable, "-m", "supervisor", shared, "diagnose", f"--output={path}"],
-        cwd=directory, check=False, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 2
-    return done.stderr
+def unpacked(archive):
+    with tarfile.open(archive) as tar:
+        return {Path(one.name).name: tar.extractfile(one).read().decode() for one in tar}
+
+
+def test_a_copy_of_a_diagnosis_overwrites_nothing(vigil_runs, tmp_path):
+    path = tmp_path / "copy.tar.gz"
+    asks(vigil_runs, "diagnose", f"--output={path}")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "stacks.txt" in unpacked(path)
+    told = asks(vigil_runs, "diagnose", "--json", f"--output={path}", code=2)
+    assert "is there already" in json.loads(told)["detail"]
 
 
 def test_drain_ends_everything_and_tells_how_it_was(vigil_runs):

@@ -111,6 +111,8 @@ def test_root_and_its_own_user_may_ask_and_nobody_else(
     assert "streamer-1 (generation 1" in asks(namespace, "status", cwd=tmp_path)
     own = [*namespace, *as_nobody()]
     assert "streamer-1 (generation 1" in asks(own, "status", cwd=tmp_path)
+    told = json.loads(asks(own, "diagnose", "--json", cwd=tmp_path))
+    assert Path(told["result"]["streamer-1"]["archive"]).stat().st_uid == NOBODY
     stranger = [*namespace, "setpriv", "--reuid=4242", "--regid=4242", "--clear-groups"]
     told = asks(stranger, "status", cwd=tmp_path, code=2)
     assert f"of another user: {vigil.directory}/run" in told

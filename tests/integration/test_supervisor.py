@@ -7,10 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from supervisor.control_socket import ask
+from supervisor.endings import WITHIN_SECONDS
 from tests.streaming import ROOT
 from tests.supervising import DEADLINE_SECONDS, GRACES, Supervised
 
@@ -129,6 +133,37 @@ def test_a_leaking_streamer_is_signalled_within_two_sampling_periods(vigil: Supe
     # 40 MiB a second: two sampling periods after the ceiling it holds 40 MiB more.
     assert profile["memory_samples"][-1]["rss_mb"] < 120 + 40 + 20
     assert (vigil.directory / "flushed").exists()  # SIGTERM came, not SIGKILL
+    kept = bundle(vigil)
+    assert "is above 120.0 MiB" in json.loads(kept["reason.json"])["reason"]
+    assert "VmRSS" in kept["status.txt"]
+    assert "in speak" in kept["stacks.txt"]
+
+
+def bundle(vigil: Supervised) -> dict[str, str]:
+    """Return the files of the only diagnosis that was kept, by name."""
+    [archive] = vigil.until(lambda: list(vigil.evidence.glob("diagnosis-*.tar.gz")))
+    with tarfile.open(archive) as tar:
+        members = [(one.name, tar.extractfile(one)) for one in tar]
+        return {Path(name).name: file.read().decode() for name, file in members if file}
+
+
+def test_far_above_the_ceiling_evidence_comes_first_and_the_kill_soon(vigil: Supervised) -> None:
+    config = vigil.directory / "vigil.toml"
+    config.write_text(
+        '[[rules]]\nname = "memory ceiling"\nmetric = "rss_bytes"\n'
+        'above = "10MiB"\naction = "restart"\n'  # whatever it does, it is above 1.2 of it
+    )
+    only_once = {"supervisor.restart_limit": 0}
+    vigil.start("healthy", "run", f"--config={config}", settings=only_once)
+    assert vigil.exit_code() in (5, 6)  # 5 when that is before its first report
+    log = [json.loads(line) for line in vigil.log.read_text().splitlines() if line[0] == "{"]
+    times = {one["event"]: datetime.fromisoformat(one["timestamp"]) for one in log}
+    [decided] = [at for text, at in times.items() if "it is restarted" in text]
+    [ended] = [at for text, at in times.items() if "ended by SIGKILL" in text]
+    assert (ended - decided).total_seconds() < WITHIN_SECONDS + GRACES["kill_grace"]
+    kept = bundle(vigil)
+    assert "VmRSS" in kept["status.txt"]
+    assert "Private_Dirty" in kept["smaps_rollup.txt"]
 
 
 def test_a_killed_streamer_is_launched_again(vigil: Supervised) -> None:
@@ -165,6 +200,11 @@ def test_a_silent_streamer_is_replaced(vigil: Supervised, manner: str) -> None:
     vigil.until_logged("generation 2 reports")
     assert vigil.streamer().pid != first
     assert "hread 0x" in (vigil.evidence / "streamer-1.1.stacks").read_text()
+    kept = bundle(vigil)
+    assert "report" in json.loads(kept["reason.json"])["reason"]
+    assert "VmRSS" in kept["status.txt"]
+    stopped = "its state is T (stopped)" in kept["stacks.txt"]
+    assert stopped if manner == "stops_itself" else "hread 0x" in kept["stacks.txt"]
     process.send_signal(signal.SIGTERM)
     vigil.until_logged("once more skips that")
     process.send_signal(signal.SIGTERM)

@@ -8,7 +8,7 @@ def by_name(rules):
 def test_another_ceiling_kills_in_the_manner_of_the_built_in_one():
     lower = Rule(name="memory ceiling", metric="rss_bytes", limit=100.0, action="restart")
     rule = by_name(merged(built_in_rules("run"), [lower]))["memory ceiling"]
-    assert (rule.limit, rule.skip_drain, rule.diagnose) == (100.0, True, True)
+    assert (rule.limit, rule.skip_drain) == (100.0, True)
     assert rule.kill_above == KILL_FACTOR * 100.0
 
 

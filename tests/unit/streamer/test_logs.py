@@ -100,3 +100,25 @@ def test_no_levels_are_told_where_stderr_is_no_journal(stream, journal, monkeypa
     say()
     assert all(line.startswith("{") for line in journal.read_text().splitlines())
     assert logs.priority_prefix(logging.ERROR) == ""
+
+
+def test_the_last_lines_are_kept_in_a_bounded_file(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(logs, "RECENT_BYTES", 1000)
+    logs.configure("json", "info")
+    logs.keep_recent(tmp_path / "recent.log")
+    for number in range(100):
+        logging.getLogger("streamer.test").info("line %d", number)
+    files = sorted(tmp_path.iterdir())
+    assert [one.name for one in files] == ["recent.log", "recent.log.1"]
+    assert all(one.stat().st_size <= 1000 for one in files)
+    assert {one.stat().st_mode & 0o777 for one in files} == {0o600}
+    lines = (files[1].read_text() + files[0].read_text()).splitlines()
+    assert lines[-1].endswith("Z info    streamer.test: line 99")
+    assert len(lines) > 10
+    logs.configure("json", "info")
+
+
+def test_a_place_that_cannot_be_written_costs_no_start(capsys, tmp_path):
+    logs.configure("console", "info")
+    logs.keep_recent(tmp_path / "nowhere" / "recent.log")
+    assert "no lines are kept: No such file" in capsys.readouterr().err

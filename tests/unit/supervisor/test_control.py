@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +21,10 @@ from monitor.model import (
 )
 from streamer.messages import Answer, Command, Report, SinkCounts, SlotState
 from supervisor.control import Conclusion, Control
+from supervisor.diagnosis import Subject
+from supervisor.endings import WITHIN_SECONDS
 from supervisor.errors import ExitCode
-from supervisor.escalation import Step
+from supervisor.escalation import Escalation, Graces, Step
 
 BREACH = Breach("rule", "a", 1, 2.0, 1.0, "a: too much")
 REPORT = Report("a", 1, 1, 42, 0.0, 1.0, "streaming", (), (), SinkCounts("null"))
@@ -36,7 +39,7 @@ class Process:
     child: object | None = None
     generation: int = 1
     steps: list[Step] = field(default_factory=list)
-    diagnosed: int = 0
+    escalation: Escalation | None = None
 
     def end(self, now: float, first: Step) -> Step | None:
         if self.steps and first <= self.steps[-1]:
@@ -45,7 +48,7 @@ class Process:
         return first
 
     def diagnose(self) -> None:
-        self.diagnosed += 1
+        raise AssertionError("asked for by the diagnosis alone")
 
 
 @dataclass
@@ -84,10 +87,36 @@ class Telemetry:
         return self.reachable
 
 
+@dataclass
+class Look:
+    over: bool = False
+
+    def seen(self, now: float) -> bool:
+        return self.over
+
+
+class Looks:
+    """Diagnoses that only remember what was asked."""
+
+    next_at = float("inf")
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, str, int]] = []
+        self.look = Look()
+
+    def begin(self, subject: Subject, reason: str, now: float, dump: Any, **how: Any) -> Look:
+        self.begun.append((subject.name, reason, how["looks"]))
+        return self.look
+
+    def turn(self, now: float) -> None:
+        pass
+
+
 class Stage:
     def __init__(self, mode: Mode) -> None:
         self.fleet, self.telemetry = Fleet(), Telemetry()
-        self.control = Control(mode, self.fleet, self.telemetry, Path("/nowhere"))  # type: ignore[arg-type]
+        self.diagnoses = Looks()
+        self.control = Control(mode, self.fleet, self.telemetry, lambda ask: self.diagnoses)  # type: ignore[arg-type,return-value]
 
     def steps(self, name: str) -> list[Step]:
         return self.fleet.members[name].lifecycle.steps
@@ -291,3 +320,80 @@ def test_who_ended_is_launched_with_what_is_wanted(service: Stage) -> None:
     service.control.exited(exited(), 1.0)
     service.control.look_at_deadlines(10.0, {})
     assert [name for name, _ in service.telemetry.sent] == ["b"]
+
+
+# Evidence first ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lives(service: Stage) -> Stage:
+    """Return a service whose streamer a is a process that can be looked at."""
+    lifecycle = service.fleet.members["a"].lifecycle
+    lifecycle.child = SimpleNamespace(pid=42, stacks_file=Path("/nowhere"))
+    return service
+
+
+@pytest.mark.parametrize(
+    ("flags", "first", "looks"),
+    [
+        ({}, Step.DRAIN, 2),
+        ({"skip_drain": True}, Step.TERM, 2),
+        ({"kill_now": True}, Step.KILL, 1),
+        ({"skip_drain": True, "hears": False}, Step.TERM, 0),
+    ],
+)
+def test_a_process_is_looked_at_before_a_rule_ends_it(
+    lives: Stage, flags: dict[str, bool], first: Step, looks: int
+) -> None:
+    lives.control.carry_out(Restart(BREACH, **flags), 0.0)
+    assert lives.diagnoses.begun == [("a", BREACH.message, looks)]
+    lives.control.look_at_deadlines(1.0, {})
+    assert lives.steps("a") == []
+    lives.diagnoses.look.over = True
+    lives.control.look_at_deadlines(1.1, {})
+    assert lives.steps("a") == [first]
+
+
+def test_an_abort_is_looked_at_as_well(soak: Stage) -> None:
+    soak.fleet.members["a"].lifecycle.child = SimpleNamespace(pid=42, stacks_file=Path("/nowhere"))
+    soak.control.carry_out(Abort(BREACH, kill_now=True), 0.0)
+    assert soak.diagnoses.begun == [("a", BREACH.message, 1)]
+
+
+def test_evidence_is_not_waited_for_longer_than_its_time(lives: Stage) -> None:
+    lives.control.carry_out(Restart(BREACH, kill_now=True), 0.0)
+    assert lives.control.endings.next_at == WITHIN_SECONDS
+    lives.control.look_at_deadlines(WITHIN_SECONDS - 0.1, {})
+    assert lives.steps("a") == []
+    lives.control.look_at_deadlines(WITHIN_SECONDS, {})
+    assert lives.steps("a") == [Step.KILL]
+
+
+def test_what_gets_worse_meanwhile_ends_harder_but_is_looked_at_once(lives: Stage) -> None:
+    lives.control.carry_out(Restart(BREACH, skip_drain=True), 0.0)
+    lives.control.carry_out(Restart(BREACH, kill_now=True), 0.1)
+    assert len(lives.diagnoses.begun) == 1
+    lives.diagnoses.look.over = True
+    lives.control.look_at_deadlines(0.2, {})
+    assert lives.steps("a") == [Step.KILL]
+
+
+def test_who_ends_meanwhile_is_ended_no_more(lives: Stage) -> None:
+    lives.control.carry_out(Restart(BREACH, skip_drain=True), 0.0)
+    lives.fleet.members["a"].lifecycle.child = None
+    lives.control.exited(exited(), 0.1)
+    lives.control.look_at_deadlines(WITHIN_SECONDS, {})
+    assert lives.steps("a") == []
+    assert lives.fleet.restarted == ["a"]
+
+
+def test_a_drain_that_hangs_is_looked_at_once(lives: Stage) -> None:
+    graces = Graces(drain_seconds=1, term_seconds=1, abort_seconds=1, kill_seconds=1)
+    lifecycle = lives.fleet.members["a"].lifecycle
+    lifecycle.escalation = Escalation(graces, Step.DRAIN, 1.0)
+    lives.control.look_at_deadlines(0.5, {})
+    assert lives.diagnoses.begun == []
+    lifecycle.escalation = Escalation(graces, Step.TERM, 2.0)
+    for now in (1.1, 1.2):
+        lives.control.look_at_deadlines(now, {})
+    assert lives.diagnoses.begun == [("a", "it does not end, or does not hear", 0)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +34,11 @@ class Stage:
         self.reachable = {"a", "b"}
         commands: Any = SimpleNamespace(receive=self._receive)
         self.desk = Desk(commands, directory)
-        control = SimpleNamespace(conclusion=None, ask=self._ask, diagnose=lambda name: [])
+        self.looks = {
+            "a": SimpleNamespace(packed=threading.Event(), archive=Path("/state/a.tar.gz"))
+        }
+        endings = SimpleNamespace(diagnose=lambda name, reason, now: self.looks.get(name))
+        control = SimpleNamespace(conclusion=None, ask=self._ask, endings=endings)
         fleet = SimpleNamespace(members={"a": None, "b": None})
         self.service: Any = SimpleNamespace(
             parts=SimpleNamespace(control=control, fleet=fleet),
@@ -125,12 +130,35 @@ def test_while_everything_ends_nothing_else_is_begun(stage: Stage) -> None:
     assert heard["detail"] == "everything is being ended already"
 
 
-def test_a_diagnosis_of_nobody_is_no_error(stage: Stage) -> None:
-    person = stage.person("diagnose")
+def test_a_diagnosis_is_answered_once_it_is_kept(stage: Stage) -> None:
+    person = stage.person("diagnose", "a")
+    stage.turn(5.0)
     assert person.heard is None
-    stage.turn(ANSWER_WITHIN_SECONDS)
+    stage.looks["a"].packed.set()
+    stage.turn(5.1)
+    assert person.heard == {
+        "ok": True,
+        "detail": "a: /state/a.tar.gz",
+        "result": {"a": {"archive": "/state/a.tar.gz"}},
+    }
+
+
+def test_a_diagnosis_of_one_that_does_not_run_is_none(stage: Stage) -> None:
+    person = stage.person("diagnose", "b")
+    stage.turn(0.1)
     assert person.heard
-    assert person.heard["detail"] == "no streamer runs"
+    assert not person.heard["ok"]
+    assert person.heard["detail"] == "b: does not run"
+
+
+def test_a_diagnosis_that_could_not_be_kept_is_said(stage: Stage) -> None:
+    stage.looks["a"] = SimpleNamespace(packed=threading.Event(), archive=None)
+    stage.looks["a"].packed.set()
+    person = stage.person("diagnose", "a")
+    stage.turn(0.1)
+    assert person.heard
+    assert not person.heard["ok"]
+    assert "see the log" in person.heard["detail"]
 
 
 @pytest.mark.parametrize("code", [ExitCode.PASS, ExitCode.INTERNAL_ERROR])

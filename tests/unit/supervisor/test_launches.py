@@ -1,13 +1,16 @@
+from pathlib import Path
+
 from supervisor.launches import Launches
 from supervisor.settings import Settings
 
 
 def test_each_process_is_told_what_is_wanted_when_it_is_launched() -> None:
-    launches = Launches(Settings(), "streamer-1", "ipc:///run/telemetry")
+    launches = Launches(Settings(), "streamer-1", "ipc:///run/telemetry", Path("/run/recent.log"))
     [first] = launches(1)
     assert first.exchange == Settings().exchange
     assert (first.name, first.generation, first.supervised) == ("streamer-1", 1, True)
     assert first.telemetry.endpoint == "ipc:///run/telemetry"
+    assert first.recent_log == Path("/run/recent.log")
     launches.want(["aggTrade"], ["XRPUSDT"])
     [second] = launches(2)
     assert (second.exchange.streams, second.exchange.symbols) == (("aggTrade",), ("XRPUSDT",))

@@ -33,6 +33,8 @@ def test_a_fresh_one_goes_unless_something_is_worth_reading(
     with private(None) as directory:
         (directory / "telemetry.lock").touch()
         (directory / "streamer-1.log").touch()
+        for name in ("streamer-1.recent.log", "streamer-1.recent.log.1"):
+            (directory / name).write_text("in the log itself as well")
     assert not directory.exists()
     with private(None) as directory:
         (directory / "telemetry").touch()
