@@ -40,7 +40,7 @@ class BlockReader:
             size, start = read_long(head, start)
         except IndexError:
             return None
-        if records <= 0 or size < 0:
+        if records <= 0 or not 0 <= size <= os.fstat(self._fd).st_size:
             return None
         data = os.pread(self._fd, size + SYNC_BYTES, self._position + start)
         if data[size:] != self.header[-SYNC_BYTES:]:

@@ -24,6 +24,12 @@ SYNC_BYTES = 16
 _HEADER_BYTES = 1 << 20  # most of it the schema, of which 10 kB are much
 _TOGETHER_BYTES = 1 << 19  # read at once; a block of 2,000 trades has 200 kB
 _LONGS_BYTES = 20  # a block's count and length at most
+BLOCK_MAX_BYTES = 64 << 20
+"""Of a block's records, not compressed: four times what is ever written as one. More is refused, so
+that a file, or what it inflates to, takes no more memory than this."""
+_WRITTEN_BLOCK_BYTES = 16 << 20
+_SCHEMA_DEPTH = 32  # lists and objects in each other; ours have seven
+_CODECS = ("null", "deflate")
 
 
 def header(schema: dict[str, Any], codec: Codec, sync: bytes) -> bytes:
@@ -31,6 +37,19 @@ def header(schema: dict[str, Any], codec: Codec, sync: bytes) -> bytes:
     metadata = {"avro.schema": json.dumps(schema, ensure_ascii=False), "avro.codec": codec}
     entries = b"".join(string(key) + string(value) for key, value in metadata.items())
     return MAGIC + long(len(metadata)) + entries + long(0) + sync
+
+
+def blocks(records: Sequence[bytes], codec: Codec, sync: bytes) -> bytes:
+    """Return encoded records as one block, or as several when they are as many as after a stop."""
+    parts: list[list[bytes]] = [[]]
+    size = 0
+    for record in records:
+        if size + len(record) > _WRITTEN_BLOCK_BYTES and parts[-1]:
+            parts.append([])
+            size = 0
+        parts[-1].append(record)
+        size += len(record)
+    return b"".join(block(part, codec, sync) for part in parts)
 
 
 def block(records: Sequence[bytes], codec: Codec, sync: bytes) -> bytes:
@@ -69,16 +88,20 @@ class ContainerFile:
     def __init__(self, path: Path) -> None:
         """Find the whole blocks.
 
-        Raises ValueError when it begins as something else, OSError when it cannot be read.
+        Raises ValueError when it begins as something else, or with a schema that is none, OSError
+        when it cannot be read.
         """
         self.schema: Any = None  # None when not even the header is whole
         self.records = 0
+        self.torn_bytes = 0  # behind the last whole block
+        self.unreadable = 0  # blocks that `newest_first` has passed over
         self.length_bytes = 0  # of the whole part
         self._codec = "null"
         self._places = array("Q")  # offset and size of each block's data
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._find()
+            self.torn_bytes = os.fstat(self._fd).st_size - self.length_bytes
         except BaseException:
             os.close(self._fd)
             raise
@@ -92,15 +115,21 @@ class ContainerFile:
     def newest_first(self) -> Iterator[bytes]:
         """Yield the records, not compressed any more, the last blocks first.
 
-        Small blocks come together, with what is between them. Raises zlib.error for data that is
-        no compressed data.
+        Small blocks come together, with what is between them. What cannot be read in
+        `BLOCK_MAX_BYTES`, or not at all, is passed over and counted in `unreadable`.
         """
         index = len(self._places)
         while index > 0:
             index -= 2
             offset, size = self._places[index], self._places[index + 1]
+            if size > BLOCK_MAX_BYTES:
+                self.unreadable += 1
+                continue
             if self._codec == "deflate":
-                yield zlib.decompress(os.pread(self._fd, size, offset), -zlib.MAX_WBITS)
+                try:
+                    yield inflated(os.pread(self._fd, size, offset))
+                except ValueError:
+                    self.unreadable += 1
                 continue
             end = offset + size
             while index > 0 and end - self._places[index - 2] <= _TOGETHER_BYTES:
@@ -116,8 +145,11 @@ class ContainerFile:
             metadata, length = _read_header(begin)
         except IndexError:
             return
-        self.schema = json.loads(metadata.get("avro.schema", b"null"))
-        self._codec = metadata.get("avro.codec", b"null").decode()
+        self.schema = read_schema(metadata.get("avro.schema", b""))
+        self._codec = metadata.get("avro.codec", b"null").decode(errors="replace")
+        if self._codec not in _CODECS:
+            raise ValueError(f"the codec {self._codec[:40]!r} is not read; {_CODECS} are")
+        file_bytes = os.fstat(self._fd).st_size
         sync = begin[length - SYNC_BYTES : length]
         offset, size, count = length - SYNC_BYTES, 0, 0
         while True:
@@ -134,9 +166,52 @@ class ContainerFile:
                 size, position = read_long(ahead, position)
             except IndexError:
                 return
-            if count <= 0 or size < 0:
+            if count <= 0 or not 0 <= size <= file_bytes:
                 return
             offset = self.length_bytes - SYNC_BYTES + position
+
+
+def inflated(data: bytes) -> bytes:
+    """Return the records of a compressed block.
+
+    Raises ValueError for what is none, or becomes longer than `BLOCK_MAX_BYTES`.
+    """
+    decompressor = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        records = decompressor.decompress(data, BLOCK_MAX_BYTES)
+    except zlib.error as error:
+        raise ValueError(f"a block cannot be inflated: {error}") from None
+    if not decompressor.eof:
+        raise ValueError(f"a block is cut off, or longer than {BLOCK_MAX_BYTES} bytes inflated")
+    return records
+
+
+def read_schema(text: bytes) -> dict[str, Any]:
+    """Return the schema of a file's records. Raises ValueError for what is no record's schema."""
+    try:
+        schema = json.loads(text)
+    except RecursionError:
+        raise ValueError("its schema is nested too deeply") from None
+    except ValueError:
+        raise ValueError("its header tells no schema") from None
+    waiting: list[tuple[Any, int]] = [(schema, 0)]
+    while waiting:
+        part, depth = waiting.pop()
+        if depth > _SCHEMA_DEPTH:
+            raise ValueError("its schema is nested too deeply")
+        if isinstance(part, (dict, list)):
+            inner = part.values() if isinstance(part, dict) else part
+            waiting += [(one, depth + 1) for one in inner]
+    if not isinstance(schema, dict) or not _are_fields(schema.get("fields")):
+        raise ValueError("its schema is that of no record")
+    return schema
+
+
+def _are_fields(fields: Any) -> bool:  # noqa: ANN401 - any JSON
+    return isinstance(fields, list) and all(
+        isinstance(field, dict) and isinstance(field.get("name"), str) and "type" in field
+        for field in fields
+    )
 
 
 def header_length(begin: bytes) -> int:

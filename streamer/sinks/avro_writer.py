@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from streamer.avro.files import SYNC_BYTES, Codec, block, header, intact
+from streamer.avro.files import SYNC_BYTES, Codec, Intact, blocks, header, intact
 from streamer.sinks.directories import sync_directory
 
 OPEN_SUFFIX = ".avro.open"
+UNREADABLE_SUFFIX = ".unreadable"
 _COPIED_BYTES = 1 << 20  # at once
 
 
@@ -74,7 +76,7 @@ class AvroWriter:
         if self._fd is None:
             self._begin()
         assert self._fd is not None  # noqa: S101 - for the type checker: it was just opened
-        data = block(records, self._codec, self._sync)
+        data = blocks(records, self._codec, self._sync)
         _write_all(self._fd, data, self.size_bytes)
         self.size_bytes += len(data)
         return len(data)
@@ -200,9 +202,13 @@ def repair(directory: Path) -> list[str]:
         try:
             whole = intact(path)
         except ValueError as error:
-            told.append(f"{path}: left as it is: {error}")
+            aside = _set_aside(path)
+            told.append(f"{path}: no file of ours, set aside as {aside.name}: {error}")
             continue
         torn = size_bytes - whole.length_bytes
+        if whole.length_bytes and _goes_on(path, whole):
+            aside = _set_aside(path, copy=True)
+            told.append(f"{path}: a block in the middle is spoilt; all of it is in {aside.name}")
         if whole.records:
             with path.open("r+b") as file:
                 file.truncate(whole.length_bytes)
@@ -213,3 +219,27 @@ def repair(directory: Path) -> list[str]:
             path.unlink()
             told.append(f"{path}: removed, it held no whole block ({size_bytes} bytes)")
     return told
+
+
+def _goes_on(path: Path, whole: Intact) -> bool:
+    """Return whether blocks end behind the whole part: a crash cuts a file off at its end only."""
+    overlap = b""
+    with path.open("rb") as file:
+        file.seek(whole.length_bytes - SYNC_BYTES)
+        sync = file.read(SYNC_BYTES)
+        while data := file.read(_COPIED_BYTES):
+            if sync in overlap + data:
+                return True
+            overlap = data[-SYNC_BYTES:]
+    return False
+
+
+def _set_aside(path: Path, *, copy: bool = False) -> Path:
+    """Give a file, or a copy of it, a name that nobody takes for records."""
+    aside = path.with_name(path.name + UNREADABLE_SUFFIX)
+    if copy:
+        shutil.copyfile(path, aside)
+    else:
+        path.rename(aside)
+    sync_directory(path.parent)
+    return aside

@@ -6,24 +6,35 @@ up to then, so that they may be moved away; and the files since then, read from 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
-import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from streamer.avro.files import ContainerFile
-from streamer.order.positions import DeclaredGap, Position, furthest
+from streamer.data.streams import CONTIGUOUS, kind_of
+from streamer.order.positions import DeclaredGap, Position, beyond_gaps, furthest
 from streamer.order.record_ids import Found, gaps_among, last_of, last_of_each, position_of
 from streamer.routes import Route
+from streamer.sinks.avro_writer import UNREADABLE_SUFFIX
 from streamer.sinks.directories import write_atomically
 
 POSITIONS = "positions"  # apart from the data, which tools read by the directory
 SEARCHED_BYTES = 1 << 30  # of files that no positions tell of: some seconds
+NUMBER_MAX = 10**9  # of a file: one a second for thirty years
+CHECKED_BLOCKS = (
+    8  # of the last file: some seconds of a busy symbol, which take milliseconds to read
+)
+POSITIONS_MAX_BYTES = 16 << 20  # 4,500 routes take 400 kB
+_CLOCKS_APART_US = 24 * 3600 * 1_000_000  # between the clock that wrote and the one that reads
 FEW = 10  # routes that are looked for one by one: each takes a tenth of the time of all at once
 
 _log = logging.getLogger(__name__)
@@ -31,8 +42,9 @@ _log = logging.getLogger(__name__)
 
 class _Document(msgspec.Struct):
     version: int
-    next_file: int
+    next_file: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
     positions: dict[str, Position]
+    sha256: str | None = None  # None: written before there were checksums
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +59,15 @@ class PositionKeeper:
     """Notes where the routes of a kind end, beside the directory that their files are in."""
 
     def __init__(
-        self, directory: Path, route_names: Collection[str], max_age_seconds: float
+        self,
+        directory: Path,
+        route_names: Collection[str],
+        max_age_seconds: float,
+        gaps: Collection[DeclaredGap] = (),
     ) -> None:
-        """Find what is known; no file may be in progress. Raises OSError."""
+        """Find what is known; no file may be in progress, `gaps` are declared. Raises OSError."""
         self.path = directory.parent / POSITIONS / f"{directory.name}.json"
-        known = find_positions(self.path, directory, route_names, max_age_seconds)
+        known = find_positions(self.path, directory, route_names, max_age_seconds, gaps)
         self.next_file = known.next_file
         self.positions = dict(known.positions)
         if known.positions:
@@ -75,14 +91,20 @@ class PositionKeeper:
 
 def write_positions(path: Path, known: KindPositions) -> None:
     """Replace a file of positions; durable. Raises OSError."""
-    document = _Document(1, known.next_file, dict(known.positions))
+    positions = dict(known.positions)
+    checksum = _checksum(known.next_file, positions)
+    document = _Document(1, known.next_file, positions, checksum)
     content = msgspec.json.format(msgspec.json.encode(document), indent=1)
     path.parent.mkdir(exist_ok=True)
     write_atomically(path, content + b"\n")
 
 
 def find_positions(
-    path: Path, directory: Path, wanted: Collection[str], max_age_seconds: float
+    path: Path,
+    directory: Path,
+    wanted: Collection[str],
+    max_age_seconds: float,
+    gaps: Collection[DeclaredGap] = (),
 ) -> KindPositions:
     """Return where the routes end; no file may be in progress. Raises OSError.
 
@@ -94,6 +116,7 @@ def find_positions(
         paths = _searched(directory, max_age_seconds)
         known = KindPositions()
     else:
+        known = KindPositions(known.next_file, _believed(known, directory, gaps))
         paths = (path for path in _newest_first(directory) if _number(path) >= known.next_file)
     found = _last_records(paths, {*wanted, *known.positions})
     next_file = max([known.next_file, *(_number(path) + 1 for path in _newest_first(directory))])
@@ -111,13 +134,67 @@ def find_gaps(directory: Path, max_age_seconds: float) -> list[DeclaredGap]:
 
 def _read_positions(path: Path) -> KindPositions | None:
     try:
-        document = msgspec.json.decode(path.read_bytes(), type=_Document)
+        with path.open("rb") as file:
+            content = file.read(POSITIONS_MAX_BYTES)
+        document = msgspec.json.decode(content, type=_Document)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        _log.warning("%s cannot be read, the files are searched instead: %s", path, error)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        _set_aside(path, str(error))
         return None
+    if document.sha256 not in (None, _checksum(document.next_file, document.positions)):
+        _set_aside(path, "its checksum does not fit: it was changed, or the disk has changed it")
+        return None
+    ceiling_us = time.time_ns() // 1000 + _CLOCKS_APART_US
+    for name, position in document.positions.items():
+        if position.last_id < 0 or not 0 <= position.received_us <= ceiling_us:
+            _set_aside(path, f"{name} cannot have ended at {position}")
+            return None
     return KindPositions(document.next_file, document.positions)
+
+
+def _checksum(next_file: int, positions: Mapping[str, Position]) -> str:
+    told = [next_file, sorted(positions.items())]
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
+
+
+def _set_aside(path: Path, why: str) -> None:
+    """Keep a file of positions that is not believed for inspection, and say so."""
+    aside = path.with_name(path.name + UNREADABLE_SUFFIX)
+    with suppress(OSError):
+        path.replace(aside)
+    _log.error("%s: not believed, kept as %s, the files are searched instead: %s", path, aside, why)
+
+
+def _believed(
+    known: KindPositions, directory: Path, gaps: Collection[DeclaredGap]
+) -> Mapping[str, Position]:
+    """Return the positions, without what the last file that they hold for contradicts.
+
+    A position is its route's last record there, or the end of gaps that are declared above that.
+    Numbers that are told to be further would have the records between them never asked for.
+    """
+    positions = dict(known.positions)
+    paths = [path for path in _newest_first(directory) if _number(path) < known.next_file]
+    if not paths or _number(paths[0]) != known.next_file - 1:
+        return positions  # it was moved away
+    seen: set[str] = set()
+    for data, file in islice(_blocks(paths[0]), CHECKED_BLOCKS):
+        last = {name: one for name, one in last_of_each(data).items() if name not in seen}
+        seen.update(last)
+        for name, record in last.items():
+            if name not in positions or kind_of(name.partition("@")[2]) not in CONTIGUOUS:
+                continue
+            found = position_of(record, data, file.schema, positions[name].received_us)
+            end = beyond_gaps({name: found}, [gap for gap in gaps if gap.route_name == name])[name]
+            if positions[name].last_id > end.last_id:
+                _log.error(
+                    "%s: told to end at %d, but %s ends at %d: that is believed, and what is above"
+                    " it is asked for again",
+                    *(name, positions[name].last_id, paths[0], end.last_id),
+                )
+                positions[name] = end
+    return positions
 
 
 def _last_records(paths: Iterator[Path], wanted: Collection[str]) -> dict[str, Position]:
@@ -146,10 +223,16 @@ def _blocks(path: Path) -> Iterator[tuple[bytes, ContainerFile]]:
     """Yield the records of a file by blocks, the last one first."""
     try:
         with ContainerFile(path) as file:
+            if file.torn_bytes:
+                _log.error("%s: the last %d bytes are no whole block", path, file.torn_bytes)
             for data in file.newest_first():
                 yield data, file
-    except (ValueError, zlib.error) as error:
-        _log.warning("%s: nothing is known of its records: %s", path, error)
+            if file.unreadable:
+                _log.error(
+                    "%s: %d blocks cannot be read, as if they were not there", path, file.unreadable
+                )
+    except ValueError as error:
+        _log.error("%s: cannot be read, as if it were not there: %s", path, error)
 
 
 def _searched(directory: Path, max_age_seconds: float) -> Iterator[Path]:

@@ -20,7 +20,7 @@ from streamer.config import SinkConfig
 from streamer.data.events import Event
 from streamer.data.records import encoder, load_schema
 from streamer.messages import SinkCounts
-from streamer.order.positions import Position, beyond_gaps
+from streamer.order.positions import DeclaredGap, Position, beyond_gaps
 from streamer.repair.questions import REPAIRABLE
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
@@ -82,13 +82,14 @@ class FilesSink:
         self._opened_at: Mapping[str, Position] = {}  # where the routes ended then
         self._kinds: dict[str, _Pending] = {}
         self._positions: dict[str, Position] = {}
+        self._gaps: list[DeclaredGap] = []  # that were declared before
         try:
-            for kind in dict.fromkeys(route.kind for route in routes):
+            for kind in sorted({route.kind for route in routes}, key=_gaps_first):
                 names = [route.name for route in routes if route.kind == kind]
                 self._kinds[kind] = self._open_kind(kind, names)
-            if _GAP in self._kinds:
-                gaps = find_gaps(config.directory / _GAP, max_age_seconds)
-                self._positions = beyond_gaps(self._positions, gaps)
+                if kind == _GAP:
+                    self._gaps = find_gaps(config.directory / _GAP, max_age_seconds)
+            self._positions = beyond_gaps(self._positions, self._gaps)
         except OSError as error:
             raise unavailable(config.directory, error) from error
         self._opened_at = dict(self._positions)
@@ -104,7 +105,7 @@ class FilesSink:
             _log.warning("after a crash: %s", told)
         positions = None
         if kind != _GAP:
-            positions = PositionKeeper(directory, route_names, self._max_age_seconds)
+            positions = PositionKeeper(directory, route_names, self._max_age_seconds, self._gaps)
             self._positions.update(positions.positions)
         writer = AvroWriter(
             directory,
@@ -349,5 +350,5 @@ class FilesSink:
         self._errors.note(error_type, f"{directory}: {error.strerror or error}", now)
 
 
-def _gaps_first(kind: str) -> bool:
-    return kind != _GAP
+def _gaps_first(kind: str) -> tuple[bool, str]:
+    return kind != _GAP, kind

@@ -244,7 +244,7 @@ def test_a_spoilt_file_is_passed_over_and_told_of(tmp_path, caplog):
     (tmp_path / "trade" / "x-000002.avro").write_text("no Avro")
 
     assert found(tmp_path) == {BTC: at(1)}
-    assert "nothing is known of its records" in caplog.text
+    assert "cannot be read, as if it were not there" in caplog.text
 
 
 def test_a_route_that_left_goes_on_where_it_ended(tmp_path):
@@ -282,8 +282,72 @@ def test_the_file_says_what_it_is(tmp_path):
     run.put(BTC, 1)
     run.stop()
 
-    assert json.loads((tmp_path / "positions" / "trade.json").read_text()) == {
+    document = json.loads((tmp_path / "positions" / "trade.json").read_text())
+    assert len(document.pop("sha256")) == 64
+    assert document == {
         "version": 1,
         "next_file": 2,
         "positions": {BTC: {"last_id": 1, "received_us": NOW_US + 1}},
     }
+
+
+def edited(tmp_path, **changes) -> None:
+    """Change what is written down, and leave its checksum unless it is among the changes."""
+    path = tmp_path / "positions" / "trade.json"
+    document = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in document.items() if value is not ...}))
+
+
+FAR = {BTC: {"last_id": 9 * 10**18, "received_us": NOW_US}}
+FAR_CHECKSUM = file_positions._checksum(2, {BTC: Position(9 * 10**18, NOW_US)})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"positions": FAR},  # the checksum does not fit
+        {"positions": FAR, "sha256": ...},  # there is none: the last record contradicts
+        {
+            "positions": FAR,
+            "sha256": file_positions._checksum(2, {BTC: Position(*FAR[BTC].values())}),
+        },
+        {"next_file": 9 * 10**18, "sha256": ...},
+        {"positions": {BTC: {"last_id": 10**30, "received_us": 1}}, "sha256": ...},
+        {"positions": {BTC: {"last_id": -5, "received_us": 1}}, "sha256": ...},
+        {"positions": {BTC: {"last_id": 5, "received_us": 9 * 10**18}}, "sha256": ...},
+        {"positions": 7},
+        {"positions": {}},
+    ],
+)
+def test_what_is_written_down_is_believed_only_where_nothing_contradicts(tmp_path, caplog, changes):
+    run = Run(tmp_path)
+    run.put(BTC, 1, 2, 3)
+    run.stop()
+    edited(tmp_path, **changes)
+
+    assert found(tmp_path) == {BTC: at(3)}
+    assert any(record.levelname == "ERROR" for record in caplog.records)
+
+
+def test_a_position_at_the_end_of_a_declared_gap_is_believed(tmp_path, caplog):
+    run = Run(tmp_path)
+    run.put(BTC, 1, 2, 3)
+    run.declare("BTCUSDT", 4, 9)
+    run.declare("BTCUSDT", 10, 12)
+    run.stop()
+    route = {BTC: {"last_id": 12, "received_us": NOW_US}}
+    edited(tmp_path, positions=route, sha256=...)
+
+    assert found(tmp_path)[BTC].last_id == 12
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_positions_of_before_there_were_checksums_are_believed(tmp_path, caplog):
+    run = Run(tmp_path)
+    run.put(BTC, 1, 2, 3)
+    run.stop()
+    edited(tmp_path, sha256=...)
+    remove_files(tmp_path)
+
+    assert found(tmp_path) == {BTC: at(3)}
+    assert not caplog.records

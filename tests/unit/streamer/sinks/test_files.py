@@ -2,15 +2,20 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import fastavro
 import pytest
 
+from streamer.avro import files
+from streamer.avro.binary import long
 from streamer.config import SinkConfig
 from streamer.data.events import AggTrade, BookTicker
 from streamer.errors import SinkUnavailable
@@ -170,7 +175,7 @@ def test_a_killed_process_loses_nothing_acknowledged(tmp_path):
     assert names(tmp_path)[0].endswith(".avro")
 
 
-def test_what_holds_no_record_is_removed_and_what_is_foreign_stays(opened, tmp_path, caplog):
+def test_what_holds_no_record_is_removed_and_what_is_foreign_is_set_aside(opened, tmp_path, caplog):
     directory = tmp_path / "bookTicker"
     directory.mkdir()
     (directory / "x-000001.avro.open").write_bytes(b"")
@@ -179,8 +184,8 @@ def test_what_holds_no_record_is_removed_and_what_is_foreign_stays(opened, tmp_p
 
     opened()
 
-    assert names(tmp_path) == ["x-000003.avro.open"]
-    assert "left as it is" in caplog.text
+    assert names(tmp_path) == ["x-000003.avro.open.unreadable"]
+    assert "no file of ours, set aside" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -313,3 +318,97 @@ def test_a_kind_whose_directory_cannot_be_made_does_not_join(opened, tmp_path):
         sink.add(Routes(("aggTrade",), ("BTCUSDT",)).by_name["btcusdt@aggTrade"])
     put(sink, 1)
     assert sink.flush(PATIENCE_SECONDS) == 0
+
+
+SYNC = b"s" * 16
+
+
+def container(schema: bytes, *blocks: bytes, codec: bytes = b"null") -> bytes:
+    entries = {b"avro.schema": schema, b"avro.codec": codec}
+    texts = b"".join(
+        long(len(key)) + key + long(len(value)) + value for key, value in entries.items()
+    )
+    return b"Obj\x01" + long(2) + texts + long(0) + SYNC + b"".join(blocks)
+
+
+def spoilt(count: int, size: int, data: bytes = b"") -> bytes:
+    return long(count) + long(size) + data
+
+
+def bomb() -> bytes:
+    compressor = zlib.compressobj(9, wbits=-15)
+    data = b"".join(compressor.compress(bytes(1 << 20)) for _ in range(600)) + compressor.flush()
+    return spoilt(1, len(data), data) + SYNC
+
+
+DEEP = b'{"type":"array","items":' * 60 + b'"long"' + b"}" * 60
+HOSTILE = {
+    "a size near 2^63": lambda: container(b'{"fields":[]}', spoilt(1, (1 << 63) - 1)),
+    "a count near 2^63": lambda: container(b'{"fields":[]}', spoilt((1 << 63) - 1, 0) + SYNC),
+    "a deep schema": lambda: container(b'{"fields":[{"name":"x","type":' + DEEP + b"}]}"),
+    "a very deep schema": lambda: container(b"[" * 100_000),
+    "a schema that is none": lambda: container(b"7"),
+    "a deflate bomb": lambda: container(b'{"fields":[]}', bomb(), codec=b"deflate"),
+    "no deflate": lambda: container(
+        b'{"fields":[]}', spoilt(1, 4, b"\xff" * 4) + SYNC, codec=b"deflate"
+    ),
+    "another codec": lambda: container(b'{"fields":[]}', codec=b"snappy"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("suffix", [".avro", ".avro.open"])
+def test_a_hostile_file_is_told_of_and_the_start_goes_on(opened, tmp_path, caplog, what, suffix):
+    first = opened()
+    put(first, 1, 2)
+    first.flush(PATIENCE_SECONDS)
+    first.close()
+    shutil.rmtree(tmp_path / "positions")  # so that the files are searched
+    (tmp_path / "bookTicker" / f"x-000007{suffix}").write_bytes(HOSTILE[what]())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    sink = opened()
+    put(sink, 3)
+    sink.flush(PATIENCE_SECONDS)
+
+    assert sink.positions()["btcusdt@bookTicker"].last_id == 2
+    if what != "a count near 2^63":  # whose one block holds nothing, and so tells nothing
+        assert "x-000007" in caplog.text
+    assert sink.counts().acknowledged_total == 1
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 200 << 10, "kB"
+
+
+def test_what_lies_behind_a_spoilt_block_is_kept_aside(opened, tmp_path, caplog):
+    first = opened()
+    for update_id in (1, 2, 3):
+        put(first, update_id)
+        first.flush(PATIENCE_SECONDS)
+    [path] = (tmp_path / "bookTicker").iterdir()
+    first.close()
+    [path] = (tmp_path / "bookTicker").iterdir()
+    content = bytearray(path.read_bytes())
+    sync = content[-16:]
+    second = content.index(sync, content.index(sync) + 16) + 16  # where the second block begins
+    content[second : second + 2] = b"\x02\x7f"  # another length
+    path.rename(path.with_name(path.name + ".open")).write_bytes(content)
+
+    opened()
+
+    aside = path.with_name(path.name + ".open.unreadable")
+    assert aside.read_bytes() == content
+    assert "a block in the middle is spoilt" in caplog.text
+    with path.open("rb") as file:
+        assert [record["update_id"] for record in fastavro.reader(file)] == [1]
+
+
+def test_many_records_become_several_blocks(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_WRITTEN_BLOCK_BYTES", 500)
+    sink = opened()
+    put(sink, *range(1, 101))
+    sink.flush(PATIENCE_SECONDS)
+    sink.close()
+    [path] = (tmp_path / "bookTicker").iterdir()
+    with path.open("rb") as file:
+        assert len(list(fastavro.block_reader(file))) > 10
+    assert stored(tmp_path) == list(range(1, 101))
