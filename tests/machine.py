@@ -31,7 +31,12 @@ class Machine:
     """A container that boots `root` while the block lasts; commands run in it as root."""
 
     def __init__(
-        self, root: Path, *, binds: dict[Path, str] | None = None, target: str = "basic.target"
+        self,
+        root: Path,
+        *,
+        binds: dict[Path, str] | None = None,
+        writable: dict[Path, str] | None = None,
+        target: str = "basic.target",
     ) -> None:
         """`binds` are shown read-only: from here, to there. `target` is what is booted."""
         self._nspawn = required("systemd-nspawn", "systemd-container")
@@ -40,6 +45,7 @@ class Machine:
             pytest.skip("booting a machine needs root")
         self._root = root
         self._binds = binds or {}
+        self._writable = writable or {}
         self._target = target
         self._log = Path(tempfile.mkstemp(prefix="vigil-machine-", suffix=".log")[1])
         self._directory = Path(tempfile.mkdtemp(prefix="vigil-machine-"))
@@ -54,6 +60,7 @@ class Machine:
             *("--volatile=overlay", "--private-network", "--register=no", "--keep-unit"),
             *("--link-journal=no", "--console=pipe", f"--machine=vigil-{uuid.uuid4().hex[:8]}"),
             *(f"--bind-ro={here}:{there}" for here, there in self._binds.items()),
+            *(f"--bind={here}:{there}" for here, there in self._writable.items()),
             f"systemd.unit={self._target}",
         ]
         with self._log.open("wb") as log:
@@ -85,13 +92,22 @@ class Machine:
         """What to put before a command of this machine, so that it uses the other's network."""
         return ["nsenter", f"--target={self.leader}", "--net"]
 
+    def path(self, path: str) -> Path:
+        """Return where a path of the machine is found from here."""
+        return Path(f"/proc/{self.leader}/root") / path.lstrip("/")
+
     def run(
-        self, command: str | Iterable[str], *, within: float = 120.0, check: bool = True
+        self,
+        command: str | Iterable[str],
+        *,
+        within: float = 120.0,
+        check: bool = True,
+        directory: str = "/root",
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of a shell, or one with its arguments; fail with what it said."""
         words = ["sh", "-c", command] if isinstance(command, str) else list(command)
         done = subprocess.run(
-            [*self._entering, *words],
+            [*self._entering(directory), *words],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -108,7 +124,7 @@ class Machine:
     def popen(self, words: Iterable[str]) -> subprocess.Popen[bytes]:
         """Start a command, which the caller ends."""
         return subprocess.Popen(
-            [*self._entering, *words],
+            [*self._entering(), *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -144,11 +160,10 @@ class Machine:
         )
         return done.stdout + done.stderr
 
-    @property
-    def _entering(self) -> list[str]:
+    def _entering(self, directory: str = "/root") -> list[str]:
         return [
             *("nsenter", f"--target={self.leader}", "--mount", "--uts", "--ipc", "--net"),
-            *("--pid", "--root", "env", "--chdir=/root", "-i", "HOME=/root", "LANG=C.UTF-8"),
+            *("--pid", "--root", "env", f"--chdir={directory}", "-i", "HOME=/root", "LANG=C.UTF-8"),
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         ]
 
