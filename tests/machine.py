@@ -122,9 +122,10 @@ class Machine:
         return done
 
     def popen(self, words: Iterable[str]) -> subprocess.Popen[bytes]:
-        """Start a command, which the caller ends."""
+        """Start a command, which the caller ends: it is the process itself, of our PIDs."""
+        entering = [word for word in self._entering() if word != "--pid"]  # that would fork
         return subprocess.Popen(
-            [*self._entering(), *words],
+            [*entering, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
