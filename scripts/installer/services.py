@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 
@@ -23,10 +22,10 @@ def switch(release: Path) -> bool:
         print(f"restarting {', '.join(running)}", flush=True)
         must("systemctl", "stop", *running)
     use(release)
-    if before is not None and before != release:
-        link(PREVIOUS, before)
     failed = [name for name in running if run("systemctl", "start", name)]
     if not failed:
+        if before is not None and before != release:
+            link(PREVIOUS, before)
         return True
     print(f"{', '.join(failed)}: does not start with {release.name}:", flush=True)
     for name in failed:
@@ -60,12 +59,13 @@ def units_are_of(release: Path) -> bool:
 def instances() -> list[str]:
     """Return the units of ours that run or try to."""
     told = subprocess.run(
-        ["systemctl", "list-units", "--all", "--output=json", "vigil.service", "vigil@*.service"],
+        ["systemctl", "list-units", "--plain", "--no-legend", "vigil.service", "vigil@*.service"],
         stdout=subprocess.PIPE,
+        text=True,
         check=True,
     )
-    active = ("active", "activating", "reloading")
-    return [unit["unit"] for unit in json.loads(told.stdout or b"[]") if unit["active"] in active]
+    units = [line.split(maxsplit=3) for line in told.stdout.splitlines()]
+    return [unit[0] for unit in units if unit[2] in {"active", "activating", "reloading"}]
 
 
 def enabled() -> list[str]:

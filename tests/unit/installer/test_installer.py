@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts.installer import releases, services, settings
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a checkout with a file of each kind that a release is made of."""
+    (tmp_path / "deploy" / "systemd").mkdir(parents=True)
+    for name in ("requirements.txt", "requirements-build.txt", "deploy/systemd/vigil.service"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+    for name in releases.PACKAGES:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "module.py").write_text(name)
+    monkeypatch.setattr(releases, "SOURCE", tmp_path)
+    return tmp_path
+
+
+def test_a_release_is_named_by_its_version_and_all_that_is_in_it(source: Path) -> None:
+    name = releases.release_name("python3")
+    assert name.startswith("1.2.3-")
+    assert releases.release_name("python3") == name
+    (source / "streamer" / "module.pyc").write_text("compiled meanwhile")
+    assert releases.release_name("python3") == name
+    names = {name}
+    for changed in ("requirements.txt", "deploy/systemd/vigil.service", "monitor/module.py"):
+        (source / changed).write_text("changed")
+        names.add(releases.release_name("python3"))
+    (source / "supervisor" / "module.py").rename(source / "supervisor" / "other.py")
+    names.add(releases.release_name("python3"))
+    assert len(names) == 5
+
+
+def test_the_first_port_that_no_settings_name_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "SETTINGS", tmp_path)
+    assert settings.free_port() == 9091
+    (tmp_path / "vigil.toml").write_text('metrics_address = "127.0.0.1:9091"')
+    (tmp_path / "vigil@btc.toml").write_text('metrics_address = "[::1]:9092"')
+    assert settings.free_port() == 9093
+
+
+def test_old_releases_go_but_not_the_one_in_use_nor_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        (tmp_path / "releases" / f"r{number}").mkdir(parents=True)
+    monkeypatch.setattr(releases, "RELEASES", tmp_path / "releases")
+    monkeypatch.setattr(releases, "PROGRAM", tmp_path / "vigil")
+    monkeypatch.setattr(releases, "PREVIOUS", tmp_path / "releases" / "previous")
+    (tmp_path / "vigil").symlink_to(tmp_path / "releases" / "r0")  # a rollback
+    (tmp_path / "releases" / "previous").symlink_to(tmp_path / "releases" / "r1")
+    releases.remove_old_releases()
+    left = {path.name for path in (tmp_path / "releases").iterdir()} - {"previous"}
+    assert len(left) == releases.KEPT_RELEASES
+    assert left > {"r0", "r1"}
+
+
+def test_units_are_compared_with_those_of_the_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "UNITS", tmp_path)
+    release = tmp_path / "release"
+    release.mkdir()
+    (release / "vigil.service").write_text("new")
+    assert not services.units_are_of(release)
+    for name in services.UNIT_FILES:
+        (tmp_path / name).write_text("new")
+    assert services.units_are_of(release)
+    (tmp_path / "vigil@.service").write_text("old")
+    assert not services.units_are_of(release)
