@@ -27,6 +27,8 @@ class Checked:
 
 NOT_WANTED = "not_wanted"
 """The reason of a gap while a symbol was not in the settings."""
+UNUSABLE = "unusable"
+"""The reason of a gap where the exchange itself tells what is no trade."""
 REPAIRABLE = ("trade", "aggTrade", "kline")
 """Kinds whose past the exchange tells over REST."""
 
@@ -69,7 +71,9 @@ def check(
         f"declared: {gap['stream']} {gap['symbol']} {gap['first_id']} to {gap['last_id']}, "
         f"{gap['reason']}"
         for gap in gaps
-        if kind_of(gap["stream"]) in REPAIRABLE and gap["reason"] != NOT_WANTED  # could be fetched
+        if kind_of(gap["stream"]) in REPAIRABLE  # could be fetched
+        and gap["reason"] != NOT_WANTED
+        and not (gap["reason"] == UNUSABLE and _is_no_trade(exchange, gap))
     ]
     problems += _own_audit(sink, audits, copies_excused=copies_excused)
     return Checked(
@@ -78,6 +82,12 @@ def check(
         backfilled=sum(len(audit.backfilled) for audit in audits),
         copies=sum(len(audit.doubled) for audit in audits),
     )
+
+
+def _is_no_trade(exchange: Exchange, gap: dict[str, Any]) -> bool:
+    """Tell whether everything in a gap is without a quantity on the exchange's tape."""
+    place = gap["stream"], gap["symbol"], gap["first_id"], gap["last_id"]
+    return all(float(event["q"]) == 0 for event in exchange.tape(*place))
 
 
 def _stream_of(stream: str, record: dict[str, Any]) -> str:

@@ -83,6 +83,11 @@ def plan(
     return sorted(steps, key=lambda step: step.at)
 
 
+def clock_ahead(seed: int) -> str:
+    """Return how far the exchange's clock is ahead in a seed: right, off a little, or minutes."""
+    return Random(f"clock {seed}").choice(("0s", "2s", "-2s", "600s", "-600s"))
+
+
 def _changes(seed: int, seconds: float) -> list[Step]:
     """Return when a further symbol is added, removed, added again, …: SIGHUP each time."""
     random = Random(f"symbols {seed}")  # of its own: the other steps of a seed stay as they are
@@ -183,5 +188,6 @@ _ARGUMENTS: dict[str, Callable[[Random], dict[str, Value]]] = {
     "rest_slow": lambda random: {
         **_lasting(1.0, 5.0)(random), "delay": round(random.uniform(0.2, 3.0), 1),
     },
+    "rest_other_venue": _lasting(1.0, 5.0),
 }  # fmt: skip
 """How the arguments of a kind are drawn; a kind that is not here gets its defaults."""

@@ -15,7 +15,7 @@ import psutil
 
 from tests.audit import FIELDS, IDS
 from tests.campaign_checks import Checked, check
-from tests.campaign_plan import Step
+from tests.campaign_plan import Step, clock_ahead
 from tests.campaign_sinks import CampaignSink
 from tests.exchange import Exchange
 from tests.streaming import eventually
@@ -53,7 +53,10 @@ SETTINGS: dict[str, object] = {
     "telemetry.report_every": 0.2,
 }
 """Everything a day has in a minute."""
-EXCHANGE = ("--rest-nasty", "0.2", "--weight-limit", "60000", "--ping-interval", "4")
+EXCHANGE = (
+    *("--rest-nasty", "0.2", "--weight-limit", "60000", "--ping-interval", "4"),
+    *("--no-trade-every", "997"),
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def run_seed(
     `hook` names what is disabled in the streamer (`tests.campaign_hooks`).
     """
     began = time.monotonic()
-    extra = (*extra, "--seed", str(seed))
+    extra = (*extra, "--seed", str(seed), f"--clock-ahead={clock_ahead(seed)}")
     symbols = (*SYMBOLS, EXTRA_SYMBOL)
     with Exchange(
         vigil.directory, rate=TRADES_PER_SECOND, symbols=symbols, extra=extra

@@ -87,6 +87,19 @@ def test_both_audits_fail(vigil, hook, what):
     assert told(result, what), result.checked.problems
 
 
+@pytest.mark.parametrize("hook", ["none", "without_comparison"])
+def test_another_venues_trades_are_stored_only_without_comparison(vigil, hook):
+    """The ids are right, so that only the comparison with the tape can tell."""
+    steps = [
+        Step(0.0, "rest_other_venue", {"duration": 4.0}),
+        Step(0.2, "withhold", {"count": 7, "stream": "trade", "symbol": "BTCUSDT"}),
+    ]
+    result = run(vigil, 1, steps, hook=hook, streams=("trade",), extra=CALM)
+    wrong = [one for one in result.checked.problems if one.startswith("trade BTCUSDT: wrong: 7")]
+    assert result.passed == (hook == "none"), result.checked.problems
+    assert bool(wrong) == (hook != "none"), result.checked.problems
+
+
 @pytest.mark.parametrize("hook", ["none", "without_overlap"])
 def test_rotations_lose_quotes_only_without_overlap(vigil, hook):
     """Quotes cannot be asked for later: what a rotation loses of them stays lost."""
