@@ -85,6 +85,7 @@ def flatten(report: Report) -> Iterator[tuple[Key, int]]:
         yield ("repaired", *labels), one.repaired_total
         yield ("repaired_gaps", *labels), one.repaired_gaps_total
         yield ("empty", *labels), one.empty_total
+        yield ("epochs", *labels), one.epochs_total
     for slot in report.slots:
         yield ("drops", slot.slot), slot.drops_total
     for name in _LABELLED:

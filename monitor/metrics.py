@@ -76,6 +76,7 @@ _STREAM_COUNTERS = (
     ("binance_missing_ids", "Ids inside gaps; of klines, candles.", "missing"),
     ("binance_repaired_gaps", "Gaps that REST closed.", "repaired_gaps"),
     ("binance_repaired_ids", "Ids that REST brought.", "repaired"),
+    ("binance_id_epochs", "How often the exchange began its ids anew.", "epochs"),
     ("binance_empty_ids", "Skipped ids that do not exist, as REST shows.", "empty"),
 )
 

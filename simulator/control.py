@@ -98,7 +98,7 @@ class _Control:
         unit = time_unit(query.get("time_unit", "MICROSECOND"))
         tape = self._exchange.sources[symbol][stream]
         now = self._exchange.clock.microseconds()
-        begin = tape.index_of(stream, int(query.get("from_id") or 0))
+        begin = tape.index_of(stream, int(query["from_id"])) if query.get("from_id") else 0
         end = tape.index_after(stream, now - EVENT_DELAY_MICROSECONDS)
         if query.get("to_id"):
             end = min(end, tape.index_of(stream, int(query["to_id"]) + 1))

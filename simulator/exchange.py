@@ -142,6 +142,11 @@ class Exchange:
         if fault.kind in REST_KINDS or fault.kind == "refuse_connections":
             self._refuse(record, now / 1e6)
             return
+        if fault.kind == "ids_anew":
+            for symbol in [fault.arguments["symbol"]] if fault.arguments["symbol"] else self.tapes:
+                self.tapes[str(symbol)].begin_ids_anew(int(fault.arguments["first_id"] or 0), now)
+            record.ended_at = record.happened_at
+            return
         record.connections = [each.number for each in chosen]
         for connection in chosen:
             self._strike(connection, fault)

@@ -42,6 +42,7 @@ KINDS: dict[str, dict[str, Value]] = {
     "rest_empty": {"duration": 10.0},
     "rest_slow": {"delay": 2.0, "duration": 10.0},
     "rest_other_venue": {"duration": 10.0},
+    "ids_anew": {"symbol": None, "first_id": 1000},
 }
 """Keys and defaults by kind; each kind takes `at` too."""
 
@@ -67,6 +68,7 @@ MEANINGS = {
     "rest_short": "a REST page ends after `count` items",
     "rest_empty": "a REST page has no items",
     "rest_slow": "a REST answer comes `delay` later",
+    "ids_anew": "trades, aggregates and quotes have ids from `first_id` on: a testnet was wiped",
     "rest_other_venue": "REST tells another market's trades and candles, under the same ids",
 }
 EVENT_KINDS = ("stall", "silent_connection", "withhold", "duplicate", "reorder", "burst",

@@ -197,7 +197,7 @@ class _Api:
             end = min(end, tape.index_after("aggTrade", _microseconds(until, last=True)))
         if since is not None:
             first = tape.index_after("aggTrade", _microseconds(since) - 1)
-            query = {**query, "fromId": str(tape.first.aggregate + first)}
+            query = {**query, "fromId": str(tape.event("aggTrade", first).id)}
         begin, end = _page(tape, "aggTrade", query, end)
         events = (tape.event("aggTrade", index) for index in range(begin, end))
         return _array(rest_aggregate(each, unit) for each in events if isinstance(each, Aggregate))
@@ -269,7 +269,11 @@ def _page(tape: SymbolTape, stream: str, query: dict[str, str], end: int) -> tup
     """Return the first and the last index + 1 of what `fromId` and `limit` ask for."""
     limit = _limit(query)
     from_id = _integer(query, "fromId")
-    begin = max(0, end - limit) if from_id is None else tape.index_of(stream, from_id)
+    begin = (
+        max(tape.begin_of_ids(stream), end - limit)
+        if from_id is None
+        else tape.index_of(stream, from_id)
+    )
     return begin, min(end, begin + limit)
 
 

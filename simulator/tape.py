@@ -128,6 +128,25 @@ class FirstIds:
     update: int = 70_000_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Wipe:
+    """The exchange forgot what was: from which index on ids are others, and by how much."""
+
+    begins: dict[str, int]
+    shifts: dict[str, int]
+
+
+def _shifted(event: Event, shifts: dict[str, int]) -> Event:
+    if isinstance(event, Trade):
+        return event._replace(id=event.id + shifts["trade"])
+    if isinstance(event, Aggregate):
+        by = shifts["trade"]
+        return event._replace(
+            id=event.id + shifts["aggTrade"], first=event.first + by, last=event.last + by
+        )
+    return event._replace(id=event.id + shifts["bookTicker"])
+
+
 class SymbolTape:
     """The three series of one symbol; `rhythm` is that of its trades."""
 
@@ -149,12 +168,33 @@ class SymbolTape:
         self._rhythm = rhythm
         self._book_ratio = book_ratio
         self._no_trade_every = no_trade_every
+        self._wipes: list[_Wipe] = []
         self._hash = hashlib.blake2b(f"{seed}:{symbol}:".encode())
         self._lattice = lru_cache(maxsize=64)(self._random_unit)
         self._block = lru_cache(maxsize=_CACHED_BLOCKS)(self._make_block)
 
+    def begin_ids_anew(self, first_id: int, microseconds: int) -> None:
+        """Give ids from `first_id` on, in each stream, to what happens after a time."""
+        begins = {stream: self.index_after(stream, microseconds) for stream in STREAMS}
+        shifts = {
+            stream: first_id - self._numbered(stream, begin).id for stream, begin in begins.items()
+        }
+        self._wipes.append(_Wipe(begins, shifts))
+
+    def begin_of_ids(self, stream: str) -> int:
+        """Return the index from which on ids are those of now."""
+        return self._wipes[-1].begins[stream] if self._wipes else 0
+
     def event(self, stream: str, index: int) -> Event:
         """Return the event `index` (0 is the first ever) of a stream of STREAMS."""
+        event = self._numbered(stream, index)
+        for wipe in reversed(self._wipes):
+            if index >= wipe.begins[stream]:
+                return _shifted(event, wipe.shifts)
+        return event
+
+    def _numbered(self, stream: str, index: int) -> Event:
+        """Return an event with its first id."""
         if index < 0:
             raise IndexError(f"{stream} {index} of {self.symbol} is before the tape began")
         if stream == "trade":
@@ -166,7 +206,15 @@ class SymbolTape:
         return self._book(index)
 
     def index_of(self, stream: str, event_id: int) -> int:
-        """Return the index of the first event with an id of at least `event_id`, from 0."""
+        """Return the index of the first event with an id of at least `event_id`, from 0.
+
+        Where ids have begun anew, those before are not known any more.
+        """
+        if self._wipes:
+            event_id -= self._wipes[-1].shifts[stream]
+        return max(self.begin_of_ids(stream), self._index_of(stream, event_id))
+
+    def _index_of(self, stream: str, event_id: int) -> int:
         if stream == "trade":
             return max(0, event_id - self.first.trade)
         if stream == "aggTrade":

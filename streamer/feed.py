@@ -125,6 +125,7 @@ class Feed:
                 in_milliseconds=exchange.time_unit == "ms",
                 same_venue=belong_together(exchange.websocket_url, exchange.rest_url),
             )
+            self._intake.on_epoch = self._repairer.start_anew
         endpoint = config.telemetry.endpoint
         self._telemetry = Telemetry(endpoint, config.name, config.generation) if endpoint else None
         self._membership = Membership(

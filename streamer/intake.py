@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from streamer.classify import ServerShutdown, Unsupported, classify
-from streamer.data.events import Event, GapRecord, StreamEvent
+from streamer.data.events import Depth, Event, GapRecord, StreamEvent
 from streamer.data.rejected import RejectedFrames
 from streamer.data.same import differs
-from streamer.data.streams import candles_between, open_time_at
+from streamer.data.streams import NUMBERED, candles_between, open_time_at
 from streamer.errors import FrameRejected
 from streamer.network.connection import Connection
 from streamer.network.slot import Serving
 from streamer.order.candles import CandleGap, CandleSequence
+from streamer.order.epochs import LATER_US
 from streamer.order.positions import Position
 from streamer.order.ranges import RangeSequence
 from streamer.order.recent import Recent
@@ -23,6 +24,8 @@ from streamer.repair.gaps import REASONS
 from streamer.routes import Arrival, Route, Routes
 from streamer.sinks import Sink
 from streamer.tally import Tally
+
+NEW_EPOCH = "new_epoch"
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class Intake:
         self._rejected = rejected
         self._tally = tally
         self._on_shutdown = on_shutdown
+        self.on_epoch: Callable[[Route], None] = lambda _: None  # when the ids of one began anew
         self._overlap_seconds = overlap_seconds
         self._recent: Recent[Event] = Recent()  # while connections overlap
         self._unheard_since_us: dict[Route, int] = {}  # those whose ids tell of no gaps
@@ -111,6 +115,8 @@ class Intake:
         for name, position in positions.items():
             if (route := self.routes.by_name.get(name)) is not None:
                 route.resume(position)
+                if route.epoch:
+                    self._sink.renew(route)
         self.lose_sight(positions)
 
     def let_go(self, connection: Connection, payloads: list[bytes], names: set[str]) -> int:
@@ -163,6 +169,8 @@ class Intake:
 
         Returns the first one where this is a copy, if it is known still.
         """
+        if self._may_begin_anew(route, event, received_us, now):
+            return None
         since_us = self._unheard_since_us.get(route)
         sequence = route.sequence
         copies = sequence.duplicates_total
@@ -179,6 +187,57 @@ class Intake:
         if route.latest is not None and route.latest.id == event.id:
             return route.latest
         return self._recent.find((route, event.id))
+
+    def _may_begin_anew(
+        self, route: Route, event: StreamEvent, received_us: int, now: float
+    ) -> bool:
+        """Tell whether an event is of a new epoch, and is dealt with: it waits, or begins it."""
+        last_id, latest = route.sequence.last_id, route.latest
+        number = event.last_update_id if isinstance(event, Depth) else event.id
+        if last_id is None or number >= last_id or route.kind not in NUMBERED:
+            return False
+        # A trade's time is that of the matching: the same, and in order, whoever tells it.
+        time, later_us = ("event_time", LATER_US) if route.kind == "depth" else ("trade_time", 0)
+        last_us: int | None = getattr(latest, time, None)
+        if latest is None and route.resumed_us is not None:  # by an earlier run, by our clock
+            last_us = route.resumed_us + round((self._tally.clock_offset_seconds or 0.0) * 1e6)
+        begun = route.anew.take(
+            *(number, getattr(event, time, None), (event, received_us)),
+            last_id=last_id,
+            last_us=last_us,
+            later_us=later_us,
+            forwarded=route.sequence.events_total,
+        )
+        if begun:
+            self._begin_epoch(route, begun, last_id, last_us or received_us, now)
+        return begun is not None
+
+    def _begin_epoch(
+        self, route: Route, begun: list[Arrival], last_id: int, last_us: int, now: float
+    ) -> None:
+        """Go on with ids that began anew; what ended and what began goes on record first."""
+        first, received_us = begun[0]
+        self.forward(route, route.sequence.start_anew(NEW_EPOCH))
+        self.on_epoch(route)
+        route.epoch = max(route.epoch + 1, received_us // 1_000_000)
+        route.epochs_total += 1
+        self._sink.renew(route)
+        times = {"from_time": last_us, "to_time": received_us}
+        log.warning(
+            "the ids of %s began anew: %d after %d; records have the epoch %d in their ids",
+            *(route.name, first.id, last_id, route.epoch),
+        )
+        self._tally.notice(
+            NEW_EPOCH,
+            stream=route.stream, symbol=route.symbol,
+            first_id=first.id, after_id=last_id, epoch=route.epoch,
+        )  # fmt: skip
+        record = GapRecord(
+            last_us, route.symbol, route.stream, NEW_EPOCH, **times, epoch=route.epoch
+        )
+        self._sink.put(self.routes.gaps[route.symbol], record, received_us)
+        for event, received in begun:
+            self.forward(route, route.sequence.take(event.id, (event, received), now))
 
     def _classify(self, connection: Connection, payload: bytes) -> Route | None:
         """Deal with a frame that no route claims at sight; return the route if there is one."""
@@ -336,6 +395,12 @@ class Intake:
                 "book_lost", stream=route.stream, symbol=route.symbol, after_id=gap.last_id
             )
         record = GapRecord(
-            gap.first_id, route.symbol, route.stream, gap.reason, missing=gap.missing, **ends
+            gap.first_id,
+            route.symbol,
+            route.stream,
+            gap.reason,
+            missing=gap.missing,
+            epoch=route.epoch,
+            **ends,
         )
         self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)

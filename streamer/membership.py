@@ -99,6 +99,9 @@ class Membership:
             self._routes.add(route)
             self._silence.add(route, now)
             route.left = self._departures.take(route.name)
+            if route.left is not None and route.left.epoch:
+                route.epoch = route.left.epoch
+                self._sink.renew(route)
         for route in back:
             route.leaving = False
             del self._free_at[route]
@@ -179,7 +182,8 @@ class Membership:
     def _end_of(self, route: Route) -> tuple[str, Position] | None:
         """Return where a route ends: what has come of it, or where it had ended before."""
         if route.sequence.last_id is not None and route.heard_us is not None:
-            return route.name, Position(route.sequence.last_id, route.heard_us)
+            end = Position(route.sequence.last_id, route.heard_us, route.epoch)
+            return route.name, end
         return None if route.left is None else (route.name, route.left)
 
     def _open_sink(self, routes: Iterable[Route]) -> None:

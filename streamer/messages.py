@@ -60,6 +60,7 @@ class StreamCounts(msgspec.Struct, frozen=True):
     # What REST says about a long silence: "quiet" (no news there either), "news" (which the
     # stream did not bring), "unconfirmed" (asked, nothing known yet); None: not asked.
     silence: str | None = None
+    epochs_total: int = 0  # how often its ids began anew
     leaving: bool = False  # no longer wanted; it goes once nothing of it can come any more
 
 
@@ -119,6 +120,7 @@ NOTICE_KINDS = {
     "pong_timeout": "connection_id, slot",
     "gap": "stream, symbol, reason, and first_id, last_id, missing or from_time, to_time: lost",
     "book_lost": "stream, symbol, after_id: from there on a book needs a new snapshot",
+    "new_epoch": "stream, symbol, first_id, after_id, epoch: the exchange began its ids anew",
     "gap_empty": "as gap: ids that the exchange shows not to exist",
     "gap_repaired": "stream, symbol, first_id, last_id, repaired",
     "rest_trouble": "error_type, error; once a minute and type",

@@ -142,6 +142,7 @@ class Reporter:
             repaired_total=route.repaired_total,
             repaired_gaps_total=route.repaired_gaps_total,
             empty_total=route.repaired.empty_total if route.repaired is not None else 0,
+            epochs_total=route.epochs_total,
             held=sequence.held,
             silence=None
             if self._silences is None

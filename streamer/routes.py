@@ -24,6 +24,7 @@ from streamer.data.streams import CONTIGUOUS, NUMBERED, interval_of, kind_of
 from streamer.data.summaries import Kline
 from streamer.errors import FrameRejected
 from streamer.order.candles import CandleSequence, Mark
+from streamer.order.epochs import EpochWatch
 from streamer.order.held import DiskStore
 from streamer.order.positions import Position
 from streamer.order.ranges import RangeSequence
@@ -70,8 +71,10 @@ class Route:
         "_decode",
         "_id_ceiling",
         "_in_milliseconds",
-        "_resumed_us",
         "_window",
+        "anew",
+        "epoch",
+        "epochs_total",
         "kind",
         "latest",
         "leaving",
@@ -81,6 +84,7 @@ class Route:
         "repaired",
         "repaired_gaps_total",
         "repaired_total",
+        "resumed_us",
         "sequence",
         "stream",
         "symbol",
@@ -114,6 +118,9 @@ class Route:
             self.sequence, self.repaired = contiguous, contiguous if is_repaired else None
         else:
             self.sequence = IncreasingSequence()
+        self.epoch = 0  # which numbering its ids are of: 0, or when it began, Unix seconds
+        self.epochs_total = 0  # that have begun here
+        self.anew: EpochWatch[Arrival] = EpochWatch()
         self.latest: Event | None = None  # the last one that was forwarded
         self.leaving = False  # no longer wanted, though frames of it may still come
         self.left: Position | None = None  # where it had ended, until that it did is on record
@@ -125,18 +132,19 @@ class Route:
         self._window = window
         # Times as ids need no check of jumps: that of times is closer.
         self._id_ceiling = -1 if kind in NUMBERED else _NO_CEILING
-        self._resumed_us: int | None = None
+        self.resumed_us: int | None = None  # when an earlier run received the last one
         self._in_milliseconds = time_unit == "ms"
 
     @property
     def heard_us(self) -> int | None:
         """When its last event was received, if need be by an earlier run: Unix microseconds."""
-        return self.received_us or self._resumed_us
+        return self.received_us or self.resumed_us
 
     def resume(self, position: Position) -> None:
         """Go on after the last record in the sink. To be called before anything is decoded."""
         self.sequence.start_after(position.last_id)
-        self._resumed_us = position.received_us
+        self.epoch = position.epoch
+        self.resumed_us = position.received_us
 
     def decode(self, payload: bytes, received_us: int) -> StreamEvent:
         """Return the event of a frame of this stream, checked, times in microseconds.
@@ -165,8 +173,8 @@ class Route:
         """Refuse an id so far ahead that all later ones would look like copies."""
         last_id = self.sequence.last_id
         limit = JUMP_LIMIT
-        if self._resumed_us is not None:  # the more the longer nobody listened
-            limit += max(received_us - self._resumed_us, 0) // JUMP_US * JUMP_LIMIT
+        if self.resumed_us is not None:  # the more the longer nobody listened
+            limit += max(received_us - self.resumed_us, 0) // JUMP_US * JUMP_LIMIT
         if last_id is not None and event_id - last_id > limit:
             raise FrameRejected("bad_id", f"{event_id} comes after {last_id} on {self.name}")
         self._id_ceiling = (event_id if last_id is None else last_id) + limit
@@ -202,6 +210,7 @@ class GapRoute(Route):
     __slots__ = ()
 
     def __init__(self, symbol: str) -> None:
+        self.epoch = 0  # of its own records: those of its streams have their own
         self.stream = self.kind = "gap"
         self.symbol = symbol
         self.name = f"{symbol.lower()}@gap"

@@ -147,6 +147,7 @@ class GapRecord(msgspec.Struct, frozen=True, gc=False):
     missing: int | None = None
     from_time: int | None = None
     to_time: int | None = None
+    epoch: int = 0  # which numbering the ids are of; not a field of the record, but in its id
 
 
 StreamEvent = Trade | AggTrade | BookTicker | Depth | Kline | MiniTicker | Ticker

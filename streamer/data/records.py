@@ -44,8 +44,11 @@ def single_object_header(kind: str) -> bytes:
     return b"\xc3\x01" + bytes.fromhex(digest)
 
 
-def record_number(record: bytes, prefix_length: int) -> int:
-    """Return the number at the end of a `record_id`: the records of one stream ascend by it."""
+def record_place(record: bytes, prefix_length: int) -> tuple[int, int]:
+    """Return epoch and number of a `record_id`: the records of one stream ascend by them.
+
+    Of a candle, that is its open time and its event time.
+    """
     length, shift, position = 0, 0, prefix_length
     while True:  # Avro's long: groups of 7 bits, the lowest first; a length is never negative
         byte = record[position]
@@ -54,7 +57,10 @@ def record_number(record: bytes, prefix_length: int) -> int:
         if byte < 0x80:
             break
     record_id = record[position : position + (length >> 1)]
-    return int(record_id.rpartition(b":")[2].partition(b"-")[0])
+    *_, before, number = record_id.split(b":")
+    if before == b"gap":
+        before = record_id.split(b":")[-3]
+    return int(before) if before.isdigit() else 0, int(number.partition(b"-")[0])
 
 
 @cache
@@ -63,13 +69,13 @@ def _lengths(fixed: int) -> tuple[bytes, ...]:
     return tuple(long(fixed + digits) for digits in range(20))
 
 
-def encoder(stream: str, symbol: str, *, prefix: bytes = b"") -> Encode:
+def encoder(stream: str, symbol: str, *, prefix: bytes = b"", epoch: int = 0) -> Encode:
     """Return the encoder of one stream (`depth@100ms`, or `gap`) of one symbol.
 
     `prefix` goes before each record: nothing in a container file, a single-object header or a
-    registry's schema id in a message.
+    registry's schema id in a message. With an `epoch`, record ids have it before the number.
     """
-    id_text = f"binance:spot:{symbol}:{stream}:".encode()
+    id_text = f"binance:spot:{symbol}:{stream}:{f'{epoch}:' if epoch else ''}".encode()
     id_lengths = _lengths(len(id_text))
     symbol_bytes, stream_bytes = string(symbol), string(stream)
     join = b"".join
@@ -160,7 +166,8 @@ def encoder(stream: str, symbol: str, *, prefix: bytes = b"") -> Encode:
         ends = (event.first_id, event.last_id)
         if event.first_id is None:
             ends = (event.from_time, event.to_time)
-        record_id = f"binance:spot:{symbol}:{event.stream}:gap:{ends[0]}-{ends[1]}"
+        within = f"{event.epoch}:" if event.epoch else ""
+        record_id = f"binance:spot:{symbol}:{event.stream}:{within}gap:{ends[0]}-{ends[1]}"
         return join(
             (
                 prefix,

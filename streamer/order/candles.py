@@ -105,6 +105,9 @@ class CandleSequence(Generic[Item]):
     def start_after(self, last_id: int) -> None:
         self._started_after = last_id
 
+    def start_anew(self, reason: str) -> list[Item | Gap]:
+        return []  # ids that are times do not
+
     def reaches(self, event_id: int) -> bool:
         if self._open_time is None:
             return False

@@ -12,6 +12,12 @@ class Position:
 
     last_id: int
     received_us: int  # Unix microseconds
+    epoch: int = 0  # which numbering the id is of, see `order.epochs`
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What orders positions of a route."""
+        return self.epoch, self.last_id
 
 
 def furthest(*found: Mapping[str, Position]) -> dict[str, Position]:
@@ -19,7 +25,7 @@ def furthest(*found: Mapping[str, Position]) -> dict[str, Position]:
     merged: dict[str, Position] = {}
     for positions in found:
         for name, position in positions.items():
-            if name not in merged or position.last_id > merged[name].last_id:
+            if name not in merged or position.place > merged[name].place:
                 merged[name] = position
     return merged
 
@@ -32,6 +38,7 @@ class DeclaredGap:
     first_id: int
     last_id: int
     declared_us: int  # Unix microseconds
+    epoch: int = 0
 
 
 def beyond_gaps(
@@ -45,7 +52,9 @@ def beyond_gaps(
     moved = dict(positions)
     for gap in sorted(gaps, key=lambda each: each.first_id):
         position = moved.get(gap.route_name)
-        if position is not None and gap.first_id <= position.last_id + 1 <= gap.last_id:
+        if position is None or gap.epoch != position.epoch:
+            continue
+        if gap.first_id <= position.last_id + 1 <= gap.last_id:
             received_us = max(position.received_us, gap.declared_us)
-            moved[gap.route_name] = Position(gap.last_id, received_us)
+            moved[gap.route_name] = Position(gap.last_id, received_us, gap.epoch)
     return moved

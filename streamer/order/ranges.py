@@ -60,6 +60,13 @@ class RangeSequence(Generic[Item]):
     def start_after(self, last_id: int) -> None:
         self.last_id = last_id
 
+    def start_anew(self, reason: str) -> list[Item | Gap]:
+        released: list[Item | Gap] = []
+        while self._held:
+            released += self._skip(reason)
+        self.first_id = self.last_id = None
+        return released
+
     def reaches(self, event_id: int) -> bool:
         return self.last_id is not None and self.last_id >= event_id
 

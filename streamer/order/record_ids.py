@@ -16,7 +16,8 @@ from streamer.order.positions import DeclaredGap, Position
 # Every schema begins with record_id and symbol: the text of the id, then the length of the symbol
 # in a byte, which may look like one more digit, and the symbol again.
 _RECORD_ID = re.compile(
-    rb"binance:spot:([^:]{1,63}):([^:]{1,63}):(?:gap:|\d{1,19}:)?(\d{1,19})(?:-\d{1,19})?(?=.\1)",
+    rb"binance:spot:([^:]{1,63}):([^:]{1,63}):(?:(\d{1,19}):)?(?:gap:)?(\d{1,19})(?:-\d{1,19})?"
+    rb"(?=.\1)",
     re.DOTALL,
 )
 _RECEIVED = "received_time"
@@ -30,6 +31,7 @@ class Found:
     route_name: str
     number: int
     ends_at: int
+    epoch: int = 0
 
 
 def last_of_each(data: bytes) -> dict[str, Found]:
@@ -60,7 +62,7 @@ def first_record(message: bytes) -> Found | None:
 def position_of(found: Found, data: bytes, schema: Any, otherwise_us: int) -> Position:  # noqa: ANN401 - JSON
     """Return the position that a record is; `otherwise_us` where it tells no time of receipt."""
     fields = _fields(schema, data, found, (_RECEIVED,))
-    return Position(found.number, fields.get(_RECEIVED, otherwise_us))
+    return Position(found.number, fields.get(_RECEIVED, otherwise_us), found.epoch)
 
 
 def gaps_among(data: bytes, schema: Any) -> list[DeclaredGap]:  # noqa: ANN401 - JSON
@@ -78,14 +80,16 @@ def gap_of(found: Found, data: bytes, schema: Any) -> DeclaredGap | None:  # noq
     first_id, last_id = fields.get("first_id"), fields.get("last_id")
     if first_id is None or last_id is None:
         return None
-    return DeclaredGap(found.route_name, first_id, last_id, fields.get("declared_time", 0))
+    declared_us = fields.get("declared_time", 0)
+    return DeclaredGap(found.route_name, first_id, last_id, declared_us, found.epoch)
 
 
 def _found(match: re.Match[bytes]) -> Found:
-    symbol, stream, number = match.groups()
-    return Found(
-        f"{symbol.decode(errors='replace').lower()}@{stream.decode()}", int(number), match.end()
-    )
+    symbol, stream, epoch, number = match.groups()
+    name = f"{symbol.decode(errors='replace').lower()}@{stream.decode()}"
+    if stream.startswith(b"kline_"):  # there it is the open time
+        epoch = None
+    return Found(name, int(number), match.end(), int(epoch or 0))
 
 
 def _fields(schema: Any, data: bytes, found: Found, wanted: tuple[str, ...]) -> dict[str, Any]:  # noqa: ANN401 - JSON

@@ -72,6 +72,9 @@ class Sequence(Protocol[Item]):
     def reaches(self, event_id: int) -> bool:
         """Tell whether nothing up to this id is waited for: forwarded, held, or long missed."""
 
+    def start_anew(self, reason: str) -> list[Item | Gap]:
+        """Begin with whatever id comes next; return what waited, and the gaps below it."""
+
     def advance(self, event_id: int) -> bool:
         """Tell whether this is simply the next one, which is then taken. The fast path."""
 
@@ -122,6 +125,7 @@ class ContiguousSequence(Generic[Item]):
     __slots__ = (
         "_expected",
         "_first",
+        "_forwarded_before",
         "_missed_below",
         "_next",
         "_runs",
@@ -150,6 +154,7 @@ class ContiguousSequence(Generic[Item]):
         self.empty_total = 0  # ids that the exchange shows not to exist
         self._next: int | None = None
         self._first: int | None = None  # the first id that is asked of this sequence
+        self._forwarded_before = 0  # or missing, in earlier epochs
         self._expected: int | None = None  # `_next` while nothing waits; None: no fast path
         if last_id is not None:
             self.start_after(last_id)
@@ -160,9 +165,8 @@ class ContiguousSequence(Generic[Item]):
 
     @property
     def events_total(self) -> int:
-        if self._next is None or self._first is None:
-            return 0
-        return self._next - self._first - self.missing_total - self.empty_total
+        covered = self._forwarded_before + (self._next or 0) - (self._first or 0)
+        return covered - self.missing_total - self.empty_total
 
     @property
     def last_id(self) -> int | None:
@@ -183,6 +187,18 @@ class ContiguousSequence(Generic[Item]):
 
     def start_after(self, last_id: int) -> None:
         self._next = self._first = self._expected = last_id + 1
+
+    def start_anew(self, reason: str) -> list[Item | Gap]:
+        """Begin with whatever id comes next; return what waited, and the gaps below it."""
+        released: list[Item | Gap] = []
+        while self._runs:
+            if self._next is not None and self._runs.lowest.first_id > self._next:
+                released.append(self._skip(self._runs.lowest.first_id - 1, reason))
+            released += self._release()
+        self._forwarded_before += (self._next or 0) - (self._first or 0)
+        self._next = self._first = self._expected = None
+        self._missed_below = -1
+        return released
 
     def reaches(self, event_id: int) -> bool:
         if self._next is None:
@@ -351,6 +367,10 @@ class IncreasingSequence(Generic[Item]):
         """Have what comes next come through `take`, whatever its id."""
         if not self.interrupted:
             self._last_before, self._last = self._last, _INTERRUPTED
+
+    def start_anew(self, reason: str) -> list[Item | Gap]:
+        self._last, self._last_before = _INTERRUPTED, -1
+        return []
 
     def reaches(self, event_id: int) -> bool:
         return True  # what was skipped is superseded

@@ -27,21 +27,26 @@ class Tail:
         """Hear that what comes next need not follow at once: what lies between is there, unread."""
         self._skips = True
 
-    def take(self, number: int, received_us: int) -> None:
+    def take(self, number: int, received_us: int, epoch: int = 0) -> None:
         """Take the next record; copies may be among them."""
         last = self._last
+        if last is not None and epoch > last.epoch:
+            self._holes.clear()  # of ids that the exchange does not know any more
+            last = None
         if last is not None:
-            if number <= last.last_id:
+            if (epoch, number) <= last.place:
                 return
             if self._contiguous and number > last.last_id + 1 and not self._skips:
                 self._holes.append((last.last_id + 1, last, number - 1))
         self._skips = False
-        self._last = Position(number, received_us)
+        self._last = Position(number, received_us, epoch)
 
     def position(self, gaps: Iterable[DeclaredGap]) -> Position | None:
         """Return where the route ends: below the first hole that no gap explains."""
         declared = sorted(
-            (gap.first_id, gap.last_id) for gap in gaps if gap.route_name == self.route_name
+            (gap.first_id, gap.last_id)
+            for gap in gaps
+            if gap.route_name == self.route_name and self._last and gap.epoch == self._last.epoch
         )
         for first_id, below, last_id in self._holes:
             if not _covered(first_id, last_id, declared):

@@ -53,6 +53,7 @@ REASONS = {
     "unusable": "REST confirms it, and it is no trade: a price, quantity or field cannot be",
     "too_old": "older than repair.max_age",
     "not_repaired": "repair.enabled is false, or the stream's past cannot be asked for",
+    "new_epoch": "the exchange began its ids anew: those before cannot be asked for any more",
     "not_wanted": "its stream was removed from the settings, and came back later",
     "no_room": "too much waited above them while repair.enabled is false",
 }

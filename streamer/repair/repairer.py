@@ -142,6 +142,11 @@ class Repairer:
         self._unusable.pop(route, None)
         self.silences.forget(route.name)
 
+    def start_anew(self, route: Route) -> None:
+        """Hear that the ids of a route began anew: nothing of the earlier ones is asked for."""
+        self._repairs.drop(route)
+        self.forget(route)
+
     def close(self) -> None:
         """Ask no more."""
         self._ask.close()

@@ -98,6 +98,9 @@ class Sink(Protocol):
         as far as is known.
         """
 
+    def renew(self, route: Route) -> None:
+        """Make records with the route's epoch in their ids, from the next event on."""
+
     def add(self, route: Route) -> None:
         """Take events of one more route from now on.
 

@@ -81,7 +81,7 @@ class PositionKeeper:
         if (last_id := route.sequence.last_id) is not None:
             before = self.positions.get(route.name)
             received_us = route.received_us or (before.received_us if before else 0)
-            self.positions[route.name] = Position(last_id, received_us)
+            self.positions[route.name] = Position(last_id, received_us, route.epoch)
 
     def writing(self, next_file: int) -> Callable[[], None]:
         """Return what writes down all that is noted so far, on any thread. It raises OSError."""

@@ -94,7 +94,10 @@ class FilesSink:
             raise unavailable(config.directory, error) from error
         self._opened_at = dict(self._positions)
         self._targets = {
-            route: (encoder(route.stream, route.symbol), self._kinds[route.kind].records)
+            route: (
+                encoder(route.stream, route.symbol, epoch=route.epoch),
+                self._kinds[route.kind].records,
+            )
             for route in routes
         }
 
@@ -241,6 +244,10 @@ class FilesSink:
     def positions(self) -> dict[str, Position]:
         return self._positions
 
+    def renew(self, route: Route) -> None:
+        records = self._kinds[route.kind].records
+        self._targets[route] = encoder(route.stream, route.symbol, epoch=route.epoch), records
+
     def add(self, route: Route) -> None:
         kind = route.kind
         try:
@@ -248,7 +255,10 @@ class FilesSink:
                 self._kinds[kind] = self._open_kind(kind, [route.name])
         except OSError as error:
             raise unavailable(self._config.directory, error) from error
-        self._targets[route] = encoder(route.stream, route.symbol), self._kinds[kind].records
+        self._targets[route] = (
+            encoder(route.stream, route.symbol, epoch=route.epoch),
+            self._kinds[kind].records,
+        )
 
     def remove(self, route: Route) -> None:
         del self._targets[route]  # the kind's file stays open: it ends by itself

@@ -18,7 +18,9 @@ class NullSink:
     accepting = True
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._encoders = {route: encoder(route.stream, route.symbol) for route in routes}
+        self._encoders = {
+            route: encoder(route.stream, route.symbol, epoch=route.epoch) for route in routes
+        }
         self._records = 0
         self._bytes = 0
 
@@ -64,8 +66,11 @@ class NullSink:
     def positions(self) -> dict[str, Position]:
         return {}
 
+    def renew(self, route: Route) -> None:
+        self.add(route)
+
     def add(self, route: Route) -> None:
-        self._encoders[route] = encoder(route.stream, route.symbol)
+        self._encoders[route] = encoder(route.stream, route.symbol, epoch=route.epoch)
 
     def remove(self, route: Route) -> None:
         del self._encoders[route]

@@ -33,6 +33,8 @@ tests:
         values: '0x5 1x20'
       - series: 'binance_message_errors_total{{error_type="differing_copy"}}'
         values: '0x5 1x20'
+      - series: 'binance_id_epochs_total{{stream="trade",symbol="BTCUSDT"}}'
+        values: '0x5 1x20'
       - series: 'binance_clock_offset_seconds'
         values: '0.2x5 -600x20'
       - series: 'vigil_streamer_up{{streamer="s"}}'
@@ -52,6 +54,7 @@ FIRES = {  # alert: (minute at which it does not, minute at which it does)
     "VigilUnusableTrades": (4, 8),
     "VigilDifferingCopies": (4, 8),
     "VigilClockOff": (5, 9),
+    "VigilIdsStartedAnew": (4, 8),
     "VigilStreamerDown": (6, 9),
     "VigilMemoryHigh": (12, 18),
 }

@@ -95,7 +95,7 @@ def test_another_venues_trades_are_stored_only_without_comparison(vigil, hook):
         Step(0.2, "withhold", {"count": 7, "stream": "trade", "symbol": "BTCUSDT"}),
     ]
     result = run(vigil, 1, steps, hook=hook, streams=("trade",), extra=CALM)
-    wrong = [one for one in result.checked.problems if one.startswith("trade BTCUSDT: wrong: 7")]
+    wrong = [one for one in result.checked.problems if one.startswith("trade BTCUSDT: wrong")]
     assert result.passed == (hook == "none"), result.checked.problems
     assert bool(wrong) == (hook != "none"), result.checked.problems
 

@@ -38,6 +38,12 @@ class PositionValue(msgspec.Struct, frozen=True):
     last_id: int  # the last record that is acknowledged, or the last id of a gap declared there
     received_us: int  # when it was received
     as_of_us: int  # nothing later was acknowledged then
+    epoch: int = 0  # which numbering the id is of
+
+    @property
+    def position(self) -> Position:
+        """The same, as a position."""
+        return Position(self.last_id, self.received_us, self.epoch)
 
 
 def key_of(topic: str, route: Route) -> bytes:
@@ -63,7 +69,7 @@ class PositionTopic:
         self.known = known  # with those of routes that are removed
         self._config = config
         self._left: dict[bytes, Position] = {}  # of routes that are removed
-        self._written: dict[bytes, int] = {}
+        self._written: dict[bytes, tuple[int, int]] = {}
         self._write_at = self._all_at = 0.0
         self._overdue_at = time.monotonic() + OVERDUE_SECONDS
         self._producer: Producer | None = None
@@ -100,10 +106,12 @@ class PositionTopic:
         try:
             producer = self._producer = self._producer or self._make_producer()
             for key, position in self._positions(routes).items():
-                if is_due or self._written.get(key) != position.last_id:
-                    value = PositionValue(VERSION, position.last_id, position.received_us, as_of_us)
+                if is_due or self._written.get(key) != position.place:
+                    value = PositionValue(
+                        VERSION, position.last_id, position.received_us, as_of_us, position.epoch
+                    )
                     producer.produce(self._config.positions_topic, msgspec.json.encode(value), key)
-                    self._written[key] = position.last_id
+                    self._written[key] = position.place
         except (BufferError, KafkaException, SettingsError) as error:
             topic = self._config.positions_topic
             _log.warning("the topic %s does not take positions: %s", topic, error)
@@ -136,7 +144,8 @@ class PositionTopic:
         if route.kind == "gap" or (last_id := route.sequence.last_id) is None:
             return None
         before = self.known.get(route.name)
-        return Position(last_id, route.received_us or (before.received_us if before else 0))
+        received_us = route.received_us or (before.received_us if before else 0)
+        return Position(last_id, received_us, route.epoch)
 
     def _make_producer(self) -> Producer:
         return make_small_producer(

@@ -14,7 +14,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streamer.config import KafkaConfig
-from streamer.data.records import record_number
+from streamer.data.records import record_place
 from streamer.errors import SettingsError
 from streamer.sinks.delivery import Errors
 from streamer.sinks.kafka.client import make_producer
@@ -116,7 +116,7 @@ class LastingProducer:
             return None
         # What was under way may come back after what was not: each stream's records ascend again.
         returned = self._returned_first + self._returned
-        returned.sort(key=lambda it: record_number(it[1], prefix_length(it[1])))
+        returned.sort(key=lambda it: record_place(it[1], prefix_length(it[1])))
         self._returned, self._returned_first = [], []
         return returned
 

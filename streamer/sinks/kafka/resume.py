@@ -105,7 +105,7 @@ def unwanted_positions(
     for key, value in written.items():
         topic, name = route_name_of(key)
         if topic in known and name not in wanted:
-            found[name] = Position(value.last_id, value.received_us)
+            found[name] = value.position
     return found
 
 
@@ -133,7 +133,7 @@ def read_positions(reader: TopicReader, topic: str) -> dict[bytes, PositionValue
             continue
         if value.version != VERSION:
             continue
-        if key not in found or value.last_id >= found[key].last_id:
+        if key not in found or value.position.place >= found[key].position.place:
             found[key] = value  # a killed producer's late one says less
     return found
 
@@ -159,7 +159,7 @@ class _Tails:
                 self._unknown[route.name] = topic
             else:
                 self._known.append(value)
-                position = Position(value.last_id, value.received_us)
+                position = value.position
             self._tails[route.name] = Tail(route.name, position)
         self._latest: dict[str, tuple[str, bytes]] = {}  # of the overflow: topic and value
         self._gaps: list[DeclaredGap] = []
@@ -191,7 +191,7 @@ class _Tails:
             if gap is not None:
                 self._gaps.append(gap)
         elif (tail := self._tails.get(record.route_name)) is not None:
-            tail.take(record.number, received_us)
+            tail.take(record.number, received_us, record.epoch)
             return record.route_name
         return None
 
@@ -222,7 +222,7 @@ class _Tails:
         assert record is not None  # noqa: S101 - for the type checker: it was taken
         now_us = time.time_ns() // 1000
         timed = position_of(record, value, load_schema(self._kinds[topic]), now_us)
-        return Position(position.last_id, timed.received_us)
+        return Position(position.last_id, timed.received_us, position.epoch)
 
     def _begin(self, reader: TopicReader, topic: str, max_age_seconds: float) -> dict[int, int]:
         """Return where to begin in each partition of a topic."""

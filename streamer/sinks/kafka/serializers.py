@@ -21,7 +21,9 @@ class Serializer(dict[Route, Encode]):
         self._header = header
 
     def __missing__(self, route: Route) -> Encode:
-        encode = self[route] = encoder(route.stream, route.symbol, prefix=self._header)
+        encode = self[route] = encoder(
+            route.stream, route.symbol, prefix=self._header, epoch=route.epoch
+        )
         return encode
 
 

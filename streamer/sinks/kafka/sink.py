@@ -269,6 +269,9 @@ class KafkaSink:
     def positions(self) -> dict[str, Position]:
         return self._position_topic.known
 
+    def renew(self, route: Route) -> None:
+        self._serializer_of(self._targets[route].topic).pop(route, None)
+
     def add(self, route: Route) -> None:
         topic = topic_of(self._config, route)
         if topic not in self._kinds:

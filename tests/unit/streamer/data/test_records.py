@@ -264,7 +264,7 @@ def test_the_number_of_a_record_is_found_behind_any_prefix(symbol, event_id, pre
     event = BookTicker(event_id, symbol, "1", "2", "3", "4")
     record = records.encoder("bookTicker", symbol, prefix=prefix)(event, 1)
 
-    assert records.record_number(record, len(prefix)) == event_id
+    assert records.record_place(record, len(prefix)) == (0, event_id)
 
 
 def test_the_number_of_a_book_change_is_its_last_id_and_that_of_a_summary_its_time():
@@ -272,13 +272,26 @@ def test_the_number_of_a_book_change_is_its_last_id_and_that_of_a_summary_its_ti
     ticker = MiniTicker("24hrMiniTicker", 10**15, "BTCUSDT", *["1"] * 6)
 
     encoded = records.encoder("depth@100ms", "BTCUSDT")(depth, 1)
-    assert records.record_number(encoded, 0) == 9
+    assert records.record_place(encoded, 0) == (0, 9)
     encoded = records.encoder("miniTicker", "BTCUSDT")(ticker, 1)
-    assert records.record_number(encoded, 0) == 10**15
+    assert records.record_place(encoded, 0) == (0, 10**15)
 
 
 def test_the_number_of_a_gap_is_its_first_id():
     gap = GapRecord(5, "BTCUSDT", "trade", "refused", first_id=5, last_id=9, missing=5)
     record = records.encoder("gap", "BTCUSDT")(gap, 1)
 
-    assert records.record_number(record, 0) == 5
+    assert records.record_place(record, 0) == (0, 5)
+
+
+def test_records_of_an_epoch_have_it_before_the_number():
+    event = BookTicker(7, "BTCUSDT", "1", "2", "3", "4")
+    gap = GapRecord(
+        5, "BTCUSDT", "trade", "refused", first_id=5, last_id=9, missing=5, epoch=1_700_000_000
+    )
+    encoded = records.encoder("bookTicker", "BTCUSDT", epoch=1_700_000_000)(event, 1)
+    assert b"binance:spot:BTCUSDT:bookTicker:1700000000:7" in encoded
+    assert records.record_place(encoded, 0) == (1_700_000_000, 7)
+    encoded = records.encoder("gap", "BTCUSDT")(gap, 1)
+    assert b"binance:spot:BTCUSDT:trade:1700000000:gap:5-9" in encoded
+    assert records.record_place(encoded, 0) == (1_700_000_000, 5)

@@ -287,7 +287,7 @@ def test_the_file_says_what_it_is(tmp_path):
     assert document == {
         "version": 1,
         "next_file": 2,
-        "positions": {BTC: {"last_id": 1, "received_us": NOW_US + 1}},
+        "positions": {BTC: {"last_id": 1, "received_us": NOW_US + 1, "epoch": 0}},
     }
 
 

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streamer.config import KafkaConfig
 from streamer.data.events import GapRecord, Trade
-from streamer.data.records import record_number, single_object_header
+from streamer.data.records import record_place, single_object_header
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka.overflow import Overflow, OverflowBounds
 from streamer.sinks.kafka.overflow_files import Record
@@ -128,7 +128,7 @@ class AnyProducer:
 
 
 def number_of(record: Record) -> int:
-    return record_number(record[1], prefix_length(record[1]))
+    return record_place(record[1], prefix_length(record[1]))[1]
 
 
 class World:

@@ -1,0 +1,108 @@
+"""Ids that start anew, and ids that only come late."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamer.order.epochs import CONFIRMED, LATER_US, EpochWatch
+from streamer.order.ranges import RangeSequence
+from streamer.order.sequence import ContiguousSequence, Gap, IncreasingSequence
+
+LAST_ID, LAST_US = 5_000_000_000, 10**15
+
+
+def take(watch, event_id, time_us, forwarded=0, last_us=LAST_US):
+    return watch.take(
+        *(event_id, time_us, event_id),
+        last_id=LAST_ID,
+        last_us=last_us,
+        later_us=LATER_US,
+        forwarded=forwarded,
+    )
+
+
+@pytest.mark.parametrize("time_us", [LAST_US + LATER_US + 1, None])
+def test_some_in_a_row_begin_an_epoch(time_us):
+    watch = EpochWatch[int]()
+    for number in range(1000, 1000 + CONFIRMED - 1):
+        assert take(watch, number, time_us) == []
+        assert take(watch, number, time_us) == []  # by another connection
+    last = 1000 + CONFIRMED - 1
+    assert take(watch, last, time_us) == list(range(1000, last + 1))
+    assert take(watch, last + 1, time_us) == []
+
+
+@pytest.mark.parametrize(
+    ("event_id", "time_us"),
+    [(1000, LAST_US + LATER_US), (LAST_ID - 1, LAST_US - 5), (LAST_ID - 1, None)],
+)
+def test_what_is_no_later_is_a_copy(event_id, time_us):
+    watch = EpochWatch[int]()
+    for _ in range(2 * CONFIRMED):
+        assert take(watch, event_id, time_us) is None
+
+
+def test_ids_that_go_on_in_between_show_a_mistake():
+    watch = EpochWatch[int]()
+    for forwarded in range(10):
+        assert take(watch, 1000 + forwarded, LAST_US + 2 * LATER_US, forwarded) == []
+
+
+def test_without_a_time_to_compare_with_only_what_is_far_below_is_new():
+    watch = EpochWatch[int]()
+    assert take(watch, LAST_ID // 2, LAST_US, last_us=None) is None
+    assert take(watch, LAST_ID // 2 - 1, LAST_US, last_us=None) == []
+
+
+def test_a_contiguous_sequence_starts_anew_and_tells_what_waited():
+    sequence = ContiguousSequence[int]()
+    for event_id in (10, 11, 15, 17):
+        sequence.take(event_id, event_id, 0.0)
+    counted = sequence.events_total
+
+    released = sequence.start_anew("new_epoch")
+
+    assert released == [Gap(12, 14), 15, Gap(16, 16), 17]
+    assert {gap.reason for gap in released if isinstance(gap, Gap)} == {"new_epoch"}
+    assert (counted, sequence.events_total, sequence.missing_total) == (2, 4, 4)
+    assert sequence.last_id is None
+    assert sequence.take(3, 3, 0.0) == [3]
+    assert sequence.advance(4)
+    assert sequence.events_total == 6
+    assert sequence.start_anew("new_epoch") == []
+    assert sequence.events_total == 6
+
+
+def test_a_sequence_that_has_not_begun_may_start_anew():
+    sequence = ContiguousSequence[int]()
+    assert sequence.start_anew("new_epoch") == []
+    assert sequence.take(3, 3, 0.0) == [3]
+    assert sequence.events_total == 1
+
+
+def test_the_next_id_right_above_a_gap_starts_anew_too():
+    sequence = ContiguousSequence[int]()
+    for event_id in (10, 20_000, *range(12, 20_000), 11):
+        sequence.take(event_id, event_id, 0.0)
+    assert sequence.held  # more than one call releases
+
+    assert sequence.start_anew("new_epoch")[-1] == 20_000
+    assert sequence.missing_total == 0
+
+
+def test_ranges_start_anew():
+    sequence = RangeSequence[tuple[int, int]](lambda item: item[1])
+    for item in ((10, 12), (15, 16)):
+        sequence.take(item[0], item, 0.0)
+
+    assert sequence.start_anew("new_epoch") == [Gap(13, 14), (15, 16)]
+    assert sequence.last_id is None
+    assert sequence.take(1, (1, 2), 0.0) == [(1, 2)]
+
+
+def test_jumping_ids_start_anew():
+    sequence = IncreasingSequence[int]()
+    sequence.take(10, 10, 0.0)
+    assert sequence.start_anew("new_epoch") == []
+    assert sequence.last_id is None
+    assert sequence.take(3, 3, 0.0) == [3]
