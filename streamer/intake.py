@@ -209,11 +209,17 @@ class Intake:
             forwarded=route.sequence.events_total,
         )
         if begun:
-            self._begin_epoch(route, begun, last_id, last_us or received_us, now)
+            first_us = getattr(begun[0][0], time, begun[0][1])  # by the same clock
+            self._begin_epoch(route, begun, last_id, (last_us or first_us, first_us), now)
         return begun is not None
 
     def _begin_epoch(
-        self, route: Route, begun: list[Arrival], last_id: int, last_us: int, now: float
+        self,
+        route: Route,
+        begun: list[Arrival],
+        last_id: int,
+        between_us: tuple[int, int],
+        now: float,
     ) -> None:
         """Go on with ids that began anew; what ended and what began goes on record first."""
         first, received_us = begun[0]
@@ -222,7 +228,6 @@ class Intake:
         route.epoch = max(route.epoch + 1, received_us // 1_000_000)
         route.epochs_total += 1
         self._sink.renew(route)
-        times = {"from_time": last_us, "to_time": received_us}
         log.warning(
             "the ids of %s began anew: %d after %d; records have the epoch %d in their ids",
             *(route.name, first.id, last_id, route.epoch),
@@ -232,8 +237,12 @@ class Intake:
             stream=route.stream, symbol=route.symbol,
             first_id=first.id, after_id=last_id, epoch=route.epoch,
         )  # fmt: skip
+        from_us, to_us = between_us
         record = GapRecord(
-            last_us, route.symbol, route.stream, NEW_EPOCH, **times, epoch=route.epoch
+            *(from_us, route.symbol, route.stream, NEW_EPOCH),
+            from_time=from_us,
+            to_time=to_us,
+            epoch=route.epoch,
         )
         self._sink.put(self.routes.gaps[route.symbol], record, received_us)
         for event, received in begun:
