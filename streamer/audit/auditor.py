@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from operator import itemgetter
+from typing import Any
 
 from streamer.audit.batches import Batch, Schema
 from streamer.audit.decoded import DecodedRecords, reader
@@ -12,8 +13,10 @@ from streamer.audit.layouts import GAPS, LAYOUTS, Layout
 from streamer.audit.order import Order
 from streamer.audit.pattern import Mismatch, RecordPattern, Row, number, text
 from streamer.avro.binary import long, string
+from streamer.data.streams import NUMBERED
 
 FALSE = b"\0"
+_SEPARATORS, _NO_EPOCHS = 4, 1 << 10  # colons of a record id without an epoch
 Key = tuple[str, str]
 """Stream and symbol."""
 
@@ -65,7 +68,7 @@ class Auditor:
         """Take a batch. Raises Mismatch for what is no record of ours."""
         if batch.schema.name == GAPS:
             for record in gap_records(batch):
-                self.gaps[record["stream"], record["symbol"]].take(record)
+                self.gaps[gap_key(record)].take(record)
             return
         layout = layout_of(batch.schema)
         _, records, live = self._reader(batch.schema, layout)
@@ -89,8 +92,13 @@ class Auditor:
         ordering = [fields.index(name) for name in layout.ordering]
         flag = fields.index("is_closed") if "is_closed" in layout.ordering else None
         only = ordering[0] if len(ordering) == 1 else None
+        record_id = fields.index("record_id")
+        separators = _SEPARATORS if layout.kind in NUMBERED else _NO_EPOCHS
         for row in rows:
-            lane = lanes[place(row)]
+            if row[record_id].count(b":", 1) > separators:  # the first byte is a length
+                lane = lanes[*place(row), epoch_of(row[record_id])]
+            else:
+                lane = lanes[place(row)]
             if only is not None:
                 lane.order.take(number(row[only]))
             elif flag is None:
@@ -115,15 +123,33 @@ class Auditor:
         return found
 
 
+def gap_key(record: dict[str, Any]) -> Key:
+    """Return where a gap record belongs: its record id has the epoch before `gap`."""
+    before = str(record["record_id"]).rpartition(":gap:")[0].split(":")
+    stream = ":".join([record["stream"], *before[4:]])
+    return stream, record["symbol"]
+
+
 def place_of(layout: Layout) -> tuple[str, ...]:
     """Return the fields that tell streams and symbols apart."""
     return ("symbol", "symbol" if layout.part is None else layout.part)
 
 
 def key_of(layout: Layout, place: Row) -> Key:
-    """Return stream and symbol from the fields of `place_of`."""
-    symbol, part = place
-    return layout.stream(None if layout.part is None else text(part)), text(symbol)
+    """Return stream and symbol from the fields of `place_of`, and the epoch if there is one."""
+    symbol, part, *epoch = place
+    stream = layout.stream(None if layout.part is None else text(part))
+    return ":".join([stream, *(each.decode() for each in epoch)]), text(symbol)
+
+
+def epoch_of(record_id: bytes) -> bytes:
+    """Return the epoch in a record id: what is between stream and number."""
+    return record_id.split(b":")[-2]
+
+
+def has_epoch(layout: Layout, record_id: bytes) -> bool:
+    """Tell whether a record id is of an epoch; that of a candle has another number there."""
+    return layout.kind in NUMBERED and record_id.count(b":", 1) > _SEPARATORS
 
 
 def layout_of(schema: Schema) -> Layout:

@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from operator import itemgetter
 
-from streamer.audit.auditor import Key, key_of, layout_of, live_values, place_of
+from streamer.audit.auditor import (
+    Key,
+    epoch_of,
+    has_epoch,
+    key_of,
+    layout_of,
+    live_values,
+    place_of,
+)
 from streamer.audit.batches import Batch
 from streamer.audit.decoded import DecodedRecords, reader
 from streamer.audit.layouts import GAPS, TOLD_APART
@@ -77,9 +85,12 @@ class SecondLook:
         time = fields.index("event_time") if "event_time" in fields else None
         compared = [index for index, name in enumerate(fields) if name not in TOLD_APART]
         live = live_values(batch.schema)
+        record_id = fields.index("record_id")
         keys: dict[Row, Key] = {}
         for row in records.rows(batch.data, batch.count):
             here = place(row)
+            if has_epoch(layout, row[record_id]):
+                here = (*here, epoch_of(row[record_id]))
             key = keys.get(here)
             if key is None:
                 key = keys[here] = key_of(layout, here)

@@ -31,7 +31,7 @@ class Layout:
     def fields(self) -> tuple[str, ...]:
         """What to read of every record."""
         part = () if self.part is None else (self.part,)
-        return ("symbol", "received_time", "source", *self.ordering, *part)
+        return ("record_id", "symbol", "received_time", "source", *self.ordering, *part)
 
     def stream(self, part: str | None) -> str:
         """Return the name of the stream, as in settings and gap records."""
