@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -95,6 +96,17 @@ class Machine:
     def path(self, path: str) -> Path:
         """Return where a path of the machine is found from here."""
         return Path(f"/proc/{self.leader}/root") / path.lstrip("/")
+
+    def pid_outside(self, pid: int) -> int:
+        """Return what a process of the machine is called here."""
+        namespace = Path(f"/proc/{self.leader}/ns/pid").readlink()
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with suppress(OSError):
+                numbers = re.search(r"^NSpid:\s+(.*)$", status.read_text(), re.MULTILINE)
+                inside = (status.parent / "ns" / "pid").readlink() == namespace
+                if inside and numbers and numbers[1].split()[-1] == str(pid):
+                    return int(status.parent.name)
+        raise ProcessLookupError(pid)
 
     def run(
         self,
