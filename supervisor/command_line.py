@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -17,6 +18,7 @@ from typing import NoReturn
 from streamer.errors import SettingsError
 from supervisor.commands import COMMANDS, SERVING
 from supervisor.errors import ExitCode, SupervisorError, UsageError
+from supervisor.signals import WATCHED, held
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -55,9 +57,9 @@ def _run(arguments: Sequence[str], parser_type: type[argparse.ArgumentParser]) -
         return ExitCode.PASS
     with ExitStack() as stack:
         if outer.command in SERVING:
-            from supervisor.signals import held
-
             stack.enter_context(held())
+        else:  # these end by a signal, as any program; `__main__` has held it until here
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         command = import_module(f"supervisor.commands.{outer.command}")
         inner_parser = parser_type(
             prog=f"vigil {outer.command}", description=COMMANDS[outer.command]

@@ -172,6 +172,11 @@ def fails_at_once(config: StreamerConfig) -> int:
     return 7
 
 
+def refuses_settings(config: StreamerConfig) -> int:
+    """Exit as a streamer does whose file of certificates cannot be read."""
+    return 2
+
+
 def dies_young(config: StreamerConfig) -> int:
     """Report for a moment, then crash."""
 

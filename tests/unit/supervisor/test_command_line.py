@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -159,3 +160,36 @@ def test_a_directory_that_may_not_be_looked_into_ends_nothing(
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"vigil {version()} (Python {platform.python_version()})\n"
+
+
+EARLY = """
+import os, signal, sys, supervisor.__main__
+
+class Signalled:
+    def find_spec(self, name, path=None, target=None):
+        if name == "supervisor.command_line":  # the first thing that takes time
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Signalled())
+sys.exit(supervisor.__main__.main())
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "config"])
+def test_a_signal_while_modules_are_imported_ends_no_service(command: str, tmp_path: Path) -> None:
+    settings = [
+        f"--set=supervisor.runtime_directory={tmp_path}/run",
+        f"--set=supervisor.state_directory={tmp_path}/state",
+        f"--set=sink.directory={tmp_path}/data",
+        "--set=monitor.metrics_address=127.0.0.1:0",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY, *settings, command], capture_output=True, text=True
+    )
+    if command == "run":
+        assert done.returncode == 0, done.stderr
+        assert "SIGTERM: streamers are drained" in done.stderr
+        assert list((tmp_path / "state").glob("runs/*/profile.json"))
+    else:
+        assert done.returncode in (-signal.SIGHUP, -signal.SIGTERM)
