@@ -30,6 +30,7 @@ class Generation:
     peak_rss_bytes: int = 0
     report: Report | None = None
     report_at: float = 0.0
+    stored_at: float = 0.0  # when the sink acknowledged something last, or nothing waited
     reports_total: int = 0
     longest_report_gap_seconds: float = 0.0
     oldest_connection_seconds: float = 0.0
@@ -82,6 +83,10 @@ class Generation:
             gap = report.uptime_seconds - before.uptime_seconds
             if report.state not in ("draining", "stopped"):  # a flush has its own deadline
                 self.longest_report_gap_seconds = max(self.longest_report_gap_seconds, gap)
+        sink, known = report.sink, before.sink if before else None
+        # The first report counts as well: what waits since before was the process before it.
+        if known is None or not sink.queued or sink.acknowledged_total > known.acknowledged_total:
+            self.stored_at = at
         self.report, self.report_at = report, at
         self.reports_total += 1
         _keep(self.recent, at, report)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from monitor.health import obstacles
 from monitor.metrics import registry_of
 from monitor.snapshot import Snapshot
 from monitor.status import as_status
@@ -109,8 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
             alive = latest is not None and time.monotonic() - latest[1] < STALE_SECONDS
             self._say(alive, "alive", "the control loop makes no progress")
         elif path == "/readyz":
-            ready = latest is not None and latest[0].ready
-            self._say(ready, "streaming", "not every streamer is streaming")
+            why = obstacles(latest[0]) if latest is not None else ("nothing is known yet",)
+            self._say(not why, "streaming", "\n".join(why))
         elif path == "/status" and latest is not None:
             body = json.dumps(as_status(latest[0]), indent=2).encode()
             self._answer(HTTPStatus.OK, body, "application/json")

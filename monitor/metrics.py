@@ -21,6 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from monitor.counters import Key
+from monitor.health_metrics import health
 from monitor.snapshot import Snapshot, StreamerSnapshot
 from streamer.messages import LATENCY_BUCKETS_SECONDS
 from streamer.version import version
@@ -94,6 +95,7 @@ class SnapshotCollector(Collector):
         if snapshot is not None:
             yield self._build_info()
             yield from _process(snapshot.streamers)
+            yield from health(snapshot)
             yield from _feed(snapshot)
             yield from _counts(snapshot.totals, snapshot.named)
             yield from _latencies(snapshot.totals)
@@ -173,7 +175,7 @@ def _feed(snapshot: Snapshot) -> Iterator[Metric]:
     yield _gauge(
         "binance_connection_status",
         "1 when every slot has a live, subscribed connection.",
-        snapshot.ready,
+        snapshot.connected,
     )
     if ages:
         yield _gauge(

@@ -68,6 +68,7 @@ class Recorder:
         self._rolling = profile is None
         self._limits = profile or PROFILES["24h"]
         self._max_age = float(settings_summary.get("connection_max_age_seconds", 4 * HOUR))
+        self._stale_after = float(settings_summary.get("stale_after_seconds", 30.0))
         self._detector = detector
         self._started_at = started_at
         self._counters = Counters()
@@ -183,6 +184,8 @@ class Recorder:
             named=self._counters.named(),
             supervisor=self._own,
             supervisor_cpu_cores=self._own_cores(),
+            started=self._run.started_time,
+            stale_after_seconds=self._stale_after,
         )
 
     # Events ------------------------------------------------------------------------------------
@@ -314,6 +317,11 @@ class Recorder:
                 if not one.leaving
             ),
             totals=totals,
+            unacknowledged_seconds=(
+                now - generation.stored_at
+                if generation.up and report is not None and report.sink.queued
+                else 0.0
+            ),
         )
 
     def _own_cores(self) -> float | None:

@@ -76,6 +76,18 @@ class Rule:
             raise ValueError(f"rule {self.name!r}: for, grace and cooldown must not be negative")
 
 
+def memory_ceiling(rules: Iterable[Rule], otherwise: int) -> int:
+    """Return the bytes of RSS above which a streamer is ended: the lowest limit of any rule."""
+    limits = [
+        round(rule.limit)
+        for rule in rules
+        if rule.metric == "rss_bytes"
+        and rule.direction == "above"
+        and rule.action in ("restart", "abort")
+    ]
+    return min(limits, default=otherwise)
+
+
 def merged(built_in: Iterable[Rule], user: Iterable[Rule]) -> tuple[Rule, ...]:
     """Return the built-in rules with the user's added, or in the place of one of the same name.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from monitor.counters import Key
 from monitor.criteria import Criterion
+from monitor.disk import DiskSpace
 from monitor.events import Entry
 from monitor.leak import Assessment
 from monitor.model import Sample
@@ -42,6 +43,7 @@ class StreamerSnapshot:
     report_age_seconds: float | None
     streams: tuple[StreamSnapshot, ...]
     totals: Mapping[Key, int]  # counters.flatten's keys, over all generations
+    unacknowledged_seconds: float = 0.0  # since the sink stored something; 0: nothing waits
 
     @property
     def streaming(self) -> bool:
@@ -75,8 +77,12 @@ class Snapshot:
     named: frozenset[Key]  # stream and symbol of what is streamed now; `totals` hold more
     supervisor: Sample | None
     supervisor_cpu_cores: float | None
+    started: float = 0.0  # Unix time of the supervisor's start
+    stale_after_seconds: float = 30.0  # connection.stale_after; 0: no silence is too long
+    restarts_remaining: Mapping[str, int] = field(default_factory=dict)  # by streamer
+    disk: DiskSpace | None = None  # of sink.directory; None: not known
 
     @property
-    def ready(self) -> bool:
-        """Whether every streamer streams."""
+    def connected(self) -> bool:
+        """Whether every streamer has its live connections."""
         return bool(self.streamers) and all(one.streaming for one in self.streamers)

@@ -6,14 +6,17 @@ from dataclasses import asdict
 from typing import Any
 
 from monitor.events import as_json, iso
+from monitor.health import obstacles
 from monitor.snapshot import Snapshot, StreamerSnapshot
 
 
 def as_status(snapshot: Snapshot) -> dict[str, Any]:
     """Return what `/status` answers: public format, keys are only ever added."""
+    why = obstacles(snapshot)
     return {
         "time": iso(snapshot.time),
-        "ready": snapshot.ready,
+        "ready": not why,
+        "not_ready_because": list(why),
         "profile": snapshot.profile,
         "elapsed_seconds": snapshot.elapsed_seconds,
         "duration_seconds": snapshot.duration_seconds,
@@ -72,6 +75,7 @@ def _streamer(one: StreamerSnapshot) -> dict[str, Any]:
             "accepted_total": report.sink.accepted_total,
             "acknowledged_total": report.sink.acknowledged_total,
             "queued": report.sink.queued,
+            "unacknowledged_seconds": one.unacknowledged_seconds,
         }
         if report
         else None,

@@ -73,6 +73,7 @@ _CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {
     "unknown_symbol": _set("s", "NOSUCHUSDT"),
     "other_symbol": _other_symbol,
     "unknown_event": _set("e", "somethingNew"),
+    "other_price": _set_price("1.00000000"),
 }
 _NEEDS_EVENT_TYPE = ("absurd_time", "unknown_event")  # which a bookTicker does not have
 _TICKERS = ("24hrTicker", "24hrMiniTicker")  # whose prices may be zero
@@ -106,7 +107,9 @@ FATAL = (
     "stray_continuation",
 )
 """Variants after which a client may or must close the connection: the protocol is broken."""
-HARMLESS = tuple(variant for variant in VARIANTS if variant not in FATAL)
+WRONG = ("other_price",)
+"""Variants that are well-formed and say something that did not happen."""
+HARMLESS = tuple(variant for variant in VARIANTS if variant not in (*FATAL, *WRONG))
 """Variants that spoil one message only; `all` means these."""
 
 

@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from monitor.disk import DiskWatch
 from monitor.http import HttpError, MetricsServer
 from monitor.model import Mode
 from monitor.profiles import SoakProfile
@@ -123,6 +124,8 @@ def _parts(
         state.reference = mission.reference.curve
     telemetry = resources.enter_context(_telemetry(directory))
     metrics = resources.enter_context(_metrics(settings.monitor.metrics_address))
+    disk = resources.enter_context(closing(DiskWatch(settings.sink.directory)))
+    disk.start()
     become_subreaper()
     commands = resources.enter_context(closing(ControlSocket(directory)))
     logs.keep_recent(directory / f"supervisor{runtime_directory.RECENT_LOG}")
@@ -166,6 +169,7 @@ def _parts(
         notifier=notifier,
         own=Sampler(os.getpid(), "supervisor", 0, slow_every_seconds=0),
         metrics=metrics,
+        disk=disk,
         reload=reload,
         launches=launches,
         desk=Desk(commands, directory),

@@ -116,7 +116,7 @@ class Desk:
             answer(asked, ok=ok, detail=detail, result={"exit_code": int(code)})
 
     def _status(self, asked: Asked, service: Service, now: float, time: float) -> None:
-        snapshot = service.parts.journal.recorder.snapshot(now, time)
+        snapshot = service.snapshot(now, time)
         path = self._directory / STATUS_FILE
         write_private(path, json.dumps(as_status(snapshot), indent=2))
         endings = [member.lifecycle.graces.total_seconds for member in service.parts.fleet]

@@ -13,7 +13,7 @@ from monitor.model import Exited, Launched, Sample
 from monitor.sampler import Sampler
 from supervisor.lifecycle import LOOK_AGAIN_SECONDS, Lifecycle, Phase
 from supervisor.process_tree import end_strays
-from supervisor.restart import RestartHistory, RestartPolicy, grant
+from supervisor.restart import RestartHistory, RestartPolicy, grant, remaining
 
 
 @dataclass(slots=True)
@@ -118,6 +118,13 @@ class Fleet:
         if delay is not None:
             member.launch_at = now + delay
         return delay
+
+    def restarts_remaining(self, now: float) -> dict[str, int]:
+        """Return what is left of each streamer's restart budget."""
+        return {
+            name: remaining(self.policy, member.history, now)
+            for name, member in self.members.items()
+        }
 
     def _pids(self) -> Container[int]:
         return {member.lifecycle.child.pid for member in self if member.lifecycle.child}

@@ -35,6 +35,12 @@ def delay_of_start(policy: RestartPolicy, failed_in_a_row: int) -> float:
     return min(policy.backoff_max_seconds, policy.backoff_initial_seconds * 2.0**exponent)
 
 
+def remaining(policy: RestartPolicy, history: RestartHistory, now: float) -> int:
+    """Return how many restarts would be granted at this moment."""
+    recent = sum(now - at < policy.window_seconds for at in history.restarts)
+    return max(0, policy.limit - recent)
+
+
 def grant(
     policy: RestartPolicy,
     history: RestartHistory,

@@ -8,15 +8,18 @@ from __future__ import annotations
 import logging
 import signal
 import time as clocks
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import zmq
 
 from monitor.decide import decide
+from monitor.disk import DiskWatch
 from monitor.http import MetricsServer
 from monitor.model import Abort, Event, Reported, Restart, Tick
+from monitor.rules import memory_ceiling
 from monitor.sampler import Sampler
+from monitor.snapshot import Snapshot
 from monitor.state import State
 from monitor.telemetry import TelemetryServer
 from streamer.messages import Answer, Report
@@ -63,6 +66,7 @@ class Parts:
     notifier: Notifier
     own: Sampler  # looks at the supervisor itself
     metrics: MetricsServer
+    disk: DiskWatch  # of sink.directory
     reload: Reload
     desk: Desk
     launches: Launches
@@ -193,12 +197,22 @@ class Service:
         if not self._tick.due(now):
             return
         self._observe(Tick(), now, time)
-        snapshot = self.parts.journal.recorder.snapshot(now, time)
+        snapshot = self.snapshot(now, time)
         self.parts.metrics.publish(snapshot)
         self.parts.display.refresh(snapshot)
         self.parts.notifier.status(status_line(snapshot))
         if self.report.due(now):
             self.parts.display.report(snapshot)
+
+    def snapshot(self, now: float, time: float) -> Snapshot:
+        """Return the latest state of everything."""
+        snapshot = self.parts.journal.recorder.snapshot(now, time)
+        return replace(
+            snapshot,
+            memory_ceiling_bytes=memory_ceiling(self.state.rules, snapshot.memory_ceiling_bytes),
+            restarts_remaining=self.parts.fleet.restarts_remaining(now),
+            disk=self.parts.disk.latest,
+        )
 
     def _advance(self, now: float, time: float) -> None:
         fleet, control = self.parts.fleet, self.parts.control

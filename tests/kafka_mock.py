@@ -52,15 +52,15 @@ class MockKafka:
         self._command = [sys.executable, "-c", _PROGRAM, str(nodes), *topics]
 
     def __enter__(self) -> str:
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             self._command,
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        assert self._process.stdout is not None
-        address = self._process.stdout.readline().strip()
+        assert self.process.stdout is not None
+        address = self.process.stdout.readline().strip()
         assert address, "the mock cluster did not start"
         return address
 
@@ -74,5 +74,5 @@ class MockKafka:
 
     def stop(self) -> None:
         """End it now, as a broker that is gone for good."""
-        self._process.kill()
-        self._process.communicate()
+        self.process.kill()
+        self.process.communicate()

@@ -15,6 +15,7 @@ import time
 from streamer.config import StreamerConfig
 
 LEAK_BYTES_PER_SECOND = 40 << 20
+SLOW_LEAK_BYTES_PER_SECOND = 100_000
 _AFTER_SECONDS = 2.0  # by then it streams
 _leak: list[bytes] = []
 
@@ -40,6 +41,19 @@ def leaks(config: StreamerConfig) -> int:
             time.sleep(0.1)
 
     _later(grow)
+    return _run(config)
+
+
+def leaks_slowly(config: StreamerConfig) -> int:
+    """Grow by 6 MB a minute in the first generation: seen long before it reaches a limit."""
+
+    def grow() -> None:
+        while True:
+            _leak.append(os.urandom(SLOW_LEAK_BYTES_PER_SECOND))
+            time.sleep(1.0)
+
+    if config.generation == 1:
+        _later(grow)
     return _run(config)
 
 

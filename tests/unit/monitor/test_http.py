@@ -59,7 +59,7 @@ def test_alive_but_not_ready(server: MetricsServer) -> None:
     run.feed(Exited(NAME, 1, 1, False, EPOCH))
     server.publish(run.recorder.snapshot(run.now, EPOCH))
     assert get(server, "/healthz")[0] == 200
-    assert get(server, "/readyz")[0] == 503
+    assert get(server, "/readyz")[0::2] == (503, f"{NAME}: its process is not running\n")
 
 
 def test_a_loop_that_hangs_is_not_alive(

@@ -4,12 +4,14 @@ import os
 import platform
 import shutil
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.disk import DiskSpace
 from monitor.metrics import registry_of
 from monitor.model import Exited
 from monitor.profiles import PROFILES
@@ -120,6 +122,25 @@ def test_values() -> None:
 def test_what_runs_is_told() -> None:
     labels = (("python", platform.python_version()), ("version", version()))
     assert exposed(snapshot())["vigil_build_info", labels] == 1
+
+
+def test_what_alerts_need() -> None:
+    shown = replace(
+        snapshot(), restarts_remaining={NAME: 4}, disk=DiskSpace(free_bytes=10, size_bytes=100)
+    )
+    told = exposed(shown)
+    assert told["vigil_ready", ()] == 0  # ten records wait all the time
+    assert told["vigil_start_time_seconds", ()] == EPOCH
+    assert told["vigil_streamer_restarts_total", (("streamer", NAME),)] == 0
+    assert told["vigil_restart_budget_remaining", (("streamer", NAME),)] == 4
+    assert told["vigil_sink_unacknowledged_seconds", (("streamer", NAME),)] > 2000
+    assert told["vigil_sink_disk_free_bytes", ()] == 10
+    assert told["vigil_sink_disk_size_bytes", ()] == 100
+    assert told["vigil_stream_fresh", (("stream", "trade"), ("symbol", "BTCUSDT"))] == 1
+
+
+def test_a_disk_that_is_not_known_has_no_figures() -> None:
+    assert not [name for name, _ in exposed(snapshot()) if name.startswith("vigil_sink_disk")]
 
 
 def test_only_ours_and_no_created_series() -> None:

@@ -106,7 +106,7 @@ def test_the_snapshot() -> None:
     run.recorder.own(sample(19.0, 25, cpu_seconds=1.0))
     run.recorder.own(sample(20.0, 26, cpu_seconds=1.002))
     snapshot = run.recorder.snapshot(run.now + 1, EPOCH)
-    assert snapshot.ready
+    assert snapshot.connected
     assert snapshot.elapsed_seconds == 21
     assert (snapshot.duration_seconds, snapshot.profile) == (120, "smoke")
     assert snapshot.events_per_second == pytest.approx(100)
@@ -118,7 +118,7 @@ def test_the_snapshot() -> None:
     assert {one.name for one in snapshot.criteria} >= {"memory ceiling", "message rate"}
     run.feed(Exited(NAME, 1, 1, False, EPOCH))
     snapshot = run.recorder.snapshot(run.now, EPOCH)
-    assert not snapshot.ready
+    assert not snapshot.connected
     assert not snapshot.streamers[0].up
     assert snapshot.events_per_second == 0
 

@@ -1,4 +1,4 @@
-from monitor.rules import KILL_FACTOR, Rule, built_in_rules, merged
+from monitor.rules import KILL_FACTOR, Rule, built_in_rules, memory_ceiling, merged
 
 
 def by_name(rules):
@@ -21,3 +21,12 @@ def test_a_new_name_is_added():
     extra = Rule(name="many threads", metric="threads", limit=50.0)
     assert by_name(merged(built_in_rules("run"), [extra]))["many threads"] == extra
     assert len(merged(built_in_rules("run"), [extra])) == len(built_in_rules("run")) + 1
+
+
+def test_the_memory_ceiling_is_the_lowest_limit_that_ends_a_streamer() -> None:
+    rules = built_in_rules("run")
+    assert memory_ceiling(rules, 1) == 450 << 20
+    lower = Rule(name="memory ceiling", metric="rss_bytes", limit=60.0, action="restart")
+    assert memory_ceiling(merged(rules, [lower]), 1) == 60
+    below = Rule(name="low", metric="rss_bytes", limit=5.0, direction="below", action="restart")
+    assert memory_ceiling([below], 7) == 7

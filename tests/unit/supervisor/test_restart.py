@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.restart import RestartHistory, RestartPolicy, delay_of_start, grant
+from supervisor.restart import RestartHistory, RestartPolicy, delay_of_start, grant, remaining
 
 POLICY = RestartPolicy(
     limit=5,
@@ -80,3 +82,12 @@ def test_a_short_life_does_not_reset(lived: float) -> None:
 def test_a_start_waits_after_failures_in_a_row_but_not_after_one() -> None:
     assert [delay_of_start(POLICY, failed) for failed in range(8)] == [0, 0, 1, 2, 4, 8, 10, 10]
     assert delay_of_start(POLICY, 10**8) == 10
+
+
+def test_what_is_left_of_the_budget_comes_back_with_the_window() -> None:
+    history = RestartHistory(restarts=(10.0, 20.0))
+    policy = replace(POLICY, limit=3, window_seconds=100.0)
+    assert remaining(policy, history, 30.0) == 1
+    assert remaining(policy, history, 110.0) == 2
+    assert remaining(policy, history, 120.0) == 3
+    assert remaining(replace(policy, limit=1), history, 30.0) == 0

@@ -1,0 +1,72 @@
+"""Metrics that alerts need: readiness, freshness, restarts, what waits, room on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from monitor.health import freshness, obstacles
+from monitor.snapshot import Snapshot
+
+
+def health(snapshot: Snapshot) -> Iterator[Metric]:
+    """Yield the families."""
+    yield GaugeMetricFamily(
+        "vigil_ready",
+        "1 when everything is streamed and stored, as /readyz says.",
+        value=float(not obstacles(snapshot)),
+    )
+    yield GaugeMetricFamily(
+        "vigil_start_time_seconds", "Unix time of the supervisor's start.", value=snapshot.started
+    )
+    yield from _streams(snapshot)
+    yield from _streamers(snapshot)
+    if snapshot.disk is not None:
+        yield GaugeMetricFamily(
+            "vigil_sink_disk_free_bytes",
+            "Room on the filesystem of sink.directory.",
+            value=snapshot.disk.free_bytes,
+        )
+        yield GaugeMetricFamily(
+            "vigil_sink_disk_size_bytes",
+            "Size of the filesystem of sink.directory.",
+            value=snapshot.disk.size_bytes,
+        )
+
+
+def _streams(snapshot: Snapshot) -> Iterator[Metric]:
+    fresh = GaugeMetricFamily(
+        "vigil_stream_fresh",
+        "1 when the last event is younger than connection.stale_after, or no news is to be had.",
+        labels=["stream", "symbol"],
+    )
+    for streamer in snapshot.streamers:
+        found = freshness(streamer, snapshot.stale_after_seconds)
+        for labels, good in found.items():
+            fresh.add_metric(labels, float(good))
+    yield fresh
+
+
+def _streamers(snapshot: Snapshot) -> Iterator[Metric]:
+    restarts = CounterMetricFamily(
+        "vigil_streamer_restarts", "Launches after the first, for any cause.", labels=["streamer"]
+    )
+    waiting = GaugeMetricFamily(
+        "vigil_sink_unacknowledged_seconds",
+        "How long records have waited without any being acknowledged; 0 when none waits.",
+        labels=["streamer"],
+    )
+    remaining = GaugeMetricFamily(
+        "vigil_restart_budget_remaining",
+        "Restarts left in the present window; at 0 the next failure ends the supervisor.",
+        labels=["streamer"],
+    )
+    for one in snapshot.streamers:
+        restarts.add_metric([one.name], one.generation - 1)
+        waiting.add_metric([one.name], one.unacknowledged_seconds)
+        if one.name in snapshot.restarts_remaining:
+            remaining.add_metric([one.name], snapshot.restarts_remaining[one.name])
+    yield restarts
+    yield waiting
+    yield remaining

@@ -1,0 +1,202 @@
+"""Runbooks: every command is executed on a Vigil that runs, and says what the page says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.alert_rules import alerts
+from tests.drill_rig import Rig
+from tests.drills import DRILLS
+from tests.kafka_cluster import KafkaCluster
+from tests.runbook_pages import PAGES, Command, commands, differs
+from tests.streaming import ROOT
+from tests.tools import required
+
+SECONDS = 90.0
+# What a test on loopback cannot have: the command's program and words are looked at instead.
+ELSEWHERE = {
+    "https://api.binance.com": "the exchange's own address",
+    "stream.binance.com": "the exchange's own address",
+    "--alertmanager.url": "an Alertmanager that runs",
+    "timedatectl": "a machine that systemd has booted",
+}
+VIGIL = """#!/bin/sh
+exec {python} -m supervisor --set supervisor.runtime_directory={run} "$@"
+"""
+SYSTEMCTL = """#!/bin/sh
+# Stands in for systemd: acts on the Vigil of the test.
+case "$1" in
+    status) echo "● vigil.service" ;;
+    show) echo {pid} ;;
+    reload) exec {bin}/vigil reload >&2 ;;
+    *) echo "no such command here: $*" >&2; exit 1 ;;
+esac
+"""
+PYTHON = """#!/bin/sh
+exec {python} "$@"
+"""
+
+
+class Shell:
+    """Executes commands as if on the machine that a runbook speaks of."""
+
+    def __init__(self, rig: Rig, brokers: str = "", kafka: Path | None = None) -> None:
+        self.rig = rig
+        self.brokers = brokers
+        self.bin = rig.directory / "bin"
+        self.bin.mkdir()
+        self.elsewhere = rig.directory / "elsewhere"  # a directory that has nothing to do with it
+        self.elsewhere.mkdir()
+        (self.elsewhere / "deploy").symlink_to(ROOT / "deploy")  # a checkout, as promtool wants it
+        self._kafka = kafka
+        self._write("vigil", VIGIL.format(python=sys.executable, run=rig.directory / "run"))
+        self._write("python", PYTHON.format(python=sys.executable))
+        self._write("fastavro", f'#!/bin/sh\nexec {sys.executable} -m fastavro "$@"\n')
+
+    def run(self, command: Command) -> subprocess.CompletedProcess[str]:
+        rig, text = self.rig, command.text
+        if text == "systemctl restart vigil":
+            rig.stop()
+            rig.start()
+            rig.until_ready()
+            return subprocess.CompletedProcess(text, 0, "", "")
+        assert rig.vigil_process
+        self._write("systemctl", SYSTEMCTL.format(bin=self.bin, pid=rig.vigil_process.pid))
+        self._write("journalctl", f"#!/bin/sh\nexec tail -n 100 {rig.log}\n")
+        text = self.here(text)
+        path = [str(self.bin), os.environ["PATH"], *([str(self._kafka)] if self._kafka else [])]
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", text],
+            capture_output=True,
+            text=True,
+            cwd=self.elsewhere,
+            env={**rig.environment, "PATH": ":".join(path)},
+            timeout=SECONDS,
+            check=False,
+        )
+
+    def here(self, text: str) -> str:
+        """Return a text of a page with the places of this machine."""
+        rig = self.rig
+        places = {
+            "/opt/vigil/bin/": f"{self.bin}/",
+            "/var/lib/vigil/runs": str(rig.state / "runs"),
+            "/var/lib/vigil": str(rig.data.parent),
+            "/etc/vigil/vigil.toml": str(rig.config),
+            "/etc/vigil/ca.pem": str(rig.exchange.ca_file),
+            "127.0.0.1:9091": f"127.0.0.1:{rig.metrics_port}",
+            "127.0.0.1:9090": f"127.0.0.1:{rig.prometheus_port}",
+            "/tmp/": f"{rig.directory}/",
+            "BROKERS": self.brokers,
+        }
+        pattern = "|".join(map(re.escape, places))
+        return re.sub(pattern, lambda match: places[match.group()], text)
+
+    def executes(self, command: Command) -> str | None:
+        """Return what is wrong with a command of a page; None: it does what the page says."""
+        if any(place in command.text for place in ELSEWHERE):
+            program = command.text.split()[0]
+            return None if shutil.which(program) else f"{program} does not exist"
+        self.rig.until_ready()
+        before = self.rig.generation()
+        done = self.run(command)
+        if "vigil restart" in command.text:
+            self.rig.until("another streamer", lambda: self.rig.generation() != before)
+        where = f"{command.page.name}:{command.line}: {command.text}\n"
+        if done.returncode:
+            return f"{where}exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        missing = differs(done.stdout, tuple(map(self.here, command.says or ())))
+        if missing is not None:
+            return f"{where}does not say {missing!r} but\n{done.stdout}{done.stderr}"
+        return None
+
+    def _write(self, name: str, text: str) -> None:
+        file = self.bin / name
+        file.write_text(text)
+        file.chmod(0o755)
+
+
+def needs_kafka(command: Command) -> bool:
+    return "BROKERS" in command.text or "--kafka" in command.text
+
+
+@pytest.fixture(scope="module")
+def shell():
+    for tool, package in (
+        ("promtool", "prometheus"),
+        ("amtool", "prometheus-alertmanager"),
+        ("openssl", "openssl"),
+        ("curl", "curl"),
+    ):
+        required(tool, package)
+    with Rig() as rig:
+        rig.until_ready()
+        rig.until("the records of the rules", lambda: rig.query("vigil:symbol_stale:ratio1h"))
+        yield Shell(rig)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_of_a_page_does_what_it_says(page, shell):
+    wrong = [shell.executes(one) for one in commands(page) if not needs_kafka(one)]
+    assert not [one for one in wrong if one], "\n\n".join(one for one in wrong if one)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_every_command_about_kafka_does_what_it_says(tmp_path):
+    required("kcat", "kcat")
+    with KafkaCluster(tmp_path / "kafka") as cluster:
+        settings = {
+            "sink.kind": "kafka",
+            "kafka.bootstrap_servers": cluster.bootstrap_servers,
+            "kafka.create_topics": True,
+            "kafka.replication_factor": 1,
+            "kafka.partitions": 2,
+        }
+        programs = next(Path(cluster.nodes[0]["home"]).glob("bin"))
+        with Rig(settings=settings) as rig:
+            rig.until_ready()
+            shell = Shell(rig, cluster.bootstrap_servers, programs)
+            found = [one for page in PAGES for one in commands(page) if needs_kafka(one)]
+            assert len(found) >= 7
+            wrong = [shell.executes(one) for one in found]
+            assert not [one for one in wrong if one], "\n\n".join(one for one in wrong if one)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#\s]*)(?:#[^)]*)?\)", text):
+        assert (page.parent / target).exists(), target
+    for file, anchor in re.findall(r"\]\(([^)#\s]*)#([^)]+)\)", text):
+        other = (page.parent / file if file else page).read_text()
+        headings = re.findall(r"^#+ (.+)$", other, re.MULTILINE)
+        assert anchor in [re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings]
+
+
+def test_every_drill_that_a_page_names_exists_and_every_alert_is_in_the_index():
+    index = (ROOT / "docs" / "runbooks" / "README.md").read_text()
+    for alert in alerts():
+        page = Path(alert.runbook_file).name
+        row = f"| {alert.name} | {alert.severity} |"
+        assert row in index, row
+        assert f"({page}#{alert.runbook_anchor})" in index
+    for page in PAGES:
+        for name in re.findall(r"scripts/drill ([a-z][a-z-]+)", page.read_text()):
+            assert name in DRILLS, f"{page.name}: {name}"
+        assert page.name == "README.md" or f"({page.name}" in index, page.name
+
+
+def test_a_command_that_fails_or_says_something_else_is_found(shell):
+    page = PAGES[0]
+    assert shell.executes(Command(page, 1, "vigil nonsense", None))
+    assert shell.executes(Command(page, 1, "echo 3 apples", ("4 pears",)))
+    assert shell.executes(Command(page, 1, "echo 3 apples", ("44 apples",))) is None
