@@ -53,9 +53,10 @@ SETTINGS: dict[str, object] = {
     "telemetry.report_every": 0.2,
 }
 """Everything a day has in a minute."""
+NO_TRADE_EVERY = 997
 EXCHANGE = (
     *("--rest-nasty", "0.2", "--weight-limit", "60000", "--ping-interval", "4"),
-    *("--no-trade-every", "997"),
+    *("--no-trade-every", str(NO_TRADE_EVERY)),
 )
 
 
@@ -207,6 +208,7 @@ class _Driver:
         self._say(f"          (all is repaired after {time.monotonic() - over:.0f} s)")
         if self._followed != self._streams:
             time.sleep(_SLOW_STREAMS_SECONDS)
+        self._within(self._no_trade_is_far, REPAIRED_WITHIN_SECONDS)
         process = self._vigil.process
         assert process is not None
         if (code := process.poll()) is not None:
@@ -256,6 +258,19 @@ class _Driver:
         except (RuntimeError, OSError) as error:  # told where the others are, in the end
             self._problems.append(f"the broker: {error}")
         self._say("          (the broker is back)")
+
+    def _no_trade_is_far(self) -> bool:
+        """Tell whether no symbol is seconds from a trade without a quantity.
+
+        Its gap would be open at the stop, which is then not complete: no loss, and no exit code 0.
+        """
+        seconds = [
+            (last_id % NO_TRADE_EVERY) * len(SYMBOLS) / TRADES_PER_SECOND
+            for name, last_id in self._exchange.status()["last_ids"].items()
+            if name.endswith("@trade")
+        ]
+        period = NO_TRADE_EVERY * len(SYMBOLS) / TRADES_PER_SECOND
+        return all(period / 4 < each < period * 3 / 4 for each in seconds)
 
     def _faults_are_over(self) -> bool:
         now = self._exchange.status()["time"]
