@@ -12,10 +12,13 @@ from streamer.audit.gaps import DeclaredGaps, gap_records
 from streamer.audit.layouts import GAPS, LAYOUTS, Layout
 from streamer.audit.order import Order
 from streamer.audit.pattern import Mismatch, RecordPattern, Row, number, text
+from streamer.audit.ranges import IdRanges
 from streamer.avro.binary import long, string
 from streamer.data.streams import NUMBERED
 
 FALSE = b"\0"
+UNTIMELY_US = 1_000_000
+"""How much older than the one before a trade may be: the exchange's servers differ by less."""
 _SEPARATORS, _NO_EPOCHS = 4, 1 << 10  # colons of a record id without an epoch
 Key = tuple[str, str]
 """Stream and symbol."""
@@ -24,13 +27,26 @@ Key = tuple[str, str]
 class Lane:
     """The records of one stream and symbol in one partition."""
 
-    __slots__ = ("backfilled", "first_received", "last_received", "order")
+    __slots__ = (
+        *("backfilled", "first_received", "last_received", "order"),
+        *("previous", "untimely", "was_backfilled"),
+    )
 
     def __init__(self, order: Order) -> None:
         self.order = order
         self.backfilled = 0
         self.first_received = b""
         self.last_received = b""
+        self.untimely = IdRanges()  # back-filled, and older or younger than their neighbours
+        self.previous: Row = ()
+        self.was_backfilled = False
+
+    def compare_times(self, one: tuple[int, int], other: tuple[int, int]) -> None:
+        """Compare number and time of two records, of which at least one came by REST."""
+        (first_id, first_us), (second_id, second_us) = one, other
+        if second_id == first_id + 1 and second_us < first_us - UNTIMELY_US:
+            which = first_id if self.was_backfilled else second_id
+            self.untimely.add(which, which)
 
 
 class _Lanes(dict[Row, Lane]):
@@ -92,6 +108,8 @@ class Auditor:
         ordering = [fields.index(name) for name in layout.ordering]
         flag = fields.index("is_closed") if "is_closed" in layout.ordering else None
         only = ordering[0] if len(ordering) == 1 else None
+        counted = fields.index(layout.number)
+        time = fields.index(layout.time) if layout.time is not None else None
         record_id = fields.index("record_id")
         separators = _SEPARATORS if layout.kind in NUMBERED else _NO_EPOCHS
         for row in rows:
@@ -106,8 +124,17 @@ class Auditor:
             else:
                 numbers = [number(row[index]) for index in ordering]
                 lane.order.take(*numbers[:-1], row[flag] != FALSE)
-            if row[source] not in live:
+            backfilled = row[source] not in live
+            if backfilled:
                 lane.backfilled += 1
+            if time is not None:
+                if lane.previous and (backfilled or lane.was_backfilled):
+                    before = lane.previous
+                    lane.compare_times(
+                        (number(before[counted]), number(before[time])),
+                        (number(row[counted]), number(row[time])),
+                    )
+                lane.previous, lane.was_backfilled = row, backfilled
             lane.last_received = row[received]
             if not lane.first_received:
                 lane.first_received = row[received]

@@ -37,6 +37,8 @@ class Finding:
     disorder: int  # first occurrences below an earlier one
     apart: int  # aggregate trades whose trades do not follow those of the one before
     apart_ids: tuple[int, ...]  # the first `LISTED`
+    untimely: int  # back-filled, and more than a second out of time between their neighbours
+    untimely_ids: tuple[int, ...]  # the first `LISTED`
     backfilled: int
     gap_records: dict[str, int]  # by reason
     gap_ids: dict[str, int]  # by reason, where the stream has contiguous ids
@@ -51,6 +53,7 @@ class Finding:
             "out of order": self.disorder,
             "copies that differ": self.differing,
             "whose trades do not follow the one before": self.apart,
+            "back-filled that do not fit their neighbours in time": self.untimely,
         }
         if no_copies:
             counts["copies"] = self.copies
@@ -127,7 +130,10 @@ def _finding(
     orders = [lane.order for lane in lanes.values()]
     ids = IdRanges()
     holes = orders[0].holes() if len(orders) == 1 else None
-    apart = IdRanges()
+    apart, untimely = IdRanges(), IdRanges()
+    for lane in lanes.values():
+        for first, last in lane.untimely:
+            untimely.add(first, last)
     copies = disorder = 0
     for order in orders:
         copies += order.copies(times)
@@ -156,6 +162,8 @@ def _finding(
         disorder=disorder,
         apart=apart.total,
         apart_ids=tuple(first for first, _ in apart)[:LISTED],
+        untimely=untimely.total,
+        untimely_ids=tuple(first for first, _ in untimely)[:LISTED],
         backfilled=sum(lane.backfilled for lane in lanes.values()),
         gap_records=gaps.records_by_reason,
         gap_ids=gaps.ids_by_reason,

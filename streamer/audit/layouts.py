@@ -26,12 +26,13 @@ class Layout:
     order: Callable[[], Order]
     part: str | None = None  # the field that tells the streams of a kind apart
     part_prefix: str = ""  # of its value, in the name of the stream
+    time: str | None = None  # the field that rises with the number, where REST fills holes
 
     @property
     def fields(self) -> tuple[str, ...]:
         """What to read of every record."""
-        part = () if self.part is None else (self.part,)
-        return ("record_id", "symbol", "received_time", "source", *self.ordering, *part)
+        more = tuple(name for name in (self.part, self.time) if name is not None)
+        return ("record_id", "symbol", "received_time", "source", *self.ordering, *more)
 
     def stream(self, part: str | None) -> str:
         """Return the name of the stream, as in settings and gap records."""
@@ -39,12 +40,13 @@ class Layout:
 
 
 LAYOUTS = {
-    "Trade": Layout("trade", ("trade_id",), "trade_id", Contiguous),
+    "Trade": Layout("trade", ("trade_id",), "trade_id", Contiguous, time="trade_time"),
     "AggTrade": Layout(
         "aggTrade",
         ("aggregate_trade_id", "first_trade_id", "last_trade_id"),
         "aggregate_trade_id",
         Aggregates,
+        time="trade_time",
     ),
     "BookTicker": Layout("bookTicker", ("update_id",), "update_id", Increasing),
     "Depth": Layout(

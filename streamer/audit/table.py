@@ -75,6 +75,8 @@ def _details(finding: Finding, *, no_copies: bool) -> list[str]:
         lines.append(f"{name}: copies differ of {ids}")
     if finding.apart_ids:
         lines.append(f"{name}: they are {', '.join(map(str, finding.apart_ids))}")
+    if finding.untimely_ids:
+        lines.append(f"{name}: out of time are {', '.join(map(str, finding.untimely_ids))}")
     for reason, records in finding.gap_records.items():
         ids_text = f", {finding.gap_ids[reason]:,} ids" if reason in finding.gap_ids else ""
         lines.append(f"{name}: {records:,} recorded gap(s), {reason}{ids_text}")

@@ -19,8 +19,9 @@ from streamer.audit.ranges import IdRanges
 from streamer.audit.run import audit
 from streamer.audit.table import table
 from streamer.data.events import Depth, GapRecord
+from streamer.data.records import encoder
 from streamer.data.summaries import Candle, Kline
-from tests.unit.streamer.audit.stored import batch, event, gap, time_gap, trades
+from tests.unit.streamer.audit.stored import SCHEMAS, batch, event, gap, time_gap, trades
 
 
 class Fixed:
@@ -65,6 +66,60 @@ def test_book_tickers_have_copies_and_disorder_too(ids):
         number < top for number, top in zip(firsts, itertools.accumulate(firsts, max), strict=True)
     )
     assert not finding.missing
+
+
+@pytest.mark.parametrize(
+    ("times", "backfilled", "untimely"),
+    [
+        ((0, 5, 9), (2,), ()),
+        ((0, -1_000_000, 9), (2,), ()),
+        ((0, -1_000_001, 9), (2,), (2,)),
+        ((0, 2_000_000, 9), (2,), (2,)),
+        ((0, 2_000_000, 9), (), ()),
+        ((0, -2_000_000, 9), (), ()),
+    ],
+)
+def test_back_filled_trades_that_do_not_fit_in_time_are_not_explained(times, backfilled, untimely):
+    events = [
+        event(
+            "trade",
+            number,
+            trade_time=10**15 + time,
+            source="backfill" if number in backfilled else "live",
+        )
+        for number, time in enumerate(times, start=1)
+    ]
+    finding = found(batch("trade", events[:2]), batch("trade", events[2:]))
+    assert finding.untimely_ids == untimely
+    assert bool(finding.problems()) == bool(untimely)
+    assert any("out of time" in line for line in table([finding])) == bool(untimely)
+
+
+def test_trades_that_are_no_neighbours_are_not_compared_in_time():
+    early = event("trade", 9, trade_time=10**15, source="backfill")
+    late = event("trade", 1, trade_time=10**15 + 2_000_000, source="backfill")
+    assert found(batch("trade", [late, early])).untimely == 0
+
+
+def test_each_epoch_is_audited_by_itself():
+    def of_epoch(number, **more):
+        record = encoder("trade", "BTCUSDT", epoch=1_700_000_000)(event("trade", number, **more), 1)
+        return Batch(SCHEMAS["trade"], 1, record, "here", 0)
+
+    declared = msgspec.structs.replace(gap(3, 3), epoch=1_700_000_000)
+    outcome = audit(
+        Fixed(
+            batch("trade", trades([1, 2, 3])),
+            *(of_epoch(number) for number in (1, 2, 4, 6, 6)),
+            of_epoch(1, price="9"),
+            batch("gap", [declared]),
+        ),
+        lambda message: None,
+    )
+    first, second = sorted(outcome.findings, key=lambda finding: finding.stream)
+    assert (first.stream, first.records, first.missing, first.copies) == ("trade", 3, 0, 0)
+    assert (second.stream, second.missing_ranges) == ("trade:1700000000", ((5, 5),))
+    assert (second.copies, second.differing_ids) == (2, (1,))
 
 
 def test_trades_that_no_aggregate_holds_are_not_explained():

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from streamer.data.events import GapRecord, Trade
+from streamer.data.records import encoder, load_schema
+from streamer.data.summaries import Candle, Kline
+from streamer.order.candles import CandleSequence, Mark
 from streamer.order.epochs import CONFIRMED, LATER_US, EpochWatch
+from streamer.order.positions import DeclaredGap, Position, beyond_gaps, furthest
 from streamer.order.ranges import RangeSequence
+from streamer.order.record_ids import first_record, gaps_among, last_of, position_of
 from streamer.order.sequence import ContiguousSequence, Gap, IncreasingSequence
+from streamer.order.tails import Tail
 
 LAST_ID, LAST_US = 5_000_000_000, 10**15
 
@@ -106,3 +113,61 @@ def test_jumping_ids_start_anew():
     assert sequence.start_anew("new_epoch") == []
     assert sequence.last_id is None
     assert sequence.take(3, 3, 0.0) == [3]
+
+
+def test_positions_of_a_later_epoch_are_further_whatever_their_ids():
+    old, new = Position(5_000_000_000, 1), Position(1000, 2, epoch=1_700_000_000)
+    assert furthest({"a": old}, {"a": new}) == furthest({"a": new}, {"a": old}) == {"a": new}
+
+
+def test_gaps_move_positions_of_their_own_epoch_alone():
+    position = Position(9, 1, epoch=7)
+    assert beyond_gaps({"a": position}, [DeclaredGap("a", 10, 12, 5)]) == {"a": position}
+    moved = beyond_gaps({"a": position}, [DeclaredGap("a", 10, 12, 5, epoch=7)])
+    assert moved == {"a": Position(12, 5, epoch=7)}
+
+
+def test_a_tail_goes_on_in_the_later_epoch():
+    tail = Tail("btcusdt@trade", Position(5_000_000_000, 1))
+    tail.take(5_000_000_002, 2)  # above a hole that nobody can tell of any more
+    for number in (1000, 1001, 1000, 1004):
+        tail.take(number, 3, epoch=7)
+    tail.take(5_000_000_003, 4)  # a killed producer's late one
+
+    assert tail.position([]) == Position(1001, 3, epoch=7)
+    assert tail.position([DeclaredGap("btcusdt@trade", 1002, 1003, 5)]) == Position(1001, 3, 7)
+    gap = DeclaredGap("btcusdt@trade", 1002, 1003, 5, epoch=7)
+    assert tail.position([gap]) == Position(1004, 3, epoch=7)
+
+
+def test_a_tail_begins_in_the_epoch_of_its_position():
+    tail = Tail("btcusdt@trade", Position(1000, 1, epoch=7))
+    tail.take(1001, 2, epoch=7)
+    assert tail.position([]) == Position(1001, 2, epoch=7)
+    assert Tail("btcusdt@trade", None).position([DeclaredGap("btcusdt@trade", 1, 2, 3)]) is None
+
+
+@pytest.mark.parametrize("epoch", [0, 1_700_000_000])
+def test_record_ids_tell_the_epoch(epoch):
+    trade = Trade("trade", 5, "BTCUSDT", 12, "1", "2", 5, True)
+    data = encoder("trade", "BTCUSDT", epoch=epoch)(trade, 9)
+    for found in (last_of(data, "btcusdt@trade"), first_record(data)):
+        assert found is not None
+        assert (found.epoch, found.number) == (epoch, 12)
+        assert position_of(found, data, load_schema("trade"), 0) == Position(12, 9, epoch)
+    gap = GapRecord(5, "BTCUSDT", "trade", "refused", first_id=5, last_id=9, missing=5, epoch=epoch)
+    data = encoder("gap", "BTCUSDT")(gap, 7)
+    assert gaps_among(data, load_schema("gap")) == [DeclaredGap("btcusdt@trade", 5, 9, 7, epoch)]
+
+
+def test_the_open_time_of_a_candle_is_no_epoch():
+    candle = Candle(60_000_000, 119_999_999, "BTCUSDT", "1m", 1, 3, "1", "2", "3", "0.5", "9", 3,
+                    True, "9", "4", "4")  # fmt: skip
+    data = encoder("kline_1m", "BTCUSDT")(Kline("kline", 120_000_000, "BTCUSDT", candle), 9)
+    found = first_record(data)
+    assert found is not None
+    assert (found.epoch, found.number) == (0, 120_000_000)
+
+
+def test_candles_do_not_start_anew():
+    assert CandleSequence[int](lambda _: Mark(0, 1, 2, True), "1m").start_anew("new_epoch") == []
