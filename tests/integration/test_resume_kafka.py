@@ -201,3 +201,34 @@ def test_without_a_topic_of_positions_a_start_begins_with_what_comes_live(tmp_pa
         audit = audit_records(exchange, records(kafka, topics["trade"]), "trade", "BTCUSDT")
         assert len(audit.holes) == 1
         assert not every(kafka, topics["gap"])
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
+def test_ids_that_begin_anew_while_it_is_away_are_an_epoch_that_a_restart_goes_on_in(
+    tmp_path, kafka, topics, signal_number
+):
+    with Exchange(tmp_path, rate=300) as exchange:
+        with streamer(tmp_path, exchange, kafka, topics) as process:
+            await_records(exchange, 500)
+            assert process.stop() == 0, process.output
+        exchange.happened(exchange.fault("ids_anew")["number"])
+        with streamer(tmp_path, exchange, kafka, topics) as process:
+            eventually(lambda: process.output.count("began anew") == 6, what="new epochs")
+            await_records(exchange, 500)
+            process.stop(signal_number)
+        with streamer(tmp_path, exchange, kafka, topics) as process:
+            await_records(exchange, 500)
+            assert process.stop() == 0, process.output
+            assert process.output.count("began anew") == 6
+        declared = records(kafka, topics["gap"], "gap")
+        assert sorted((gap["stream"], gap["symbol"]) for gap in declared) == sorted(
+            (stream, symbol) for stream in STREAMS for symbol in exchange.symbols
+        )
+        assert {gap["reason"] for gap in declared} == {"new_epoch"}
+        for symbol in exchange.symbols:
+            tape = [event["t"] for event in exchange.tape("trade", symbol)]
+            numbers = stored(kafka, topics, symbol)
+            begins = next(index for index, number in enumerate(numbers) if number < 10**6)
+            for ids in (numbers[:begins], list(dict.fromkeys(numbers[begins:]))):
+                assert ids == list(range(ids[0], ids[-1] + 1))
+                assert set(ids) <= set(tape)
