@@ -55,6 +55,7 @@ class Drill:
     exchange: tuple[str, ...] = ()
     hook: str | None = None
     piped: bool = False  # the log is a pipe, which can be left unread
+    not_ready: str = ""  # what /readyz says meanwhile, in part
     seconds: float = 120.0  # from the fault to the last alert
 
 
@@ -325,6 +326,7 @@ DRILLS = {
         about="The streamer is killed, and its next launch is a minute away.",
         runbook="down.md#vigilstreamerdown",
         alerts=("VigilStreamerDown",),
+        not_ready="its process is not running",
         settings={
             "supervisor.restart_backoff_initial": 60.0,
             "supervisor.restart_backoff_max": 60.0,
@@ -358,6 +360,7 @@ DRILLS = {
         about="The exchange ends the connections and refuses new ones.",
         runbook="stale-feed.md#vigilconnectiondown",
         alerts=("VigilConnectionDown", "VigilNotReady"),
+        not_ready="no live connection in slot-1",
         fault=_refuse_connections,
         fix=nothing,
     ),
@@ -365,6 +368,7 @@ DRILLS = {
         about="The exchange sends nothing of BTCUSDT, though it is traded.",
         runbook="stale-feed.md#vigilsymbolsilent",
         alerts=("VigilSymbolSilent",),
+        not_ready="silent: BTCUSDT",
         fault=_stall_a_symbol,
         fix=nothing,
     ),
@@ -448,6 +452,7 @@ DRILLS = {
         about="The brokers answer no more.",
         runbook="kafka.md#vigilsinkstalled",
         alerts=("VigilSinkStalled", "VigilOverflowGrows"),
+        not_ready="nothing is stored",
         place=_mock_kafka,
         fault=_kafka_away,
         fix=_kafka_back,
@@ -509,6 +514,9 @@ def play(
         rig.until("a first look of Prometheus", lambda: rig.query("vigil_ready == 1"))
         drill.fault(rig, place)
         say("the fault is there")
+        if drill.not_ready:
+            rig.until(drill.not_ready, lambda: _refuses(rig.page("/readyz"), drill.not_ready))
+            say(f"/readyz: {drill.not_ready}")
         for alert in drill.alerts:
             # Or has fired: some are over before the next one comes.
             rig.until(alert, lambda alert=alert: alert in rig.ever_fired(), drill.seconds)  # type: ignore[misc]
@@ -519,6 +527,11 @@ def play(
         over = set(drill.alerts) - set(drill.lasting)
         rig.until(f"the end of {', '.join(over)}", lambda: not over & rig.firing(), 180.0)
         say("mended: it streams and stores everything, and the alerts are over")
+
+
+def _refuses(page: tuple[int, str], why: str) -> bool:
+    status, body = page
+    return status == 503 and why in body
 
 
 def rig_of(drill: Drill, place: Place) -> Rig:

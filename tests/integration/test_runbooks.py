@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ ELSEWHERE = {
     "stream.binance.com": "the exchange's own address",
     "--alertmanager.url": "an Alertmanager that runs",
     "timedatectl": "a machine that systemd has booted",
+    "kafka-topics.sh": "a part of Kafka that its Maven artifacts lack",
 }
 VIGIL = """#!/bin/sh
 exec {python} -m supervisor --set supervisor.runtime_directory={run} "$@"
@@ -39,6 +42,9 @@ case "$1" in
     *) echo "no such command here: $*" >&2; exit 1 ;;
 esac
 """
+KAFKA_CONFIGS = """#!/bin/sh
+exec java -cp "{jars}/*" kafka.admin.ConfigCommand "$@"
+"""
 PYTHON = """#!/bin/sh
 exec {python} "$@"
 """
@@ -47,7 +53,7 @@ exec {python} "$@"
 class Shell:
     """Executes commands as if on the machine that a runbook speaks of."""
 
-    def __init__(self, rig: Rig, brokers: str = "", kafka: Path | None = None) -> None:
+    def __init__(self, rig: Rig, brokers: str = "") -> None:
         self.rig = rig
         self.brokers = brokers
         self.bin = rig.directory / "bin"
@@ -55,10 +61,9 @@ class Shell:
         self.elsewhere = rig.directory / "elsewhere"  # a directory that has nothing to do with it
         self.elsewhere.mkdir()
         (self.elsewhere / "deploy").symlink_to(ROOT / "deploy")  # a checkout, as promtool wants it
-        self._kafka = kafka
-        self._write("vigil", VIGIL.format(python=sys.executable, run=rig.directory / "run"))
-        self._write("python", PYTHON.format(python=sys.executable))
-        self._write("fastavro", f'#!/bin/sh\nexec {sys.executable} -m fastavro "$@"\n')
+        self.provide("vigil", VIGIL.format(python=sys.executable, run=rig.directory / "run"))
+        self.provide("python", PYTHON.format(python=sys.executable))
+        self.provide("fastavro", f'#!/bin/sh\nexec {sys.executable} -m fastavro "$@"\n')
 
     def run(self, command: Command) -> subprocess.CompletedProcess[str]:
         rig, text = self.rig, command.text
@@ -68,16 +73,15 @@ class Shell:
             rig.until_ready()
             return subprocess.CompletedProcess(text, 0, "", "")
         assert rig.vigil_process
-        self._write("systemctl", SYSTEMCTL.format(bin=self.bin, pid=rig.vigil_process.pid))
-        self._write("journalctl", f"#!/bin/sh\nexec tail -n 100 {rig.log}\n")
+        self.provide("systemctl", SYSTEMCTL.format(bin=self.bin, pid=rig.vigil_process.pid))
+        self.provide("journalctl", f"#!/bin/sh\nexec tail -n 100 {rig.log}\n")
         text = self.here(text)
-        path = [str(self.bin), os.environ["PATH"], *([str(self._kafka)] if self._kafka else [])]
         return subprocess.run(
             ["bash", "-o", "pipefail", "-c", text],
             capture_output=True,
             text=True,
             cwd=self.elsewhere,
-            env={**rig.environment, "PATH": ":".join(path)},
+            env={**rig.environment, "PATH": f"{self.bin}:{os.environ['PATH']}"},
             timeout=SECONDS,
             check=False,
         )
@@ -103,7 +107,8 @@ class Shell:
         """Return what is wrong with a command of a page; None: it does what the page says."""
         if any(place in command.text for place in ELSEWHERE):
             program = command.text.split()[0]
-            return None if shutil.which(program) else f"{program} does not exist"
+            known = shutil.which(program) or program == "kafka-topics.sh"
+            return None if known else f"{program} does not exist"
         self.rig.until_ready()
         before = self.rig.generation()
         done = self.run(command)
@@ -117,10 +122,26 @@ class Shell:
             return f"{where}does not say {missing!r} but\n{done.stdout}{done.stderr}"
         return None
 
-    def _write(self, name: str, text: str) -> None:
+    def provide(self, name: str, text: str) -> None:
         file = self.bin / name
         file.write_text(text)
         file.chmod(0o755)
+
+
+def jars_of_kafka() -> str:
+    """Return where `scripts/kafka` has put the parts of Kafka."""
+    program = (
+        "from kafka_tool.artifacts import cache_directory, install, locked; "
+        "print(install('kafka', locked('kafka'), cache_directory()))"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT / "scripts",
+    )
+    return asked.stdout.strip()
 
 
 def needs_kafka(command: Command) -> bool:
@@ -161,12 +182,12 @@ def test_every_command_about_kafka_does_what_it_says(tmp_path):
             "kafka.replication_factor": 1,
             "kafka.partitions": 2,
         }
-        programs = next(Path(cluster.nodes[0]["home"]).glob("bin"))
         with Rig(settings=settings) as rig:
             rig.until_ready()
-            shell = Shell(rig, cluster.bootstrap_servers, programs)
+            shell = Shell(rig, cluster.bootstrap_servers)
+            shell.provide("kafka-configs.sh", KAFKA_CONFIGS.format(jars=jars_of_kafka()))
             found = [one for page in PAGES for one in commands(page) if needs_kafka(one)]
-            assert len(found) >= 7
+            assert len(found) >= 6
             wrong = [shell.executes(one) for one in found]
             assert not [one for one in wrong if one], "\n\n".join(one for one in wrong if one)
 
@@ -200,3 +221,61 @@ def test_a_command_that_fails_or_says_something_else_is_found(shell):
     assert shell.executes(Command(page, 1, "vigil nonsense", None))
     assert shell.executes(Command(page, 1, "echo 3 apples", ("4 pears",)))
     assert shell.executes(Command(page, 1, "echo 3 apples", ("44 apples",))) is None
+
+
+LIBRDKAFKA = ("brokers are down",)  # whose words are passed on as they are
+LOG_LINE = re.compile(r"^\d{4}-\S+Z (?:info|warning|error) +([\w.]+): (.+)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_log_lines_are_those_that_the_program_writes(page):
+    for logger, message in LOG_LINE.findall(page.read_text()):
+        assert (ROOT / logger.replace(".", "/")).with_suffix(".py").is_file(), logger
+        assert is_written(message), message
+
+
+def test_a_log_line_that_nobody_writes_is_found():
+    assert not is_written("the flux capacitor is empty")
+    assert not is_written("sink: 1/1 brokers have a holiday; connecting goes on")
+
+
+def is_written(message: str) -> bool:
+    """Return whether each phrase of a message is, for the most part, a text of the program."""
+    phrases = [one for one in re.split(r"[:;] ", message) if len(one.split()) > 1]
+    phrases = [one for one in phrases if not any(words in one for words in LIBRDKAFKA)]
+    return all(
+        any(
+            len(match.group()) >= 0.6 * len(phrase)
+            for one in messages()
+            if (match := one.search(phrase))
+        )
+        for phrase in phrases
+    )
+
+
+@cache
+def messages() -> list[re.Pattern[str]]:
+    """Return a pattern for each text with a placeholder, or long enough, in the program."""
+    found = []
+    for package in ("streamer", "supervisor", "monitor"):
+        for file in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.JoinedStr):
+                    parts = [
+                        one.value if isinstance(one, ast.Constant) else "%s" for one in node.values
+                    ]
+                    text = "".join(map(str, parts))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    text = node.value
+                else:
+                    continue
+                words = re.split(r"%[-+.\d]*[sdgf]", text)
+                if max(len(one.strip()) for one in words) >= 4:
+                    # Texts are put together of others: each phrase of one counts.
+                    parts = re.split(r"[:;] ", "%s".join(words))
+                    found += [
+                        re.compile(".*".join(map(re.escape, part.split("%s"))))
+                        for part in parts
+                        if len(part.replace("%s", "").strip()) >= 4
+                    ]
+    return found
