@@ -29,6 +29,7 @@ CHECKOUT = "/root/vigil"
 COPIED = ("streamer", "monitor", "supervisor", "simulator", "scripts", "deploy", "pyproject.toml")
 COPIED += ("README.md", "requirements.txt", "requirements-build.txt")
 CA_FILE = "/etc/exchange-ca.pem"
+SETTLE_SECONDS = 3.0
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
 
@@ -61,7 +62,7 @@ class Story:
     exchange: Exchange
     source: Path
     steps: list[Step] = field(default_factory=list)
-    received: list[float] = field(default_factory=list)  # of live records, Unix times
+    received: set[float] = field(default_factory=set)  # when records came, Unix times
 
     def run(self, command: str, *, check: bool = True) -> str:
         done = self.machine.run(command, check=check, directory=CHECKOUT, within=300.0)
@@ -70,6 +71,7 @@ class Story:
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
         """Note a step, until it streams again."""
+        time.sleep(SETTLE_SECONDS)  # what the step before has caused is no fault of this one
         step = Step(name, time.time())
         yield step
         self.streaming()
@@ -116,17 +118,17 @@ class Story:
         return lines.split()[-1] if lines else ""
 
     def collect(self, directory: str = "/var/lib/vigil/data/trade") -> None:
-        """Read when live records were received, before their files go."""
+        """Read when records were received, live or over REST, before their files go."""
         for path in self.machine.path(directory).glob("*.avro*"):
             with suppress(EOFError, ValueError), path.open("rb") as file:
                 for record in fastavro.reader(file):
-                    if record["source"] == "live":
-                        self.received.append(record["received_time"].timestamp())
+                    self.received.add(record["received_time"].timestamp())
 
     def without_quotes(self, step: Step) -> float:
-        """Return the longest time without a live record that a step has caused, in seconds."""
-        times = sorted(one for one in self.received if step.began - 2 <= one <= step.ended + 2)
-        return max((b - a for a, b in itertools.pairwise(times)), default=0.0)
+        """Return the longest time without a record that falls into a step, in seconds."""
+        gaps = itertools.pairwise(sorted(self.received))
+        overlapping = (b - a for a, b in gaps if b > step.began and a < step.ended)
+        return max(overlapping, default=0.0)
 
 
 @pytest.fixture(scope="module")
