@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from operator import itemgetter
 from typing import Any
 
@@ -12,6 +13,7 @@ from streamer.audit.gaps import DeclaredGaps, gap_records
 from streamer.audit.layouts import GAPS, LAYOUTS, Layout
 from streamer.audit.order import Order
 from streamer.audit.pattern import Mismatch, RecordPattern, Row, number, text
+from streamer.audit.period import ALWAYS, Period
 from streamer.audit.ranges import IdRanges
 from streamer.avro.binary import long, string
 from streamer.data.streams import NUMBERED
@@ -29,11 +31,13 @@ class Lane:
 
     __slots__ = (
         *("backfilled", "first_received", "last_received", "order"),
-        *("previous", "untimely", "was_backfilled"),
+        *("foreign_ids", "id_prefix", "previous", "untimely", "was_backfilled"),
     )
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, id_prefix: bytes) -> None:
         self.order = order
+        self.id_prefix = id_prefix  # of the text of its records' ids
+        self.foreign_ids = 0
         self.backfilled = 0
         self.first_received = b""
         self.last_received = b""
@@ -57,15 +61,20 @@ class _Lanes(dict[Row, Lane]):
         self.layout = layout
 
     def __missing__(self, place: Row) -> Lane:
-        lane = self[place] = Lane(self.layout.order())
+        stream, symbol = key_of(self.layout, place)
+        prefix = f"binance:spot:{symbol}:{stream}:".encode()
+        lane = self[place] = Lane(self.layout.order(), prefix)
         return lane
 
 
 class Auditor:
     """Takes batches; `lanes` and `gaps` are what was found."""
 
-    def __init__(self) -> None:
+    def __init__(self, period: Period = ALWAYS, symbols: Collection[str] | None = None) -> None:
+        """Count only what was received in the period, of these symbols; None: of all."""
         self.records = 0
+        self._period = period
+        self._symbols = None if symbols is None else {string(symbol): symbol for symbol in symbols}
         self.gaps: dict[Key, DeclaredGaps] = defaultdict(DeclaredGaps)
         self._lanes: dict[tuple[str, int], _Lanes] = {}
         self._readers: dict[int, tuple[Schema, RecordPattern | DecodedRecords, frozenset[bytes]]]
@@ -84,16 +93,27 @@ class Auditor:
         """Take a batch. Raises Mismatch for what is no record of ours."""
         if batch.schema.name == GAPS:
             for record in gap_records(batch):
-                self.gaps[gap_key(record)].take(record)
+                key = gap_key(record)
+                if self._symbols is None or key[1] in self._symbols.values():
+                    self.gaps[key].take(record)
             return
         layout = layout_of(batch.schema)
         _, records, live = self._reader(batch.schema, layout)
-        rows = records.rows(batch.data, batch.count)
-        self.records += batch.count
+        rows = self._wanted(records.fields, records.rows(batch.data, batch.count))
+        self.records += len(rows)
         lanes = self._lanes.get((layout.kind, batch.lane))
         if lanes is None:
             lanes = self._lanes[layout.kind, batch.lane] = _Lanes(layout)
         self._count(layout, records.fields, rows, lanes, live)
+
+    def _wanted(self, fields: tuple[str, ...], rows: list[Row]) -> list[Row]:
+        if self._symbols is not None:
+            symbol = fields.index("symbol")
+            rows = [row for row in rows if row[symbol] in self._symbols]
+        if self._period.is_bounded:
+            received = fields.index("received_time")
+            rows = [row for row in rows if number(row[received]) in self._period]
+        return rows
 
     def _count(
         self,
@@ -124,6 +144,12 @@ class Auditor:
             else:
                 numbers = [number(row[index]) for index in ordering]
                 lane.order.take(*numbers[:-1], row[flag] != FALSE)
+            told = row[record_id]
+            if not (
+                told.startswith(lane.id_prefix, 1 if told[0] < 0x80 else 2)
+                and told.endswith(b":%d" % number(row[counted]))
+            ):
+                lane.foreign_ids += 1
             backfilled = row[source] not in live
             if backfilled:
                 lane.backfilled += 1

@@ -9,19 +9,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from streamer.audit.batches import Source
+from streamer.audit.period import Period, parse_time
 from streamer.config import GAP_TOPIC, KafkaConfig
 from streamer.errors import SettingsError
 
 EXPLAINED, USAGE, UNEXPLAINED, NOTHING = 0, 2, 3, 4
 """Exit codes: those of a verdict pass, a usage error, a verdict fail and an inconclusive one."""
+NOT_JUDGED = NOTHING
 
 _EPILOG = """\
 What counts as explained: every id between the first and the last one is recorded, or in a recorded
-gap; first occurrences are in ascending order; copies say the same as the first one. Files in
-progress are read to their last whole block, so that a streamer may go on writing meanwhile.
+gap; first occurrences are in ascending order; copies say the same as the first one; every record's
+id is its own; every file of the manifest is there and is what was written; no stream ends before
+the position that was noted. Files in progress are read to their last whole block, so that a
+streamer may go on writing meanwhile.
 
-Exit codes: 0 all is explained; 2 usage or configuration; 3 something is missing, out of order,
-unreadable, or a copy that differs; 4 there is nothing to read.
+Exit codes: 0 all is explained; 2 usage or configuration; 3 something is missing, changed, out of
+order, unreadable, or a copy that differs; 4 there is nothing to read, or something cannot be judged
+(files without a manifest), which is said and never counts as explained.
 """
 
 
@@ -41,16 +46,24 @@ def main(arguments: Sequence[str]) -> int:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting (repeatable)")
     add("--json", action="store_true", help="for machines, on stdout")
     add("--no-copies", action="store_true", help="copies count as unexplained, too")
+    for name, what in (("--from", "first"), ("--to", "after the last")):
+        add(name, type=_time, metavar="TIME", help=f"{what} time of receipt, UTC: 2026-11-27T13:30")
+    add("--symbols", metavar="LIST", help="only these, with commas; each must be there")
     options = parser.parse_args(arguments)
+    period = Period(getattr(options, "from"), options.to)
+    symbols = options.symbols and [one.strip().upper() for one in options.symbols.split(",")]
     if options.kafka and options.directory:
         parser.error("a directory or --kafka: not both")
 
+    from streamer.audit.holdings import check_files, early_ends
     from streamer.audit.run import audit  # after the usage is known to be right
-    from streamer.audit.table import table
+    from streamer.audit.table import jumping, table
     from streamer.settings import StreamerSettings, load
 
     try:
         settings = load(StreamerSettings, options.config, options.set)
+        source: Source
+        where: Path | str  # a directory, or the brokers
         if options.kafka or (options.directory is None and settings.sink.kind == "kafka"):
             source, where = _topics(settings.kafka)
         else:
@@ -61,17 +74,28 @@ def main(arguments: Sequence[str]) -> int:
     except NothingToRead as reason:
         _say(str(reason))
         return NOTHING
-    outcome = audit(source, _say)
+    root = None if isinstance(where, str) else where
+    outcome = audit(source, _say, period, symbols)
+    if root is not None:
+        held = check_files(root, period)
+        outcome.problems_of_files.extend(held.problems)
+        outcome.not_judged.extend(held.not_judged)
+        if not period.is_bounded:
+            outcome.problems_of_files.extend(early_ends(root, outcome.findings, symbols))
     explained = not outcome.problems(no_copies=options.no_copies)
     if options.json:
         print(json.dumps(outcome.as_json(no_copies=options.no_copies), indent=2))  # noqa: T201
     else:
         lines = table(outcome.findings, no_copies=options.no_copies)
         lines += [f"unreadable: {problem}" for problem in outcome.unreadable]
+        lines += outcome.problems_of_files
+        lines += [f"not judged: {reason}" for reason in outcome.not_judged]
+        if root is None:
+            lines += jumping(outcome.findings)
         rate = outcome.records / max(outcome.seconds, 0.001)
         lines.append(
             f"{where}: {outcome.records:,} records in {outcome.seconds:.1f} s ({rate:,.0f} a "
-            f"second); {'all is explained' if explained else 'not all is explained'}"
+            f"second); {_sentence(explained, outcome.not_judged)}"
         )
         print("\n".join(lines))  # noqa: T201 - for the person at the prompt
     if not explained:
@@ -79,24 +103,38 @@ def main(arguments: Sequence[str]) -> int:
     if not outcome.records:
         _say(f"{where}: no records")
         return NOTHING
-    return EXPLAINED
+    return NOT_JUDGED if outcome.not_judged else EXPLAINED
+
+
+def _sentence(explained: bool, not_judged: list[str]) -> str:
+    if not explained:
+        return "not all is explained"
+    return "what can be judged is explained" if not_judged else "all is explained"
+
+
+def _time(text: str) -> int:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 class NothingToRead(Exception):  # noqa: N818 - a reason, for people
     """There is no sink to be read."""
 
 
-def _directory(path: Path) -> tuple[Source, str]:
+def _directory(path: Path) -> tuple[Source, Path]:
     from streamer.audit.directory import Directory
+    from streamer.sinks.manifest import MANIFEST
 
     try:
         directory = Directory(path)
     except OSError as error:
         raise NothingToRead(f"{path}: {error.strerror or error}") from None
-    if not directory:
+    if not directory and not any((path / MANIFEST).glob("*.jsonl")):
         reason = "holds no Avro files" if path.is_dir() else "is no directory"
         raise NothingToRead(f"{path} {reason}; a sink.directory, or one kind's in it, is wanted")
-    return directory, str(path)
+    return directory, path
 
 
 def _topics(config: KafkaConfig) -> tuple[Source, str]:

@@ -5,14 +5,12 @@ Files are read, not mapped: a file in progress may become shorter when a crash i
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from streamer.audit.batches import Unreadable
-from streamer.avro.files import MAGIC, SYNC_BYTES
+from streamer.avro.files import MAGIC, SYNC_BYTES, inflated, read_schema
 
 _BUFFER_BYTES = 1 << 20
 _LONG_BYTES = 10
@@ -33,10 +31,10 @@ class Container:
         try:
             metadata = self._header()
             self._sync = self._take(SYNC_BYTES)
-            self.schema: dict[str, Any] = json.loads(metadata.get("avro.schema", b""))
-        except ValueError:
+            self.schema: dict[str, Any] = read_schema(metadata.get("avro.schema", b""))
+        except ValueError as error:
             self._file.close()
-            raise Unreadable(f"{path}: its header tells no schema") from None
+            raise Unreadable(f"{path}: {error}") from None
         except BaseException:
             self._file.close()
             raise
@@ -65,9 +63,9 @@ class Container:
                 raise Unreadable(f"{self.path}: a block of {count} records does not end as it must")
             if self._codec == "deflate":
                 try:
-                    data = zlib.decompress(data, -zlib.MAX_WBITS)
-                except zlib.error as error:
-                    raise Unreadable(f"{self.path}: a block cannot be inflated: {error}") from None
+                    data = inflated(data)
+                except ValueError as error:
+                    raise Unreadable(f"{self.path}: {error}") from None
             yield count, data
 
     def _header(self) -> dict[str, bytes]:

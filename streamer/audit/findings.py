@@ -45,6 +45,8 @@ class Finding:
     gap_times: tuple[TimeGap, ...]  # where it has none
     declared_missing: int  # ids in gaps that are a loss, and not recorded all the same
     partitions: tuple[int, ...]
+    end_id: int | None = None  # the last id that is recorded or declared missing
+    foreign_ids: int = 0  # records whose `record_id` is that of another one
 
     def problems(self, *, no_copies: bool = False) -> list[str]:
         """Return what is not explained, in words."""
@@ -54,6 +56,7 @@ class Finding:
             "copies that differ": self.differing,
             "whose trades do not follow the one before": self.apart,
             "back-filled that do not fit their neighbours in time": self.untimely,
+            "whose record_id is not theirs": self.foreign_ids,
         }
         if no_copies:
             counts["copies"] = self.copies
@@ -170,6 +173,8 @@ def _finding(
         gap_times=tuple(gaps.times),
         declared_missing=_count(key[0], declared),
         partitions=tuple(sorted(lanes)),
+        end_id=max((one.last for one in (ids, gaps.lost, gaps.no_loss) if one), default=None),
+        foreign_ids=sum(lane.foreign_ids for lane in lanes.values()),
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from streamer.audit.auditor import Auditor
@@ -12,6 +12,7 @@ from streamer.audit.batches import Batch, Source, Unreadable
 from streamer.audit.copies import SecondLook, portions
 from streamer.audit.findings import Finding, conclude, numbers_again
 from streamer.audit.pattern import Mismatch
+from streamer.audit.period import ALWAYS, Period
 
 PROGRESS_SECONDS = 5.0
 
@@ -26,17 +27,21 @@ class Outcome:
     unreadable: list[str]
     records: int
     seconds: float
+    problems_of_files: list[str] = field(default_factory=list)
+    not_judged: list[str] = field(default_factory=list)  # which is no problem, and not explained
 
     def problems(self, *, no_copies: bool) -> bool:
         """Tell whether anything is not explained."""
-        return bool(self.unreadable) or any(
+        return bool(self.unreadable or self.problems_of_files) or any(
             finding.problems(no_copies=no_copies) for finding in self.findings
         )
 
     def as_json(self, *, no_copies: bool) -> dict[str, Any]:
         """Return it for machines."""
         return {
-            "explained": not self.problems(no_copies=no_copies),
+            "explained": not self.problems(no_copies=no_copies) and not self.not_judged,
+            "problems": self.problems_of_files,
+            "not_judged": self.not_judged,
             "records": self.records,
             "seconds": round(self.seconds, 3),
             "unreadable": self.unreadable,
@@ -44,10 +49,15 @@ class Outcome:
         }
 
 
-def audit(source: Source, say: Say) -> Outcome:
-    """Read a source, once or twice."""
+def audit(
+    source: Source,
+    say: Say,
+    period: Period = ALWAYS,
+    symbols: Collection[str] | None = None,
+) -> Outcome:
+    """Read a source, once or twice; of the period and the symbols alone, if there are any."""
     began = time.monotonic()
-    auditor = Auditor()
+    auditor = Auditor(period, symbols)
     progress = _Progress(source, say)
     unreadable: list[str] = []
     for batch in source.batches():
@@ -69,12 +79,23 @@ def audit(source: Source, say: Say) -> Outcome:
             if isinstance(batch, Batch):
                 _again(look, batch)
         looks.append(look)
+    findings = conclude(auditor, looks)
     return Outcome(
-        findings=conclude(auditor, looks),
+        findings=findings,
+        problems_of_files=list(_absent(findings, symbols or ())),
         unreadable=list(dict.fromkeys(unreadable)),
         records=auditor.records,
         seconds=time.monotonic() - began,
     )
+
+
+def _absent(findings: list[Finding], symbols: Collection[str]) -> Iterator[str]:
+    """Yield the streams that are there of some symbols, and not of others that are asked about."""
+    there = {(finding.stream, finding.symbol) for finding in findings}
+    for stream in sorted({finding.stream for finding in findings}) or ["any stream"]:
+        for symbol in symbols:
+            if (stream, symbol) not in there:
+                yield f"{stream} {symbol}: no records"
 
 
 def _again(look: SecondLook, batch: Batch) -> None:

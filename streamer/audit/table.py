@@ -20,6 +20,7 @@ _HEADINGS = (
     "back-filled",
     "gaps",
 )
+_JUMPING = ("bookTicker", "miniTicker", "ticker")
 _LEFT = 2  # columns of text; the others are numbers
 _SHARE_SHOWN = 0.0001
 
@@ -33,6 +34,15 @@ def table(findings: Iterable[Finding], *, no_copies: bool = False) -> list[str]:
     for finding in findings:
         lines += _details(finding, no_copies=no_copies)
     return lines
+
+
+def jumping(findings: Iterable[Finding]) -> list[str]:
+    """Return what to say of streams whose numbers grow by jumps, where nothing else tells."""
+    names = sorted({f.stream for f in findings if kind_of(f.stream) in _JUMPING})
+    return [
+        f"not judged: {name}: its numbers grow by jumps, missing ones cannot be told"
+        for name in names
+    ]
 
 
 def _row(finding: Finding) -> tuple[str, ...]:

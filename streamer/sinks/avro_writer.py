@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from streamer.avro.files import SYNC_BYTES, Codec, Intact, blocks, header, intact
 from streamer.sinks.directories import sync_directory
+from streamer.sinks.manifest import record
 
 OPEN_SUFFIX = ".avro.open"
 UNREADABLE_SUFFIX = ".unreadable"
@@ -41,13 +42,18 @@ class AvroWriter:
         background: Background,
         *,
         first_number: int = 0,
+        keeps_manifest: bool = False,
     ) -> None:
-        """`first_number` is for directories whose files may all have been moved away."""
+        """`first_number` is for directories whose files may all have been moved away.
+
+        With `keeps_manifest` each complete file is recorded (`streamer.sinks.manifest`).
+        """
         self.directory = directory
         self.size_bytes = 0  # of the file in progress, whole blocks only
         self._schema = schema
         self._codec: Codec = codec
         self._background = background
+        self._keeps_manifest = keeps_manifest
         self._fd: int | None = None
         self._path = directory
         self._sync = b""
@@ -108,6 +114,7 @@ class AvroWriter:
         finally:
             os.close(copy)
         sync_directory(path.parent)
+        record(path, path.name)
         return path
 
     def abandon(self) -> None:
@@ -121,14 +128,20 @@ class AvroWriter:
         """Make what was written so far survive a power cut; None when no file is in progress."""
         return None if self._fd is None else self._background.submit(os.fdatasync, self._fd)
 
-    def finish(self, when_safe: Callable[[], None] | None = None) -> Future[None] | None:
+    def finish(
+        self,
+        when_safe: Callable[[], None] | None = None,
+        ends: Mapping[str, int] | None = None,
+    ) -> Future[None] | None:
         """Complete the file in progress, in the background; the next block begins another.
 
-        `when_safe` is called there once its records are on the disk, before it has its final name.
+        `when_safe` is called there once its records are on the disk, before it has its final name;
+        `ends` are the last ids of its routes, for the manifest.
         """
         if self._fd is None:
             return None
-        arguments = self._fd, self._path, self.size_bytes, when_safe
+        told = dict(ends or {}) if self._keeps_manifest else None
+        arguments = self._fd, self._path, self.size_bytes, when_safe, told
         future = self._background.submit(_finish, *arguments)
         self._fd = None
         self.size_bytes = 0
@@ -162,7 +175,13 @@ def _write_all(fd: int, data: bytes, offset: int) -> None:
         view = view[written:]
 
 
-def _finish(fd: int, path: Path, size_bytes: int, when_safe: Callable[[], None] | None) -> None:
+def _finish(
+    fd: int,
+    path: Path,
+    size_bytes: int,
+    when_safe: Callable[[], None] | None,
+    ends: Mapping[str, int] | None,
+) -> None:
     try:
         os.ftruncate(fd, size_bytes)  # a block that failed half-way may lie behind
         os.fsync(fd)
@@ -172,6 +191,8 @@ def _finish(fd: int, path: Path, size_bytes: int, when_safe: Callable[[], None] 
         if when_safe is not None:
             when_safe()
     finally:
+        if ends is not None:
+            record(path, path.stem, ends)
         _complete(path)
 
 
@@ -213,6 +234,7 @@ def repair(directory: Path) -> list[str]:
             with path.open("r+b") as file:
                 file.truncate(whole.length_bytes)
                 os.fsync(file.fileno())
+            record(path, path.stem)
             _complete(path)
             told.append(f"{path}: {whole.records} records kept, {torn} torn bytes cut off")
         else:

@@ -147,7 +147,11 @@ def _read_positions(path: Path) -> KindPositions | None:
         return None
     ceiling_us = time.time_ns() // 1000 + _CLOCKS_APART_US
     for name, position in document.positions.items():
-        if position.last_id < 0 or not 0 <= position.received_us <= ceiling_us:
+        if (
+            position.last_id < 0
+            or position.epoch < 0
+            or not 0 <= position.received_us <= ceiling_us
+        ):
             _set_aside(path, f"{name} cannot have ended at {position}")
             return None
     return KindPositions(document.next_file, document.positions)
@@ -187,7 +191,7 @@ def _believed(
                 continue
             found = position_of(record, data, file.schema, positions[name].received_us)
             end = beyond_gaps({name: found}, [gap for gap in gaps if gap.route_name == name])[name]
-            if positions[name].last_id > end.last_id:
+            if positions[name].place > end.place:
                 _log.error(
                     "%s: told to end at %d, but %s ends at %d: that is believed, and what is above"
                     " it is asked for again",

@@ -116,6 +116,7 @@ class FilesSink:
             self._config.codec,
             self._background,
             first_number=positions.next_file if positions else 0,
+            keeps_manifest=True,
         )
         return _Pending(kind, writer, positions)
 
@@ -300,7 +301,9 @@ class FilesSink:
                     pending.positions.note(route)
             when_safe = pending.positions.writing(pending.writer.number + 1)
         pending.finished += pending.writer.is_open
-        self._keep(pending.writer.finish(when_safe))
+        ends = pending.positions.positions if pending.positions else {}
+        last_ids = {name: position.last_id for name, position in ends.items()}
+        self._keep(pending.writer.finish(when_safe, last_ids))
         pending.unsynced_since = None
 
     def _write(self, pending: _Pending, now: float) -> None:

@@ -125,10 +125,10 @@ def test_a_secret_on_the_command_line_is_refused_and_not_repeated(key):
 
 def test_a_wrong_secret_is_not_repeated_either(tmp_path):
     file = tmp_path / "vigil.toml"
-    file.write_text("kafka.client.sasl.password = [14]")
+    file.write_text("kafka.client.sasl.password = [987654]")
     said = refused(file=file)
     assert "kafka.client.sasl.password: a text in quotes is wanted" in said
-    assert "14" not in said.replace(MASK, "")
+    assert "987654" not in said
 
 
 def test_a_file_that_cannot_be_read_or_parsed_is_named(tmp_path):

@@ -13,6 +13,7 @@ from streamer.avro.files import block, header
 from streamer.data.events import AggTrade, BookTicker, GapRecord, Trade
 from streamer.data.records import encoder, load_schema
 from streamer.data.streams import KINDS, kind_of
+from streamer.sinks.manifest import record
 
 SYNC = b"0123456789abcdef"
 SCHEMAS = {kind: Schema(load_schema(kind)) for kind in (*KINDS, "gap")}
@@ -67,4 +68,6 @@ def write(
     path.parent.mkdir(parents=True, exist_ok=True)
     parts = [block(encoded(kind, events), codec, SYNC) for events in blocks]
     path.write_bytes(header(load_schema(kind), codec, SYNC) + b"".join(parts))
+    if path.suffix == ".avro":
+        record(path, path.name)
     return path

@@ -69,11 +69,20 @@ def test_a_complete_file_that_has_gone_is_named(tmp_path):
     [
         (b"PK\x03\x04 a zip", "no Avro container file"),
         (b"Obj\x01\x00" + SYNC, "its header tells no schema"),
-        (header({"a": 1}, "snappy", SYNC), "the codec snappy is not read"),
-        (header({"a": 1}, "null", SYNC) + b"\x01\x02", "a block announces -1 records, 1 bytes"),
-        (header({"a": 1}, "null", SYNC) + b"\x02\x00" + SYNC[::-1], "does not end as it must"),
-        (header({"a": 1}, "deflate", SYNC) + b"\x02\x04zz" + SYNC, "cannot be inflated"),
-        (header({"a": 1}, "null", SYNC) + b"\xff" * 12, "a number of more than 10 bytes"),
+        (header({"fields": []}, "snappy", SYNC), "the codec snappy is not read"),
+        (
+            header({"fields": []}, "null", SYNC) + b"\x01\x02",
+            "a block announces -1 records, 1 bytes",
+        ),
+        (
+            header({"fields": []}, "null", SYNC) + b"\x02\x00" + SYNC[::-1],
+            "does not end as it must",
+        ),
+        (
+            header({"fields": []}, "deflate", SYNC) + b"\x02\x04\xff\xff" + SYNC,
+            "cannot be inflated",
+        ),
+        (header({"fields": []}, "null", SYNC) + b"\xff" * 12, "a number of more than 10 bytes"),
         (b"Obj\x01\xfe\xff\x03", "its header announces"),
         (b"Obj\x01\x02\x01", "something of -1 bytes is announced"),
     ],

@@ -17,7 +17,7 @@ from streamer.audit.findings import LISTED, Finding
 from streamer.audit.pattern import Mismatch
 from streamer.audit.ranges import IdRanges
 from streamer.audit.run import audit
-from streamer.audit.table import table
+from streamer.audit.table import jumping, table
 from streamer.data.events import Depth, GapRecord
 from streamer.data.records import encoder
 from streamer.data.summaries import Candle, Kline
@@ -326,3 +326,18 @@ def test_a_record_without_a_known_source_is_refused():
     definition["fields"] = [one for one in definition["fields"] if one["name"] != "source"]
     with pytest.raises(Mismatch, match="no field source"):
         Auditor().take(Batch(Schema(definition), 0, b"", "here"))
+
+
+def test_gaps_of_other_symbols_are_not_asked_about():
+    mine = batch("gap", [gap(3, 4)])
+    assert [one.symbol for one in audit(Fixed(mine), lambda _: None, symbols=["BTCUSDT"]).findings]
+    outcome = audit(Fixed(mine), lambda _: None, symbols=["ETHUSDT"])
+    assert outcome.findings == []
+    assert outcome.problems_of_files == ["any stream ETHUSDT: no records"]
+
+
+def test_numbers_that_jump_are_said_not_to_be_judged():
+    quotes = found(batch("bookTicker", [event("bookTicker", 7)]))
+    assert jumping([quotes, found(batch("trade", trades([1])))]) == [
+        "not judged: bookTicker: its numbers grow by jumps, so that missing ones cannot be told"
+    ]
