@@ -10,6 +10,7 @@ import math
 import types
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -41,8 +42,8 @@ def key_type(model: type[BaseModel], path: Sequence[str]) -> KeyType:
     fields = getattr(section and section.annotation, "__dataclass_fields__", {})
     if len(path) < 2 or section is None or path[1] not in fields:
         return _VALUE  # no such key: an error in any case
-    hint = get_type_hints(section.annotation, include_extras=True)[path[1]]
-    parts = list(_parts(hint))
+    annotation: Any = section.annotation
+    parts = list(_parts(_hints(annotation)[path[1]]))
     if any(get_origin(part) is dict for part in parts):
         if len(path) == 2:
             return KeyType("table")
@@ -55,6 +56,11 @@ def key_type(model: type[BaseModel], path: Sequence[str]) -> KeyType:
     if secrets:
         return KeyType("text", secrets[0])
     return KeyType("text") if any(map(_is_text, parts)) else _VALUE
+
+
+@cache
+def _hints(section: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
+    return get_type_hints(section, include_extras=True)
 
 
 def _parts(hint: Any) -> Iterator[Any]:  # noqa: ANN401 - any type

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -55,6 +56,16 @@ class _Pending:
         self.began_at = 0.0  # the file in progress
         self.unsynced_since: float | None = None
         self.finished = 0  # files
+        # Tells of a directory that is removed, also while no file of it is in progress.
+        self._directory = os.open(writer.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def is_in_place(self) -> bool:
+        """Return whether the directory and the file in progress have names still."""
+        return os.fstat(self._directory).st_nlink > 0 and self.writer.is_in_place()
+
+    def close(self) -> None:
+        """Release the directory."""
+        os.close(self._directory)
 
 
 class FilesSink:
@@ -164,10 +175,12 @@ class FilesSink:
             self._finish(pending)
         if not self._settle(time.monotonic() + CLOSE_SECONDS):
             _log.warning("%s: not synced to the disk in time", self._config.directory)
+        for pending in self._kinds.values():
+            pending.close()
         self._background.shutdown(wait=False)
 
     def is_in_place(self) -> bool:
-        return all(pending.writer.is_in_place() for pending in self._kinds.values())
+        return all(pending.is_in_place() for pending in self._kinds.values())
 
     def abandon(self, *, is_ours: bool) -> str:
         now = time.monotonic()
@@ -187,6 +200,7 @@ class FilesSink:
             except OSError as error:
                 told.append(f"{kind}: {error.strerror or error}")
             pending.writer.abandon()
+            pending.close()
         self._background.shutdown(wait=False)
         if left := self._pending_total():
             told.append(f"{left} records could not be written")
