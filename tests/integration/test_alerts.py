@@ -39,7 +39,7 @@ CASES = {
     "VigilRestartBudgetSpent": (
         {f"vigil_restart_budget_remaining{{{OF_STREAMER}}}": "5x5 1x3 0x1 _x20"},
         (8,),
-        16,  # the series is gone by then, as the supervisor is
+        18,  # the series is gone by then, as the supervisor is
     ),
     "VigilNotReady": ({f"vigil_ready{{{LABELS}}}": "1x9 0x20"}, (9, 14), 16),
     "VigilConnectionDown": ({f"binance_connection_status{{{LABELS}}}": "1x9 0x20"}, (9, 11), 13),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -190,6 +191,16 @@ def test_every_command_about_kafka_does_what_it_says(tmp_path):
             assert len(found) >= 6
             wrong = [shell.executes(one) for one in found]
             assert not [one for one in wrong if one], "\n\n".join(one for one in wrong if one)
+
+            # What waits on disk can be read while Kafka is away.
+            cluster.kill_node(1)
+            reading = next(
+                one for page in PAGES for one in commands(page) if "bin/fastavro" in one.text
+            )
+            record = rig.until("a record that waits", lambda: shell.run(reading).stdout)
+            assert json.loads(record.splitlines()[-1]), record
+            cluster.start_node(1)
+            rig.until_ready()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -114,6 +114,12 @@ def test_an_idle_sink_is_ready() -> None:
     assert obstacles(shown(run)) == ()
 
 
+def test_records_that_come_after_a_pause_have_not_waited_through_it() -> None:
+    run = after(90, sink=SinkCounts("files", accepted_total=20, acknowledged_total=20))
+    run.seconds(2, lambda _: {"sink": SinkCounts("files", 21, 20, queued=1)})
+    assert shown(run).streamers[0].unacknowledged_seconds == 2.0
+
+
 def test_a_new_process_is_not_blamed_for_what_waited_before_it() -> None:
     waiting = SinkCounts("kafka", accepted_total=90, acknowledged_total=20, queued=70)
     run = after(60, sink=waiting)
