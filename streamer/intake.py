@@ -194,24 +194,34 @@ class Intake:
         """Tell whether an event is of a new epoch, and is dealt with: it waits, or begins it."""
         last_id, latest = route.sequence.last_id, route.latest
         number = event.last_update_id if isinstance(event, Depth) else event.id
-        if last_id is None or number >= last_id or route.kind not in NUMBERED:
+        if route.kind not in NUMBERED:
+            return False
+        left = route.left
+        if last_id is None and left is not None and number <= left.last_id:
+            # It was out of the settings meanwhile: what comes first is later than what it had.
+            route.left = None
+            since_us = left.received_us
+            begun: list[Arrival] = [(event, received_us)]
+            self._begin_epoch(route, begun, left.last_id, (since_us, received_us), now)
+            return True
+        if last_id is None or number >= last_id:
             return False
         # A trade's time is that of the matching: the same, and in order, whoever tells it.
         time, later_us = ("event_time", LATER_US) if route.kind == "depth" else ("trade_time", 0)
         last_us: int | None = getattr(latest, time, None)
         if latest is None and route.resumed_us is not None:  # by an earlier run, by our clock
             last_us = route.resumed_us + round((self._tally.clock_offset_seconds or 0.0) * 1e6)
-        begun = route.anew.take(
+        found = route.anew.take(
             *(number, getattr(event, time, None), (event, received_us)),
             last_id=last_id,
             last_us=last_us,
             later_us=later_us,
             forwarded=route.sequence.events_total,
         )
-        if begun:
-            first_us = getattr(begun[0][0], time, begun[0][1])  # by the same clock
-            self._begin_epoch(route, begun, last_id, (last_us or first_us, first_us), now)
-        return begun is not None
+        if found:
+            first_us = getattr(found[0][0], time, found[0][1])  # by the same clock
+            self._begin_epoch(route, found, last_id, (last_us or first_us, first_us), now)
+        return found is not None
 
     def _begin_epoch(
         self,
