@@ -10,7 +10,7 @@ import platform
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -18,7 +18,7 @@ from typing import NoReturn
 from streamer.errors import SettingsError
 from supervisor.commands import COMMANDS, SERVING
 from supervisor.errors import ExitCode, SupervisorError, UsageError
-from supervisor.signals import WATCHED, held
+from supervisor.signals import WATCHED, hold
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -55,22 +55,19 @@ def _run(arguments: Sequence[str], parser_type: type[argparse.ArgumentParser]) -
 
         sys.stdout.write(f"vigil {version()} (Python {platform.python_version()})\n")
         return ExitCode.PASS
-    with ExitStack() as stack:
-        if outer.command in SERVING:
-            stack.enter_context(held())
-        else:  # these end by a signal, as any program; `__main__` has held it until here
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-        command = import_module(f"supervisor.commands.{outer.command}")
-        inner_parser = parser_type(
-            prog=f"vigil {outer.command}", description=COMMANDS[outer.command]
-        )
-        _add_shared(inner_parser)
-        command.add_arguments(inner_parser)
-        options = inner_parser.parse_args(outer.arguments)
-        options.config = options.config or outer.config
-        options.assignments = [*outer.assignments, *options.assignments]
-        code: int = command.run(options)
-        return code
+    if outer.command in SERVING:
+        hold()
+    else:  # these end by a signal, as any program; `__main__` has held it until here
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+    command = import_module(f"supervisor.commands.{outer.command}")
+    inner_parser = parser_type(prog=f"vigil {outer.command}", description=COMMANDS[outer.command])
+    _add_shared(inner_parser)
+    command.add_arguments(inner_parser)
+    options = inner_parser.parse_args(outer.arguments)
+    options.config = options.config or outer.config
+    options.assignments = [*outer.assignments, *options.assignments]
+    code: int = command.run(options)
+    return code
 
 
 class _JsonParser(argparse.ArgumentParser):

@@ -7,32 +7,11 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Final
 
 WATCHED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-@contextmanager
-def held() -> Iterator[None]:
-    """Have signals wait for a SignalQueue, from the first lines of a supervisor on.
-
-    By default each of them would end the process, with no profile written. SIGUSR2 writes the
-    stacks of all threads to stderr, as SIGABRT of systemd's watchdog does before the end.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # nothing is meant by it
-    if not faulthandler.is_enabled():
-        with suppress(OSError, ValueError, AttributeError):  # no stderr, or without descriptor
-            descriptor = os.dup(sys.stderr.fileno())  # the display may replace sys.stderr
-            faulthandler.enable(descriptor)
-            faulthandler.register(signal.SIGUSR2, descriptor)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def name_of(number: int) -> str:
@@ -42,6 +21,22 @@ def name_of(number: int) -> str:
     except ValueError:
         first = int(signal.SIGRTMIN)
         return f"SIGRTMIN+{number - first}" if number > first else f"signal {number}"
+
+
+def hold() -> None:
+    """Have signals wait for a SignalQueue, from the first lines of a supervisor to its last.
+
+    By default each of them would end the process: with no profile written at first, with no exit
+    code of ours at the end. SIGUSR2 writes the stacks of all threads to stderr, as SIGABRT of
+    systemd's watchdog does before the end.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # nothing is meant by it
+    if not faulthandler.is_enabled():
+        with suppress(OSError, ValueError, AttributeError):  # no stderr, or without descriptor
+            descriptor = os.dup(sys.stderr.fileno())  # the display may replace sys.stderr
+            faulthandler.enable(descriptor)
+            faulthandler.register(signal.SIGUSR2, descriptor)
 
 
 class SignalQueue:
@@ -58,7 +53,8 @@ class SignalQueue:
         self._previous_wakeup = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         for number in self._watched:
             self._previous[number] = signal.signal(number, self._enqueue)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._watched)  # what was held comes now
+        # What was held comes now.
+        self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, self._watched)
         return self
 
     def __exit__(
@@ -67,6 +63,7 @@ class SignalQueue:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._previous_wakeup)

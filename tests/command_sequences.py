@@ -150,7 +150,7 @@ def check(outcome: Outcome, vigil: Supervised) -> None:
             return  # it had hardly begun
     elif outcome.exit_code < 0:
         # Before the first line of ours was run: nothing had begun.
-        assert not (vigil.directory / "state").exists(), log
+        assert not (vigil.directory / "run").exists(), log
         assert log == "", log
         return
     else:

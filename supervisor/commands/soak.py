@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
 def _report(profile: Path, report: Path) -> None:
     """Write the report beside the profile; the run is over, and nothing here changes its code."""
     try:
+        # The run is over; a person may have enough of waiting for its picture.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         write_report(checkpoint.load(profile), report)
     except (ReportError, checkpoint.CheckpointError) as error:
         log.warning("%s (then: vigil judge %s --report %s)", error, profile, report)
