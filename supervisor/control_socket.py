@@ -3,46 +3,50 @@
 `{"command": "rotate", "streamer": "streamer-1"}` → `{"ok": true, "detail": "…", "result": {}}`; the
 streamer may be left out, where all are meant. It lies in the private runtime directory, and only
 processes of our own user are heard. One thread owns it, and it never waits.
+
+Whoever connects holds nothing up: clients are bounded, each has a deadline for its command and one
+for taking its answer, and of too many the one that has been idle for longest is dropped.
 """
 
 from __future__ import annotations
 
 import errno
 import json
-import os
 import socket
 import stat
-import struct
+import time as clocks
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import zmq
+
+from supervisor.control_client import Asked, Client, Stage
 from supervisor.errors import UsageError
 
 SOCKET_NAME: Final = "control"
-LINE_BYTES = 4096  # a command is some words
-CLIENTS = 16  # people at a time; more wait in the kernel's line
-_CREDENTIALS = struct.Struct("iII")  # process, user, group: SO_PEERCRED of unix(7)
+CLIENTS: Final = 16  # that have not said their command yet; people are fewer
+BUSY: Final = 64  # that wait for an answer or take theirs: descriptors are bounded by both
+READ_SECONDS: Final = 5.0  # for a line of some words, from the connection on
+TAKE_SECONDS: Final = 5.0  # for reading an answer
+_CLOSE_SECONDS: Final = 1.0  # for what is not taken when everything ends
+_ACCEPTED_AT_ONCE: Final = 64  # per turn, so that a flood cannot hold the loop
+_COMMANDS_AT_ONCE: Final = 16  # the same for commands, some of which take milliseconds
+_EXHAUSTED_SECONDS: Final = 1.0  # out of descriptors: `accept` fails again at once until some end
 
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A command that somebody waits to have answered."""
-
-    command: str
-    connection: socket.socket
-    streamer: str | None = None  # None: all of them
+__all__ = ["Asked", "ControlSocket", "answer", "ask"]
 
 
 class ControlSocket:
-    """Hears commands; whoever carries them out answers each once."""
+    """Receives commands; whoever carries them out answers each once."""
 
     def __init__(self, directory: Path) -> None:
         """Listen in the directory, which belongs to this supervisor alone. Raises UsageError."""
         self._path = directory / SOCKET_NAME
-        self._reading: dict[socket.socket, bytes] = {}
+        self._clients: list[Client] = []  # the oldest first
+        self._accept_at = 0.0
+        self.dropped_total = 0  # clients that were dropped: too slow, or too many
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.setblocking(False)
         try:
@@ -54,59 +58,62 @@ class ControlSocket:
         self._path.chmod(0o600)
         self._listener.listen(CLIENTS)
 
-    def filenos(self) -> list[int]:
-        """Return what to poll."""
-        return [one.fileno() for one in (self._listener, *self._reading)]
+    def filenos(self, now: float) -> dict[int, int]:
+        """Return what to poll, and for which events of `zmq.poll`. `now` is monotonic."""
+        wanted = {one.fileno(): one.events for one in self._clients if one.events}
+        if now >= self._accept_at:
+            wanted[self._listener.fileno()] = zmq.POLLIN
+        return wanted
 
-    def receive(self) -> list[Asked]:
+    def receive(self, now: float) -> list[Asked]:
         """Return the commands that have come; what is none is answered here."""
-        while len(self._reading) < CLIENTS:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                break  # nobody waits, or who did has gone again
-            connection.setblocking(False)
-            self._reading[connection] = b""
-        return [asked for one in tuple(self._reading) if (asked := self._read(one)) is not None]
+        self._accept(now)
+        asked: list[Asked] = []
+        for client in self._clients:
+            if client.stage is Stage.READING and len(asked) < _COMMANDS_AT_ONCE:
+                asked += client.read(now)
+            client.take(now)
+            if client.stage is not Stage.CLOSED and now >= client.until:
+                client.close()
+                self.dropped_total += 1
+        self._clients = [one for one in self._clients if one.stage is not Stage.CLOSED]
+        return asked
 
     def close(self) -> None:
-        """Hear no more."""
-        for connection in (self._listener, *self._reading):
-            connection.close()
+        """Stop listening; who takes an answer has a second for the rest of it."""
+        self._listener.close()
+        until = clocks.monotonic() + _CLOSE_SECONDS
+        for client in self._clients:
+            client.finish(until)
         self._path.unlink(missing_ok=True)
 
-    def _read(self, connection: socket.socket) -> Asked | None:
-        try:
-            data = connection.recv(LINE_BYTES)
-        except BlockingIOError:
-            return None
-        except OSError:
-            data = b""
-        text = self._reading[connection] + data
-        if data and b"\n" not in text and len(text) < LINE_BYTES:
-            self._reading[connection] = text
-            return None
-        del self._reading[connection]
-        asked = Asked("", connection)
-        if not data:
-            connection.close()
-            return None
-        if _user_of(connection) not in (os.geteuid(), 0):
-            answer(asked, ok=False, detail="you are another user")
-            return None
-        with suppress(ValueError, TypeError, KeyError):
-            line = json.loads(text)
-            return Asked(str(line["command"]), connection, line.get("streamer"))
-        answer(asked, ok=False, detail='a line such as {"command": "reload"} is wanted')
-        return None
+    def _accept(self, now: float) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE if now >= self._accept_at else 0):
+            try:
+                connection, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                continue  # who waited has gone again
+            except OSError:
+                self._accept_at = now + _EXHAUSTED_SECONDS
+                return
+            reading = [one for one in self._clients if one.stage is Stage.READING]
+            busy = sum(one.stage in (Stage.WAITING, Stage.ANSWERED) for one in self._clients)
+            if len(reading) >= CLIENTS:
+                reading[0].close()
+                self.dropped_total += 1
+            client = Client(connection, now + READ_SECONDS, TAKE_SECONDS)
+            if busy >= BUSY:
+                client.refusal = f"{busy} commands wait for answers already; try again later"
+            elif not client.is_trusted():
+                client.refusal = "you are another user"
+            self._clients.append(client)
 
 
 def answer(asked: Asked, *, ok: bool, detail: str, result: Mapping[str, Any] | None = None) -> None:
-    """Answer and hang up; who no longer listens gets nothing."""
-    line = json.dumps({"ok": ok, "detail": detail, "result": result or {}}).encode() + b"\n"
-    with suppress(OSError):  # it fits into any socket's buffer
-        asked.connection.send(line)
-    asked.connection.close()
+    """Answer and hang up; who no longer listens gets nothing, and a second answer is none."""
+    asked.client.answer({"ok": ok, "detail": detail, "result": result or {}})
 
 
 def ask(
@@ -136,9 +143,3 @@ def _remove_socket(path: Path) -> None:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise FileExistsError(errno.EEXIST, "something that is no socket is in its place")
         path.unlink()
-
-
-def _user_of(connection: socket.socket) -> int:
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    user: int = _CREDENTIALS.unpack(raw)[1]
-    return user

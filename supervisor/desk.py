@@ -25,6 +25,9 @@ STATUS_FILE: Final = "status.json"  # of a thousand streams it does not fit into
 
 log = logging.getLogger(__name__)
 
+Action = Callable[[Asked, "Service", float, float], None]
+"""Carries out a command, at a monotonic time and a Unix time."""
+
 Told = dict[str, tuple[bool, str] | None]
 """What each streamer that was asked has said; None: nothing yet."""
 
@@ -55,7 +58,7 @@ class Desk:
         self._directory = directory
         self._waiting: list[_Waiting] = []
         self._leaving: list[Asked] = []  # who wait for the end of everything
-        self._actions: dict[str, Callable[[Asked, Service, float, float], None]] = {
+        self._actions: dict[str, Action] = {
             "status": self._status,
             "rotate": self._forward,
             "collect": self._forward,
@@ -66,13 +69,13 @@ class Desk:
             "drain": self._stop,
         }
 
-    def filenos(self) -> list[int]:
-        """Return what to poll."""
-        return self._commands.filenos()
+    def filenos(self, now: float) -> dict[int, int]:
+        """Return what to poll, and for which events of ZeroMQ. `now` is monotonic."""
+        return self._commands.filenos(now)
 
     def turn(self, service: Service, now: float, time: float) -> None:
         """Carry out what has come, and answer what is done. `now` is monotonic."""
-        for asked in self._commands.receive():
+        for asked in self._commands.receive(now):
             action = self._actions.get(asked.command)
             if action is None:
                 known = ", ".join(self._actions)
@@ -87,7 +90,7 @@ class Desk:
             else:
                 if asked.command != "status":
                     log.warning("a person asks: %s (%s)", asked.command, asked.streamer or "all")
-                action(asked, service, now, time)
+                self._carry_out(action, asked, service, now, time)
         for waiting in tuple(self._waiting):
             for name, diagnosis in waiting.diagnoses.items():
                 if diagnosis.packed.is_set():
@@ -99,6 +102,16 @@ class Desk:
             if waiting.is_over(now):
                 self._waiting.remove(waiting)
                 _answer(waiting)
+
+    def _carry_out(
+        self, action: Action, asked: Asked, service: Service, now: float, time: float
+    ) -> None:
+        """Carry out a command; one that fails ends no supervisor."""
+        try:
+            action(asked, service, now, time)
+        except Exception as error:
+            log.exception("the command %r failed", asked.command)
+            answer(asked, ok=False, detail=f"{asked.command} failed: {error}")
 
     def answered(self, message: Answer) -> None:
         """Hear what a streamer says to a command."""

@@ -130,10 +130,11 @@ class Service:
             signals.fileno(),
             self.parts.telemetry.fileno(),
             *self.parts.fleet.pidfds(),
-            *self.parts.desk.filenos(),
             self.parts.control.endings.fileno(),
         ):
             poller.register(descriptor, zmq.POLLIN)
+        for descriptor, events in self.parts.desk.filenos(clocks.monotonic()).items():
+            poller.register(descriptor, events)
         due = min(
             self.sample.next_at,
             self._tick.next_at,

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,11 +19,9 @@ class Person:
     def __init__(self) -> None:
         self.heard: dict[str, Any] | None = None
 
-    def send(self, line: bytes) -> None:
-        self.heard = json.loads(line)
-
-    def close(self) -> None:
-        assert self.heard is not None, "nobody is left without an answer"
+    def answer(self, told: dict[str, Any]) -> None:
+        assert self.heard is None, "one answer each"
+        self.heard = told
 
 
 class Stage:
@@ -54,7 +51,7 @@ class Stage:
     def turn(self, now: float) -> None:
         self.desk.turn(self.service, now, 0.0)
 
-    def _receive(self) -> list[Asked]:
+    def _receive(self, now: float) -> list[Asked]:
         asked, self.asked = self.asked, []
         return asked
 
@@ -170,3 +167,15 @@ def test_who_waits_for_the_end_hears_how_it_was(stage: Stage, code: ExitCode) ->
     assert person.heard
     assert person.heard["ok"] is (code is ExitCode.PASS)
     assert person.heard["result"] == {"exit_code": int(code)}
+
+
+def test_a_command_that_fails_is_answered_and_ends_nothing(stage: Stage) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    stage.service.parts.control.restart = fail
+    heard = stage.person("restart").heard
+    assert heard
+    assert not heard["ok"]
+    assert heard["detail"] == "restart failed: [Errno 28] No space left on device"
+    assert stage.person("restart", "b").heard
