@@ -176,6 +176,9 @@ class KafkaConfig:
     retention: Positive = 7 * _DAY_SECONDS
     # For brokers and registry to answer at the start: half of supervisor.startup_timeout.
     start_within: Positive = 30.0
+    # True: where streams end is noted under sink.directory, and with such notes a start begins when
+    # no broker answers for some seconds: records wait in the overflow. False: it ends (code 5).
+    start_without_brokers: bool = True
     statistics_every: Positive = 5.0  # a look costs us 25 µs
     # Passed through to librdkafka, such as `security.protocol`; what may be a secret (all but what
     # is known to hold none) comes from the file or the environment only.

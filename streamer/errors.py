@@ -9,6 +9,7 @@
     ├── ConnectionEnded                       1  a WebSocket connection is over, and why
     ├── FrameRejected                         1  a frame cannot be decoded, or says what cannot be
     ├── SinkUnavailable                       5  the sink cannot be opened
+    │   └── SinkAway                          5  … since nothing answered, which may later
     └── SinkLost                              1  its directory was removed while it wrote there
 
 `exit_code` is the exit code of a process that ends because of the error. While it streams, the
@@ -105,6 +106,10 @@ class SinkUnavailable(StreamerError):  # noqa: N818 - mostly a matter of the sur
     """The sink cannot be opened: directory, permissions, another writer, client settings."""
 
     exit_code = 5
+
+
+class SinkAway(SinkUnavailable):
+    """What the sink is to write to does not answer; later it may."""
 
 
 class SinkLost(StreamerError):  # noqa: N818 - what others did to its directory

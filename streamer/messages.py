@@ -98,6 +98,7 @@ class SinkCounts(msgspec.Struct, frozen=True):
     acknowledged_by_stream: dict[str, int] = {}
     overflow_records: int = 0  # of `queued`: those that wait on disk while Kafka takes nothing
     overflow_bytes: int = 0  # of the files that hold them, and some that are delivered already
+    opened: bool = True  # False: what it writes to has not answered since the start
 
 
 class Notice(msgspec.Struct, frozen=True):

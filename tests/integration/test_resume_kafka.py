@@ -190,6 +190,46 @@ def test_positions_are_written_while_records_flow_without_a_pause(tmp_path, kafk
                 assert json.loads(value)["last_id"] in found, "it was acknowledged"
 
 
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.full)]
+)
+def test_a_start_without_kafka_goes_on_where_records_end(tmp_path, kafka, topics, number):
+    """With what the run before has left on disk, and ended in between once more."""
+
+    def started_without_kafka(process: Process, times: int) -> None:
+        told = "until Kafka answers"
+        eventually(lambda: process.output.count(told) == times, what=told, within=60)
+        await_records(exchange, 400)
+
+    with Exchange(tmp_path, rate=300) as exchange:
+        try:
+            with streamer(tmp_path, exchange, kafka, topics) as process:
+                await_records(exchange, 100)
+                await_caught_up(exchange, kafka, topics)
+                kafka.stop_node(1)
+                await_records(exchange, 200)
+                assert process.stop(within=40) == 1, process.output
+            with streamer(tmp_path, exchange, kafka, topics) as process:
+                started_without_kafka(process, 1)
+                process.stop(number, within=40)
+            with streamer(tmp_path, exchange, kafka, topics) as process:
+                started_without_kafka(process, 2)
+                kafka.start_node(1)
+                eventually(lambda: "Kafka has answered" in process.output, within=60)
+                await_caught_up(exchange, kafka, topics)
+                assert process.stop(within=40) == 0, process.output
+        finally:
+            kafka.start_node(1)  # does nothing unless this failed
+        if number == signal.SIGTERM:
+            assert_complete(exchange, kafka, topics)
+        else:
+            for symbol in exchange.symbols:
+                audit = audit_records(exchange, records(kafka, topics["trade"]), "trade", symbol)
+                assert not audit.missing, audit
+                assert not audit.disordered, audit
+        assert not every(kafka, topics["gap"])
+
+
 @pytest.mark.full
 def test_without_a_topic_of_positions_a_start_begins_with_what_comes_live(tmp_path, kafka, topics):
     topics["positions"] = '""'

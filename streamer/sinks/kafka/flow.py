@@ -2,6 +2,7 @@
 
     direct ── a gap record was sent ──▶ awaiting acknowledgement ── acknowledged ──▶ direct
     direct ── the queue is full ──────▶ awaiting room ── half of it is free ───────▶ direct
+    awaiting brokers ── they have answered ────────────────────────────────────────▶ overflowing
     any ── failed, stalled, no room ──▶ reclaiming ──▶ direct, or overflowing until all is delivered
 
 `step` takes what has been seen and returns the next state with what is to be done; the outcome of
@@ -27,6 +28,7 @@ class State(Enum):
     AWAITING_ROOM = "awaiting room"  # it waits in memory: the producer's queue was full
     RECLAIMING = "reclaiming"  # it waits: the producer gives back what it has not delivered
     OVERFLOWING = "overflowing"  # it goes to disk, and from there to the producer in turn
+    AWAITING_BROKERS = "awaiting brokers"  # it goes to disk: none has answered since the start
 
 
 class Action(Enum):
@@ -52,14 +54,15 @@ class Flow:
     @property
     def writes_to_disk(self) -> bool:
         """Return whether what waits is put on disk."""
-        return self.state is State.OVERFLOWING or self.on_disk
+        on_disk = self.state in (State.OVERFLOWING, State.AWAITING_BROKERS)
+        return on_disk or self.on_disk
 
     def accepts(self, *, has_room: bool) -> bool:
         """Return whether records may be put; `has_room` is the overflow's word."""
         match self.state:
             case State.DIRECT:
                 return True
-            case State.AWAITING_ACKNOWLEDGEMENT | State.OVERFLOWING:
+            case State.AWAITING_ACKNOWLEDGEMENT | State.OVERFLOWING | State.AWAITING_BROKERS:
                 return has_room
             case State.AWAITING_ROOM:
                 return False
@@ -70,6 +73,7 @@ class Flow:
 
 
 OVERFLOWING = Flow(State.OVERFLOWING)
+AWAITING_BROKERS = Flow(State.AWAITING_BROKERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,11 @@ class Polled:
     wants_renewal: bool  # another one would do better, at a moment when nothing is under way
     all_taken: bool  # of what was on disk; what came lately may be in memory
     has_room: bool  # in the overflow
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The brokers have answered, and the topics are as they are to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +143,7 @@ class Sent:
     failed: bool
 
 
-Seen: TypeAlias = Polled | GapSent | Full | Failed | Reclaimed | Renewed | Sent
+Seen: TypeAlias = Polled | Opened | GapSent | Full | Failed | Reclaimed | Renewed | Sent
 Step: TypeAlias = tuple[Flow, tuple[Action, ...]]
 
 
@@ -143,6 +152,8 @@ def step(flow: Flow, seen: Seen) -> Step:
     match seen:
         case Polled():
             return _polled(flow, seen)
+        case Opened():
+            return OVERFLOWING, ()
         case GapSent():
             return _awaiting_acknowledgement(seen.now), ()
         case Full():
@@ -164,6 +175,8 @@ def step(flow: Flow, seen: Seen) -> Step:
 
 
 def _polled(flow: Flow, seen: Polled) -> Step:
+    if flow.state is State.AWAITING_BROKERS:
+        return flow, ()  # a producer that fails meanwhile is replaced afterwards
     if seen.failed or flow.state is State.RECLAIMING:
         return _reclaiming(flow), (Action.RECLAIM,)
     match flow.state:

@@ -9,7 +9,7 @@ crash at any moment loses nothing that was written, and copies a file at most.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -196,6 +196,10 @@ class Overflow:
     def recent(self) -> Iterator[Record]:
         """Yield what a predecessor left, in order; of very much, the end. Raises OSError."""
         return self._files.recent()
+
+    def when_safe(self, function: Callable[[], None]) -> None:
+        """Call on another thread once what is on disk now survives a power cut, if it does."""
+        self._files.when_safe(function)
 
     def close(self) -> None:
         """Release everything; files stay."""

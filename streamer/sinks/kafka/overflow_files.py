@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from pathlib import Path
@@ -157,6 +157,18 @@ class OverflowFiles:
         self._future = self._writer.sync()
         return True
 
+    def when_safe(self, function: Callable[[], None]) -> None:
+        """Call in the background once all that was written survives a power cut, if it does."""
+        done_before = (self._future, self._writer.sync())  # what the one thread does first
+
+        def call() -> None:
+            for future in done_before:
+                if future is not None:
+                    future.result()
+            function()
+
+        self._background.submit(call).add_done_callback(_say_failure)
+
     def settle(self) -> None:
         """Complete the file in progress, and wait a little for the disk. Raises OSError."""
         self._finish()
@@ -276,3 +288,8 @@ def decode(records: int, data: bytes) -> list[Record]:
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
+
+
+def _say_failure(future: Future[None]) -> None:
+    if not future.cancelled() and (error := future.exception()) is not None:
+        _log.warning("what waits for the disk's sync is not done: %s", error)

@@ -79,6 +79,11 @@ class PositionTopic:
         if (position := self._position(route)) is not None:
             self.known[route.name] = self._left[self._key(route)] = position
 
+    def ends(self, routes: Iterable[Route]) -> dict[str, Position | None]:
+        """Return where every route ends now, and those that were removed, by key."""
+        ends = {self._key(one): self._position(one) for one in routes if one.kind != "gap"}
+        return {key.decode(): position for key, position in (self._left | ends).items()}
+
     def poll(self) -> None:
         """Hear what librdkafka has to tell."""
         if self._producer is not None:

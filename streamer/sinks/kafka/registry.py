@@ -16,7 +16,7 @@ from urllib.parse import quote
 import urllib3
 
 from streamer.config import KafkaConfig
-from streamer.errors import SettingsError, SinkUnavailable
+from streamer.errors import SettingsError, SinkAway, SinkUnavailable
 from streamer.secret import Secret
 
 RETRY_SECONDS = 1.0  # a registry that restarts takes some seconds; asking costs it nothing
@@ -122,8 +122,9 @@ def wire_headers(
 ) -> dict[str, bytes]:
     """Return what goes before each record by topic, for the schemas by topic.
 
-    Waits for a registry that is away until `deadline` (monotonic). Raises SinkUnavailable when it
-    stays away, refuses, or holds another schema than ours where it may not be registered.
+    Waits for a registry that is away until `deadline` (monotonic). Raises SinkAway when it stays
+    away, and SinkUnavailable when it refuses, or holds another schema than ours where it may not be
+    registered.
     """
     registry = SchemaRegistry(config)
     headers = {}
@@ -162,7 +163,7 @@ def _id_of(
 
 def _wait(error: RegistryAway, attempt: int, config: KafkaConfig, deadline: float) -> None:
     if time.monotonic() + RETRY_SECONDS >= deadline:
-        raise SinkUnavailable(
+        raise SinkAway(
             f"the schema registry did not answer within kafka.start_within "
             f"({config.start_within:g} s): {error}"
         ) from error

@@ -21,7 +21,7 @@ from confluent_kafka import (
 
 from streamer.config import KafkaConfig
 from streamer.data.records import load_schema
-from streamer.errors import SinkUnavailable
+from streamer.errors import SinkAway, SinkUnavailable
 from streamer.heap import trim_memory
 from streamer.order.positions import DeclaredGap, Position, beyond_gaps
 from streamer.order.record_ids import first_record, gap_of, position_of
@@ -42,6 +42,13 @@ EARLIER_SECONDS = 60.0  # clocks differ, and a message's time is that of its pro
 UNKNOWN_RECORDS = 10_000  # of a partition's end, where a route has no position
 QUEUE_KIB = 4096  # in memory, as are fetches: compressed ones, so that ten times as much comes out
 PARTITION_BYTES, FETCH_BYTES = 256 << 10, 1 << 20  # of a fetch; the defaults are 1 and 50 MiB
+
+_AWAY = {
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+}
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +102,29 @@ def find_positions(
     return unwanted_positions(topics, written) | found
 
 
+def remembered_positions(
+    noted: Mapping[str, Position | None], topics: Mapping[Route, str], overflow: Overflow
+) -> dict[str, Position] | None:
+    """Return where each route ends as far as is known without Kafka; None where one is unknown.
+
+    `noted` are the local notes by key. A note may be behind: then what lies between it and the
+    overflow comes again. Raises OSError for the overflow.
+    """
+    written = {
+        key.encode(): PositionValue(VERSION, one.last_id, one.received_us, 0)
+        for key, one in noted.items()
+        if one is not None
+    }
+    tails = _Tails(topics, written)
+    tails.take_overflow(overflow)
+    found = tails.positions()
+    for route, topic in topics.items():
+        is_known = route.kind == "gap" or key_of(topic, route).decode() in noted
+        if not is_known and route.name not in found:
+            return None
+    return unwanted_positions(topics, written) | found
+
+
 def unwanted_positions(
     topics: Mapping[Route, str], written: Mapping[bytes, PositionValue]
 ) -> dict[str, Position]:
@@ -117,6 +147,8 @@ def _refusal(config: KafkaConfig, problem: KafkaError) -> SinkUnavailable:
             'set kafka.positions_topic = "" to begin with what comes live'
         )
     text = f"where the records in Kafka end cannot be read: {problem.str()} ({problem.name()})"
+    if problem.retriable() or problem.code() in _AWAY:
+        return SinkAway(text)
     return SinkUnavailable(text + advice)
 
 

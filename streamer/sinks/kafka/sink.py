@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeAlias, assert_never
 
 import msgspec
@@ -40,6 +41,7 @@ from streamer.sinks.kafka.flow import (
     Flow,
     Full,
     GapSent,
+    Opened,
     Polled,
     Reclaimed,
     Renewed,
@@ -47,6 +49,8 @@ from streamer.sinks.kafka.flow import (
     Sent,
     State,
 )
+from streamer.sinks.kafka.late_opening import LateOpening
+from streamer.sinks.kafka.local_notes import NoteKeeper
 from streamer.sinks.kafka.overflow import Overflow
 from streamer.sinks.kafka.overflow_files import Record
 from streamer.sinks.kafka.position_topic import PositionTopic
@@ -111,12 +115,14 @@ class KafkaSink:
         make_producer: MakeProducer = LastingProducer,
         clock: Clock = time,
         bounds: DrainBounds = DrainBounds(),
+        notes: NoteKeeper | None = None,
+        opening: LateOpening | None = None,
     ) -> None:
         """Begin to connect, and go on trying.
 
         `headers` hold what goes before each record, by topic; `overflow` what a predecessor left,
-        and `positions` say where the routes end with that. Raises SettingsError for what cannot
-        work.
+        and `positions` say where the routes end with that. With an `opening`, nothing is produced
+        before that is done. Raises SettingsError for what cannot work.
         """
         self._config = config
         self._clock = clock
@@ -140,6 +146,8 @@ class KafkaSink:
         )
         self._produce = self._producer.produce
         self._position_topic = PositionTopic(config, positions or {})
+        self._notes = notes
+        self._opening = opening
         self._flow = Flow()
         self._is_direct = True  # as the flow says: asked for every record
         if self._overflow:
@@ -149,6 +157,9 @@ class KafkaSink:
                 "%d records wait in %s: they are delivered first",
                 *(len(self._overflow), overflow.directory),
             )
+        if opening is not None:
+            self._enter(flow.AWAITING_BROKERS)
+            _log.warning("records wait in %s until Kafka answers", overflow.directory)
 
     @property
     def accepting(self) -> bool:
@@ -182,9 +193,13 @@ class KafkaSink:
 
     def poll(self, now: float) -> None:
         self._producer.poll()
+        if self._opening is not None:
+            self._look_at_opening(self._opening, now)
         self._follow(self._polled(now), now)
         if self._flow.writes_to_disk:
             self._overflow.poll(now)
+            if self._notes is not None and self._notes.due(now) and self._is_kept():
+                self._write_notes(self._notes, now)
         self._observe(now)
         self._position_topic.poll()
         if self._is_direct and self._position_topic.due(now):
@@ -225,7 +240,12 @@ class KafkaSink:
         return str(self._overflow.directory) if self._overflow.stored else None
 
     def close(self) -> None:
-        self._position_topic.close(self._targets, acknowledged=not self._queued())
+        if self._opening is not None:
+            self._opening.close()
+        acknowledged = not self._queued() and self._opening is None
+        self._position_topic.close(self._targets, acknowledged=acknowledged)
+        if self._notes is not None and not len(self._producer) and self._is_kept():
+            self._notes.write(self._position_topic.ends(self._targets), durable=True)
         self._producer.close()
         self._overflow.close()
 
@@ -255,6 +275,7 @@ class KafkaSink:
             acknowledged_by_stream=self._streams.acknowledged_of(),
             overflow_records=self._overflow.stored,
             overflow_bytes=self._overflow.size_bytes,
+            opened=self._opening is None,
         )
 
     def diagnostics(self) -> dict[str, str]:
@@ -408,6 +429,29 @@ class KafkaSink:
             self._producer.flush(PAUSED_SECONDS)
         if not self._queued():
             self._position_topic.write(self._targets, now)
+            if self._notes is not None:
+                self._write_notes(self._notes, now)
+
+    def _write_notes(self, notes: NoteKeeper, now: float) -> None:
+        """Note where the routes end, once what is on disk is there for good."""
+        notes.begin(now)
+        self._overflow.when_safe(partial(notes.write, self._position_topic.ends(self._targets)))
+
+    def _is_kept(self) -> bool:
+        """Return whether everything that was put is acknowledged, or in the overflow's files."""
+        if not self._queued():
+            return True
+        on_disk = self._flow.state in (State.OVERFLOWING, State.AWAITING_BROKERS)
+        return on_disk and self._overflow.stored == len(self._overflow)
+
+    def _look_at_opening(self, opening: LateOpening, now: float) -> None:
+        if (error := opening.take_error()) is not None:
+            self._errors.note("not_opened", f"{error}; tried again, records wait on disk", now)
+        if opening.is_done:
+            self._opening = None
+            waiting = len(self._overflow)
+            _log.warning("Kafka has answered: %d records that wait are delivered", waiting)
+            self._follow(Opened(), now)
 
     # What is counted.
 

@@ -14,7 +14,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from streamer.errors import SinkUnavailable
+from streamer.errors import SinkAway
 
 _ASK_SECONDS = 5.0
 _POLL_SECONDS = 0.2
@@ -25,7 +25,7 @@ _NO_MATTER = {
 }
 
 
-class NotReadInTime(SinkUnavailable):
+class NotReadInTime(SinkAway):
     """There was more to read than the time allowed."""
 
 

@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # it is documented
 
 from streamer.config import GAP_TOPIC, KafkaConfig
-from streamer.errors import SettingsError, SinkUnavailable
+from streamer.errors import SettingsError, SinkAway, SinkUnavailable
 from streamer.routes import Route
 from streamer.sinks.kafka.client import make_administrator
 from streamer.values import SYMBOL_PLACE, is_topic
@@ -68,7 +68,7 @@ def prepare_topics(
         _create(administrator, config, missing, deadline)
         while any(topic not in found for topic in wanted):
             if time.monotonic() >= deadline:
-                raise SinkUnavailable(f"topics were created and did not appear: {missing}")
+                raise SinkAway(f"topics were created and did not appear: {missing}")
             time.sleep(_SETTLE_SECONDS)
             cluster_id, found = _look(administrator, config, deadline)
     elif missing:
@@ -92,7 +92,7 @@ def _look(
         except KafkaException as error:
             problem: KafkaError = error.args[0]
             if time.monotonic() >= deadline:
-                raise SinkUnavailable(
+                raise SinkAway(
                     f"kafka.bootstrap_servers = {config.bootstrap_servers}: no broker answered "
                     f"within kafka.start_within ({config.start_within:g} s): {problem.str()}; "
                     "see the lines above for each broker's trouble"
@@ -128,7 +128,7 @@ def _create(
                     f"kafka.replication_factor = {copies}): {problem.str()} ({problem.name()})"
                 ) from error
         except NotInTime as error:
-            raise SinkUnavailable(f"the topic {topic} was not created in time") from error
+            raise SinkAway(f"the topic {topic} was not created in time") from error
         else:
             _log.info(
                 "created topic %s: %d partitions, %d replicas, %s",

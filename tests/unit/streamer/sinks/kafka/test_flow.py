@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from streamer.sinks.kafka.flow import (
+    AWAITING_BROKERS,
     OTHER_EVENTS,
     OVERFLOWING,
     ROOM_SECONDS,
@@ -14,6 +15,7 @@ from streamer.sinks.kafka.flow import (
     Flow,
     Full,
     GapSent,
+    Opened,
     Polled,
     Reclaimed,
     Renewed,
@@ -192,3 +194,16 @@ def test_while_something_waits_on_disk_nothing_is_sent_past_it() -> None:
     after, actions = step(OVERFLOWING, blocked)
     assert (after.state, actions) == (State.OVERFLOWING, (Action.DRAIN,))
     assert step(AWAITING_ROOM, blocked) == (AWAITING_ROOM, ())
+
+
+def test_before_brokers_have_answered_records_go_to_disk_and_stay_there() -> None:
+    assert AWAITING_BROKERS.writes_to_disk
+    assert AWAITING_BROKERS.accepts(has_room=True)
+    assert not AWAITING_BROKERS.accepts(has_room=False)
+    for seen in (
+        POLLED,
+        replace(POLLED, failed=True, stalled=True),
+        replace(POLLED, in_producer=0, all_taken=True, wants_renewal=True),
+    ):
+        assert step(AWAITING_BROKERS, seen) == (AWAITING_BROKERS, ())
+    assert step(AWAITING_BROKERS, Opened()) == (OVERFLOWING, ())

@@ -1,0 +1,118 @@
+"""What a start needs to know that only Kafka and the registry tell, noted beside the overflow.
+
+Where each route ends in Kafka and the overflow together, and what goes before each topic's records.
+With it a start begins while Kafka is away. A note may be behind what is stored, never ahead of it:
+it is written when all it tells of is acknowledged, or on the disk for good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from streamer.order.positions import Position
+from streamer.sinks.directories import write_atomically
+
+NOTES_FILE = "kafka-notes.json"
+NOTES_MAX_BYTES = 64 << 20  # 4,500 routes take 400 kB; what is longer is none of ours
+VERSION = 1
+EVERY_SECONDS = 5.0  # as the topic of positions: what comes again after a crash
+
+_log = logging.getLogger(__name__)
+
+
+class Notes(msgspec.Struct, frozen=True):
+    """What is noted. Times are Unix microseconds."""
+
+    version: int
+    as_of_us: int
+    # By the keys of the topic of positions; None: streamed, and without a record so far.
+    positions: dict[str, Position | None]
+    headers: dict[str, str]  # by `header_key`, in hexadecimal digits
+    sha256: str = ""
+
+
+def header_key(registry_url: str, topic: str, fingerprint: bytes) -> str:
+    """Return the key of a header: a registry's id of a schema under a topic's subject."""
+    return f"{registry_url} {topic} {fingerprint.hex()}"
+
+
+class NoteKeeper:
+    """Writes notes into `directory`; whoever calls knows that what they tell of is kept."""
+
+    def __init__(self, directory: Path, headers: Mapping[str, str]) -> None:
+        self._directory = directory
+        self._headers = headers
+        self._write_at = 0.0
+
+    def due(self, now: float) -> bool:
+        """Return whether to write at the next moment in which everything is kept; monotonic."""
+        return now >= self._write_at
+
+    def begin(self, now: float) -> None:
+        """Note that a writing begins."""
+        self._write_at = now + EVERY_SECONDS
+
+    def write(self, positions: Mapping[str, Position | None], *, durable: bool = False) -> None:
+        """Replace the notes. An error of the disk is told: the notes before stay."""
+        try:
+            write_notes(self._directory, positions, self._headers, durable=durable)
+        except OSError as error:
+            _log.warning("%s: not written: %s", self._directory / NOTES_FILE, error)
+
+
+def read_notes(directory: Path, max_age_seconds: float) -> Notes | None:
+    """Return what a predecessor noted; None where there is nothing that can be believed.
+
+    Notes older than `max_age_seconds` are not: what is missing since then cannot be asked for.
+    """
+    path = directory / NOTES_FILE
+    try:
+        with path.open("rb") as file:
+            notes = msgspec.json.decode(file.read(NOTES_MAX_BYTES), type=Notes)
+        for one in notes.headers.values():
+            bytes.fromhex(one)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        _log.error("%s: not believed: %s", path, error)
+        return None
+    if notes.version != VERSION or notes.sha256 != _checksum(notes.positions, notes.headers):
+        _log.error("%s: not believed: its version or its checksum does not fit", path)
+        return None
+    if time.time() - notes.as_of_us / 1e6 > max_age_seconds:
+        return None
+    return notes
+
+
+def write_notes(
+    directory: Path,
+    positions: Mapping[str, Position | None],
+    headers: Mapping[str, str],
+    *,
+    durable: bool = True,
+) -> None:
+    """Replace the notes as a whole. Raises OSError.
+
+    Without `durable` a power cut may leave the notes before, or none that are believed.
+    """
+    checksum = _checksum(positions, headers)
+    notes = Notes(VERSION, time.time_ns() // 1000, dict(positions), dict(headers), checksum)
+    path, content = directory / NOTES_FILE, msgspec.json.encode(notes)
+    if durable:
+        write_atomically(path, content)
+        return
+    beside = path.with_name(path.name + ".new")
+    beside.write_bytes(content)
+    os.replace(beside, path)  # noqa: PTH105 - the atomic one
+
+
+def _checksum(positions: Mapping[str, Position | None], headers: Mapping[str, str]) -> str:
+    told = [sorted(positions.items(), key=lambda one: one[0]), sorted(headers.items())]
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()

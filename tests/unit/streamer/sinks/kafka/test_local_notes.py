@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from streamer.order.positions import Position
+from streamer.routes import Route, Routes
+from streamer.sinks.kafka.local_notes import (
+    NOTES_FILE,
+    NoteKeeper,
+    header_key,
+    read_notes,
+    write_notes,
+)
+from streamer.sinks.kafka.overflow import Overflow
+from streamer.sinks.kafka.resume import remembered_positions
+from tests.unit.streamer.payloads import NOW_US
+from tests.unit.streamer.sinks.kafka.test_sink import event
+
+DAY_SECONDS = 86_400.0
+ROUTES = Routes(("trade", "bookTicker"), ("BTCUSDT",))
+TRADE, BOOK = ROUTES
+TOPICS: dict[Route, str] = {TRADE: "t", BOOK: "b", ROUTES.gaps["BTCUSDT"]: "g"}
+POSITIONS = {"t:trade:BTCUSDT": Position(7, NOW_US), "b:bookTicker:BTCUSDT": None}
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_notes_are_read_as_they_were_written(tmp_path: Path, durable: bool) -> None:
+    headers = {header_key("http://registry", "t", b"\x01\x02"): "0000000007"}
+    write_notes(tmp_path, POSITIONS, headers, durable=durable)
+    notes = read_notes(tmp_path, DAY_SECONDS)
+    assert notes is not None
+    assert (notes.positions, notes.headers) == (POSITIONS, headers)
+    assert [path.name for path in tmp_path.iterdir()] == [NOTES_FILE]
+
+
+def changed(tmp_path: Path, **changes: object) -> None:
+    path = tmp_path / NOTES_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_nothing_is_believed_that_was_changed(tmp_path: Path) -> None:
+    assert read_notes(tmp_path, DAY_SECONDS) is None
+    for change in (
+        {"version": 2},
+        {"positions": {"t:trade:BTCUSDT": {"last_id": 9_000, "received_us": NOW_US}}},
+        {"headers": {"a": "no hexadecimal digits"}},
+        {"headers": {"a": "00"}},
+    ):
+        write_notes(tmp_path, POSITIONS, {})
+        changed(tmp_path, **change)
+        assert read_notes(tmp_path, DAY_SECONDS) is None, change
+    (tmp_path / NOTES_FILE).write_bytes(b"\xff{")
+    assert read_notes(tmp_path, DAY_SECONDS) is None
+
+
+def test_notes_that_are_too_old_are_not_used(tmp_path: Path) -> None:
+    write_notes(tmp_path, POSITIONS, {})
+    changed(tmp_path, as_of_us=int((time.time() - 2 * DAY_SECONDS) * 1e6))
+    assert read_notes(tmp_path, DAY_SECONDS) is None
+    assert read_notes(tmp_path, 3 * DAY_SECONDS) is not None
+
+
+def test_a_disk_that_refuses_ends_nothing(tmp_path: Path) -> None:
+    NoteKeeper(tmp_path / "absent", {}).write(POSITIONS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_notes_are_due_once_in_a_while(tmp_path: Path) -> None:
+    keeper = NoteKeeper(tmp_path, {})
+    assert keeper.due(100.0)
+    keeper.begin(100.0)
+    assert not keeper.due(104.9)
+    assert keeper.due(105.0)
+
+
+def overflow_with(directory: Path, *trade_ids: int) -> Overflow:
+    """Return an overflow that a predecessor left."""
+    from streamer.data.records import encoder
+
+    overflow = Overflow(directory, 1 << 30)
+    for trade_id in trade_ids:
+        value = encoder("trade", "BTCUSDT")(event(TRADE, trade_id), NOW_US + trade_id)
+        overflow.append(("t", value, b"BTCUSDT"))
+    overflow.write(0.0)
+    overflow.save(0.0)
+    overflow.close()
+    return Overflow(directory, 1 << 30)
+
+
+def test_routes_end_where_the_overflow_does_beyond_the_notes(tmp_path: Path) -> None:
+    overflow = overflow_with(tmp_path / "overflow", 7, 8, 9)
+    found = remembered_positions(POSITIONS, TOPICS, overflow)
+    assert found == {"btcusdt@trade": Position(9, NOW_US + 9)}
+    overflow.close()
+
+
+def test_what_lies_between_notes_and_overflow_comes_again(tmp_path: Path) -> None:
+    overflow = overflow_with(tmp_path / "overflow", 10, 11)
+    found = remembered_positions(POSITIONS, TOPICS, overflow)
+    assert found == {"btcusdt@trade": Position(7, NOW_US)}
+    overflow.close()
+
+
+def test_a_route_that_nothing_tells_of_needs_kafka(tmp_path: Path) -> None:
+    overflow = Overflow(tmp_path / "overflow", 1 << 30)
+    noted = {"t:trade:BTCUSDT": Position(7, NOW_US)}
+    assert remembered_positions(noted, TOPICS, overflow) is None
+    assert remembered_positions(POSITIONS, TOPICS, overflow) == {
+        "btcusdt@trade": Position(7, NOW_US)
+    }
+    overflow.close()
