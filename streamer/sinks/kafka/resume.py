@@ -111,7 +111,7 @@ def remembered_positions(
     overflow comes again. Raises OSError for the overflow.
     """
     written = {
-        key.encode(): PositionValue(VERSION, one.last_id, one.received_us, 0)
+        key.encode(): PositionValue(VERSION, one.last_id, one.received_us, 0, one.epoch)
         for key, one in noted.items()
         if one is not None
     }
