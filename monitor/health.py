@@ -70,7 +70,12 @@ def _obstacles(one: StreamerSnapshot, snapshot: Snapshot) -> Iterator[str]:
         down = [slot.slot for slot in one.report.slots if not slot.live]
         which = f", no live connection in {', '.join(down)}" if down else ""
         yield f"{one.name}: is {one.report.state}{which}"
-    if one.unacknowledged_seconds > STORED_WITHIN_SECONDS:
+    if not one.report.sink.opened:
+        yield (
+            f"{one.name}: nothing is stored for good: what the sink writes to has not answered "
+            f"since the start, {one.report.sink.queued} records wait on disk"
+        )
+    elif one.unacknowledged_seconds > STORED_WITHIN_SECONDS:
         yield (
             f"{one.name}: nothing is stored: {one.report.sink.queued} records wait, and the sink "
             f"acknowledged none for {one.unacknowledged_seconds:.0f} s"

@@ -12,6 +12,7 @@ import re
 import signal
 import socket
 import time
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -92,6 +93,10 @@ class Vigil:
             self.address = f"127.0.0.1:{probe.getsockname()[1]}"
 
     def start(self, topic: str, client: dict[str, str] | None = None, **settings: Any) -> None:
+        self.launch(topic, client, **settings)
+        self.await_acknowledged(100)
+
+    def launch(self, topic: str, client: dict[str, str] | None = None, **settings: Any) -> None:
         values = {
             **dict(settings_of(self.exchange, self.kafka, topic)),
             "sink.directory": self.supervised.directory / "records",
@@ -106,7 +111,6 @@ class Vigil:
             launcher=("-m", "supervisor"),
             environment=coming_in(self.kafka.admin_client if client is None else client),
         )
-        self.await_acknowledged(100)
 
     @property
     def log(self) -> str:
@@ -387,6 +391,28 @@ def test_what_waits_at_a_stop_is_delivered_first_by_the_next_start(run, kafka, t
     kafka.start_node(1)
     run.start(topic)
     assert f"{said} records wait in" in run.log
+    assert not overflow_of(run)
+    assert run.stop() == 0, run.log
+    for audit in run.audits(topic).values():
+        assert audit.clean, audit
+
+
+def test_a_start_while_kafka_is_away_streams_and_is_not_ready(run, kafka, topic):
+    run.start(topic)
+    assert run.stop() == 0, run.log
+    kafka.stop_node(1)
+    run.launch(topic)
+    run.await_log("until Kafka answers")
+    run.await_metric("vigil_sink_overflow_records", 600)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        run.page("/readyz")
+    assert "has not answered since the start" in refused.value.read().decode()
+    assert run.page("/healthz")
+    kafka.start_node(1)
+    run.await_log("Kafka has answered: ")
+    run.await_log("nothing waits on disk any more")
+    run.await_acknowledged(300)
+    assert run.metric("vigil_streamer_generation") == 1
     assert not overflow_of(run)
     assert run.stop() == 0, run.log
     for audit in run.audits(topic).values():

@@ -108,6 +108,13 @@ def test_records_that_nobody_acknowledges_are_not_ready() -> None:
     assert obstacles(shown(run)) == ()
 
 
+def test_a_sink_that_was_never_answered_is_not_ready_from_its_first_report_on() -> None:
+    run = after(1, sink=SinkCounts("kafka", accepted_total=7, queued=7, opened=False))
+    (told,) = obstacles(shown(run))
+    assert told.startswith(f"{NAME}: nothing is stored for good: ")
+    assert "7 records wait on disk" in told
+
+
 def test_an_idle_sink_is_ready() -> None:
     run = after(90, sink=SinkCounts("files", accepted_total=20, acknowledged_total=20))
     assert shown(run).streamers[0].unacknowledged_seconds == 0.0
