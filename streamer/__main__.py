@@ -65,4 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    from streamer.output import make_lenient
+
+    make_lenient()
     sys.exit(main())

@@ -16,6 +16,9 @@ HELD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def main() -> int:
     """Run the command line and return the exit code."""
     signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    from streamer.output import make_lenient
+
+    make_lenient()
     from supervisor.command_line import run
 
     return run(sys.argv[1:])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
-import os
 import platform
 import signal
 import sys
@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
+from streamer import output
 from streamer.errors import SettingsError
 from supervisor.commands import COMMANDS, SERVING
 from supervisor.errors import ExitCode, SupervisorError, UsageError
@@ -31,10 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     as_json = any("--json".startswith(one) for one in arguments if one.startswith("--j"))
     try:
         code = _run(arguments, _JsonParser if as_json else argparse.ArgumentParser)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `vigil status | head -1`: who reads has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.INTERNAL_ERROR
+        _look_at_output(arguments)
     except SettingsError as error:
         return _refuse(str(error), ExitCode.USAGE, as_json)
     except SupervisorError as error:
@@ -46,6 +44,19 @@ def run(arguments: Sequence[str]) -> int:
         sentence = f"internal error: {type(error).__name__}: {error}"
         return _refuse(sentence, ExitCode.INTERNAL_ERROR, as_json)
     return code
+
+
+def _look_at_output(arguments: Sequence[str]) -> None:
+    """Raise SupervisorError when stdout took less than was said, and saying it was the task.
+
+    The code of a verdict or a service stays, whatever became of its words; and who closed the pipe
+    has had enough (`vigil status | head -1`).
+    """
+    problem = output.failure()
+    words = {one for one in arguments if one in COMMANDS}
+    if problem is None or problem.errno == errno.EPIPE or words & {*SERVING, "judge"}:
+        return
+    raise SupervisorError(f"stdout could not be written: {problem.strerror}")
 
 
 def _run(arguments: Sequence[str], parser_type: type[argparse.ArgumentParser]) -> int:

@@ -111,6 +111,9 @@ def _streamer(snapshot: Snapshot, streamer: StreamerSnapshot) -> RenderableType:
     rates = Table.grid(padding=(0, 2))
     for one in streamer.streams:
         rates.add_row(
-            f"  {one.symbol}", one.stream, f"{one.events_total:,}", f"{one.per_second:,.1f}/s"
+            Text(f"  {one.symbol}"),
+            Text(one.stream),
+            f"{one.events_total:,}",
+            f"{one.per_second:,.1f}/s",
         )
     return Group(head, rates)
