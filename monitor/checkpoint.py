@@ -6,8 +6,12 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
+
+LARGEST_BYTES = 256 << 20
+"""A day of 4,500 streams has under 5 MB; what is read takes several times its size in memory."""
 
 
 class CheckpointError(RuntimeError):
@@ -39,12 +43,27 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Return a saved document. Raises CheckpointError."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        document = json.loads(_text(path), parse_float=_finite, parse_constant=_finite)
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"{path} is not a readable profile: {error}") from error
     if not isinstance(document, dict):
         raise CheckpointError(f"{path} is not a profile: a JSON object is wanted")
     return document
+
+
+def _text(path: Path) -> str:
+    """Return what a file holds. Raises OSError and ValueError."""
+    if (size := path.stat().st_size) > LARGEST_BYTES:
+        raise ValueError(f"{size} bytes are more than {LARGEST_BYTES}, the most that is read")
+    return path.read_text(encoding="utf-8")
+
+
+def _finite(text: str) -> float:
+    """Return a number of the document. Raises ValueError for what no measurement is."""
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(f"{text[:40]} is no finite number")
+    return value
 
 
 def _sync_directory(directory: Path) -> None:

@@ -45,3 +45,30 @@ def test_what_is_no_profile_is_refused(tmp_path: Path, content: str) -> None:
 def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(checkpoint.CheckpointError, match="No such file"):
         checkpoint.load(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[" * 100_000, "recursion"),
+        ('{"a": NaN}', "NaN is no finite number"),
+        ('{"a": -Infinity}', "-Infinity is no finite number"),
+        ('{"a": 1e400}', "1e400 is no finite number"),
+        ('{"a": ' + "9" * 5000 + "}", "digits"),
+        ("", "Expecting value"),
+        ("[]", "a JSON object is wanted"),
+    ],
+)
+def test_a_hostile_profile_is_refused_with_its_reason(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text(text)
+    with pytest.raises(checkpoint.CheckpointError, match=why):
+        checkpoint.load(path)
+
+
+def test_a_profile_larger_than_any_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(checkpoint.CheckpointError, match="1073741824 bytes are more than"):
+        checkpoint.load(path)
