@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from monitor.profiles import HOUR, MIB, PROFILES, SoakProfile, scaled
 from monitor.series import Bin, Curve, curve_of
 from monitor.wanted import spans
+
+_REASON_CHARACTERS = 300  # an error may repeat the value that it is about
 
 
 class DocumentError(ValueError):
@@ -68,10 +71,30 @@ class Evidence:
 
 def evidence_of(document: Mapping[str, Any]) -> Evidence:
     """Return what a document says. Raises DocumentError when it is no profile."""
-    try:
+    with foreign():
         return _evidence(document)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise DocumentError(f"not a profile that can be judged: {error!r}") from error
+
+
+@contextmanager
+def foreign() -> Iterator[None]:
+    """Raise DocumentError for whatever a document of unknown origin makes of its judge.
+
+    Any value of it may have any type or size, so that there is no list of what can go wrong.
+    """
+    try:
+        yield
+    except DocumentError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        why = repr(error)[:_REASON_CHARACTERS]
+        raise DocumentError(f"not a profile that can be judged: {why}") from error
 
 
 def _evidence(document: Mapping[str, Any]) -> Evidence:

@@ -15,7 +15,7 @@ COVERED_SHARE = 0.95
 SHORTEST_SECONDS = 1800.0  # the detector's first score with a reserve; sooner there is none
 
 
-class UnfitReferenceError(ValueError):
+class UnfitReferenceError(DocumentError):
     """A profile that cannot serve as a reference: says why, and what would be right."""
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 
 from monitor import checkpoint
-from monitor.online import judge_online
+from monitor.evidence import foreign
+from monitor.online import Online, judge_online
 from monitor.report import ReportError, write_report
-from monitor.verdict import DocumentError, judge
+from monitor.verdict import DocumentError, Verdict, judge
 from supervisor.errors import UsageError
 from supervisor.report import change_line, exit_code_of, verdict_block
 
@@ -34,17 +35,25 @@ def run(options: argparse.Namespace) -> int:
     """Print the verdict and return its exit code."""
     try:
         document = checkpoint.load(options.profile)
-        online = judge_online(document) if options.online else None
-        verdict = online.verdict if online else judge(document)
-        if options.report is not None:
-            write_report(document, options.report)
+        with foreign():
+            online = judge_online(document) if options.online else None
+            verdict = online.verdict if online else judge(document)
+            if options.report is not None:
+                write_report(document, options.report)
+            text = _text(online or verdict, options)
     except (checkpoint.CheckpointError, DocumentError, ReportError) as error:
         raise UsageError(str(error)) from None
-    if options.json:
-        encoded = msgspec.json.encode(online or verdict)
-        sys.stdout.write(msgspec.json.format(encoded).decode() + "\n")
-    else:
-        for change in online.changes if online else ():
-            sys.stdout.write(change_line(change) + "\n")
-        sys.stdout.write(verdict_block(verdict, options.profile) + "\n")
+    sys.stdout.write(text)
     return exit_code_of(verdict)
+
+
+def _text(found: Online | Verdict, options: argparse.Namespace) -> str:
+    """Return what is printed."""
+    if options.json:
+        return msgspec.json.format(msgspec.json.encode(found)).decode() + "\n"
+    if isinstance(found, Online):
+        lines = [change_line(change) for change in found.changes]
+        verdict = found.verdict
+    else:
+        lines, verdict = [], found
+    return "\n".join([*lines, verdict_block(verdict, options.profile), ""])

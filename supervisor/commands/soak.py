@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from monitor import checkpoint
+from monitor.evidence import DocumentError, foreign
 from monitor.profiles import PROFILES, ProfileError, SoakProfile, from_mapping, scaled
 from monitor.reference import Reference, UnfitReferenceError, reference_from
 from monitor.report import ReportError, write_report
@@ -108,8 +109,10 @@ def _profile(name_or_file: str) -> SoakProfile:
 
 def _reference(path: Path, duration_seconds: float) -> Reference:
     try:
-        return reference_from(checkpoint.load(path), path.name, duration_seconds)
-    except (checkpoint.CheckpointError, UnfitReferenceError) as error:
+        document = checkpoint.load(path)
+        with foreign():
+            return reference_from(document, path.name, duration_seconds)
+    except (checkpoint.CheckpointError, DocumentError, UnfitReferenceError) as error:
         raise UsageError(f"--reference {path}: {error}") from None
 
 

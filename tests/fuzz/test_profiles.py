@@ -1,0 +1,65 @@
+"""A profile in which anything is anything ends in a verdict or in exit code 2 with a sentence."""
+
+import argparse
+import copy
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor.commands import judge
+from supervisor.errors import UsageError
+from tests import profiles
+from tests.fuzzing import fuzz
+
+DOCUMENT = json.loads(json.dumps(profiles.smoke()))
+ROWS_CHANGED = 3  # of a list: the others are alike
+VALUES = st.one_of(
+    st.none() | st.booleans() | st.text(max_size=10) | st.integers(),
+    st.sampled_from([0, -1, 10**18, 10**29, 10**400, 1e300, -1e300, 1e-300, [], {}, [[[]]]]),
+    st.sampled_from(["<script>", "</script>", "\u2028", {"a": 1}]),
+)
+
+
+def places(value, path=()):
+    if path:
+        yield path
+    if isinstance(value, dict):
+        for key in value:
+            yield from places(value[key], (*path, key))
+    elif isinstance(value, list):
+        for index in range(min(len(value), ROWS_CHANGED)):
+            yield from places(value[index], (*path, index))
+
+
+PLACES = list(places(DOCUMENT))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return tmp_path_factory.mktemp("profiles") / "profile.json"
+
+
+@fuzz
+@given(st.sampled_from(PLACES), VALUES, st.booleans())
+def test_a_changed_profile_is_judged_or_refused(file, place, value, online):
+    document = copy.deepcopy(DOCUMENT)
+    holder = document
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+    file.write_text(json.dumps(document))
+    options = argparse.Namespace(profile=file, online=online, report=None, json=False)
+    with suppress(UsageError):  # one sentence and exit code 2; anything else is a finding
+        assert judge.run(options) in (0, 3, 4)
+
+
+@fuzz
+@given(st.binary(max_size=200) | st.text(alphabet='{}[]":,0123456789.eE-NaInfity', max_size=200))
+def test_bytes_that_are_no_profile_are_refused(file, content):
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    options = argparse.Namespace(profile=file, online=False, report=None, json=False)
+    with pytest.raises(UsageError):
+        judge.run(options)
