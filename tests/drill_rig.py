@@ -64,6 +64,7 @@ class Rig:
         hurry: bool = True,
         data: Path | None = None,
         piped: bool = False,
+        command: tuple[str, ...] = ("run",),
     ) -> None:
         """Plan it. `hurry`: the rules' time runs 60 times faster; `piped`: the log is a pipe."""
         # A short path: Unix sockets allow 107 bytes.
@@ -80,6 +81,7 @@ class Rig:
         self._hook = hook
         self._hurry = hurry
         self._piped = piped
+        self._command = [one.format(directory=self.directory) for one in command]
         self.log_is_read = threading.Event()  # of a pipe
         self.log_is_read.set()
         self._prometheus_file = self.directory / "prometheus.yml"
@@ -113,7 +115,7 @@ class Rig:
         program = [*_HOOKED, self._hook] if self._hook else ["-m", "supervisor"]
         with self._log() as log:
             self.vigil_process = subprocess.Popen(
-                [sys.executable, *program, "--config", str(self.config), "run"],
+                [sys.executable, *program, "--config", str(self.config), *self._command],
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,

@@ -54,6 +54,7 @@ class Drill:
     streams: tuple[str, ...] = ("trade", "aggTrade")
     exchange: tuple[str, ...] = ()
     hook: str | None = None
+    command: tuple[str, ...] = ("run",)
     piped: bool = False  # the log is a pipe, which can be left unread
     not_ready: str = ""  # what /readyz says meanwhile, in part
     seconds: float = 120.0  # from the fault to the last alert
@@ -477,10 +478,12 @@ DRILLS = {
         fix=_make_room,
     ),
     "leak": Drill(
+        # In a soak of an hour, as `run` wants two hours of samples before it says anything.
         about="The streamer leaks 6 MB a minute; it takes half an hour until that is certain.",
         runbook="memory.md#vigilleaksuspected",
         alerts=("VigilLeakSuspected",),
         hook="leaks_slowly",
+        command=("soak", "--profile", "1h", "--output", "{directory}/profile.json"),
         fault=nothing,
         fix=_launch_again,
         seconds=3600.0,
@@ -542,5 +545,6 @@ def rig_of(drill: Drill, place: Place) -> Rig:
         exchange=drill.exchange,
         hook=drill.hook,
         piped=drill.piped,
+        command=drill.command,
         data=place.data,
     )
