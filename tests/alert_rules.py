@@ -11,7 +11,7 @@ from tests.streaming import ROOT
 RULES = ROOT / "deploy" / "prometheus" / "vigil.rules.yml"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = r"(?P<count>\d+)(?P<unit>[smhd])"
-LEAST_SECONDS = 4  # of a range: it needs samples to compare, one a second
+LEAST_SCRAPES = 4  # within a range: it needs samples to compare
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def alerts(text: str | None = None) -> list[Alert]:
     return found
 
 
-def hurried(directory: Path, factor: float = 60.0) -> Path:
+def hurried(directory: Path, factor: float = 60.0, scrape_seconds: int = 1) -> Path:
     """Write the rules with `for` and every range divided by a factor, and return the file.
 
     Nothing else changes: not an expression, not a threshold.
@@ -65,7 +65,9 @@ def hurried(directory: Path, factor: float = 60.0) -> Path:
     text = RULES.read_text()
     text = re.sub(rf"(?P<before>for: ){_DURATION}(?P<after>)", lambda m: shorter(m, 1), text)
     text = re.sub(
-        rf"(?P<before>\[){_DURATION}(?P<after>\])", lambda m: shorter(m, LEAST_SECONDS), text
+        rf"(?P<before>\[){_DURATION}(?P<after>\])",
+        lambda m: shorter(m, LEAST_SCRAPES * scrape_seconds),
+        text,
     )
     file = directory / "vigil.rules.yml"
     file.write_text(text)

@@ -30,7 +30,10 @@ _T = TypeVar("_T")
 _WITHIN_SECONDS = 120.0  # for anything: these machines are busy
 _STOP_SECONDS = 30.0
 _PROMETHEUS = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+global:
+  scrape_interval: {seconds}s
+  scrape_timeout: {seconds}s
+  evaluation_interval: 1s
 rule_files: [{rules}]
 scrape_configs:
   - job_name: {job}
@@ -61,12 +64,13 @@ class Rig:
         streams: tuple[str, ...] = ("trade", "aggTrade"),
         exchange: tuple[str, ...] = (),
         hook: str | None = None,
-        hurry: bool = True,
+        hurry: float = 60.0,
+        scrape_seconds: int = 1,
         data: Path | None = None,
         piped: bool = False,
         command: tuple[str, ...] = ("run",),
     ) -> None:
-        """Plan it. `hurry`: the rules' time runs 60 times faster; `piped`: the log is a pipe."""
+        """Plan it. `hurry`: how much faster the rules' time runs; `piped`: the log is a pipe."""
         # A short path: Unix sockets allow 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="vigil-drill-"))
         self.data = data or self.directory / "data"
@@ -80,6 +84,7 @@ class Rig:
         self._streams = streams
         self._hook = hook
         self._hurry = hurry
+        self._scrape_seconds = scrape_seconds
         self._piped = piped
         self._command = [one.format(directory=self.directory) for one in command]
         self.log_is_read = threading.Event()  # of a pipe
@@ -231,9 +236,15 @@ class Rig:
 
     def scrape(self, job: str) -> None:
         """Have Prometheus look at Vigil under a job's name."""
-        rules = hurried(self.directory) if self._hurry else RULES
+        rules = (
+            RULES
+            if self._hurry == 1
+            else hurried(self.directory, self._hurry, self._scrape_seconds)
+        )
         self._prometheus_file.write_text(
-            _PROMETHEUS.format(rules=rules, job=job, port=self.metrics_port)
+            _PROMETHEUS.format(
+                rules=rules, job=job, port=self.metrics_port, seconds=self._scrape_seconds
+            )
         )
         if self._prometheus is not None:
             self._prometheus.send_signal(signal.SIGHUP)
@@ -272,8 +283,8 @@ class Rig:
                     f"--config.file={self._prometheus_file}",
                     f"--storage.tsdb.path={self.directory / 'tsdb'}",
                     f"--web.listen-address={address}",
-                    # How long a series without samples counts as there: 5 minutes, 30 x faster.
-                    "--query.lookback-delta=10s",
+                    # How long a series without samples counts as there: 5 minutes, faster as well.
+                    f"--query.lookback-delta={max(10, round(300 / self._hurry))}s",
                 ],
                 stdout=log,
                 stderr=log,

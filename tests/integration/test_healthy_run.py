@@ -16,7 +16,7 @@ NOTHING_WHEN_WELL = {  # these panels are about what a healthy run has not
     "changes(vigil_start_time_seconds",
     "changes(vigil_streamer_generation",
 }
-SECONDS_IN_CI, SECONDS_IN_FULL = 45.0, 1200.0
+SECONDS_IN_CI, SECONDS_IN_FULL = 60.0, 1200.0
 
 
 def queries() -> list[str]:
@@ -53,8 +53,8 @@ def test_the_dashboard_begins_with_verdict_and_objective():
 @pytest.mark.timeout(300)
 def test_a_healthy_run_raises_nothing_and_fills_the_dashboard():
     required("prometheus", "prometheus")
-    # The rules' time runs 60 times faster: what would take an hour is seen in a minute.
-    with Rig() as rig:
+    # The rules' time runs 10 times faster. A scrape may take 5 s: these machines are busy.
+    with Rig(hurry=10.0, scrape_seconds=5) as rig:
         is_quiet_for(rig, SECONDS_IN_CI)
         assert len(queries()) > 40
         for expression in queries():
@@ -68,6 +68,6 @@ def test_a_healthy_run_raises_nothing_and_fills_the_dashboard():
 def test_twenty_healthy_minutes_raise_nothing():
     required("prometheus", "prometheus")
     with Rig(
-        settings={"connection.max_age": "5m", "connection.stale_after": "30s"}, hurry=False
+        settings={"connection.max_age": "5m", "connection.stale_after": "30s"}, hurry=1.0
     ) as rig:
         is_quiet_for(rig, SECONDS_IN_FULL)
