@@ -137,18 +137,16 @@ class Auditor:
                 lane = lanes[*place(row), epoch_of(row[record_id])]
             else:
                 lane = lanes[place(row)]
+            event_id = number(row[counted])
             if only is not None:
-                lane.order.take(number(row[only]))
+                lane.order.take(event_id)
             elif flag is None:
                 lane.order.take(*(number(row[index]) for index in ordering))
             else:
                 numbers = [number(row[index]) for index in ordering]
                 lane.order.take(*numbers[:-1], row[flag] != FALSE)
-            told = row[record_id]
-            if not (
-                told.startswith(lane.id_prefix, 1 if told[0] < 0x80 else 2)
-                and told.endswith(b":%d" % number(row[counted]))
-            ):
+            told = b"%b%d" % (lane.id_prefix, event_id)
+            if not (row[record_id].endswith(told) or _is_of(row[record_id], lane, event_id)):
                 lane.foreign_ids += 1
             backfilled = row[source] not in live
             if backfilled:
@@ -174,6 +172,12 @@ class Auditor:
             # With the schema, so that its id is not given to another one.
             found = self._readers[id(schema)] = schema, records, live_values(schema)
         return found
+
+
+def _is_of(record_id: bytes, lane: Lane, event_id: int) -> bool:
+    """Return whether a record id with more than a number behind the stream is that of a record."""
+    text_at = 1 if record_id[0] < 0x80 else 2
+    return record_id.startswith(lane.id_prefix, text_at) and record_id.endswith(b":%d" % event_id)
 
 
 def gap_key(record: dict[str, Any]) -> Key:

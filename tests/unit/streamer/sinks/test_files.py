@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zlib
+from functools import cache
 from pathlib import Path
 
 import fastavro
@@ -335,6 +336,7 @@ def spoilt(count: int, size: int, data: bytes = b"") -> bytes:
     return long(count) + long(size) + data
 
 
+@cache
 def bomb() -> bytes:
     compressor = zlib.compressobj(9, wbits=-15)
     data = b"".join(compressor.compress(bytes(1 << 20)) for _ in range(600)) + compressor.flush()
