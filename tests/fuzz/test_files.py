@@ -103,6 +103,11 @@ def _quick(caplog, monkeypatch):
     monkeypatch.setattr(os, "fdatasync", lambda _: None)
 
 
+def empty(directory):
+    shutil.rmtree(directory, ignore_errors=True)
+    return directory
+
+
 def started(directory):
     """Start on what is there, store a record, and read all of it again."""
     sink = FilesSink(SinkConfig(directory=directory), tuple(ROUTES))
@@ -114,13 +119,12 @@ def started(directory):
         sink.close()
     outcome = audit(Directory(directory), lambda _: None)
     assert outcome.records >= 1
-    shutil.rmtree(directory)
 
 
 @fuzz
 @given(st.sampled_from([".avro", ".avro.open"]), containers() | st.binary(max_size=60))
 def test_any_file_of_records(tmp_path_factory, suffix, content):
-    directory = tmp_path_factory.getbasetemp() / "sink"
+    directory = empty(tmp_path_factory.getbasetemp() / "sink")
     (directory / "trade").mkdir(parents=True)
     (directory / "trade" / f"x-000001{suffix}").write_bytes(content)
     started(directory)
@@ -129,7 +133,7 @@ def test_any_file_of_records(tmp_path_factory, suffix, content):
 @fuzz
 @given(positions() | st.binary(max_size=60))
 def test_any_file_of_positions(tmp_path_factory, content):
-    directory = tmp_path_factory.getbasetemp() / "positions"
+    directory = empty(tmp_path_factory.getbasetemp() / "positions")
     (directory / "positions").mkdir(parents=True)
     (directory / "trade").mkdir()
     (directory / "positions" / "trade.json").write_bytes(content)
@@ -146,7 +150,7 @@ def test_any_manifest(tmp_path_factory, content):
     from streamer.audit.holdings import check_files
     from streamer.audit.period import ALWAYS
 
-    directory = tmp_path_factory.getbasetemp() / "manifests"
+    directory = empty(tmp_path_factory.getbasetemp() / "manifests")
     (directory / "manifest").mkdir(parents=True)
     (directory / "trade").mkdir()
     (directory / "manifest" / "trade.jsonl").write_bytes(content)
