@@ -238,7 +238,13 @@ LIBRDKAFKA = ("brokers are down",)  # whose words are passed on as they are
 LOG_LINE = re.compile(r"^\d{4}-\S+Z (?:info|warning|error) +([\w.]+): (.+)$", re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+OTHER_PAGES = [ROOT / "README.md", ROOT / "deploy" / "README.md", *(ROOT / "docs").glob("*.md")]
+PAGES_WITH_LOGS = [*PAGES, *sorted(OTHER_PAGES)]
+
+
+@pytest.mark.parametrize(
+    "page", PAGES_WITH_LOGS, ids=lambda page: f"{page.parent.name}-{page.stem}"
+)
 def test_log_lines_are_those_that_the_program_writes(page):
     for logger, message in LOG_LINE.findall(page.read_text()):
         assert (ROOT / logger.replace(".", "/")).with_suffix(".py").is_file(), logger
