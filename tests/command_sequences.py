@@ -115,7 +115,7 @@ def carry_out(the_plan: Plan, vigil: Supervised, settings: dict[str, object]) ->
             outcome.signalled.add(step.what)
             process.send_signal(number)
         else:
-            _signal_streamer(psutil.Process(process.pid), number)
+            _signal_streamer(process.pid, number)
     if process.poll() is None:
         process.send_signal(signal.SIGCONT)
         process.send_signal(signal.SIGTERM)
@@ -175,10 +175,11 @@ def _ask(vigil: Supervised, command: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def _signal_streamer(supervisor: psutil.Process, number: signal.Signals) -> None:
+def _signal_streamer(pid: int, number: signal.Signals) -> None:
     """Signal the child that leads, or will lead, a session of its own, as soon as it is there."""
     deadline = time.monotonic() + STREAMER_THERE_SECONDS
-    with suppress(psutil.NoSuchProcess):
+    with suppress(psutil.NoSuchProcess):  # also one that was reaped already
+        supervisor = psutil.Process(pid)
         while time.monotonic() < deadline and supervisor.status() != psutil.STATUS_ZOMBIE:
             for child in supervisor.children():
                 with suppress(psutil.NoSuchProcess):
