@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import multiprocess
+from multiprocess import resource_tracker
 
 from streamer.setting_sources import is_setting
 from supervisor.bootstrap import HELD_SIGNALS, Upbringing, enter
@@ -52,6 +53,8 @@ class Child:
         process = multiprocess.get_context("spawn").Process(
             target=enter, args=(upbringing, target, arguments)
         )
+        # Otherwise `start` does it, and unblocks SIGINT on the way.
+        resource_tracker.ensure_running()
         # A signal that comes before the child has a handler for it would kill it: its mask is
         # inherited, and `enter` lifts it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
