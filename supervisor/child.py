@@ -53,16 +53,16 @@ class Child:
         process = multiprocess.get_context("spawn").Process(
             target=enter, args=(upbringing, target, arguments)
         )
-        # Otherwise `start` does it, and unblocks SIGINT on the way.
-        resource_tracker.ensure_running()
-        # A signal that comes before the child has a handler for it would kill it: its mask is
-        # inherited, and `enter` lifts it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
-        try:
-            with _without_settings():
+        with _without_settings():
+            # Otherwise `start` does it, and unblocks SIGINT on the way.
+            resource_tracker.ensure_running()
+            # A signal that comes before the child has a handler for it would kill it: its mask is
+            # inherited, and `enter` lifts it.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
+            try:
                 process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return cls(process, os.pidfd_open(process.pid), stacks_file)
 
     def send(self, number: signal.Signals) -> bool:

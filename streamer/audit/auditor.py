@@ -222,5 +222,8 @@ def live_values(schema: Schema) -> frozenset[bytes]:
     values = {string("live")}
     for field in schema.definition["fields"]:
         if field["name"] == "source" and isinstance(field["type"], dict):
-            values.add(long(field["type"]["symbols"].index("live")))
+            symbols = field["type"].get("symbols")
+            if not isinstance(symbols, list) or "live" not in symbols:
+                raise Mismatch("its field source has no value live")
+            values.add(long(symbols.index("live")))
     return frozenset(values)

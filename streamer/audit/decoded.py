@@ -14,13 +14,13 @@ class DecodedRecords:
     """As `RecordPattern`; what is neither text nor a whole number comes as its `repr`."""
 
     def __init__(self, schema: dict[str, Any], wanted: Sequence[str]) -> None:
-        import fastavro  # here, since most schemas need it not
+        import fastavro  # here, since most schemas do not need it
 
         names = [field["name"] for field in schema["fields"]]
         if missing := [name for name in wanted if name not in names]:
             raise Mismatch(f"{schema.get('name')} has no field {', '.join(missing)}")
         self.fields = tuple(name for name in names if name in wanted)
-        self._schema = fastavro.parse_schema(plain(schema))
+        self._schema = parsed(schema)
         self._read = fastavro.schemaless_reader
 
     def rows(self, data: bytes, count: int) -> list[Row]:
@@ -44,6 +44,16 @@ def reader(schema: dict[str, Any], wanted: Sequence[str]) -> RecordPattern | Dec
         return RecordPattern(schema, wanted)
     except NoPattern:
         return DecodedRecords(schema, wanted)
+
+
+def parsed(schema: dict[str, Any]) -> Any:  # noqa: ANN401 - fastavro's own
+    """Return a schema for fastavro, without logical types. Raises Mismatch for one that is none."""
+    import fastavro
+
+    try:
+        return fastavro.parse_schema(plain(schema))
+    except Exception as error:
+        raise Mismatch(f"its schema cannot be used: {error}") from error
 
 
 def plain(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema

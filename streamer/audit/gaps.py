@@ -56,9 +56,9 @@ def gap_records(batch: Batch) -> Iterator[dict[str, Any]]:
     """Yield the gap records of a batch. Raises Mismatch."""
     import fastavro  # here: few have gaps
 
-    from streamer.audit.decoded import plain
+    from streamer.audit.decoded import parsed
 
-    schema = fastavro.parse_schema(plain(batch.schema.definition))
+    schema = parsed(batch.schema.definition)
     stream = io.BytesIO(batch.data)
     for _ in range(batch.count):
         try:

@@ -61,7 +61,9 @@ def _expression(type_: Any) -> bytes:  # noqa: ANN401 - a type in a schema's JSO
             for branch, one in zip(branches, type_, strict=True)
         ]
         return b"(?:" + b"|".join(alternatives) + b")"
-    name = type_["type"] if isinstance(type_, dict) else type_
+    name = type_.get("type") if isinstance(type_, dict) else type_
+    if not isinstance(name, str):
+        raise NoPattern(f"{name} has no pattern")
     if name in ("int", "long", "enum"):
         return _LONG
     if name == "string":

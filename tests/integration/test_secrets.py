@@ -79,7 +79,9 @@ def test_a_planted_secret_is_found_nowhere(vigil, exchange):
     vigil.until_logged("the proxy")  # an attempt through it has failed, and is logged
     found = {}
     for child in psutil.Process(supervisor.pid).children(recursive=True):
-        found[f"process {child.name()} {child.pid}"] = of_process(child)
+        with suppress(psutil.NoSuchProcess):
+            name = f"process {child.pid}: {' '.join(child.cmdline())}"
+            found[name] = of_process(child)
     assert len(found) >= 1
     found["command line"] = Path(f"/proc/{supervisor.pid}/cmdline").read_text()
 
@@ -91,11 +93,12 @@ def test_a_planted_secret_is_found_nowhere(vigil, exchange):
     assert '"proxy": "http://********@127.0.0.1:1"' in found["config"]
     found["status"] = asks(vigil, *shared, "status", "--json")
     told = json.loads(asks(vigil, *shared, "diagnose", "--json"))
-    with tarfile.open(vigil.directory / told["archive"]) as archive:
+    kept = Path(told["result"]["streamer-1"]["archive"])
+    with tarfile.open(kept) as archive:
         for member in archive:
             content = archive.extractfile(member)
             found[f"diagnosis {member.name}"] = content.read().decode() if content else ""
-    (vigil.directory / told["archive"]).unlink()  # compressed, so that a search would be in vain
+    kept.unlink()  # compressed, so that a search would be in vain
     listening = [
         one.laddr.port
         for one in psutil.Process(supervisor.pid).net_connections("tcp")

@@ -341,3 +341,32 @@ def test_numbers_that_jump_are_said_not_to_be_judged():
     assert jumping([quotes, found(batch("trade", trades([1])))]) == [
         "not judged: bookTicker: its numbers grow by jumps, missing ones cannot be told"
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "changed"),
+    [
+        ("record_id", {"type": " tring"}),
+        ("record_id", {"type": {"type": 7}}),
+        ("record_id", {"type": {}}),
+        ("record_id", {"type": 7}),
+        ("source", {"type": {"type": "enum", "name": "Source", "symbols": ["dead"]}}),
+        ("source", {"type": {"type": "enum", "name": "Source"}}),
+    ],
+)
+def test_a_schema_that_is_none_is_named(field, changed):
+    whole = batch("trade", trades([1]))
+    fields = [
+        each | changed if each["name"] == field else each
+        for each in whole.schema.definition["fields"]
+    ]
+    spoilt = Schema(whole.schema.definition | {"fields": fields})
+    outcome = audit(Fixed(Batch(spoilt, 1, whole.data, "here")), lambda _: None)
+    assert outcome.unreadable
+    assert outcome.unreadable[0].startswith("here: ")
+
+
+def test_a_gaps_schema_that_is_none_is_named():
+    spoilt = Schema({"name": "Gap", "fields": [{"name": "x", "type": "nothing"}]})
+    outcome = audit(Fixed(Batch(spoilt, 1, b"", "here")), lambda _: None)
+    assert outcome.unreadable[0].startswith("here: its schema cannot be used")
