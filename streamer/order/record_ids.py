@@ -10,11 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from streamer.avro.binary import long
 from streamer.avro.fields import read_fields
 from streamer.order.positions import DeclaredGap, Position
 
-# Every schema begins with record_id and symbol: the text of the id, then the length of the symbol
-# in a byte, which may look like one more digit, and the symbol again.
+# Every schema begins with record_id and symbol: the text of the id, its length before it, then the
+# length of the symbol in a byte, which may look like one more digit, and the symbol again.
 _RECORD_ID = re.compile(
     rb"binance:spot:([^:]{1,63}):([^:]{1,63}):(?:(\d{1,19}):)?(?:gap:)?(\d{1,19})(?:-\d{1,19})?"
     rb"(?=.\1)",
@@ -86,10 +87,21 @@ def gap_of(found: Found, data: bytes, schema: Any) -> DeclaredGap | None:  # noq
 
 def _found(match: re.Match[bytes]) -> Found:
     symbol, stream, epoch, number = match.groups()
+    ends_at = match.end()
+    if not _is_whole(match, ends_at) and _is_whole(match, ends_at - 1):
+        # The last digit is none, but the length of the symbol; what follows looks like it, too.
+        ends_at -= 1
+        number = match.string[match.start(4) : min(match.end(4), ends_at)]
     name = f"{symbol.decode(errors='replace').lower()}@{stream.decode()}"
     if stream.startswith(b"kline_"):  # there it is the open time
         epoch = None
-    return Found(name, int(number), match.end(), int(epoch or 0))
+    return Found(name, int(number), ends_at, int(epoch or 0))
+
+
+def _is_whole(match: re.Match[bytes], ends_at: int) -> bool:
+    """Return whether a record id that ends there has the length that stands before it."""
+    length = long(ends_at - match.start())
+    return match.string[max(match.start() - len(length), 0) : match.start()] == length
 
 
 def _fields(schema: Any, data: bytes, found: Found, wanted: tuple[str, ...]) -> dict[str, Any]:  # noqa: ANN401 - JSON

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamer.data.events import BookTicker, GapRecord, Trade
@@ -19,7 +19,14 @@ from streamer.order.record_ids import (
 from streamer.routes import Routes
 from tests.unit.streamer.payloads import NOW_US, PAYLOADS, frame
 
-SYMBOLS = ("BTCUSDT", "币安人生USDT", "A", "X" * 24, "X" * 28)  # lengths that look like digits, too
+SYMBOLS = (
+    "BTCUSDT",
+    "币安人生USDT",
+    "A",
+    "X" * 24,
+    "0" * 24,
+    "8" * 28,
+)  # lengths that look like digits, too
 ids = st.integers(0, (1 << 63) - 1)
 
 
@@ -34,6 +41,8 @@ def gap(symbol: str, first_id: int, last_id: int) -> bytes:
 
 
 @given(st.lists(st.tuples(st.sampled_from(SYMBOLS), ids), min_size=1, max_size=20))
+@example([("X" * 24, 44)])  # its symbol's length is a digit, and its trade id an X
+@example([("0" * 24, 44), ("0" * 24, 24)])
 def test_the_last_record_of_each_route_is_found(records):
     data = b"".join(trade(number, symbol) for symbol, number in records)
     schema = load_schema("trade")
@@ -79,6 +88,7 @@ def test_an_id_of_two_times_counts_by_the_latter():
 
 
 @given(st.lists(st.tuples(st.sampled_from(SYMBOLS), ids, ids), max_size=5))
+@example([("X" * 24, 44, 44)])
 def test_gaps_of_ids_are_found(gaps):
     data = b"".join(gap(*each) for each in gaps)
 
