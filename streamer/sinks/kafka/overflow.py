@@ -9,10 +9,11 @@ crash at any moment loses nothing that was written, and copies a file at most.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamer.order.record_ids import first_record
 from streamer.sinks.delivery import DISK_ERROR_TYPES, Errors
 from streamer.sinks.kafka.overflow_files import OverflowFiles, Record
 
@@ -52,6 +53,7 @@ class Overflow:
         self.errors_total = 0
         self._files = OverflowFiles(directory, bounds.file_bytes)
         self._front: deque[Record] = deque()
+        self._in_topics: Mapping[tuple[str, str], int] = {}
         self._tail: list[Record] = []
         self._tail_since: float | None = None
         self._retry_at: float | None = None  # while the disk refuses
@@ -95,6 +97,15 @@ class Overflow:
     def all_taken(self) -> bool:
         """Whether nothing waits but what came lately, and is in memory still."""
         return not self._front and not self._files.unread
+
+    def pass_over(self, in_topics: Mapping[tuple[str, str], int]) -> None:
+        """Pass over what a predecessor left and Kafka has all the same: it would come twice.
+
+        `in_topics` has the highest number there by topic and route: what a route has in a topic is
+        all that came before it, since an idempotent producer leaves nothing out. The topic of gaps
+        is none of them: its numbers do not ascend, and a gap's record may come twice.
+        """
+        self._in_topics = in_topics
 
     def append(self, record: Record) -> None:
         """Put a record at the end; `poll` writes it."""
@@ -213,10 +224,19 @@ class Overflow:
         except OSError as error:
             self._failed(error, now)
             return False
-        self._front.extend(records)
-        if self._files.inherited_of.total() > inherited:
-            self.waiting_of.update(record[0] for record in records)
+        if self._files.inherited_of.total() == inherited:
+            self._front.extend(records)
+        else:
+            waiting = [each for each in records if not self._is_in_topic(each)]
+            self._front.extend(waiting)
+            self.waiting_of.update(record[0] for record in waiting)
         return bool(records)
+
+    def _is_in_topic(self, record: Record) -> bool:
+        found = first_record(record[1]) if self._in_topics else None
+        if found is None:
+            return False
+        return found.number <= self._in_topics.get((record[0], found.route_name), -1)
 
     def _sync(self, now: float) -> None:
         try:

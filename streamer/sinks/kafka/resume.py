@@ -88,6 +88,15 @@ def find_positions(
                 tails.take(topic, value.value() or b"", value.timestamp()[1] * 1000)
         except NotReadInTime as error:
             _log.warning("%s: what is there beyond comes again, as copies", error)
+        # What was under way when a producer was given up may have arrived all the same.
+        positions = tails.positions()
+        overflow.pass_over(
+            {
+                (topic, route.name): positions[route.name].last_id
+                for route, topic in topics.items()
+                if route.kind != "gap" and route.name in positions
+            }
+        )
         tails.take_overflow(overflow)
         found = tails.positions()
     except KafkaException as error:

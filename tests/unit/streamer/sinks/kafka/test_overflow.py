@@ -13,8 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from streamer.data.events import GapRecord, Trade
+from streamer.data.records import encoder
+from streamer.routes import Routes
 from streamer.sinks.kafka.overflow import FLUSH_SECONDS, HOLD_SECONDS, Overflow, OverflowBounds
 from streamer.sinks.kafka.overflow_files import Record, decode, encode
+from tests.unit.streamer.payloads import NOW_US
 
 LIMIT_BYTES = 1 << 30
 
@@ -225,6 +229,32 @@ def test_counts_by_topic_follow_what_waits(tmp_path: Path) -> None:
     assert one.waiting_of == {"trades": 5}
     one.give_back(one.take(3, 0.0)[1:])
     assert one.waiting_of == {"trades": 4}
+
+
+def test_what_kafka_has_all_the_same_is_passed_over(tmp_path: Path) -> None:
+    routes = Routes(["trade"], ["BTCUSDT", "ETHUSDT"])
+
+    def trade(number: int, symbol: str) -> Record:
+        event = Trade("trade", NOW_US, symbol, number, "1", "2", NOW_US, True)
+        value = encoder("trade", symbol, prefix=b"\xc3\x01" + b"f" * 8)(event, NOW_US)
+        return "trades", value, symbol.encode()
+
+    gap = GapRecord(2, "BTCUSDT", "trade", "too_old", 2, 3, 2)
+    gap_record: Record = ("gaps", encoder("gap", "BTCUSDT")(gap, NOW_US), b"BTCUSDT")
+    left = [trade(1, "BTCUSDT"), gap_record, trade(4, "BTCUSDT"), trade(1, "ETHUSDT")]
+    one = opened(tmp_path)
+    for each in left:
+        one.append(each)
+    one.save(0.0)
+    closed(one)
+
+    again = opened(tmp_path)
+    btcusdt = next(route.name for route in routes if route.symbol == "BTCUSDT")
+    again.pass_over({("trades", btcusdt): 3})
+    assert again.take(10, 0.0) == left[1:]
+    assert again.inherited_of == {"trades": 3, "gaps": 1}, "what was passed over was accepted"
+    again.settle()
+    assert (len(again), again.end()) == (0, [])
 
 
 class AnyOrderOfEvents(RuleBasedStateMachine):
