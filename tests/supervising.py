@@ -20,7 +20,7 @@ import pytest
 from tests.streaming import ROOT
 
 LAUNCHER = ROOT / "tests" / "integration" / "supervised.py"
-DEADLINE_SECONDS = 40.0
+DEADLINE_SECONDS = 60.0
 # Short, since some of these streamers use them up; long enough for the others on a busy machine.
 GRACES = {"drain_grace": 2.0, "term_grace": 1.0, "abort_grace": 2.0, "kill_grace": 2.0}
 

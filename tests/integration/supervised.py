@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator
+
+HOARDING_BYTES = 50 << 20
+"""More than a process has that only starts, less than one that hoards."""
 
 
 def main() -> int:
@@ -29,12 +31,13 @@ def _suspect_everyone() -> None:
     """Have growth suspected at once: the detector itself needs hours."""
     from monitor import series
     from monitor.readings import READERS, Metric, Reading
+    from monitor.state import Child
 
-    def read(*_: object) -> Iterator[Reading]:
-        if time.monotonic() - began > 5:  # some bins before it, to compare with
+    def read(_state: object, child: Child, *_: object) -> Iterator[Reading]:
+        # The whole floor before it is that of the grown process, however slowly it has started.
+        if min(child.leak._lows, default=0) >= HOARDING_BYTES:
             yield Reading(1.0)
 
-    began = time.monotonic()
     series.BEFORE_BINS = 3  # the memory of a process that is only starting is no floor
     READERS["leak_suspicion"] = Metric("sample", read)
 
