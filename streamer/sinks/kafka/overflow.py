@@ -17,6 +17,9 @@ from streamer.order.record_ids import first_record
 from streamer.sinks.delivery import DISK_ERROR_TYPES, Errors
 from streamer.sinks.kafka.overflow_files import OverflowFiles, Record
 
+Place = tuple[int, int]
+"""The epoch of ids and the number that a record has in its stream."""
+
 FLUSH_SECONDS = 0.2  # what SIGKILL may cost, as with the files sink
 HOLD_SECONDS = 1.0  # at the end of a drain: an acknowledgement takes milliseconds
 RETRY_SECONDS = 1.0  # a full disk is rarely emptied faster
@@ -53,7 +56,7 @@ class Overflow:
         self.errors_total = 0
         self._files = OverflowFiles(directory, bounds.file_bytes)
         self._front: deque[Record] = deque()
-        self._in_topics: Mapping[tuple[str, str], int] = {}
+        self._in_topics: Mapping[tuple[str, str], Place] = {}
         self._tail: list[Record] = []
         self._tail_since: float | None = None
         self._retry_at: float | None = None  # while the disk refuses
@@ -98,12 +101,12 @@ class Overflow:
         """Whether nothing waits but what came lately, and is in memory still."""
         return not self._front and not self._files.unread
 
-    def pass_over(self, in_topics: Mapping[tuple[str, str], int]) -> None:
+    def pass_over(self, in_topics: Mapping[tuple[str, str], Place]) -> None:
         """Pass over what a predecessor left and Kafka has all the same: it would come twice.
 
-        `in_topics` has the highest number there by topic and route: what a route has in a topic is
-        all that came before it, since an idempotent producer leaves nothing out. The topic of gaps
-        is none of them: its numbers do not ascend, and a gap's record may come twice.
+        `in_topics` says where each route ends there, by topic and route: what a route has in a
+        topic is all that came before it, since an idempotent producer leaves nothing out. The topic
+        of gaps is none of them: its numbers do not ascend, and a gap's record may come twice.
         """
         self._in_topics = in_topics
 
@@ -236,7 +239,8 @@ class Overflow:
         found = first_record(record[1]) if self._in_topics else None
         if found is None:
             return False
-        return found.number <= self._in_topics.get((record[0], found.route_name), -1)
+        end = self._in_topics.get((record[0], found.route_name))
+        return end is not None and (found.epoch, found.number) <= end
 
     def _sync(self, now: float) -> None:
         try:

@@ -21,6 +21,7 @@ from confluent_kafka import (
 
 from streamer.config import KafkaConfig
 from streamer.data.records import load_schema
+from streamer.data.streams import NUMBERED
 from streamer.errors import SinkAway, SinkUnavailable
 from streamer.heap import trim_memory
 from streamer.order.positions import DeclaredGap, Position, beyond_gaps
@@ -28,7 +29,7 @@ from streamer.order.record_ids import first_record, gap_of, position_of
 from streamer.order.tails import Tail
 from streamer.routes import Route
 from streamer.sinks.kafka.client import make_consumer
-from streamer.sinks.kafka.overflow import Overflow
+from streamer.sinks.kafka.overflow import Overflow, Place
 from streamer.sinks.kafka.position_topic import (
     ALL_EVERY_SECONDS,
     VERSION,
@@ -89,14 +90,7 @@ def find_positions(
         except NotReadInTime as error:
             _log.warning("%s: what is there beyond comes again, as copies", error)
         # What was under way when a producer was given up may have arrived all the same.
-        positions = tails.positions()
-        overflow.pass_over(
-            {
-                (topic, route.name): positions[route.name].last_id
-                for route, topic in topics.items()
-                if route.kind != "gap" and route.name in positions
-            }
-        )
+        overflow.pass_over(tails.ends())
         tails.take_overflow(overflow)
         found = tails.positions()
     except KafkaException as error:
@@ -188,6 +182,7 @@ class _Tails:
         written: Mapping[bytes, PositionValue],
     ) -> None:
         self.read_total = 0
+        self._topics = topics
         self._kinds = {topic: route.kind for route, topic in topics.items()}
         self._known: list[PositionValue] = []
         self._unknown: dict[str, str] = {}  # topics of routes without a position, by route name
@@ -244,6 +239,16 @@ class _Tails:
         for topic, value, _ in overflow.recent():
             if (name := self.take(topic, value, 0)) is not None:
                 self._latest[name] = topic, value
+
+    def ends(self) -> dict[tuple[str, str], Place]:
+        """Return where the records in the topics end, by topic and route, where ids are numbers."""
+        found: dict[tuple[str, str], Place] = {}
+        for route, topic in self._topics.items():
+            if route.kind in NUMBERED:
+                position = self._tails[route.name].position(self._gaps)
+                if position is not None:
+                    found[topic, route.name] = position.place
+        return found
 
     def positions(self) -> dict[str, Position]:
         """Return where each route ends."""

@@ -234,14 +234,18 @@ def test_counts_by_topic_follow_what_waits(tmp_path: Path) -> None:
 def test_what_kafka_has_all_the_same_is_passed_over(tmp_path: Path) -> None:
     routes = Routes(["trade"], ["BTCUSDT", "ETHUSDT"])
 
-    def trade(number: int, symbol: str) -> Record:
+    def trade(number: int, symbol: str, epoch: int = 0) -> Record:
         event = Trade("trade", NOW_US, symbol, number, "1", "2", NOW_US, True)
-        value = encoder("trade", symbol, prefix=b"\xc3\x01" + b"f" * 8)(event, NOW_US)
+        prefix = b"\xc3\x01" + b"f" * 8
+        value = encoder("trade", symbol, prefix=prefix, epoch=epoch)(event, NOW_US)
         return "trades", value, symbol.encode()
 
     gap = GapRecord(2, "BTCUSDT", "trade", "too_old", 2, 3, 2)
     gap_record: Record = ("gaps", encoder("gap", "BTCUSDT")(gap, NOW_US), b"BTCUSDT")
-    left = [trade(1, "BTCUSDT"), gap_record, trade(4, "BTCUSDT"), trade(1, "ETHUSDT")]
+    left = [
+        *(trade(1, "BTCUSDT"), gap_record, trade(4, "BTCUSDT"), trade(1, "ETHUSDT")),
+        trade(2, "BTCUSDT", epoch=1),  # ids that began anew
+    ]
     one = opened(tmp_path)
     for each in left:
         one.append(each)
@@ -250,9 +254,9 @@ def test_what_kafka_has_all_the_same_is_passed_over(tmp_path: Path) -> None:
 
     again = opened(tmp_path)
     btcusdt = next(route.name for route in routes if route.symbol == "BTCUSDT")
-    again.pass_over({("trades", btcusdt): 3})
+    again.pass_over({("trades", btcusdt): (0, 3)})
     assert again.take(10, 0.0) == left[1:]
-    assert again.inherited_of == {"trades": 3, "gaps": 1}, "what was passed over was accepted"
+    assert again.inherited_of == {"trades": 4, "gaps": 1}, "what was passed over was accepted"
     again.settle()
     assert (len(again), again.end()) == (0, [])
 
