@@ -21,7 +21,7 @@ OUTAGE_SECONDS = (2.0, 14.0)  # of the broker, beside the seconds that it needs 
 WITHHELD_MAX = 60
 FAST = ("trade", "aggTrade", "bookTicker", "depth@100ms")  # many events a second
 SLOW_MAX = 5  # events of the other streams, so that a fault ends
-_APART = ("ids_anew",)  # the audits tell records by their ids, see test_wrong_data.py
+APART = ("ids_anew",)  # the audits tell records by their ids, see test_wrong_data.py
 _ONE_STREAM = ("withhold", "duplicate", "reorder", "malformed", "fragment")
 _EVENTS = ("stall", "withhold", "duplicate", "reorder", "burst", "malformed", "fragment")
 
@@ -56,7 +56,7 @@ def plan(
     at = random.uniform(0.0, SPACING_SECONDS)
     while at < seconds:
         if not deck:
-            deck = [kind for kind in KINDS if kind not in _APART]
+            deck = [kind for kind in KINDS if kind not in APART]
             random.shuffle(deck)
         kind = deck.pop()
         arguments = _ARGUMENTS.get(kind, _plain)(random)
