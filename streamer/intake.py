@@ -14,7 +14,9 @@ from streamer.data.streams import NUMBERED, candles_between, open_time_at
 from streamer.errors import FrameRejected
 from streamer.network.connection import Connection
 from streamer.network.slot import Serving
+from streamer.order import coverage
 from streamer.order.candles import CandleGap, CandleSequence
+from streamer.order.coverage import Coverage, Uncovered
 from streamer.order.epochs import LATER_US
 from streamer.order.positions import Position
 from streamer.order.ranges import RangeSequence
@@ -54,7 +56,7 @@ class Intake:
         self.on_epoch: Callable[[Route], None] = lambda _: None  # when the ids of one began anew
         self._overlap_seconds = overlap_seconds
         self._recent: Recent[Event] = Recent()  # while connections overlap
-        self._unheard_since_us: dict[Route, int] = {}  # those whose ids tell of no gaps
+        self._missed_seconds: list[float] = []  # of each stream, since this was last logged
 
     def take(
         self,
@@ -171,13 +173,10 @@ class Intake:
         """
         if self._may_begin_anew(route, event, received_us, now):
             return None
-        since_us = self._unheard_since_us.get(route)
         sequence = route.sequence
         copies = sequence.duplicates_total
-        first_again = isinstance(sequence, IncreasingSequence) and sequence.interrupted
         released = sequence.take(event.id, (event, received_us), now)
-        if first_again and since_us is not None:
-            self._declare_unheard(route, since_us, received_us)
+        self._cover(route, *coverage.covered(route.coverage, received_us))
         if route.left is not None:
             self._declare_unwanted(route, route.left, received_us)
             route.left = None
@@ -309,32 +308,24 @@ class Intake:
         Where ids tell of no gaps, that time is declared: before the first event that comes again,
         which may be seconds before `declare_missed` hears that all of them are back.
         """
-        known = self.routes.by_name
-        for gone in [route for route in self._unheard_since_us if known.get(route.name) != route]:
-            del self._unheard_since_us[gone]
         for route, sequence in self._increasing(names):
-            if route.heard_us is not None and not self._is_unheard(route, sequence):
-                self._unheard_since_us[route] = route.heard_us
+            route.coverage = coverage.lost(route.coverage, route.heard_us)
+            if route.coverage.is_lost:
                 sequence.interrupt()
 
     def declare_missed(self, names: Iterable[str], seconds: float) -> None:
-        """Hear that these streams are back: declare the time where nothing has come yet.
+        """Declare the time in which these streams were lost, where nothing has come yet.
 
-        One that `lose_sight` was not told of has joined meanwhile, and missed nothing.
+        They are served again from now on. One that `lose_sight` was not told of has joined
+        meanwhile, and missed nothing.
         """
         now_us = time.time_ns() // 1000
-        missed = 0
-        for route, sequence in self._increasing(names):
-            is_unheard = self._is_unheard(route, sequence)
-            since_us = self._unheard_since_us.pop(route, None)
-            if since_us is None:
-                continue
-            if is_unheard:
-                self._declare_unheard(route, since_us, now_us)
-            seconds = max(seconds, (now_us - since_us) / 1e6)
-            missed += 1
+        for route, _ in self._increasing(names):
+            self._cover(route, *coverage.covered(route.coverage, now_us))
+        missed, self._missed_seconds = self._missed_seconds, []
         if missed:
-            log.warning("%d streams missed %.1f s that nobody can tell of", missed, seconds)
+            longest = max(seconds, *missed)
+            log.warning("%d streams missed %.1f s that nobody can tell of", len(missed), longest)
 
     def declare_let_go(self, names: Iterable[str], seconds: float) -> None:
         """Declare a time until now in which events were let go, where ids tell of no gaps.
@@ -342,10 +333,12 @@ class Intake:
         Of a stream that nothing serves, all of the time is declared when it is back.
         """
         now_us = time.time_ns() // 1000
-        for route, sequence in self._increasing(names):
-            if route.heard_us is not None and not self._is_unheard(route, sequence):
-                since_us = min(route.heard_us, now_us - round(seconds * 1e6))
-                self._declare_unheard(route, since_us, now_us)
+        since_us = now_us - round(seconds * 1e6)
+        for route, _ in self._increasing(names):
+            after, uncovered = coverage.dropped(route.coverage, route.heard_us, since_us, now_us)
+            route.coverage = after
+            if uncovered is not None:
+                self._declare_uncovered(route, uncovered)
 
     def _increasing(
         self, names: Iterable[str]
@@ -356,18 +349,21 @@ class Intake:
             if route is not None and isinstance(route.sequence, IncreasingSequence):
                 yield route, route.sequence
 
-    def _is_unheard(self, route: Route, sequence: IncreasingSequence[Arrival]) -> bool:
-        """Tell whether nothing has come since `lose_sight`, of which there is no record yet."""
-        return sequence.interrupted and route in self._unheard_since_us
+    def _cover(self, route: Route, after: Coverage, uncovered: Uncovered | None) -> None:
+        """Take the coverage of a stream that is served again."""
+        route.coverage = after
+        if uncovered is not None:
+            self._missed_seconds.append((uncovered.to_us - uncovered.from_us) / 1e6)
+            self._declare_uncovered(route, uncovered)
 
-    def _declare_unheard(self, route: Route, from_us: int, to_us: int) -> None:
+    def _declare_uncovered(self, route: Route, uncovered: Uncovered) -> None:
         route.sequence.gaps_total += 1
-        times = {"from_time": from_us, "to_time": to_us}
+        times = {"from_time": uncovered.from_us, "to_time": uncovered.to_us}
         self._tally.notice(
             "gap", stream=route.stream, symbol=route.symbol, reason="not_repaired", **times
         )
-        record = GapRecord(from_us, route.symbol, route.stream, "not_repaired", **times)
-        self._sink.put(self.routes.gaps[route.symbol], record, to_us)
+        record = GapRecord(uncovered.from_us, route.symbol, route.stream, "not_repaired", **times)
+        self._sink.put(self.routes.gaps[route.symbol], record, uncovered.to_us)
 
     def _declare_unwanted(self, route: Route, left: Position, received_us: int) -> None:
         """Put on record what was not streamed of a route that came back; it is no loss.

@@ -24,6 +24,7 @@ from streamer.data.streams import CONTIGUOUS, NUMBERED, interval_of, kind_of
 from streamer.data.summaries import Kline
 from streamer.errors import FrameRejected
 from streamer.order.candles import CandleSequence, Mark
+from streamer.order.coverage import Coverage
 from streamer.order.epochs import EpochWatch
 from streamer.order.held import DiskStore
 from streamer.order.positions import Position
@@ -73,6 +74,7 @@ class Route:
         "_in_milliseconds",
         "_window",
         "anew",
+        "coverage",
         "epoch",
         "epochs_total",
         "kind",
@@ -122,6 +124,7 @@ class Route:
         self.epochs_total = 0  # that have begun here
         self.anew: EpochWatch[Arrival] = EpochWatch()
         self.latest: Event | None = None  # the last one that was forwarded
+        self.coverage = Coverage()  # of time, where ids tell of no gaps
         self.leaving = False  # no longer wanted, though frames of it may still come
         self.left: Position | None = None  # where it had ended, until that it did is on record
         self.repaired_total = 0  # ids that REST brought

@@ -106,6 +106,19 @@ def test_a_copy_of_the_last_quote_ends_the_time_as_well(stage):
     assert stage.routes.by_name[QUOTES[0]].sequence.duplicates_total == 1
 
 
+def test_two_losses_before_a_quiet_stream_has_spoken_are_two_times(stage):
+    heard_us = stage.heard_us(QUOTES[0])
+    times = []
+    for _ in range(2):
+        stage.intake.lose_sight(QUOTES[:1])
+        stage.intake.declare_missed(QUOTES[:1], 0.1)
+        [(name, each)] = stage.take()
+        assert name == "btcusdt@gap"
+        times.append(each)
+    assert times[0][0] == heard_us
+    assert times[1][0] == times[0][1], "what is on record already is not put there again"
+
+
 def test_what_was_let_go_is_a_time_too(stage):
     stage.intake.declare_let_go(QUOTES, 3.0)
     gaps = stage.take()
