@@ -22,7 +22,8 @@ import environment  # noqa: E402 - the scripts are no package
 
 FILES = sorted(ROOT.glob("requirements*.txt"))
 PIN = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([\w.]+)(?: ; (.*?))? \\$", re.MULTILINE)
-COMMANDS = ["README.md", "deploy/README.md", ".github/workflows/soak.yml"]
+IMAGE = ROOT / "deploy/container/Dockerfile"
+COMMANDS = ["README.md", "deploy/README.md", IMAGE, ".github/workflows/soak.yml"]
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -92,12 +93,12 @@ def test_resolving_anew_would_fail_here(interpreter, offline, directory):
     assert "must have their versions pinned" in refused.stderr
 
 
-def test_the_project_installs_as_its_documents_say(interpreter, offline, directory):
+def test_the_project_installs_as_the_image_does(interpreter, offline, directory):
     checkout = directory / "checkout"
     shutil.copytree(
         ROOT, checkout, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "demo")
     )
-    commands = pip_commands(ROOT / "deploy" / "README.md")
+    commands = pip_commands(IMAGE)
     assert len(commands) == 2
     for command in commands:
         parts = [str(interpreter), "-m", "pip", *command.split()[1:]]
@@ -120,6 +121,13 @@ def test_the_build_backend_is_the_one_with_a_hash():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     pinned = PIN.findall((ROOT / "requirements-build.txt").read_text())
     assert project["build-system"]["requires"] == [f"{name}=={v}" for name, v, _ in pinned]
+
+
+def test_the_installer_of_services_resolves_nothing_either():
+    text = (ROOT / "scripts/installer/releases.py").read_text()
+    assert '"install", "--quiet", "--no-deps"]' in text
+    assert '"--require-hashes", *pins' in text
+    assert '"--no-build-isolation"' in text
 
 
 def test_every_action_of_the_workflow_is_pinned_by_its_commit():
