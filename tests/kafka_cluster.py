@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,9 +36,11 @@ class KafkaCluster:
     admin_client: dict[str, str]
     nodes: list[dict[str, Any]]
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, network: Sequence[str] = ()) -> None:
+        """`network` goes before each command, so that it runs in another network namespace."""
         self.directory = directory
         self._options = options
+        self._network = network
 
     def __enter__(self) -> Self:
         started = self._call("start", "--die-with-parent", *self._options)
@@ -83,7 +86,8 @@ class KafkaCluster:
         self._call("registry", "start")
 
     def _call(self, *arguments: str, accepted: tuple[int, ...] = (0,)) -> str:
-        command = [sys.executable, str(SCRIPT), *arguments, f"--directory={self.directory}"]
+        command = [*self._network, sys.executable, str(SCRIPT), *arguments]
+        command += [f"--directory={self.directory}"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode == _UNAVAILABLE and os.environ.get("CI") != "true":
             pytest.skip(result.stderr.strip())

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.exchange import Exchange
+from tests.kafka_cluster import KafkaCluster
 from tests.machine import Machine
 from tests.streaming import ROOT, eventually
 
@@ -26,6 +27,15 @@ websocket_url = "{websocket_url}"
 rest_url = "{rest_url}"
 ca_file = "/etc/vigil/ca.pem"
 symbols = ["BTCUSDT"]
+"""
+KAFKA = """
+[sink]
+kind = "kafka"
+
+[kafka]
+bootstrap_servers = "{bootstrap_servers}"
+create_topics = true
+replication_factor = 1
 """
 
 
@@ -128,6 +138,46 @@ def test_one_that_is_killed_is_back_soon_and_its_evidence_stays(service: Machine
     assert len(runs) >= 2
     for run in runs[-2:]:
         service.run(f"test -s {run}/profile.json")
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_started_again_while_kafka_is_away_it_goes_on_until_kafka_is_back(
+    service: Machine, tmp_path: Path
+) -> None:
+    readiness = ["curl", "--silent", "127.0.0.1:9091/readyz"]
+    with KafkaCluster(tmp_path / "kafka", network=service.network) as kafka:
+        settings = service.run("cat /etc/vigil/vigil.toml").stdout + KAFKA.format(
+            bootstrap_servers=kafka.bootstrap_servers
+        )
+        service.write("/etc/vigil/vigil.toml", settings, "0640", "root:vigil")
+        start(service)
+        eventually(
+            lambda: service.run("test -s /var/lib/vigil/data/kafka-notes.json", check=False)
+            .returncode == 0,
+            what="notes of where streams end",
+            within=60,
+        )  # fmt: skip
+        kafka.stop_node(1)
+        service.run("systemctl restart vigil", within=200)
+        eventually(
+            lambda: "nothing is stored for good" in service.run(readiness, check=False).stdout,
+            what="the reason why it is not ready",
+            within=60,
+        )
+        assert state(service) == ("active", "0"), "it neither fails nor gives up"
+        kafka.start_node(1)
+        back_at = time.monotonic()
+        eventually(
+            lambda: service.run(readiness, check=False).stdout == "streaming\n",
+            what="streaming again",
+            within=120,
+        )
+        print(f"ready {time.monotonic() - back_at:.1f} s after Kafka")
+        assert state(service) == ("active", "0")
+        log = service.journal(400)
+        assert "records wait in" in log
+        service.run("systemctl stop vigil")
 
 
 @pytest.mark.parametrize(
