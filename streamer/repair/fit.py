@@ -39,15 +39,21 @@ def compare(page: Sequence[Repaired], below: Repaired | None, above: Repaired | 
         if streamed is None:
             _check_time(event, below, above)
         elif is_same(streamed, event):
-            found = found or _says_something(streamed)
+            found = found or _says_something(streamed, event)
         else:
             raise Misfit(f"the stream told {streamed}, and REST {event}")
     return found
 
 
-def _says_something(event: Repaired) -> bool:
-    """Tell whether another venue would have told something else: not of an empty candle."""
-    return not isinstance(event, Kline) or event.candle.trade_count > 0
+def _says_something(streamed: Repaired, told: Repaired) -> bool:
+    """Return whether another venue would have told something else.
+
+    An empty candle has the price of the one before, which is compared where both are closed.
+    """
+    if not isinstance(streamed, Kline) or not isinstance(told, Kline):
+        return True
+    are_closed = streamed.candle.is_closed and told.candle.is_closed
+    return are_closed or streamed.candle.trade_count > 0
 
 
 def _check_time(event: Repaired, below: Repaired | None, above: Repaired | None) -> None:

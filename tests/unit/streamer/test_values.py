@@ -1,6 +1,7 @@
 import pytest
 
 from streamer.values import (
+    Listed,
     is_topic,
     parse_registry_url,
     parse_rest_url,
@@ -15,6 +16,14 @@ from streamer.values import (
 @pytest.mark.parametrize("text", ["btcusdt", "BTCUSDT", "币安人生USDT"])
 def test_symbols_are_in_upper_case(text):
     assert parse_symbol(text) == text.upper()
+
+
+def test_a_list_may_be_a_text_with_commas():
+    assert Listed().parse("BTCUSDT, ETHUSDT,") == ["BTCUSDT", "ETHUSDT"]
+    assert Listed().parse(("BTCUSDT",)) == ("BTCUSDT",)
+    assert Listed().parse(5) == 5, "its type is what complains"
+    with pytest.raises(ValueError, match="once"):
+        Listed().parse("BTCUSDT,btcusdt")
 
 
 @pytest.mark.parametrize("wrong", ["", "BTC/USDT", "btcusdt@trade", "BTC USDT", "BTC,ETH", "!x"])

@@ -88,6 +88,8 @@ def test_memory_keeps_everything(ids: list[int]) -> None:
     assert len(store) == len(ids)
 
     taken = sorted(ids)
+    assert [store.peek(event_id) for event_id in taken] == [item_of(each) for each in taken]
+    assert store.peek(99) is None
     assert [store.pop(event_id) for event_id in taken] == [item_of(each) for each in taken]
     assert len(store) == 0
 

@@ -13,9 +13,9 @@ def trade(number: int, time_us: int = 0, price: str = "1.5") -> Trade:
     return Trade("trade", 7, "BTCUSDT", number, price, "2", 10**15 + time_us, True)
 
 
-def kline(open_time: int, trades: int = 1, price: str = "1") -> Kline:
+def kline(open_time: int, trades: int = 1, price: str = "1", is_closed: bool = True) -> Kline:
     times = (open_time * 60_000_000, open_time * 60_000_000 + 59_999_999)
-    candle = Candle(*times, "BTCUSDT", "1m", None, None, *[price] * 4, "5", trades, True,
+    candle = Candle(*times, "BTCUSDT", "1m", None, None, *[price] * 4, "5", trades, is_closed,
                     "5", "1", "1")  # fmt: skip
     return Kline("kline", times[1] + 1, "BTCUSDT", candle)
 
@@ -51,10 +51,16 @@ def test_times_lie_between_those_of_the_neighbours():
     assert not compare([trade(9, early - 1), trade(21, late + 1)], below, above)
 
 
+def test_empty_candles_have_the_price_of_the_one_before():
+    assert compare([kline(1, 0), kline(2)], kline(1, 0), None)
+    with pytest.raises(Misfit):
+        compare([kline(1, 0, price="2"), kline(2)], kline(1, 0), None)
+
+
 def test_candles_are_compared_where_somebody_traded():
     page = [kline(1), kline(2), kline(3)]
     assert compare(page, kline(1), kline(3))
-    assert not compare([kline(1, 0), kline(2)], kline(1, 0), None)
+    assert not compare([kline(1, 0), kline(2)], kline(1, 0, is_closed=False), None)
     assert not compare([kline(2)], kline(1), trade(10**15))
     with pytest.raises(Misfit):
         compare([kline(1, price="2")], kline(1), None)
