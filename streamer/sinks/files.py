@@ -191,12 +191,15 @@ class FilesSink:
         told: list[str] = []
         for kind in sorted(self._kinds, key=_gaps_first):
             pending = self._kinds[kind]
+            fetches = is_ours and is_gone and self._can_fetch(pending)
+            if fetches:
+                pending.records.clear()  # a file of them would be a copy of the end, too
             try:
                 if is_ours:
                     (self._config.directory / kind).mkdir(parents=True, exist_ok=True)
                 self._write(pending, now)
                 if is_ours:
-                    told += self._leave(pending, is_gone=is_gone)
+                    told += self._leave(pending, is_gone=is_gone, fetches=fetches)
             except OSError as error:
                 told.append(f"{kind}: {error.strerror or error}")
             pending.writer.abandon()
@@ -206,20 +209,25 @@ class FilesSink:
             told.append(f"{left} records could not be written")
         return "; ".join(told or ["what was written is where the directory went"])
 
-    def _leave(self, pending: _Pending, *, is_gone: bool) -> Iterator[str]:
+    def _can_fetch(self, pending: _Pending) -> bool:
+        """Return whether complete files of a kind can be fetched again, all that there were."""
+        routes = self._routes_of(pending)
+        return (
+            pending.finished > 0
+            and pending.kind in REPAIRABLE
+            and all(route.name in self._opened_at for route in routes)
+        )
+
+    def _routes_of(self, pending: _Pending) -> list[Route]:
+        return [route for route in self._targets if route.kind == pending.kind]
+
+    def _leave(self, pending: _Pending, *, is_gone: bool, fetches: bool) -> Iterator[str]:
         """Keep what can be kept of a kind in a new directory, and note where it goes on there.
 
         The file in progress is copied, and the next start goes on behind it. When more files than
         that may be gone, it goes on where this streamer began, if that is known and can be asked
         for, and all of it is fetched again: in order, which a copy of the end would disturb.
         """
-        routes = [route for route in self._targets if route.kind == pending.kind]
-        fetches = (
-            is_gone
-            and pending.finished > 0
-            and pending.kind in REPAIRABLE
-            and all(route.name in self._opened_at for route in routes)
-        )
         if fetches:
             yield f"{pending.kind}: fetched again from where this streamer began"
         elif path := pending.writer.rescue():
@@ -228,7 +236,7 @@ class FilesSink:
             yield f"{pending.kind}: {pending.finished} complete files may be gone for good"
         if pending.positions is None or pending.records:
             return
-        for route in routes:
+        for route in self._routes_of(pending):
             pending.positions.note(route)
         if fetches:
             pending.positions.positions.update(self._opened_at)
