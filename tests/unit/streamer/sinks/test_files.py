@@ -18,8 +18,9 @@ import pytest
 from streamer.avro import files
 from streamer.avro.binary import long
 from streamer.config import SinkConfig
-from streamer.data.events import AggTrade, BookTicker
+from streamer.data.events import AggTrade, BookTicker, Trade
 from streamer.errors import SinkUnavailable
+from streamer.order.positions import Position
 from streamer.routes import Routes
 from streamer.sinks import avro_writer
 from streamer.sinks.files import FLUSH_SECONDS, PENDING_LIMIT, RETRY_SECONDS, FilesSink
@@ -414,3 +415,32 @@ def test_many_records_become_several_blocks(opened, tmp_path, monkeypatch):
     with path.open("rb") as file:
         assert len(list(fastavro.block_reader(file))) > 10
     assert stored(tmp_path) == list(range(1, 101))
+
+
+def test_what_is_fetched_again_is_not_left_in_the_new_directory(tmp_path):
+    routes = Routes(("trade",), ("BTCUSDT",))
+    (route,) = routes
+
+    def trades(sink: FilesSink, *ids: int) -> None:
+        for number in ids:
+            sink.put(
+                route, Trade("trade", NOW_US, "BTCUSDT", number, "1", "2", NOW_US, True), NOW_US
+            )
+
+    first = FilesSink(config(tmp_path), routes)
+    trades(first, 1)
+    route.resume(Position(1, NOW_US))  # as the feed would have it by then
+    first.flush(PATIENCE_SECONDS)
+    first.close()
+    sink = FilesSink(config(tmp_path, rollover_after=0.001), routes)
+    trades(sink, 2)
+    sink.flush(PATIENCE_SECONDS)
+    sink.poll(time.monotonic() + 10)  # that file is complete
+    shutil.rmtree(tmp_path / "trade")
+    trades(sink, 3)  # no file is in progress
+    told = sink.abandon(is_ours=True)
+    assert "trade: fetched again from where this streamer began" in told
+    assert list((tmp_path / "trade").iterdir()) == []
+    again = FilesSink(config(tmp_path), routes)
+    assert again.positions()["btcusdt@trade"].last_id == 1
+    again.close()
