@@ -162,6 +162,8 @@ def _parts(
             lambda ask: Diagnoses(
                 evidence, directory, ask, lambda: _known(reload.running, journal.recorder)
             ),
+            # A breach is seen within one sampling period and acted on within two.
+            evidence_within_seconds=monitor.sample_every,
         ),
         telemetry=telemetry,
         journal=journal,

@@ -48,7 +48,14 @@ def enter(upbringing: Upbringing, target: Callable[..., int], arguments: tuple[A
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)  # what waits is dealt with now
     if upbringing.output_file is not None:
         _redirect_output(upbringing.output_file)
-    sys.exit(target(*arguments))
+    try:
+        code = target(*arguments)
+    finally:
+        # The interpreter gives its handlers up before it ends, and the default of each would end
+        # it with another exit code than the one that says whether all is stored.
+        for number in (*_IGNORED, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def stream(config: StreamerConfig) -> int:
@@ -77,6 +84,8 @@ def _dump_stacks_into(path: Path) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o600)
     faulthandler.enable(descriptor, all_threads=True)
+    # What is in place again when the interpreter ends and takes the handler back.
+    signal.signal(DIAGNOSE_SIGNAL, signal.SIG_IGN)
     faulthandler.register(DIAGNOSE_SIGNAL, descriptor, all_threads=True)
 
 

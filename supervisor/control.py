@@ -25,7 +25,7 @@ from monitor.recorder import Ended
 from monitor.telemetry import TelemetryServer
 from streamer.messages import Answer, Report
 from supervisor.diagnosis import Ask, Diagnoses
-from supervisor.endings import Endings
+from supervisor.endings import WITHIN_SECONDS, Endings
 from supervisor.errors import ExitCode
 from supervisor.escalation import Step
 from supervisor.fleet import Fleet
@@ -61,8 +61,12 @@ class Control:
         fleet: Fleet,
         telemetry: TelemetryServer,
         diagnoses_of: Callable[[Ask], Diagnoses],
+        evidence_within_seconds: float = WITHIN_SECONDS,
     ) -> None:
-        """`diagnoses_of` makes those whose streamers are asked by its argument."""
+        """`diagnoses_of` makes those whose streamers are asked by its argument.
+
+        An ending waits `evidence_within_seconds` for its evidence.
+        """
         self.mode = mode
         self.conclusion: Conclusion | None = None
         self._fleet = fleet
@@ -70,7 +74,7 @@ class Control:
         self._diagnoses = diagnoses_of(
             lambda name, now, place: self.ask(name, "diagnose", now, {"directory": place})
         )
-        self.endings = Endings(fleet, self._diagnoses, self.end)
+        self.endings = Endings(fleet, self._diagnoses, self.end, evidence_within_seconds)
         self._requests = Requests(str(os.getpid()))
         self._postponed: dict[str, _Postponed] = {}
         self._restarting: set[str] = set()

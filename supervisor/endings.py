@@ -11,7 +11,8 @@ from supervisor.escalation import Step
 from supervisor.fleet import Fleet
 
 WITHIN_SECONDS: Final = 2.0
-"""How long an ending waits for its evidence; a leak of 50 MiB a second stays below MemoryMax."""
+"""How long an ending waits for its evidence at the most; a leak of 50 MiB a second stays below
+MemoryMax."""
 _ANSWER_WITHIN_SECONDS = 1.0  # of a streamer that is to be ended; a look takes 0.1 s
 _LOOKS_APART_SECONDS = 0.3  # before an ending: a fast leak shows
 _FOR_PEOPLE_APART_SECONDS = 3.0  # a slow one needs longer; a person who asks can wait
@@ -29,11 +30,17 @@ class Endings:
     """Looks at a process before it is ended; then `end` (name, now, first step) does that."""
 
     def __init__(
-        self, fleet: Fleet, diagnoses: Diagnoses, end: Callable[[str, float, Step], None]
+        self,
+        fleet: Fleet,
+        diagnoses: Diagnoses,
+        end: Callable[[str, float, Step], None],
+        within_seconds: float = WITHIN_SECONDS,
     ) -> None:
+        """`within_seconds` is how long an ending waits for its evidence."""
         self._fleet = fleet
         self._diagnoses = diagnoses
         self._end = end
+        self._within_seconds = min(within_seconds, WITHIN_SECONDS)
         self._waiting: dict[str, _Ending] = {}
         self._looked_at: dict[str, int] = {}  # the latest generation with evidence, by streamer
 
@@ -68,7 +75,7 @@ class Endings:
         if diagnosis is None:
             self._end(name, now, first)
             return
-        self._waiting[name] = _Ending(diagnosis, first, now + WITHIN_SECONDS)
+        self._waiting[name] = _Ending(diagnosis, first, now + self._within_seconds)
 
     def diagnose(self, name: str, reason: str, now: float) -> Diagnosis | None:
         """Keep evidence of a process that goes on; None: it does not run."""

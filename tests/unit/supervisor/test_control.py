@@ -113,10 +113,16 @@ class Looks:
 
 
 class Stage:
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, within_seconds: float = WITHIN_SECONDS) -> None:
         self.fleet, self.telemetry = Fleet(), Telemetry()
         self.diagnoses = Looks()
-        self.control = Control(mode, self.fleet, self.telemetry, lambda ask: self.diagnoses)  # type: ignore[arg-type,return-value]
+        self.control = Control(
+            mode,
+            self.fleet,  # type: ignore[arg-type]
+            self.telemetry,  # type: ignore[arg-type]
+            lambda ask: self.diagnoses,  # type: ignore[arg-type,return-value]
+            within_seconds,
+        )
 
     def steps(self, name: str) -> list[Step]:
         return self.fleet.members[name].lifecycle.steps
@@ -367,6 +373,19 @@ def test_evidence_is_not_waited_for_longer_than_its_time(lives: Stage) -> None:
     assert lives.steps("a") == []
     lives.control.look_at_deadlines(WITHIN_SECONDS, {})
     assert lives.steps("a") == [Step.KILL]
+
+
+@pytest.mark.parametrize(("within", "waits"), [(0.2, 0.2), (60.0, WITHIN_SECONDS)])
+def test_evidence_has_a_sampling_period_and_no_more_than_its_time(
+    within: float, waits: float
+) -> None:
+    stage = Stage("run", within)
+    stage.fleet.members["a"].lifecycle.child = SimpleNamespace(pid=42, stacks_file=Path("/nowhere"))
+    stage.control.carry_out(Restart(BREACH, skip_drain=True), 0.0)
+    stage.control.look_at_deadlines(waits - 0.01, {})
+    assert stage.steps("a") == []
+    stage.control.look_at_deadlines(waits, {})
+    assert stage.steps("a") == [Step.TERM]
 
 
 def test_what_gets_worse_meanwhile_ends_harder_but_is_looked_at_once(lives: Stage) -> None:
