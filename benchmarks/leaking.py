@@ -22,7 +22,7 @@ _kept: list[bytearray] = []
 
 def leak(config: StreamerConfig) -> int:
     """Stream, and grow steadily from a thread beside."""
-    from supervisor.bootstrap import stream
+    from supervisor.child_setup import stream
 
     threading.Thread(target=_grow, daemon=True).start()
     return stream(config)
@@ -38,10 +38,10 @@ def _grow() -> None:
 
 def main() -> int:
     """Run the supervisor's command line with another target."""
-    import supervisor.bootstrap
+    import supervisor.child_setup
     from benchmarks import leaking  # by the name under which the child can import it
 
-    supervisor.bootstrap.stream = leaking.leak  # before anyone takes the real one
+    supervisor.child_setup.stream = leaking.leak  # before anyone takes the real one
     from supervisor.command_line import run
 
     return run(sys.argv[1:])

@@ -148,6 +148,6 @@ def _is_gone(pid: int) -> bool:
 
 
 def _has_pending_signal(pid: int) -> bool:
-    """Tell whether a signal waits for a stopped process: another one than what stops it."""
+    """Return whether a signal waits for a stopped process: another one than what stops it."""
     pending = int(_status(pid).get("ShdPnd", "0"), 16)
     return bool(pending & ~(1 << signal.SIGSTOP - 1))

@@ -47,7 +47,7 @@ def load(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"{path} is not a readable profile: {error}") from error
     if not isinstance(document, dict):
-        raise CheckpointError(f"{path} is not a profile: a JSON object is wanted")
+        raise CheckpointError(f"{path} is not a profile: expected a JSON object")
     return document
 
 

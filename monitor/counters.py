@@ -104,7 +104,7 @@ def flatten(report: Report) -> Iterator[tuple[Key, int]]:
     yield ("produce_retries",), sink.retries_total
     yield ("produce_timeouts",), sink.timeouts_total
     yield ("producers_replaced",), sink.producers_replaced_total
-    yield ("let_go",), report.let_go_total
+    yield ("shed",), report.shed_total
     yield ("dead_letters",), report.dead_letters_total
     yield ("dead_letters_dropped",), report.dead_letters_dropped_total
     for stream, count in sink.acknowledged_by_stream.items():

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from monitor.explain import sentence
+from monitor.measurements import READERS, Measurement, Occasion
 from monitor.model import (
     Abort,
     Action,
@@ -29,7 +30,6 @@ from monitor.model import (
     Tick,
     Warn,
 )
-from monitor.readings import READERS, Occasion, Reading
 from monitor.rules import ActionName, Rule
 from monitor.state import (
     Child,
@@ -96,31 +96,33 @@ def _judge(state: State, child: Child, occasion: Occasion, now: float) -> Iterat
         if rule.enforced_by == "watcher" and READERS[rule.metric].occasion == occasion:
             if now - child.launched_at < rule.grace_seconds:
                 continue
-            for reading, since in _breaches(state, child, rule, now):
-                yield from _act(state, child, rule, reading, since, now)
+            for measurement, since in _breaches(state, child, rule, now):
+                yield from _act(state, child, rule, measurement, since, now)
 
 
 def _breaches(
     state: State, child: Child, rule: Rule, now: float
-) -> Iterator[tuple[Reading, float]]:
+) -> Iterator[tuple[Measurement, float]]:
     """Yield the readings that are beyond the limit for long enough, with the time since when."""
     read, slots, troubled = set(), set(), set()
     # A rate is a mean over `for` already; everything else must be beyond its limit all the while.
     held_for = 0.0 if rule.metric == "events_per_second" else rule.for_seconds
-    for reading in READERS[rule.metric].read(state, child, rule, now):
-        key = (rule.name, reading.subject)
+    for measurement in READERS[rule.metric].read(state, child, rule, now):
+        key = (rule.name, measurement.subject)
         read.add(key)
-        slots.add(reading.slot)
+        slots.add(measurement.slot)
         beyond = (
-            reading.value > rule.limit if rule.direction == "above" else reading.value < rule.limit
+            measurement.value > rule.limit
+            if rule.direction == "above"
+            else measurement.value < rule.limit
         )
         if not beyond:
             child.breached_since.pop(key, None)
             continue
-        troubled.add(reading.slot)
+        troubled.add(measurement.slot)
         since = child.breached_since.setdefault(key, now)
         if now - since >= held_for:
-            yield reading, since
+            yield measurement, since
     for key in [key for key in child.breached_since if key[0] == rule.name and key[1]]:
         if key not in read:  # the slot went down or rotates: the next breach begins anew
             del child.breached_since[key]
@@ -129,7 +131,7 @@ def _breaches(
 
 
 def _act(
-    state: State, child: Child, rule: Rule, reading: Reading, since: float, now: float
+    state: State, child: Child, rule: Rule, measurement: Measurement, since: float, now: float
 ) -> Iterator[Action]:
     if state.aborted and child.ending == Ending.NONE:
         return
@@ -137,13 +139,13 @@ def _act(
         rule=rule.name,
         streamer=child.launched.streamer,
         generation=child.launched.generation,
-        observed=reading.value,
+        observed=measurement.value,
         limit=rule.limit,
-        message=sentence(rule, reading, child, now - since),
+        message=sentence(rule, measurement, child, now - since),
         severity=_severity(rule),
-        slot=reading.slot,
-        stream=reading.stream,
-        symbol=reading.symbol,
+        slot=measurement.slot,
+        stream=measurement.stream,
+        symbol=measurement.symbol,
     )
     if rule.action in ("restart", "abort"):
         yield from _end(state, child, rule, breach, now)
@@ -161,7 +163,7 @@ def _act(
     if rule.action == "collect" and stays and _cooled(child, rule, "collect", "", now):
         yield Collect(breach)
     if rule.action == "warn" or rule.also_warn:
-        subject = "/".join(reading.subject)
+        subject = "/".join(measurement.subject)
         if _cooled(child, rule, "warn", subject, now):
             yield Warn(breach)
 

@@ -16,9 +16,9 @@ from monitor.counters import Counters, Key
 from monitor.events import EventLog, as_json, iso
 from monitor.generation import Generation
 from monitor.model import Breach
-from monitor.profiles import PROFILES, SoakProfile, to_mapping
 from monitor.reference import Reference
-from monitor.wanted import Wanted
+from monitor.soak_plans import PROFILES, SoakPlan, to_mapping
+from monitor.subscription_history import SubscriptionHistory
 from streamer.messages import LATENCY_BUCKETS_SECONDS, NO_PAST
 
 SCHEMA_VERSION = 1
@@ -28,7 +28,7 @@ SCHEMA_VERSION = 1
 class Run:
     """The material of the document."""
 
-    profile: SoakProfile | None
+    profile: SoakPlan | None
     settings: dict[str, Any]
     environment: dict[str, Any]
     started_time: float
@@ -36,7 +36,7 @@ class Run:
     streamers: dict[str, list[Generation]] = field(default_factory=dict)
     actions: dict[tuple[str, str], tuple[float, Breach]] = field(default_factory=dict)  # first ones
     action_counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    wanted: Wanted = field(default_factory=Wanted)
+    wanted: SubscriptionHistory = field(default_factory=SubscriptionHistory)
     reference: Reference | None = None
     ended: str | None = None
     ended_elapsed: float | None = None

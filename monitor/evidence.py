@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.profiles import HOUR, MIB, PROFILES, SoakProfile, scaled
 from monitor.series import Bin, Curve, curve_of
-from monitor.wanted import spans
+from monitor.soak_plans import HOUR, MIB, PROFILES, SoakPlan, scaled
+from monitor.subscription_history import spans
 
 _REASON_CHARACTERS = 300  # an error may repeat the value that it is about
 
@@ -40,7 +40,7 @@ class Evidence:
     """What is judged. `own_format` is False for the predecessor's, which lacks the rest."""
 
     own_format: bool
-    profile: SoakProfile
+    profile: SoakPlan
     elapsed_seconds: float
     ended: str | None
     rows: Sequence[Mapping[str, Any]]
@@ -48,7 +48,9 @@ class Evidence:
     summary: Mapping[str, Any]
     settings: Mapping[str, Any]
     symbols: tuple[str, ...]
-    changes: Sequence[Mapping[str, Any]]  # of the streams wanted; see `monitor.wanted`
+    changes: Sequence[
+        Mapping[str, Any]
+    ]  # of the streams wanted; see `monitor.subscription_history`
     actions: Sequence[Mapping[str, Any]] | None
     reference: Curve | None  # memory of a known-good run, if one was given
 
@@ -127,9 +129,9 @@ def _evidence(document: Mapping[str, Any]) -> Evidence:
     )
 
 
-def _profile(document: Mapping[str, Any], meta: Mapping[str, Any]) -> SoakProfile:
+def _profile(document: Mapping[str, Any], meta: Mapping[str, Any]) -> SoakPlan:
     if document.get("profile"):
-        return SoakProfile(**document["profile"])
+        return SoakPlan(**document["profile"])
     hours = meta.get("test_duration_hours")
     seconds = float(hours) * 3600 if hours else PROFILES["24h"].duration_seconds
     return scaled(PROFILES["1h" if seconds <= HOUR else "24h"], seconds)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from monitor.readings import Reading
+from monitor.measurements import Measurement
 from monitor.rules import Rule
 from monitor.state import Child
 
 MIB = 1 << 20
 
 
-def sentence(rule: Rule, reading: Reading, child: Child, held_seconds: float) -> str:
+def sentence(rule: Rule, measurement: Measurement, child: Child, held_seconds: float) -> str:
     """Say what was breached, by how much and for how long."""
-    subject = " ".join(part for part in (reading.stream, reading.symbol) if part)
-    if not subject and reading.slot:
-        subject = f"slot {reading.slot}"
+    subject = " ".join(part for part in (measurement.stream, measurement.symbol) if part)
+    if not subject and measurement.slot:
+        subject = f"slot {measurement.slot}"
     streamer = child.launched.streamer
     where = f"{streamer}: {subject}" if subject else streamer
     name = rule.metric.removesuffix("_bytes").removesuffix("_seconds").replace("_", " ")
     beyond = "is above" if rule.direction == "above" else "is below"
     text = (
-        f"{where}: {name} {amount(rule.metric, reading.value)} {beyond} "
+        f"{where}: {name} {amount(rule.metric, measurement.value)} {beyond} "
         f"{amount(rule.metric, rule.limit)}"
     )
     if rule.for_seconds:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.criteria import Criterion, Outcome
 from monitor.evidence import Evidence
-from monitor.profiles import HOUR
+from monitor.soak_plans import HOUR
 
 AGE_OVERRUN_SECONDS = 300.0
 """No connection outlives its age by 5 min: a 48th of the 4 h. Compressed runs scale it too, but

@@ -8,8 +8,8 @@ from typing import Any
 from monitor.criteria import Criterion, Outcome
 from monitor.evidence import Evidence, Process
 from monitor.growth import FEWEST_BINS, SHARE, SKIP_SECONDS, Growth, growth
-from monitor.profiles import MIB
 from monitor.replay import Replayed, worst
+from monitor.soak_plans import MIB
 
 THREAD_GROWTH = 10  # helper threads come and go with connections; more than that stays
 FILE_GROWTH = 50  # two connections per slot, files of a rollover, brokers

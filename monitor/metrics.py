@@ -56,7 +56,7 @@ _COUNTERS = (
         "acknowledged_of",
         "stream",
     ),
-    ("vigil_events_let_go", "Read and not kept: the sink took nothing.", "let_go", None),
+    ("vigil_events_let_go", "Read and not kept: the sink took nothing.", "shed", None),
     ("vigil_dead_letters", "Undecodable or refused, and kept.", "dead_letters", None),
     (
         "vigil_dead_letters_dropped",
@@ -200,7 +200,7 @@ def _feed(snapshot: Snapshot) -> Iterator[Metric]:
         yield _gauge(
             "vigil_held_events",
             "Events that wait above an open gap.",
-            sum(one.held for report in reports for one in report.streams),
+            sum(one.pending for report in reports for one in report.streams),
         )
         offsets = [r.clock_offset_seconds for r in reports if r.clock_offset_seconds is not None]
         if offsets:

@@ -32,11 +32,11 @@ from monitor.model import (
     Tick,
     Warn,
 )
-from monitor.profiles import DAY, HOUR, PROFILES, SoakProfile
 from monitor.reference import Reference
 from monitor.rows import Interval, row
 from monitor.series import Bin, Binner, DetectorFactory, LeakTrack
 from monitor.snapshot import Snapshot, StreamerSnapshot, StreamSnapshot
+from monitor.soak_plans import DAY, HOUR, PROFILES, SoakPlan
 from monitor.verdict import judge
 
 Ended = Literal["completed", "stopped", "aborted", "streamer_ended", "error"]
@@ -57,7 +57,7 @@ class Recorder:
 
     def __init__(
         self,
-        profile: SoakProfile | None,
+        profile: SoakPlan | None,
         settings_summary: Mapping[str, Any],
         environment: Mapping[str, Any],
         started_time: float,

@@ -50,14 +50,14 @@ def reference_from(document: Mapping[str, Any], source: str, duration_seconds: f
     if duration_seconds < SHORTEST_SECONDS:
         raise UnfitReferenceError(
             f"a soak of {duration_seconds:g} s is too short for a leak score, with a reference "
-            f"or without; at least {SHORTEST_SECONDS:g} s are wanted"
+            f"or without; expected at least {SHORTEST_SECONDS:g} s"
         )
     try:
         evidence = evidence_of(document)
     except DocumentError as error:
         raise UnfitReferenceError(str(error)) from None
     if not evidence.own_format:
-        raise UnfitReferenceError("it has no schema_version; a profile written by a soak is wanted")
+        raise UnfitReferenceError("it has no schema_version; expected a profile written by a soak")
     _refuse_failures(document)
     return _reference(evidence, document, source, duration_seconds)
 
@@ -67,7 +67,7 @@ def _refuse_failures(document: Mapping[str, Any]) -> None:
     if verdict.outcome != "pass":
         why = ", ".join(one.name for one in verdict.failed or verdict.open)
         raise UnfitReferenceError(
-            f"its verdict is {verdict.outcome} ({why}); one that passed is wanted"
+            f"its verdict is {verdict.outcome} ({why}); expected one that passed"
         )
     # Over an hour from a cold start the score is only informational, but not meaningless.
     leak = next(one for one in verdict.criteria if one.name == "leak score")
@@ -91,6 +91,6 @@ def _reference(
     if reference.covers_seconds < COVERED_SHARE * duration_seconds:
         raise UnfitReferenceError(
             f"it covers {reference.covers_seconds:g} s of a process, and the soak takes "
-            f"{duration_seconds:g} s; a run at least as long is wanted"
+            f"{duration_seconds:g} s; expected a run at least as long"
         )
     return reference

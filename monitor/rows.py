@@ -10,7 +10,7 @@ from monitor.counters import Counters
 from monitor.events import iso
 from monitor.generation import Generation
 from monitor.model import Sample
-from monitor.profiles import MIB
+from monitor.soak_plans import MIB
 from monitor.state import RATED_STREAMS
 
 

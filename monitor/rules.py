@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from monitor.model import Mode
-from monitor.profiles import DAY, HOUR, PROFILES, SoakProfile
+from monitor.soak_plans import DAY, HOUR, PROFILES, SoakPlan
 
 ActionName = Literal["warn", "collect", "rotate", "restart", "abort", "fail"]
 USER_ACTIONS: tuple[ActionName, ...] = ("warn", "rotate", "restart", "abort")
@@ -115,7 +115,7 @@ def _in_the_manner_of(before: Rule, rule: Rule) -> Rule:
 
 def built_in_rules(
     mode: Mode,
-    profile: SoakProfile | None = None,
+    profile: SoakPlan | None = None,
     connection_max_age_seconds: float = 4 * HOUR,
     stale_after_seconds: float = 30.0,
     ping_every_seconds: float = 180.0,
@@ -150,7 +150,7 @@ def built_in_rules(
     )
 
 
-def _on_memory(mode: Mode, limits: SoakProfile) -> tuple[Rule, ...]:
+def _on_memory(mode: Mode, limits: SoakPlan) -> tuple[Rule, ...]:
     soak = mode == "soak"
     leak_action: ActionName = "restart"
     if soak:
@@ -223,7 +223,7 @@ def _on_connections(max_age_seconds: float, stale_after_seconds: float) -> tuple
     return (age, silence)
 
 
-def _on_rate(mode: Mode, limits: SoakProfile) -> Rule:
+def _on_rate(mode: Mode, limits: SoakPlan) -> Rule:
     return Rule(
         name="rate",
         metric="events_per_second",
@@ -236,7 +236,7 @@ def _on_rate(mode: Mode, limits: SoakProfile) -> Rule:
     )
 
 
-def _on_drops(mode: Mode, limits: SoakProfile) -> tuple[Rule, ...]:
+def _on_drops(mode: Mode, limits: SoakPlan) -> tuple[Rule, ...]:
     if limits.drops_limit is None:
         return ()
     return (

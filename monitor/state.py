@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from monitor.leak import LeakDetector
 from monitor.model import Launched, Mode, Sample
-from monitor.profiles import DAY
 from monitor.rules import Rule
 from monitor.series import Binner, Curve, DetectorFactory, LeakTrack
+from monitor.soak_plans import DAY
 from monitor.totals import EventTotal
 from streamer.messages import Report
 

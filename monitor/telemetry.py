@@ -19,8 +19,8 @@ import zmq
 
 from streamer.messages import (
     MAX_MESSAGE_BYTES,
-    Answer,
     Command,
+    CommandResult,
     Report,
     WireError,
     pack,
@@ -82,9 +82,9 @@ class TelemetryServer:
         """Listen to this process as `streamer`, and no longer to the generation before."""
         self._expected[streamer] = _Peer(f"{streamer}.{generation}".encode(), pid)
 
-    def receive(self) -> list[Report | Answer]:
+    def receive(self) -> list[Report | CommandResult]:
         """Return what has come, without waiting; at most `AT_ONCE` messages."""
-        received: list[Report | Answer] = []
+        received: list[Report | CommandResult] = []
         for _ in range(AT_ONCE):
             try:
                 identity, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
@@ -114,7 +114,9 @@ class TelemetryServer:
         self._context.term()
         self._lock.close()
 
-    def _understood(self, identity: bytes, frames: list[zmq.Frame]) -> Report | Answer | None:
+    def _understood(
+        self, identity: bytes, frames: list[zmq.Frame]
+    ) -> Report | CommandResult | None:
         """Return the message, or None with its refusal counted."""
         name = identity.decode(errors="replace").rpartition(".")[0]
         peer = self._expected.get(name)

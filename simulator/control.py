@@ -82,7 +82,7 @@ class _Control:
         try:
             keys = dict(json.loads(await request.text()))
         except (ValueError, TypeError):
-            raise ValueError('a JSON object is wanted, such as {"kind": "reset"}') from None
+            raise ValueError('expected a JSON object, such as {"kind": "reset"}') from None
         record = self._exchange.add_fault(keys)
         return web.json_response(record.as_json(), status=201)
 

@@ -122,7 +122,7 @@ def parse_text(text: str) -> dict[str, Value]:
     """Return the keys of `kind=reset at=30s`; raises ValueError."""
     pairs = [part.partition("=") for part in text.split()]
     if bad := [key for key, equals, _ in pairs if not equals]:
-        raise ValueError(f"{bad[0]!r} in fault {text!r}: key=value is wanted, as in kind=reset")
+        raise ValueError(f"{bad[0]!r} in fault {text!r}: expected key=value, as in kind=reset")
     return {key: value for key, _, value in pairs}
 
 
@@ -216,11 +216,11 @@ class EventFault:
         return self._left == 0
 
     def ended(self, now: float) -> bool:
-        """Tell whether nothing more will happen by it."""
+        """Return whether nothing more will happen by it."""
         return self.used_up or (self._until is not None and now >= self._until)
 
     def takes(self, name: str, stream: str, symbol: str, event_id: int) -> bool:
-        """Tell whether it works on this event, and count it. Asked once per event."""
+        """Return whether it works on this event, and count it. Asked once per event."""
         if self._stream not in (None, stream) or self._symbol not in (None, symbol):
             return False
         if self._one_stream and self._name not in (None, name):
@@ -234,7 +234,7 @@ class EventFault:
         return True
 
     def concerns(self, *connections: int) -> bool:
-        """Tell whether any of these connections suffers from it."""
+        """Return whether any of these connections suffers from it."""
         return self._connections is None or not self._connections.isdisjoint(connections)
 
     def deliver(self, connection: int, frames: list[bytes], special: list[bytes]) -> list[bytes]:

@@ -42,7 +42,7 @@ def classify(payload: bytes, routes: Routes) -> Route | ServerShutdown | Unsuppo
     if isinstance(message, list):  # a raw all-market stream
         return Unsupported("list")
     if not isinstance(message, dict):
-        raise FrameRejected("unknown_shape", f"an object is wanted, not {_short(message)}")
+        raise FrameRejected("unknown_shape", f"expected an object, not {_short(message)}")
     if "stream" in message and "data" in message:
         return _of_stream(message["stream"], message["data"], routes)
     if "stream" in message:

@@ -10,28 +10,28 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from streamer.command_handler import Requests
 from streamer.config import ExchangeConfig, StreamerConfig
 from streamer.data.rejected import RejectedFrames
-from streamer.departures import Departures
 from streamer.diagnosis import Diagnosis
 from streamer.errors import SinkLost, StreamerError
-from streamer.gate import Gate
-from streamer.intake import Intake
+from streamer.feed_counters import FeedCounters
+from streamer.flow_control import FlowControl
+from streamer.ingest import Ingest
 from streamer.lock import ShardLock
-from streamer.membership import Membership
 from streamer.messages import State
 from streamer.network.connection import Connection
+from streamer.network.connection_manager import ConnectionManager
 from streamer.network.connector import Connector
 from streamer.network.handshake import make_ssl_context
-from streamer.network.links import Links
-from streamer.repair.asker import Asker
-from streamer.repair.repairer import Repairer
-from streamer.repair.silence import Silences
-from streamer.report import Reporter, Silence
-from streamer.requests import Requests
+from streamer.removed_streams import RemovedStreams
+from streamer.repair.backfiller import Backfiller
+from streamer.repair.rest_worker import RestWorker
+from streamer.repair.staleness import StalenessProbe
+from streamer.report import IdleClock, Reporter
 from streamer.routes import Routes, Waiting
 from streamer.sinks import Sink, open_letter_box
-from streamer.tally import Tally
+from streamer.subscription_manager import SubscriptionManager
 from streamer.telemetry import Telemetry
 from streamer.venues import belong_together
 
@@ -60,7 +60,7 @@ class Feed:
         now = time.monotonic()
         exchange, connection = config.exchange, config.connection
         self._config = config
-        self._tally = Tally()
+        self._counters = FeedCounters()
         routes = Routes(
             exchange.streams,
             exchange.symbols,
@@ -74,63 +74,80 @@ class Feed:
         self._rejected = RejectedFrames(
             config.sink.directory, config.sink.rejected_bytes, open_letter_box(config)
         )
-        self._intake = Intake(
+        self._ingest = Ingest(
             routes,
             self._sink,
             self._rejected,
-            self._tally,
+            self._counters,
             lambda link: self._rotate_now(link, "server_shutdown"),
             overlap_seconds=connection.rotation_overlap,
         )
         positions = self._sink.positions()
-        self._intake.resume(positions)
+        self._ingest.resume(positions)
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()
         for descriptor in (self._wake_read, self._wake_write):
             os.set_blocking(descriptor, False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         ssl_context = make_ssl_context(exchange)
-        self._links = Links(
+        self._connection_manager = ConnectionManager(
             config,
             routes.by_name,
-            tally=self._tally,
+            counters=self._counters,
             selector=self._selector,
             connector=Connector(self.wake),
             ssl_context=ssl_context,
-            covered=self._intake.covered,
-            lost=self._intake.lose_sight,
-            missed=self._intake.declare_missed,
+            covered=self._ingest.covered,
+            lost=self._ingest.lose_sight,
+            missed=self._ingest.declare_missed,
         )
         if positions:
-            self._links.resume(now)
-        self._gate = Gate(self._sink, self._links, self._intake, self._tally)
-        self._silence = Silence(routes, now)
-        self._repairer: Repairer | None = None
-        silences = Silences(connection.stale_after) if config.repair.enabled else None
+            self._connection_manager.resume(now)
+        self._flow_control = FlowControl(
+            self._sink, self._connection_manager, self._ingest, self._counters
+        )
+        self._idle_clock = IdleClock(routes, now)
+        self._backfiller: Backfiller | None = None
+        silences = StalenessProbe(connection.stale_after) if config.repair.enabled else None
         self._reporter = Reporter(
-            *(config, routes, self._links, self._sink, self._tally, self._silence, now),
+            *(
+                config,
+                routes,
+                self._connection_manager,
+                self._sink,
+                self._counters,
+                self._idle_clock,
+                now,
+            ),
             silences=silences,
         )
         if silences is not None:
-            self._repairer = Repairer(
+            self._backfiller = Backfiller(
                 config.repair,
                 routes,
-                Asker(exchange, ssl_context, config.repair.request_timeout, self.wake),
-                self._intake.forward,
-                self._intake.refuse,
-                self._tally,
+                RestWorker(exchange, ssl_context, config.repair.request_timeout, self.wake),
+                self._ingest.forward,
+                self._ingest.refuse,
+                self._counters,
                 silences,
                 silent_seconds=self._reporter.silent_seconds,
                 unix_time=time.time,
                 in_milliseconds=exchange.time_unit == "ms",
                 same_venue=belong_together(exchange.websocket_url, exchange.rest_url),
             )
-            self._intake.on_epoch = self._repairer.start_anew
+            self._ingest.on_epoch = self._backfiller.start_anew
         endpoint = config.telemetry.endpoint
         self._telemetry = Telemetry(endpoint, config.name, config.generation) if endpoint else None
-        self._membership = Membership(
-            *(self._intake, self._links, self._sink, self._tally, self._silence, self._repairer),
-            departures=Departures(
+        self._subscription_manager = SubscriptionManager(
+            *(
+                self._ingest,
+                self._connection_manager,
+                self._sink,
+                self._counters,
+                self._idle_clock,
+                self._backfiller,
+            ),
+            removed_streams=RemovedStreams(
                 None if config.sink.kind == "null" else config.sink.directory,
                 positions,
                 wanted=routes.by_name,
@@ -140,7 +157,10 @@ class Feed:
         )
         self._lock = lock
         self._requests = Requests(
-            self._links, self._membership, self.stop, Diagnosis(self._sink.diagnostics)
+            self._connection_manager,
+            self._subscription_manager,
+            self.stop,
+            Diagnosis(self._sink.diagnostics),
         )
         self._reread = reread
         self._reread_wanted = False
@@ -178,9 +198,9 @@ class Feed:
             return self._drain()
         finally:
             faulthandler.cancel_dump_traceback_later()
-            self._links.close()
-            if self._repairer is not None:
-                self._repairer.close()
+            self._connection_manager.close()
+            if self._backfiller is not None:
+                self._backfiller.close()
             self._sink.close()
             self._rejected.close()
             if self._telemetry is not None:
@@ -203,29 +223,29 @@ class Feed:
 
     def _read(self, connection: Connection) -> None:
         now = time.monotonic()
-        payloads = self._links.receive(connection, now)
+        payloads = self._connection_manager.receive(connection, now)
         if payloads:
-            self._gate.take(connection, payloads)
+            self._flow_control.take(connection, payloads)
             self._unpolled += len(payloads)
             if self._unpolled >= POLL_RECORDS:
                 self._poll_sink(now)
             if not self._sink.accepting:
-                self._gate.heed(now)
+                self._flow_control.update(now)
         if connection.wants_write:
-            self._links.follow_interest(connection)
+            self._connection_manager.follow_interest(connection)
 
     def _poll_sink(self, now: float) -> None:
         self._sink.poll(now)
         self._unpolled = 0
 
     def _housekeep(self, now: float) -> None:
-        for connection in self._links.tick(now):
+        for connection in self._connection_manager.tick(now):
             self._read(connection)  # messages may have come with the upgrade
         self._poll_sink(now)
-        self._gate.heed(now)
-        self._intake.expire(now)
-        if self._repairer is not None:
-            self._repairer.turn(now, accepting=self._sink.accepting)
+        self._flow_control.update(now)
+        self._ingest.expire(now)
+        if self._backfiller is not None:
+            self._backfiller.turn(now, accepting=self._sink.accepting)
         self._hear_sink(now)
         if now >= self._catch_up_at:
             self._catch_up(now)
@@ -243,28 +263,28 @@ class Feed:
     def _hear_sink(self, now: float) -> None:
         for error in self._sink.take_errors():
             log.error("sink: %s", error.error)
-            self._tally.notice("sink_error", error_type=error.error_type, error=error.error)
+            self._counters.notice("sink_error", error_type=error.error_type, error=error.error)
         for one in self._sink.take_refused():
             self._rejected.keep_record(one.content, one.topic, one.error_type, one.error, now)
         self._rejected.collect()
-        self._tally.dead_letters_total = self._rejected.kept_total
-        self._tally.dead_letters_dropped_total = self._rejected.passed_over_total
+        self._counters.dead_letters_total = self._rejected.kept_total
+        self._counters.dead_letters_dropped_total = self._rejected.passed_over_total
 
     def _catch_up(self, now: float) -> None:
         # A loop that hangs, even in C, is ended by this timer of faulthandler's own thread.
         faulthandler.dump_traceback_later(self._config.hang_after, exit=True)
         self._look_for_the_directory(now)
-        self._silence.update(now, time.time_ns() // 1000)
-        self._membership.turn(now)
-        if not self._gate.is_open:
-            self._silence.excuse(now)
+        self._idle_clock.update(now, time.time_ns() // 1000)
+        self._subscription_manager.turn(now)
+        if not self._flow_control.is_open:
+            self._idle_clock.excuse(now)
         connection = self._config.connection
         if self._config.supervised:
-            self._links.rotate_before_cut(float("inf"), now)
+            self._connection_manager.rotate_before_cut(float("inf"), now)
             return
-        self._links.rotate_before_cut(connection.max_age, now)
+        self._connection_manager.rotate_before_cut(connection.max_age, now)
         if connection.stale_after:
-            self._links.rotate_silent(
+            self._connection_manager.rotate_silent(
                 lambda name: self._is_dead(name, now), connection.stale_after, now
             )
 
@@ -283,17 +303,19 @@ class Feed:
             else "another directory is in its place, where another streamer writes"
         )
         error = f"sink.directory {directory}: {why}; {self._sink.abandon(is_ours=is_ours)}"
-        self._tally.notice("sink_error", error_type="directory_lost", error=error)
+        self._counters.notice("sink_error", error_type="directory_lost", error=error)
         self._report(now, "stopped", final=True, exit_reason=error)
         raise SinkLost(error)
 
     def _is_dead(self, name: str, now: float) -> bool:
-        """Tell whether a stream is silent though there is news of it, as far as can be told."""
-        route = self._intake.routes.by_name[name]
-        seconds = self._silence.seconds(route, now)
-        if self._repairer is None:
+        """Return whether a stream is silent though there is news of it, as far as can be told."""
+        route = self._ingest.routes.by_name[name]
+        seconds = self._idle_clock.seconds(route, now)
+        if self._backfiller is None:
             return seconds >= self._config.connection.stale_after
-        return self._repairer.silences.blames(name, self._reporter.silent_seconds(route, now), now)
+        return self._backfiller.silences.blames(
+            name, self._reporter.silent_seconds(route, now), now
+        )
 
     def _follow_settings(self, now: float) -> None:
         """Want the streams that the settings name by now."""
@@ -301,7 +323,7 @@ class Feed:
         if exchange is None:
             return
         try:
-            change = self._membership.change(exchange.streams, exchange.symbols, now)
+            change = self._subscription_manager.change(exchange.streams, exchange.symbols, now)
         except StreamerError as error:
             log.error("SIGHUP: the streams stay as they are: %s", error)  # noqa: TRY400 - a setting
         else:
@@ -312,12 +334,16 @@ class Feed:
             telemetry.send(self._requests.carry_out(command, now))
 
     def _rotate_now(self, connection: Connection, reason: str) -> None:
-        slot = self._links.slot_of(connection)
+        slot = self._connection_manager.slot_of(connection)
         if slot.active is not None and slot.active.connection_id == connection.connection_id:
-            self._links.rotate(slot, reason, time.monotonic())
+            self._connection_manager.rotate(slot, reason, time.monotonic())
 
     def _state(self) -> State:
-        return "streaming" if all(slot.live for slot in self._links.slots) else "connecting"
+        return (
+            "streaming"
+            if all(slot.live for slot in self._connection_manager.slots)
+            else "connecting"
+        )
 
     def _report(
         self, now: float, state: State, *, final: bool = False, exit_reason: str | None = None
@@ -329,19 +355,19 @@ class Feed:
     def _drain(self) -> int:
         """Flush the sink, saying every second that it goes on; return what is left at the end."""
         log.info("stopping (%s): no more is read, the sink is flushed", self._stop_reason)
-        self._links.close()
+        self._connection_manager.close()
         deadline = time.monotonic() + self._flush_within
-        self._intake.expire(float("inf"))
+        self._ingest.expire(float("inf"))
         self._finish_repairs(deadline - self._flush_within / 2)
         left = self._sink.flush(0.0)
         while left and (now := time.monotonic()) < deadline:
             faulthandler.dump_traceback_later(self._config.hang_after, exit=True)
             self._report(now, "draining")
             left = self._sink.flush(min(FLUSH_SLICE_SECONDS, deadline - now))
-        held = sum(route.sequence.held for route in self._intake.routes)
-        if held:
-            log.error("%d events above an open gap are left to the next start", held)
-            left += held
+        pending = sum(route.sequence.pending for route in self._ingest.routes)
+        if pending:
+            log.error("%d events above an open gap are left to the next start", pending)
+            left += pending
         self._hear_sink(time.monotonic())
         where = self._sink.keep()
         left += self._sink.counts().refused_total
@@ -360,14 +386,14 @@ class Feed:
 
         What is left is fetched by the next start, which goes on after the sink's last records.
         """
-        if self._repairer is None:
+        if self._backfiller is None:
             return
-        while any(route.sequence.held for route in self._intake.routes):
+        while any(route.sequence.pending for route in self._ingest.routes):
             now = time.monotonic()
             if now >= deadline:
                 return
             self._sink.poll(now)
-            self._repairer.turn(now, accepting=self._sink.accepting)
+            self._backfiller.turn(now, accepting=self._sink.accepting)
             self._selector.select(HOUSEKEEPING_SECONDS)
             with suppress(BlockingIOError):
                 os.read(self._wake_read, 4096)

@@ -109,7 +109,7 @@ def _priority(level: int) -> str:
 
 
 def _stderr_is_journal() -> bool:
-    """Tell whether stderr is the stream that systemd has named: it may lead elsewhere by now."""
+    """Return whether stderr is the stream that systemd has named: it may lead elsewhere by now."""
     try:
         found = os.fstat(2)
     except OSError:

@@ -56,7 +56,7 @@ class StreamCounts(msgspec.Struct, frozen=True):
     repaired_total: int = 0  # ids that REST brought
     repaired_gaps_total: int = 0
     empty_total: int = 0  # ids that the exchange shows not to exist: no loss
-    held: int = 0  # events that wait above an open gap
+    pending: int = 0  # events that wait above an open gap
     # What REST says about a long silence: "quiet" (no news there either), "news" (which the
     # stream did not bring), "unconfirmed" (asked, nothing known yet); None: not asked.
     silence: str | None = None
@@ -162,7 +162,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     receive_latency: Histogram = Histogram()
     rest_errors: dict[str, int] = {}  # by kind of trouble
     clock_offset_seconds: float | None = None  # the exchange's clock less ours
-    let_go_total: int = 0  # events read and not kept, since the sink took nothing for too long
+    shed_total: int = 0  # events read and not kept, since the sink took nothing for too long
     notices: tuple[Notice, ...] = ()  # those of the last half minute
     final: bool = False  # nothing follows: everything is flushed, or `exit_reason` says why not
     exit_reason: str | None = None
@@ -187,7 +187,7 @@ COMMANDS = {
 }
 
 
-class Answer(msgspec.Struct, frozen=True, tag="answer"):
+class CommandResult(msgspec.Struct, frozen=True, tag="answer"):
     """The result of a command: accepted and begun, or why not."""
 
     id: str
@@ -196,10 +196,12 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     result: dict[str, str | int | float | bool | None] = {}
 
 
-Message = Report | Answer  # from a streamer
+Message = Report | CommandResult  # from a streamer
 _T = TypeVar("_T")
 _encoder = msgspec.msgpack.Encoder()
-_from_streamer: msgspec.msgpack.Decoder[Report | Answer] = msgspec.msgpack.Decoder(Report | Answer)
+_from_streamer: msgspec.msgpack.Decoder[Report | CommandResult] = msgspec.msgpack.Decoder(
+    Report | CommandResult
+)
 _to_streamer = msgspec.msgpack.Decoder(Command)
 
 
@@ -207,12 +209,12 @@ class WireError(ValueError):
     """A message that cannot be understood: wrong version, too many frames, not our msgpack."""
 
 
-def pack(message: Report | Answer | Command) -> list[bytes]:
+def pack(message: Report | CommandResult | Command) -> list[bytes]:
     """Return the frames of a message."""
     return [WIRE_VERSION, _encoder.encode(message)]
 
 
-def unpack(frames: list[bytes]) -> Report | Answer:
+def unpack(frames: list[bytes]) -> Report | CommandResult:
     """Return a streamer's message from its frames (without the ROUTER's identity frame).
 
     Raises WireError.
@@ -227,7 +229,7 @@ def unpack_command(frames: list[bytes]) -> Command:
 
 def _decode(frames: list[bytes], decoder: msgspec.msgpack.Decoder[_T]) -> _T:
     if len(frames) != 2 or frames[0] != WIRE_VERSION:
-        raise WireError(f"frames {WIRE_VERSION!r} and msgpack are wanted, not {frames[:1]!r}")
+        raise WireError(f"expected frames {WIRE_VERSION!r} and msgpack, not {frames[:1]!r}")
     try:
         return decoder.decode(frames[1])
     except msgspec.MsgspecError as error:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterable
 
 from streamer.config import StreamerConfig
+from streamer.feed_counters import FeedCounters
 from streamer.messages import Report, SlotState, State, StreamCounts
-from streamer.network.links import Links
+from streamer.network.connection_manager import ConnectionManager
 from streamer.network.slot import Slot
-from streamer.repair.silence import Silences
+from streamer.repair.staleness import StalenessProbe
 from streamer.routes import Route
 from streamer.sinks import Sink
-from streamer.tally import Tally
 
 NOTICE_REPEATED_SECONDS = 30.0
 """A notice is in every report of this long: a lost report then loses none."""
@@ -23,7 +23,7 @@ ALERTED_FRAMES, ALERTED_ANSWERS = ("differing_copy",), ("misfit", "unusable")
 """Counted from 0 on: an alert sees a counter grow, not one that appears."""
 
 
-class Silence:
+class IdleClock:
     """How long each route has been silent, on the monotonic clock, whatever the wall clock does.
 
     `update` is to be called about once a second.
@@ -66,21 +66,21 @@ class Reporter:
         self,
         config: StreamerConfig,
         routes: Iterable[Route],
-        links: Links,
+        connection_manager: ConnectionManager,
         sink: Sink,
-        tally: Tally,
-        silence: Silence,
+        counters: FeedCounters,
+        silence: IdleClock,
         now: float,
         *,
-        silences: Silences | None = None,
+        silences: StalenessProbe | None = None,
     ) -> None:
         self._config = config
         self._routes = routes
-        self._links = links
+        self._connection_manager = connection_manager
         self._sink = sink
-        self._tally = tally
-        self._silence = silence
-        self._silences = silences  # what REST says about them
+        self._counters = counters
+        self._idle_clock = silence
+        self._staleness = silences  # what REST says about them
         self._started_at = now
         self._sequence = 0
 
@@ -90,8 +90,8 @@ class Reporter:
         """Return the state of everything."""
         self._sequence += 1
         wall = time.time()
-        self._silence.update(now, round(wall * 1e6))
-        tally = self._tally
+        self._idle_clock.update(now, round(wall * 1e6))
+        counters = self._counters
         return Report(
             streamer=self._config.name,
             generation=self._config.generation,
@@ -101,24 +101,26 @@ class Reporter:
             uptime_seconds=now - self._started_at,
             state=state,
             streams=tuple(self._counts(route, now) for route in self._routes),
-            slots=tuple(self._slot(slot, now) for slot in self._links.slots),
+            slots=tuple(self._slot(slot, now) for slot in self._connection_manager.slots),
             sink=self._sink.counts(),
-            message_errors=dict.fromkeys(ALERTED_FRAMES, 0) | dict(tally.message_errors),
-            connection_errors=dict(tally.connection_errors),
-            reconnects=dict(tally.reconnects),
-            rotations=dict(tally.rotations),
-            rotations_failed_total=tally.rotations_failed_total,
-            pong_timeouts_total=tally.pong_timeouts_total,
-            reconnect_delay_seconds=tally.reconnect_delay_seconds,
-            unsupported=dict(tally.unsupported),
-            dead_letters_total=tally.dead_letters_total,
-            dead_letters_dropped_total=tally.dead_letters_dropped_total,
-            receive_latency=tally.receive_latency.histogram(),
-            rest_errors=dict.fromkeys(ALERTED_ANSWERS, 0) | dict(tally.rest_errors),
-            clock_offset_seconds=tally.clock_offset_seconds,
-            let_go_total=tally.let_go_total,
+            message_errors=dict.fromkeys(ALERTED_FRAMES, 0) | dict(counters.message_errors),
+            connection_errors=dict(counters.connection_errors),
+            reconnects=dict(counters.reconnects),
+            rotations=dict(counters.rotations),
+            rotations_failed_total=counters.rotations_failed_total,
+            pong_timeouts_total=counters.pong_timeouts_total,
+            reconnect_delay_seconds=counters.reconnect_delay_seconds,
+            unsupported=dict(counters.unsupported),
+            dead_letters_total=counters.dead_letters_total,
+            dead_letters_dropped_total=counters.dead_letters_dropped_total,
+            receive_latency=counters.receive_latency.histogram(),
+            rest_errors=dict.fromkeys(ALERTED_ANSWERS, 0) | dict(counters.rest_errors),
+            clock_offset_seconds=counters.clock_offset_seconds,
+            shed_total=counters.shed_total,
             notices=tuple(
-                notice for notice in tally.notices if wall - notice.time <= NOTICE_REPEATED_SECONDS
+                notice
+                for notice in counters.notices
+                if wall - notice.time <= NOTICE_REPEATED_SECONDS
             ),
             final=final,
             exit_reason=exit_reason,
@@ -127,7 +129,7 @@ class Reporter:
     def _counts(self, route: Route, now: float) -> StreamCounts:
         sequence = route.sequence
         seconds = self.silent_seconds(route, now)
-        slot = self._links.slots.find(route.name)
+        slot = self._connection_manager.slots.find(route.name)
         return StreamCounts(
             stream=route.stream,
             symbol=route.symbol,
@@ -143,17 +145,17 @@ class Reporter:
             repaired_gaps_total=route.repaired_gaps_total,
             empty_total=route.repaired.empty_total if route.repaired is not None else 0,
             epochs_total=route.epochs_total,
-            held=sequence.held,
+            pending=sequence.pending,
             silence=None
-            if self._silences is None
-            else self._silences.finding(route.name, seconds, now),
+            if self._staleness is None
+            else self._staleness.finding(route.name, seconds, now),
             leaving=route.leaving,
         )
 
     def silent_seconds(self, route: Route, now: float) -> float:
         """Return the silence of a stream that could have spoken: since its subscription at most."""
-        seconds = self._silence.seconds(route, now)
-        slot = self._links.slots.find(route.name)
+        seconds = self._idle_clock.seconds(route, now)
+        slot = self._connection_manager.slots.find(route.name)
         active = slot.active if slot is not None else None
         if active is None or active.subscribed_at is None:
             return seconds
@@ -161,7 +163,9 @@ class Reporter:
 
     def _slot(self, slot: Slot, now: float) -> SlotState:
         active = slot.active
-        connection = self._links.connections.get(active.connection_id) if active else None
+        connection = (
+            self._connection_manager.connections.get(active.connection_id) if active else None
+        )
         return SlotState(
             slot=slot.name,
             live=slot.live,

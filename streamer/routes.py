@@ -26,7 +26,7 @@ from streamer.errors import FrameRejected
 from streamer.order.candles import CandleSequence, Mark
 from streamer.order.coverage import Coverage
 from streamer.order.epochs import EpochWatch
-from streamer.order.held import DiskStore
+from streamer.order.pending import DiskStore
 from streamer.order.positions import Position
 from streamer.order.ranges import RangeSequence
 from streamer.order.sequence import (
@@ -35,7 +35,7 @@ from streamer.order.sequence import (
     RepairableSequence,
     Sequence,
 )
-from streamer.repair.questions import REPAIRABLE
+from streamer.repair.rest_requests import REPAIRABLE
 
 TimeUnit = Literal["us", "ms"]
 Arrival = tuple[Event, int]

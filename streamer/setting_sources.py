@@ -44,7 +44,7 @@ def from_file(model: type[BaseModel], path: Path) -> dict[str, Any]:
     _check(model, values, f"{path}: ")
     if mode & stat.S_IROTH and (hidden := list(hidden_keys(values))):
         _log.warning(
-            "%s: everybody on the machine can read it, and it holds %s; chmod o-r is wanted",
+            "%s: everybody on the machine can read it, and it holds %s; chmod o-r mends that",
             path,
             ", ".join(".".join(key) for key in hidden),
         )
@@ -77,7 +77,7 @@ def from_assignments(model: type[BaseModel], assignments: Sequence[str]) -> dict
             # No more than what looks like a key: a secret may follow another sign than "=".
             name = _NAME.match(assignment)
             raise SettingsError(
-                f"--set {name and name[0]}: section.key=value is wanted, such as "
+                f"--set {name and name[0]}: expected section.key=value, such as "
                 "connection.max_age=2h"
             )
         value = _value(model, path, text)

@@ -22,7 +22,7 @@ from streamer.secret import Secret
 DEPTH_MAX = 32
 """Tables and lists in each other; the settings need ten."""
 _INTEGER_MAX = 1 << 63
-_IN_QUOTES = "a text in quotes is wanted, which is taken as it stands"
+_IN_QUOTES = "expected a text in quotes, which is taken as it stands"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def seal(model: type[BaseModel], values: dict[str, Any]) -> list[str]:
             kind = key_type(model, (section, key))
             if kind.takes == "table" and not isinstance(table[key], dict):
                 del table[key]  # it may hold a secret, whatever it is
-                problems.append(f'{section}.{key}: a table is wanted, such as {{"key" = "value"}}')
+                problems.append(f'{section}.{key}: expected a table, such as {{"key" = "value"}}')
             elif kind.takes == "table":
                 if key_type(model, (section, key, "")).secret:
                     table[key] = dotted_keys(table[key])
@@ -142,11 +142,11 @@ def unsound(values: dict[str, Any]) -> str | None:
         elif isinstance(value, list):
             waiting += [(key, item, depth + 1) for item in value]
         elif isinstance(value, float) and not math.isfinite(value):
-            return f"{key}: a finite number is wanted"
+            return f"{key}: expected a finite number"
         elif isinstance(value, int) and not -_INTEGER_MAX <= value < _INTEGER_MAX:
-            return f"{key}: a number of at most 64 bits is wanted"
+            return f"{key}: expected a number of at most 64 bits"
         elif isinstance(value, str) and not _is_utf8(value):
-            return f"{key}: text in UTF-8 and without NUL is wanted"
+            return f"{key}: expected text in UTF-8 and without NUL"
     return None
 
 

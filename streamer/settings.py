@@ -193,13 +193,14 @@ def _contradictions(settings: BaseModel) -> Iterator[str]:
         yield problem
     if connection.pong_within >= connection.ping_every:
         yield (
-            f"connection.pong_within = {connection.pong_within:g}: less than connection.ping_every "
-            f"({connection.ping_every:g} s) is wanted, otherwise two pings are under way at once"
+            f"connection.pong_within = {connection.pong_within:g}: expected less than "
+            f"connection.ping_every ({connection.ping_every:g} s), "
+            "otherwise two pings are under way at once"
         )
     if connection.backoff_initial > connection.backoff_max:
         yield (
-            f"connection.backoff_initial = {connection.backoff_initial:g}: at most "
-            f"connection.backoff_max ({connection.backoff_max:g} s) is wanted"
+            f"connection.backoff_initial = {connection.backoff_initial:g}: expected at "
+            f"most connection.backoff_max ({connection.backoff_max:g} s)"
         )
     kafka: KafkaConfig = getattr(settings, "kafka", KafkaConfig())
     if (kafka.schema_registry_user is None) != (kafka.schema_registry_password is None):

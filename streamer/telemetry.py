@@ -13,8 +13,8 @@ import zmq
 
 from streamer.messages import (
     MAX_MESSAGE_BYTES,
-    Answer,
     Command,
+    CommandResult,
     Report,
     WireError,
     pack,
@@ -43,7 +43,7 @@ class Telemetry:
         self._socket.connect(endpoint)
         self.dropped_total = 0
 
-    def send(self, message: Report | Answer) -> None:
+    def send(self, message: Report | CommandResult) -> None:
         """Hand a message to ZeroMQ, or drop it when its queue is full."""
         try:
             self._socket.send_multipart(pack(message), flags=zmq.NOBLOCK)

@@ -27,9 +27,9 @@ def parse_duration(value: object) -> float:
     """
     seconds = _seconds(value)
     if seconds is None or not seconds >= 0:
-        raise ValueError("a duration is wanted, such as 30s, 500ms, 4h or 1h30m")
+        raise ValueError("expected a duration, such as 30s, 500ms, 4h or 1h30m")
     if seconds > DURATION_MAX_SECONDS:
-        raise ValueError("at most 36500d is wanted, which is a hundred years")
+        raise ValueError("expected at most 36500d, which is a hundred years")
     return seconds
 
 
@@ -62,10 +62,10 @@ def parse_size(value: object) -> int:
         if unit in _SIZE_BYTES:
             size = float(number) * _SIZE_BYTES[unit]
     if size is not None and size > SIZE_MAX_BYTES:
-        raise ValueError("less than 8 EiB is wanted, which no disk holds")
+        raise ValueError("expected less than 8 EiB, which no disk holds")
     if size is not None and size >= 0:
         return round(size)
-    raise ValueError("a size is wanted, such as 450MiB (2^20 bytes) or 450MB (10^6 bytes)")
+    raise ValueError("expected a size, such as 450MiB (2^20 bytes) or 450MB (10^6 bytes)")
 
 
 class Parsed:

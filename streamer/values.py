@@ -31,7 +31,7 @@ def _listed(value: object, *, ignore_case: bool) -> object:
     if isinstance(value, (list, tuple)):
         items = {str(item).upper() if ignore_case else str(item) for item in value}
         if len(items) < len(value):
-            raise ValueError("each is wanted once")
+            raise ValueError("expected each only once")
     return value
 
 
@@ -42,7 +42,7 @@ def parse_stream(value: object) -> object:
     if kind_of(value) == "kline":
         intervals = ", ".join(INTERVALS)
         raise ValueError(
-            f"kline_ and an interval is wanted, such as kline_1m: {intervals} (M is a month)"
+            f"expected kline_ and an interval, such as kline_1m: {intervals} (M is a month)"
         )
     names = ", ".join(name for name in STREAMS if kind_of(name) != "kline")
     raise ValueError(f"right would be {names}, or kline_ and an interval, such as kline_1m")
@@ -51,7 +51,7 @@ def parse_stream(value: object) -> object:
 def parse_symbol(value: object) -> object:
     """Return a symbol in upper case, as payloads hold it."""
     if isinstance(value, str) and (not value or _MARKS & set(value)):
-        raise ValueError("a symbol such as BTCUSDT is wanted")
+        raise ValueError("expected a symbol such as BTCUSDT")
     return value.upper() if isinstance(value, str) else value
 
 
@@ -70,9 +70,9 @@ def _base_url(value: object, schemes: tuple[str, ...], example: str) -> object:
         return value
     parts = urlsplit(value.strip())
     if parts.scheme not in schemes or not parts.hostname:
-        raise ValueError(f"a URL such as {example} is wanted ({' or '.join(schemes)})")
+        raise ValueError(f"expected a URL such as {example} ({' or '.join(schemes)})")
     if parts.path not in ("", "/") or parts.query or parts.username:
-        raise ValueError(f"only scheme, host and port are wanted, such as {example}")
+        raise ValueError(f"expected only scheme, host and port, such as {example}")
     if parts.hostname == "binance.us" or parts.hostname.endswith(".binance.us"):
         raise ValueError(
             "binance.us is another venue, whose trades must not be recorded as Binance's"
@@ -92,14 +92,14 @@ def parse_registry_url(value: object) -> object:
             "kept secret"
         )
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.query:
-        raise ValueError("a URL such as https://registry:8081 is wanted (https or http)")
+        raise ValueError("expected a URL such as https://registry:8081 (https or http)")
     return url
 
 
 def parse_topic(value: object) -> object:
     """Return a topic's name; empty stays empty."""
     if isinstance(value, str) and value and not is_topic(value):
-        raise ValueError("1 to 249 of a-z, A-Z, 0-9, dot, _ and - are wanted")
+        raise ValueError("expected 1 to 249 of a-z, A-Z, 0-9, dot, _ and -")
     return value
 
 
@@ -109,7 +109,7 @@ def parse_topics(value: object) -> object:
         for kind, topic in value.items():
             if isinstance(topic, str) and not is_topic(topic.replace(SYMBOL_PLACE, "BTCUSDT")):
                 raise ValueError(
-                    f"{kind}: 1 to 249 of a-z, A-Z, 0-9, dot, _ and - are wanted, and at most one "
+                    f"{kind}: expected 1 to 249 of a-z, A-Z, 0-9, dot, _ and -, and at most one "
                     f"{SYMBOL_PLACE}"
                 )
         if len(set(value.values())) < len(value):
@@ -118,5 +118,5 @@ def parse_topics(value: object) -> object:
 
 
 def is_topic(name: str) -> bool:
-    """Tell whether brokers accept a topic of this name."""
+    """Return whether brokers accept a topic of this name."""
     return _TOPIC.fullmatch(name) is not None and name not in (".", "..")

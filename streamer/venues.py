@@ -61,7 +61,7 @@ def venue_of(url: str) -> str | None:
 
 
 def belong_together(websocket_url: str, rest_url: str) -> bool:
-    """Tell whether both addresses are known, and of the same venue."""
+    """Return whether both addresses are known, and of the same venue."""
     venue = venue_of(websocket_url)
     return venue is not None and venue == venue_of(rest_url)
 

@@ -18,32 +18,32 @@ from typing import Any
 from monitor.disk import DiskWatch
 from monitor.http import HttpError, MetricsServer
 from monitor.model import Mode
-from monitor.profiles import SoakProfile
 from monitor.recorder import Recorder
 from monitor.reference import Reference
 from monitor.rules import Rule, built_in_rules, merged
 from monitor.sampler import Sampler
+from monitor.soak_plans import SoakPlan
 from monitor.state import State
 from monitor.status import as_status
 from monitor.telemetry import TelemetryError, TelemetryServer
 from streamer import core_dumps, logs
 from streamer.settings import masked
 from supervisor import runtime_directory, state_directory
-from supervisor.bootstrap import stream
 from supervisor.child import Target
-from supervisor.control import Control
+from supervisor.child_config import ChildConfigFactory
+from supervisor.child_setup import stream
+from supervisor.control_server import ControlServer
 from supervisor.control_socket import ControlSocket
-from supervisor.desk import Desk
 from supervisor.diagnosis import Diagnoses
 from supervisor.display import Display, open_display
 from supervisor.errors import ExitCode, UsageError
 from supervisor.escalation import Graces
 from supervisor.fleet import Fleet
-from supervisor.journal import Journal
-from supervisor.launches import Launches
+from supervisor.fleet_controller import FleetController
 from supervisor.lifecycle import Lifecycle
 from supervisor.notify import Notifier
 from supervisor.process_tree import become_subreaper
+from supervisor.profile_writer import ProfileWriter
 from supervisor.reload import Reload
 from supervisor.restart import RestartPolicy, delay_of_start
 from supervisor.service import Parts, Service
@@ -57,17 +57,17 @@ _REPORTED_PACKAGES = ("vigil", "multiprocess", "psutil", "pyzmq", "confluent-kaf
 
 
 @dataclass(frozen=True, slots=True)
-class Mission:
+class RunSpec:
     """What a supervisor is started for."""
 
     mode: Mode
-    profile: SoakProfile | None = None  # of a soak
+    profile: SoakPlan | None = None  # of a soak
     output: Path | None = None  # where the profile goes; None: into the state directory
     reference: Reference | None = None  # a known-good run, for the leak score of a soak
 
 
 def carry_out(
-    mission: Mission,
+    spec: RunSpec,
     config_file: Path | None,
     assignments: Sequence[str],
     target: Target = stream,
@@ -84,21 +84,21 @@ def carry_out(
     reload = Reload(
         settings,
         lambda: load(config_file, assignments),
-        lambda loaded: rules_of(loaded, mission),
+        lambda loaded: rules_of(loaded, spec),
         graces_of,
         restart_policy_of,
     )
     with ExitStack() as resources:
         resources.callback(notifier.close)
         display = resources.enter_context(open_display(settings.supervisor.log_format))
-        parts = _parts(mission, settings, notifier, reload, target, display, resources)
+        parts = _parts(spec, settings, notifier, reload, target, display, resources)
         code = Service(parts, clocks.monotonic()).run()
         parts.starts.ended(code)
         return code
 
 
 def _parts(
-    mission: Mission,
+    spec: RunSpec,
     settings: Settings,
     notifier: Notifier,
     reload: Reload,
@@ -115,13 +115,13 @@ def _parts(
             settings.supervisor.state_directory, settings.sink.directory, directory, time
         )
     )
-    state = State(rules=rules_of(settings, mission), mode=mission.mode)
-    if mission.profile is not None:
-        state.horizon_seconds = mission.profile.duration_seconds
-        state.bin_seconds = mission.profile.bin_seconds
-    if mission.reference is not None:
-        _refuse_another_feed(mission.reference, settings)
-        state.reference = mission.reference.curve
+    state = State(rules=rules_of(settings, spec), mode=spec.mode)
+    if spec.profile is not None:
+        state.horizon_seconds = spec.profile.duration_seconds
+        state.bin_seconds = spec.profile.bin_seconds
+    if spec.reference is not None:
+        _refuse_another_feed(spec.reference, settings)
+        state.reference = spec.reference.curve
     telemetry = resources.enter_context(_telemetry(directory))
     metrics = resources.enter_context(_metrics(settings.monitor.metrics_address))
     disk = resources.enter_context(closing(DiskWatch(settings.sink.directory)))
@@ -130,61 +130,63 @@ def _parts(
     commands = resources.enter_context(closing(ControlSocket(directory)))
     logs.keep_recent(directory / f"supervisor{runtime_directory.RECENT_LOG}")
     recent_log = directory / f"{STREAMER}{runtime_directory.RECENT_LOG}"
-    launches = Launches(settings, STREAMER, telemetry.endpoint, recent_log)
+    child_configs = ChildConfigFactory(settings, STREAMER, telemetry.endpoint, recent_log)
     starts = Starts(directory)
-    first_launch_at = now + _delay(starts, settings) if mission.mode == "run" else now
-    fleet = _fleet(settings, launches, evidence, target, display.owns_terminal, first_launch_at)
-    journal = Journal(
+    first_launch_at = now + _delay(starts, settings) if spec.mode == "run" else now
+    fleet = _fleet(
+        settings, child_configs, evidence, target, display.owns_terminal, first_launch_at
+    )
+    profile_writer = ProfileWriter(
         Recorder(
-            mission.profile,
+            spec.profile,
             _summary(settings),
             _environment(),
             time,
             now,
-            reference=mission.reference,
+            reference=spec.reference,
         ),
-        mission.output or evidence / "profile.json",
+        spec.output or evidence / "profile.json",
         directory / "profile.json",
     )
     monitor = settings.monitor
     return Parts(
-        duration_seconds=mission.profile.duration_seconds if mission.profile else None,
+        duration_seconds=spec.profile.duration_seconds if spec.profile else None,
         startup_timeout_seconds=settings.supervisor.startup_timeout,
         sample_every_seconds=monitor.sample_every,
         checkpoint_every_seconds=monitor.profile_every,
         report_every_seconds=settings.supervisor.report_every,
         state=state,
         fleet=fleet,
-        control=Control(
-            mission.mode,
+        control=FleetController(
+            spec.mode,
             fleet,
             telemetry,
             lambda ask: Diagnoses(
-                evidence, directory, ask, lambda: _known(reload.running, journal.recorder)
+                evidence, directory, ask, lambda: _known(reload.running, profile_writer.recorder)
             ),
             # A breach is seen within one sampling period and acted on within two.
             evidence_within_seconds=monitor.sample_every,
         ),
         telemetry=telemetry,
-        journal=journal,
+        profile_writer=profile_writer,
         display=display,
         notifier=notifier,
         own=Sampler(os.getpid(), "supervisor", 0, slow_every_seconds=0),
         metrics=metrics,
         disk=disk,
         reload=reload,
-        launches=launches,
-        desk=Desk(commands, directory),
+        child_configs=child_configs,
+        control_server=ControlServer(commands, directory),
         starts=starts,
     )
 
 
-def rules_of(settings: Settings, mission: Mission) -> tuple[Rule, ...]:
+def rules_of(settings: Settings, spec: RunSpec) -> tuple[Rule, ...]:
     """Return the built-in rules with those of the settings. Raises UsageError."""
     connection = settings.connection
     built_in = built_in_rules(
-        mission.mode,
-        mission.profile,
+        spec.mode,
+        spec.profile,
         connection_max_age_seconds=connection.max_age,
         stale_after_seconds=connection.stale_after,
         ping_every_seconds=connection.ping_every,
@@ -202,13 +204,13 @@ def _refuse_another_feed(reference: Reference, settings: Settings) -> None:
         if set(then) != set(now):
             raise UsageError(
                 f"--reference {reference.source}: its {name} are {', '.join(then)}, and this soak "
-                f"has {', '.join(now)}; a run with the same ones is wanted"
+                f"has {', '.join(now)}; expected a run with the same ones"
             )
 
 
 def _rule(entry: RuleConfig) -> Rule:
     if (entry.above is None) == (entry.below is None):
-        raise UsageError(f"rules: {entry.name!r}: one of above and below is wanted")
+        raise UsageError(f"rules: {entry.name!r}: expected one of above and below")
     limit = entry.above if entry.above is not None else entry.below
     assert limit is not None  # noqa: S101 - for mypy: one of the two is there
     try:
@@ -265,7 +267,7 @@ def restart_policy_of(settings: Settings) -> RestartPolicy:
 
 def _fleet(
     settings: Settings,
-    launches: Launches,
+    child_configs: ChildConfigFactory,
     directory: Path,
     target: Target,
     keep_output: bool,
@@ -277,7 +279,7 @@ def _fleet(
         return Sampler(pid, name, generation, slow_every_seconds=slow_every)
 
     lifecycle = Lifecycle(
-        STREAMER, target, launches, graces_of(settings), directory, keep_output=keep_output
+        STREAMER, target, child_configs, graces_of(settings), directory, keep_output=keep_output
     )
     return Fleet([lifecycle], restart_policy_of(settings), make_sampler, first_launch_at)
 

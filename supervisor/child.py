@@ -15,7 +15,7 @@ import multiprocess
 from multiprocess import resource_tracker
 
 from streamer.setting_sources import is_setting
-from supervisor.bootstrap import HELD_SIGNALS, Upbringing, enter
+from supervisor.child_setup import HELD_SIGNALS, ChildSetup, enter
 
 Target = Callable[..., int]
 """What runs in the child: importable by name; what it returns is the exit code."""
@@ -49,9 +49,9 @@ class Child:
         """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("a child is launched from the main thread only")
-        upbringing = Upbringing(os.getpid(), stacks_file, output_file)
+        setup = ChildSetup(os.getpid(), stacks_file, output_file)
         process = multiprocess.get_context("spawn").Process(
-            target=enter, args=(upbringing, target, arguments)
+            target=enter, args=(setup, target, arguments)
         )
         with _without_settings():
             # Otherwise `start` does it, and unblocks SIGINT on the way.

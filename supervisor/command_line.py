@@ -139,7 +139,7 @@ def _say_whose_name_it_is() -> None:
             mixed = "mixed with" if theirs.resolve() == ours.resolve() else "beside"
             _complain(
                 f"the PyPI project 'supervisor' is installed in {theirs}, {mixed} the package of "
-                "the same import name that this program is; an environment of its own is wanted "
+                "the same import name that this program is; expected an environment of its own "
                 "(or: pip uninstall supervisor, then install vigil again)"
             )
 

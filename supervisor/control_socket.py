@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import zmq
 
-from supervisor.control_client import Asked, Client, Stage
+from supervisor.control_connection import Asked, ControlConnection, Stage
 from supervisor.errors import UsageError
 
 SOCKET_NAME: Final = "control"
@@ -44,7 +44,7 @@ class ControlSocket:
     def __init__(self, directory: Path) -> None:
         """Listen in the directory, which belongs to this supervisor alone. Raises UsageError."""
         self._path = directory / SOCKET_NAME
-        self._clients: list[Client] = []  # the oldest first
+        self._clients: list[ControlConnection] = []  # the oldest first
         self._accept_at = 0.0
         self.dropped_total = 0  # clients that were dropped: too slow, or too many
         self._listener = socket.socket(socket.AF_UNIX)
@@ -103,7 +103,7 @@ class ControlSocket:
             if len(reading) >= CLIENTS:
                 reading[0].close()
                 self.dropped_total += 1
-            client = Client(connection, now + READ_SECONDS, TAKE_SECONDS)
+            client = ControlConnection(connection, now + READ_SECONDS, TAKE_SECONDS)
             if busy >= BUSY:
                 client.refusal = f"{busy} commands wait for answers already; try again later"
             elif not client.is_trusted():

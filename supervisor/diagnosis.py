@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from streamer.messages import Answer
+from streamer.messages import CommandResult
 from supervisor import bundles
 from supervisor.evidence import FILE_BYTES, gather, put
 from supervisor.runtime_directory import RECENT_LOG
@@ -60,7 +60,7 @@ class Diagnosis:
     archive: Path | None = None
 
     def seen(self, now: float) -> bool:
-        """Tell whether the process is needed no more: a thread of ours does the rest."""
+        """Return whether the process is needed no more: a thread of ours does the rest."""
         return self.directory is None or (
             self.outside.is_set() and (self.told or now >= self.told_by)
         )
@@ -149,7 +149,7 @@ class Diagnoses:
                 if one.asked is None:
                     self._is_told(one)
 
-    def answered(self, answer: Answer, now: float) -> None:
+    def answered(self, answer: CommandResult, now: float) -> None:
         """Hear what a streamer says to the command."""
         for one in self._under_way:
             if one.asked == answer.id:

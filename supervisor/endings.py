@@ -113,7 +113,7 @@ class Endings:
         self._diagnoses.finish(WITHIN_SECONDS)
 
     def gone(self, name: str) -> None:
-        """Hear that a process has ended by itself."""
+        """Handle that a process has ended by itself."""
         self._waiting.pop(name, None)
 
     def _look(

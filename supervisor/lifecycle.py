@@ -12,8 +12,8 @@ from enum import Enum, auto
 from pathlib import Path
 
 from monitor.model import Exited, Launched
-from supervisor.bootstrap import DIAGNOSE_SIGNAL
 from supervisor.child import Child, Target
+from supervisor.child_setup import DIAGNOSE_SIGNAL
 from supervisor.escalation import Escalation, Graces, Step, advance, begin, hurry
 from supervisor.process_tree import ProcessTree
 

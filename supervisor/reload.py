@@ -98,7 +98,7 @@ class Reload:
         asks_streamers = bool(LIVE & set(changed)) or service.parts.control.reload_refused
         if asks_streamers:
             exchange = after.exchange
-            service.parts.launches.want(exchange.streams, exchange.symbols)
+            service.parts.child_configs.want(exchange.streams, exchange.symbols)
             service.parts.control.want(exchange.streams, exchange.symbols, now)
         log.info("SIGHUP: changed: %s", ", ".join(applied) or "nothing")
         if waiting:

@@ -22,16 +22,16 @@ from monitor.sampler import Sampler
 from monitor.snapshot import Snapshot
 from monitor.state import State
 from monitor.telemetry import TelemetryServer
-from streamer.messages import Answer, Report
-from supervisor.control import Conclusion, Control
-from supervisor.desk import Desk
+from streamer.messages import CommandResult, Report
+from supervisor.child_config import ChildConfigFactory
+from supervisor.control_server import ControlServer
 from supervisor.display import Display
 from supervisor.errors import ExitCode
 from supervisor.escalation import Step
 from supervisor.fleet import Fleet
-from supervisor.journal import Journal
-from supervisor.launches import Launches
+from supervisor.fleet_controller import Conclusion, FleetController
 from supervisor.notify import Notifier
+from supervisor.profile_writer import ProfileWriter
 from supervisor.reload import Reload
 from supervisor.report import exit_code_of, status_line
 from supervisor.signals import SignalQueue
@@ -59,17 +59,17 @@ class Parts:
     report_every_seconds: float
     state: State
     fleet: Fleet
-    control: Control
+    control: FleetController
     telemetry: TelemetryServer
-    journal: Journal
+    profile_writer: ProfileWriter
     display: Display
     notifier: Notifier
     own: Sampler  # looks at the supervisor itself
     metrics: MetricsServer
     disk: DiskWatch  # of sink.directory
     reload: Reload
-    desk: Desk
-    launches: Launches
+    control_server: ControlServer
+    child_configs: ChildConfigFactory
     starts: Starts
 
 
@@ -105,7 +105,7 @@ class Service:
             # Still with the queue: a signal now would end the process before the profile is there.
             code = self._finish(clocks.monotonic(), clocks.time())
             self.parts.control.endings.finish()
-            self.parts.desk.ended(code)
+            self.parts.control_server.ended(code)
         return code
 
     def _turn(self, signals: SignalQueue) -> None:
@@ -114,13 +114,15 @@ class Service:
         for number in signals.take():
             self._signalled(number, now)
         self._receive(now, time)
-        self.parts.desk.turn(self, now, time)
+        self.parts.control_server.turn(self, now, time)
         self._look(now, time)
         self._advance(now, time)
         self.parts.control.look_at_deadlines(now, self._reports)
         if self.parts.control.conclusion is not None:
             # The first call counts: what the drain takes belongs to no criterion.
-            self.parts.journal.recorder.ended(self.parts.control.conclusion.reason, now, time)
+            self.parts.profile_writer.recorder.ended(
+                self.parts.control.conclusion.reason, now, time
+            )
         self._keep(now, time)
 
     def _wait(self, signals: SignalQueue) -> None:
@@ -133,7 +135,7 @@ class Service:
             self.parts.control.endings.fileno(),
         ):
             poller.register(descriptor, zmq.POLLIN)
-        for descriptor, events in self.parts.desk.filenos(clocks.monotonic()).items():
+        for descriptor, events in self.parts.control_server.filenos(clocks.monotonic()).items():
             poller.register(descriptor, events)
         due = min(
             self.sample.next_at,
@@ -171,8 +173,8 @@ class Service:
 
     def _receive(self, now: float, time: float) -> None:
         for message in self.parts.telemetry.receive():
-            if isinstance(message, Answer):
-                self.parts.desk.answered(message)
+            if isinstance(message, CommandResult):
+                self.parts.control_server.answered(message)
                 collected = self.parts.control.answered(message, now)
                 if collected is not None:
                     self._observe(collected, now, time)
@@ -194,7 +196,7 @@ class Service:
             for sample in self.parts.fleet.sample(now, time):
                 self._observe(sample, now, time)
             if (own := self.parts.own.sample(now, time)) is not None:
-                self.parts.journal.recorder.own(own)
+                self.parts.profile_writer.recorder.own(own)
         if not self._tick.due(now):
             return
         self._observe(Tick(), now, time)
@@ -207,7 +209,7 @@ class Service:
 
     def snapshot(self, now: float, time: float) -> Snapshot:
         """Return the latest state of everything."""
-        snapshot = self.parts.journal.recorder.snapshot(now, time)
+        snapshot = self.parts.profile_writer.recorder.snapshot(now, time)
         return replace(
             snapshot,
             memory_ceiling_bytes=memory_ceiling(self.state.rules, snapshot.memory_ceiling_bytes),
@@ -235,20 +237,20 @@ class Service:
                 self._observe(launched, now, time)
 
     def _observe(self, event: Event, now: float, time: float) -> None:
-        self.parts.journal.recorder.observe(event, now, time)
+        self.parts.profile_writer.recorder.observe(event, now, time)
         self.state, actions = decide(self.state, event, now)
         for action in actions:
             # Once everything ends, an ending can only be hastened: a drain looks like silence.
             if self.parts.control.conclusion and not isinstance(action, (Abort, Restart)):
                 continue
-            self.parts.journal.recorder.acted(action, now, time)
+            self.parts.profile_writer.recorder.acted(action, now, time)
             self.parts.control.carry_out(action, now)
 
     def _keep(self, now: float, time: float) -> None:
         if now - self._started_at >= self.parts.fleet.policy.healthy_after_seconds:
             self.parts.starts.healthy()
         if self.checkpoint.due(now):
-            self.parts.journal.checkpoint(now, time)
+            self.parts.profile_writer.checkpoint(now, time)
         # Once per turn, after sampling and control: the loop lives only if both went on.
         if self._watchdog and self._watchdog.due(now):
             self.parts.notifier.watchdog()
@@ -268,17 +270,19 @@ class Service:
                 if number is not signal.SIGHUP:
                     self.parts.control.override(None, clocks.monotonic(), Step.KILL)
             for exited in fleet.advance(clocks.monotonic(), clocks.time()):
-                self.parts.journal.recorder.observe(exited, clocks.monotonic(), clocks.time())
+                self.parts.profile_writer.recorder.observe(
+                    exited, clocks.monotonic(), clocks.time()
+                )
             clocks.sleep(0.05)
 
     def _finish(self, now: float, time: float) -> ExitCode:
         """Write the profile and the final block; return the exit code."""
         parts = self.parts
         conclusion = parts.control.conclusion or Conclusion("error", ExitCode.INTERNAL_ERROR)
-        parts.journal.recorder.ended(conclusion.reason, now, time)
+        parts.profile_writer.recorder.ended(conclusion.reason, now, time)
         try:
-            verdict = parts.journal.conclude(now, time, judged=parts.control.mode == "soak")
-            parts.display.conclude(verdict, parts.journal.path)
+            verdict = parts.profile_writer.conclude(now, time, judged=parts.control.mode == "soak")
+            parts.display.conclude(verdict, parts.profile_writer.path)
         except Exception:  # even then the exit code must tell the cause
             log.exception("the profile could not be judged or written")
             return conclusion.exit_code or ExitCode.INTERNAL_ERROR

@@ -72,7 +72,7 @@ def _limit(value: object) -> object:
                 return float(parse(value))
             except ValueError:
                 continue
-        raise ValueError("a number, a size such as 450MiB or a duration such as 4h is wanted")
+        raise ValueError("expected a number, a size such as 450MiB or a duration such as 4h")
     return value
 
 

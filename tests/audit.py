@@ -182,7 +182,7 @@ def read_files(directory: Path, stream: str, names: str = "*.avro") -> list[dict
 
 
 def _is_of(record: Record, stream: str) -> bool:
-    """Tell whether a record of a stream's kind is of that stream; gaps are all of one kind."""
+    """Return whether a record of a stream's kind is of that stream; gaps are all of one kind."""
     if stream == "gap":
         return True
     return str(record["record_id"]).split(":")[3] == stream

@@ -85,7 +85,7 @@ def check(
 
 
 def _is_no_trade(exchange: Exchange, gap: dict[str, Any]) -> bool:
-    """Tell whether everything in a gap is without a quantity on the exchange's tape."""
+    """Return whether everything in a gap is without a quantity on the exchange's tape."""
     place = gap["stream"], gap["symbol"], gap["first_id"], gap["last_id"]
     return all(float(event["q"]) == 0 for event in exchange.tape(*place))
 

@@ -39,7 +39,7 @@ def without_repair(config: StreamerConfig) -> int:
 
     def take_jumping(self: Any, event_id: int, item: Any, now: float) -> list[Any]:
         taken = take(self, event_id, item, now)
-        if self.held:
+        if self.pending:
             taken = self.give_up(event_id - 1, "empty")
         return [one for one in taken if not isinstance(one, Gap)]
 
@@ -49,31 +49,31 @@ def without_repair(config: StreamerConfig) -> int:
 
 def without_comparison(config: StreamerConfig) -> int:
     """Believe whatever REST tells."""
-    from streamer.repair import repairer
+    from streamer.repair import backfiller
 
-    vars(repairer)["compare"] = lambda page, below, above: True
+    vars(backfiller)["compare"] = lambda page, below, above: True
     return _run(config)
 
 
 def without_resume(config: StreamerConfig) -> int:
     """Begin with what comes, whatever the sink holds."""
-    from streamer.intake import Intake
+    from streamer.ingest import Ingest
 
-    Intake.resume = lambda self, positions: None  # type: ignore[method-assign]
+    Ingest.resume = lambda self, positions: None  # type: ignore[method-assign]
     return _run(config)
 
 
 def without_overlap(config: StreamerConfig) -> int:
     """Break before make: a rotation closes the old connection first."""
-    from streamer.network.links import Links
+    from streamer.network.connection_manager import ConnectionManager
 
-    rotate = Links.rotate
+    rotate = ConnectionManager.rotate
 
-    def rotate_by_breaking(self: Links, slot: Any, reason: str, now: float) -> bool:
+    def rotate_by_breaking(self: ConnectionManager, slot: Any, reason: str, now: float) -> bool:
         begun = rotate(self, slot, reason, now)
         if begun and slot.active is not None:
             self.connections[slot.active.connection_id].close(now)
         return begun
 
-    Links.rotate = rotate_by_breaking  # type: ignore[method-assign]
+    ConnectionManager.rotate = rotate_by_breaking  # type: ignore[method-assign]
     return _run(config)

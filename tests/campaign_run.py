@@ -260,7 +260,7 @@ class _Driver:
         self._say("          (the broker is back)")
 
     def _no_trade_is_far(self) -> bool:
-        """Tell whether no symbol is seconds from a trade without a quantity.
+        """Return whether no symbol is seconds from a trade without a quantity.
 
         Its gap would be open at the stop, which is then not complete: no loss, and no exit code 0.
         """

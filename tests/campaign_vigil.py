@@ -10,12 +10,12 @@ import sys
 
 def main() -> int:
     """Plant the hook and be `vigil`."""
-    import supervisor.bootstrap
+    import supervisor.child_setup
     from supervisor.command_line import run
     from tests import campaign_hooks
 
     if sys.argv[1] != "none":
-        supervisor.bootstrap.stream = getattr(campaign_hooks, sys.argv[1])
+        supervisor.child_setup.stream = getattr(campaign_hooks, sys.argv[1])
     return run(sys.argv[2:])
 
 

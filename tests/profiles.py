@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from monitor.profiles import PROFILES
+from monitor.soak_plans import PROFILES
 from monitor.verdict import concluded
 from streamer.messages import LATENCY_BUCKETS_SECONDS, Histogram, Notice, Report, SinkCounts
 from tests.unit.monitor.observations import EPOCH, replace, stream

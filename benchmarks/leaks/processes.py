@@ -20,10 +20,10 @@ from benchmarks.leaks.programs import HEALTHY, HOURS_BETWEEN_ROTATIONS, LEAKING
 from monitor.decide import decide
 from monitor.leak import Assessment
 from monitor.model import Action, Collect, Collected, Event, Fail, Launched, Reported
-from monitor.profiles import PROFILES
 from monitor.rules import built_in_rules
 from monitor.sampler import Sampler
 from monitor.series import Collection
+from monitor.soak_plans import PROFILES
 from monitor.state import State
 from streamer.messages import Report, SinkCounts, StreamCounts
 

@@ -91,13 +91,13 @@ def saw_tooth() -> Program:
 def load() -> Program:
     """Hold what the load of the hour needs."""
     chance = random.Random(4)
-    held: list[bytes] = []
+    pending: list[bytes] = []
     while True:
         minute = yield
         work(chance)
         wanted = minute.messages // 2
-        held.extend(os.urandom(3000) for _ in range(wanted - len(held)))
-        del held[wanted:]
+        pending.extend(os.urandom(3000) for _ in range(wanted - len(pending)))
+        del pending[wanted:]
 
 
 def rotations() -> Program:

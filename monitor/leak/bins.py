@@ -52,7 +52,7 @@ class Bins:
         the last closed bin changes nothing.
         """
         if not 0 <= elapsed_seconds < math.inf:
-            raise ValueError(f"elapsed_seconds is {elapsed_seconds}; a finite age is wanted")
+            raise ValueError(f"elapsed_seconds is {elapsed_seconds}; expected a finite age")
         position = elapsed_seconds / self.width_seconds
         at = max(math.ceil(position) - 1, 0)
         if at <= self._closed or at < self._open:

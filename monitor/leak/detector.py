@@ -43,7 +43,7 @@ class LeakDetector:
         reference: Iterable[tuple[float, float]] | None = None,
     ) -> None:
         if not horizon_seconds > 0:
-            raise ValueError(f"horizon_seconds is {horizon_seconds}; more than 0 is wanted")
+            raise ValueError(f"horizon_seconds is {horizon_seconds}; expected more than 0")
         short = horizon_seconds <= SHORT_RUN_SECONDS
         width = bin_seconds_for(horizon_seconds)
         self._bins = Bins(width)

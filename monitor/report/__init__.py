@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.evidence import evidence_of
 from monitor.leak import LeakDetector
-from monitor.profiles import MIB
 from monitor.replay import replay
+from monitor.soak_plans import MIB
 from monitor.verdict import verdict_on
 
 if TYPE_CHECKING:

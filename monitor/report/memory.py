@@ -12,8 +12,8 @@ from monitor.growth import SKIP_SECONDS
 from monitor.leak import Assessment
 from monitor.leak.bins import Bins
 from monitor.leak.floors import Floors, floors_of
-from monitor.profiles import MIB
 from monitor.replay import Replayed
+from monitor.soak_plans import MIB
 
 BREAK_BINS = 5  # longer without samples, and the band is interrupted: the machine slept
 

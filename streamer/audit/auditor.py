@@ -205,7 +205,7 @@ def epoch_of(record_id: bytes) -> bytes:
 
 
 def has_epoch(layout: Layout, record_id: bytes) -> bool:
-    """Tell whether a record id is of an epoch; that of a candle has another number there."""
+    """Return whether a record id is of an epoch; that of a candle has another number there."""
     return layout.kind in NUMBERED and record_id.count(b":", 1) > _SEPARATORS
 
 

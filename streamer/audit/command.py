@@ -77,9 +77,9 @@ def main(arguments: Sequence[str]) -> int:
     root = None if isinstance(where, str) else where
     outcome = audit(source, _say, period, symbols)
     if root is not None:
-        held = check_files(root, period)
-        outcome.problems_of_files.extend(held.problems)
-        outcome.not_judged.extend(held.not_judged)
+        pending = check_files(root, period)
+        outcome.problems_of_files.extend(pending.problems)
+        outcome.not_judged.extend(pending.not_judged)
         if not period.is_bounded:
             outcome.problems_of_files.extend(early_ends(root, outcome.findings, symbols))
     explained = not outcome.problems(no_copies=options.no_copies)
@@ -133,7 +133,7 @@ def _directory(path: Path) -> tuple[Source, Path]:
         raise NothingToRead(f"{path}: {error.strerror or error}") from None
     if not directory and not any((path / MANIFEST).glob("*.jsonl")):
         reason = "holds no Avro files" if path.is_dir() else "is no directory"
-        raise NothingToRead(f"{path} {reason}; a sink.directory, or one kind's in it, is wanted")
+        raise NothingToRead(f"{path} {reason}; expected a sink.directory, or one kind's in it")
     return directory, path
 
 

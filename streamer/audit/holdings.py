@@ -32,10 +32,10 @@ class Holdings:
 
 def check_files(root: Path, period: Period) -> Holdings:
     """Compare the files of a sink's directory, or of one kind's, with the manifest."""
-    held = Holdings()
+    pending = Holdings()
     for directory in _kinds_of(root):
-        _check_kind(directory, period, held)
-    return held
+        _check_kind(directory, period, pending)
+    return pending
 
 
 def _kinds_of(root: Path) -> Iterator[Path]:
@@ -49,13 +49,13 @@ def _kinds_of(root: Path) -> Iterator[Path]:
             yield root / kind
 
 
-def _check_kind(directory: Path, period: Period, held: Holdings) -> None:
+def _check_kind(directory: Path, period: Period, pending: Holdings) -> None:
     manifest = manifest_path(directory)
     try:
         entries, spoilt = read(manifest)
     except OSError:
         if any(directory.glob("*.avro")):
-            held.not_judged.append(
+            pending.not_judged.append(
                 f"{directory}: there is no manifest ({manifest}), so nobody can tell whether files "
                 "are missing or were changed"
             )
@@ -64,14 +64,14 @@ def _check_kind(directory: Path, period: Period, held: Holdings) -> None:
     if found.keys() - entries.keys():
         entries, spoilt = read(manifest)  # one may have been completed just now
     if spoilt:
-        held.not_judged.append(f"{manifest}: {spoilt} lines cannot be read")
+        pending.not_judged.append(f"{manifest}: {spoilt} lines cannot be read")
     for name, entry in entries.items():
         path = directory / name
         if path.exists():
-            held.problems += _changed(path, entry)
+            pending.problems += _changed(path, entry)
         elif not _is_open(path) and period.touches(_begun_us(name), entry.completed_us):
-            held.problems.append(_gone(directory, entry))
-    held.not_judged += [
+            pending.problems.append(_gone(directory, entry))
+    pending.not_judged += [
         f"{path}: has no line in the manifest, so nobody can tell whether it was changed"
         for name, path in found.items()
         if name not in entries

@@ -42,7 +42,7 @@ def parse_time(text: str) -> int:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            f"{text}: a date or a time is wanted, such as 2026-11-27 or 2026-11-27T13:30Z"
+            f"{text}: expected a date or a time, such as 2026-11-27 or 2026-11-27T13:30Z"
         ) from None
     aware = time if time.tzinfo else time.replace(tzinfo=UTC)
     return int(aware.timestamp() * 1_000_000)

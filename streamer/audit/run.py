@@ -31,7 +31,7 @@ class Outcome:
     not_judged: list[str] = field(default_factory=list)  # which is no problem, and not explained
 
     def problems(self, *, no_copies: bool) -> bool:
-        """Tell whether anything is not explained."""
+        """Return whether anything is not explained."""
         return bool(self.unreadable or self.problems_of_files) or any(
             finding.problems(no_copies=no_copies) for finding in self.findings
         )

@@ -86,7 +86,7 @@ def plain_decimal(text: str) -> bytes:
     whole, point, fraction = text.partition(".")
     digits = whole + fraction
     if not (digits.isascii() and digits.isdecimal() and whole and (fraction or not point)):
-        raise ValueError(f"a plain decimal number is wanted, not {text[:40]!r}")
+        raise ValueError(f"expected a plain decimal number, not {text[:40]!r}")
     if len(whole) > DECIMAL_INTEGER_DIGITS or len(fraction) > DECIMAL_SCALE:
         raise ValueError(f"at most 20 digits before and 18 after the point, not {text[:60]!r}")
     value = int(digits) * _POWERS[len(fraction)]

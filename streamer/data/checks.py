@@ -194,7 +194,7 @@ def _check_times(earliest_us: int, latest_us: int, **times: int) -> None:
 def _check_levels(letter: str, levels: list[Level]) -> None:
     for price, quantity in levels:
         if _decimal("bad_price", letter, price, level_decimal) == ZERO:
-            raise FrameRejected("bad_price", f"{letter}: above zero is wanted, not {price}")
+            raise FrameRejected("bad_price", f"{letter}: expected above zero, not {price}")
         _decimal("bad_quantity", letter, quantity, level_decimal)
 
 
@@ -206,7 +206,7 @@ def _check_side(letter: str, price: str, quantity: str) -> None:
 
 def _check_positive(error_type: str, letter: str, text: str) -> None:
     if _decimal(error_type, letter, text) == ZERO:
-        raise FrameRejected(error_type, f"{letter}: above zero is wanted, not {text}")
+        raise FrameRejected(error_type, f"{letter}: expected above zero, not {text}")
 
 
 def _decimal(

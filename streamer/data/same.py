@@ -15,7 +15,7 @@ _NO_NUMBER = Decimal(-1)
 
 
 def is_same(streamed: Event, told: Event) -> bool:
-    """Tell whether what the stream told and what REST tells under the same id is the same.
+    """Return whether what the stream told and what REST tells under the same id is the same.
 
     Of a candle that was open, what the stream told may be less than what became of it.
     """
@@ -30,7 +30,7 @@ def is_same(streamed: Event, told: Event) -> bool:
 
 
 def differs(first: Event, copy: Event) -> bool:
-    """Tell whether an event is no copy of another one, though it comes under the same ids.
+    """Return whether an event is no copy of another one, though it comes under the same ids.
 
     Events that cannot be copies of each other, such as two states of a candle, do not differ.
     """
@@ -59,7 +59,7 @@ def _same(one: Trade | AggTrade, other: Trade | AggTrade) -> bool:
 
 
 def _became(streamed: Candle, told: Candle) -> bool:
-    """Tell whether one candle can be what became of the other."""
+    """Return whether one candle can be what became of the other."""
     if streamed.is_closed and told.is_closed:
         closed = streamed.trade_count, _prices(streamed), _number(streamed.volume)
         return closed == (told.trade_count, _prices(told), _number(told.volume))

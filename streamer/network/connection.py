@@ -15,8 +15,8 @@ from typing import cast
 from streamer.config import ConnectionConfig
 from streamer.errors import ConnectionEnded, ConnectionLost
 from streamer.network import frames
-from streamer.network.control import Answer, Subscriptions
 from streamer.network.frames import FrameParser, ProtocolError
+from streamer.network.subscriptions import SubscriptionResponse, Subscriptions
 from streamer.network.transport import Transport
 
 _FRAMES_PER_SECOND = 3  # the exchange disconnects beyond 5; the rest is for unforeseen pongs
@@ -109,7 +109,7 @@ class Connection:
         return self._trouble is not None or self._subscriptions.stuck
 
     def holds(self, stream: str) -> bool:
-        """Tell whether frames of a stream may still come."""
+        """Return whether frames of a stream may still come."""
         return self._subscriptions.holds(stream)
 
     @property
@@ -175,7 +175,7 @@ class Connection:
 
         A refusal ends the connection: `tick` or `receive` raises it.
         """
-        result = Answer.parse(payload)
+        result = SubscriptionResponse.parse(payload)
         if result is None:
             return False
         self._queue.extend(self._subscriptions.take(result))

@@ -43,7 +43,7 @@ def make_ssl_context(exchange: ExchangeConfig) -> ssl.SSLContext | None:
         except (OSError, ssl.SSLError) as error:
             raise SettingsError(
                 f"exchange.ca_file is {exchange.ca_file}, which cannot be used "
-                f"({error.strerror or error}); a file of PEM certificates is wanted"
+                f"({error.strerror or error}); expected a file of PEM certificates"
             ) from error
     if not exchange.verify_tls:
         context.check_hostname = False
@@ -88,8 +88,8 @@ def _split_url(url: str) -> tuple[str, int, bool]:
         host = port = None
     if not host or parts.scheme not in ("ws", "wss"):
         raise SettingsError(
-            f"exchange.websocket_url leads to {url!r}, which is no usable URL; wss://HOST:PORT "
-            "or ws://HOST:PORT is wanted"
+            f"exchange.websocket_url leads to {url!r}, which is no usable URL; expected "
+            "wss://HOST:PORT or ws://HOST:PORT"
         )
     secure = parts.scheme == "wss"
     return host, port or (443 if secure else 80), secure

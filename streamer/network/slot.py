@@ -25,7 +25,7 @@ SETTLED_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class Serving:
+class SlotConnection:
     """A connection of the slot, as far as the slot cares."""
 
     connection_id: int
@@ -60,8 +60,8 @@ class Slot:
     def __init__(self, name: str, wire_names: Iterable[str], backoff: FullJitter) -> None:
         self.name = name
         self.wire_names = tuple(wire_names)
-        self.active: Serving | None = None
-        self.successor: Serving | None = None
+        self.active: SlotConnection | None = None
+        self.successor: SlotConnection | None = None
         self.rotation: Rotation | None = None
         self.attempt_at: float | None = 0.0
         self.connecting = False
@@ -75,8 +75,8 @@ class Slot:
     def live(self) -> bool:
         """Whether a subscribed connection serves the slot."""
         return any(
-            serving is not None and serving.subscribed_at is not None
-            for serving in (self.active, self.successor)
+            slot_connection is not None and slot_connection.subscribed_at is not None
+            for slot_connection in (self.active, self.successor)
         )
 
     def attempted(self) -> None:
@@ -86,17 +86,17 @@ class Slot:
     def opened(self, connection_id: int, now: float) -> None:
         """Note that an attempt succeeded: the connection is up, not yet subscribed."""
         self.connecting = False
-        serving = Serving(connection_id, now)
+        slot_connection = SlotConnection(connection_id, now)
         if self.active is None:
-            self.active = serving
+            self.active = slot_connection
         else:
-            self.successor = serving
+            self.successor = slot_connection
 
     def subscribed(self, connection_id: int, now: float) -> None:
         """Note that the exchange acknowledged every subscription of the connection."""
-        serving = self.find(connection_id)
-        if serving is not None:
-            serving.subscribed_at = now
+        slot_connection = self.find(connection_id)
+        if slot_connection is not None:
+            slot_connection.subscribed_at = now
 
     def heard_again(self, now: float) -> float | None:
         """Return for how many seconds nothing was heard, once, when that is over."""
@@ -114,12 +114,12 @@ class Slot:
 
     def ended(self, connection_id: int, reason: str, now: float) -> End:
         """Note that a connection of the slot ended, and say what that meant."""
-        serving = self.find(connection_id)
-        if serving is None:
+        slot_connection = self.find(connection_id)
+        if slot_connection is None:
             return "foreign"
-        if now - serving.opened_at >= SETTLED_SECONDS:
+        if now - slot_connection.opened_at >= SETTLED_SECONDS:
             self._backoff.reset()
-        if serving is self.successor:
+        if slot_connection is self.successor:
             self.successor = None
             self.failed(now)  # the rotation stays wished for
             return "successor"
@@ -147,7 +147,7 @@ class Slot:
         )
         return True
 
-    def retire(self) -> Serving | None:
+    def retire(self) -> SlotConnection | None:
         """Put the successor in the place of the active connection and return the old one."""
         retired, self.active = self.active, self.successor
         self.successor = self.rotation = None
@@ -159,9 +159,9 @@ class Slot:
         self.active = self.successor = self.rotation = self.attempt_at = None
         self.connecting = False
 
-    def find(self, connection_id: int) -> Serving | None:
+    def find(self, connection_id: int) -> SlotConnection | None:
         """Return the serving connection of that number, or None."""
-        for serving in (self.active, self.successor):
-            if serving is not None and serving.connection_id == connection_id:
-                return serving
+        for slot_connection in (self.active, self.successor):
+            if slot_connection is not None and slot_connection.connection_id == connection_id:
+                return slot_connection
         return None

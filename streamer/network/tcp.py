@@ -103,7 +103,7 @@ def split_proxy(proxy_url: SecretUrl) -> SplitResult:
         usable = False
     if not usable:
         raise SettingsError(  # without the value: it may hold a password
-            "exchange.proxy is no usable URL; http://HOST:PORT is wanted, "
+            "exchange.proxy is no usable URL; expected http://HOST:PORT, "
             "or http://USER:PASSWORD@HOST:PORT"
         )
     return proxy

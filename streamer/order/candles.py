@@ -57,7 +57,7 @@ class CandleSequence(Generic[Item]):
 
     The first event starts the sequence, unless `last_id` says when the last known event was made:
     then the candle that was open at that time does.
-    At most `held_limit` events wait above a gap. `expire` declares the gap below after
+    At most `pending_limit` events wait above a gap. `expire` declares the gap below after
     `wait_seconds`; where there is a repair, `suspected` tells of it instead.
     """
 
@@ -68,11 +68,11 @@ class CandleSequence(Generic[Item]):
         *,
         last_id: int | None = None,
         wait_seconds: float = 1.0,  # another connection is rarely further behind
-        held_limit: int = HELD_LIMIT,  # hours of one candle's updates, 10 MiB
+        pending_limit: int = HELD_LIMIT,  # hours of one candle's updates, 10 MiB
     ) -> None:
         self.interval = interval
         self.wait_seconds = wait_seconds
-        self.held_limit = held_limit
+        self.pending_limit = pending_limit
         self.events_total = 0
         self.duplicates_total = 0
         self.gaps_total = 0
@@ -85,7 +85,7 @@ class CandleSequence(Generic[Item]):
         self._event_time = -1  # of its last update
         self._latest = -1  # event time of what was forwarded last
         self._missed_below = -1  # what is missing below was told by `suspected`
-        self._held: list[_Held[Item]] = []  # ascending by `_key`
+        self._pending: list[_Held[Item]] = []  # ascending by `_key`
 
     @property
     def last_id(self) -> int | None:
@@ -99,8 +99,8 @@ class CandleSequence(Generic[Item]):
         return self._open_time
 
     @property
-    def held(self) -> int:
-        return len(self._held)
+    def pending(self) -> int:
+        return len(self._pending)
 
     def start_after(self, last_id: int) -> None:
         self._started_after = last_id
@@ -112,19 +112,20 @@ class CandleSequence(Generic[Item]):
         if self._open_time is None:
             return False
         reached = max(self._open_time, self._missed_below)
-        for held in self._held:
-            if held.mark.open_time > reached:
+        for pending in self._pending:
+            if pending.mark.open_time > reached:
                 break
-            reached = max(reached, _end(held.mark))
+            reached = max(reached, _end(pending.mark))
         return reached > event_id
 
     def wants(self, event_id: int) -> bool:
-        """Tell whether the closing of the candle that opens then is missing so far."""
+        """Return whether the closing of the candle that opens then is missing so far."""
         return (
             self._open_time is not None
             and event_id >= self._open_time
             and not any(
-                held.mark.is_closed and held.mark.open_time == event_id for held in self._held
+                pending.mark.is_closed and pending.mark.open_time == event_id
+                for pending in self._pending
             )
         )
 
@@ -137,19 +138,19 @@ class CandleSequence(Generic[Item]):
             self.first_id = self._open_time = self._begin(mark)
         if mark.open_time <= self._open_time:
             return [item, *self._release()] if self._forward(mark) else []
-        held = _Held(mark, now, item)
-        index = bisect_left(self._held, _key(held), key=_key)
-        if index < len(self._held) and _key(self._held[index]) == _key(held):
+        pending = _Held(mark, now, item)
+        index = bisect_left(self._pending, _key(pending), key=_key)
+        if index < len(self._pending) and _key(self._pending[index]) == _key(pending):
             self.duplicates_total += 1
             return []
-        self._held.insert(index, held)
-        if len(self._held) > self.held_limit:
-            return self._skip(self._held[0].mark.open_time, "no_room")
+        self._pending.insert(index, pending)
+        if len(self._pending) > self.pending_limit:
+            return self._skip(self._pending[0].mark.open_time, "no_room")
         return []
 
     def lowest_held(self) -> Item | None:
         """Return the event right above the lowest gap."""
-        return self._held[0].item if self._held else None
+        return self._pending[0].item if self._pending else None
 
     def release(self) -> list[Item | Gap]:
         """Return what a closed gap has freed: nothing, since that comes out with it."""
@@ -164,7 +165,7 @@ class CandleSequence(Generic[Item]):
             if now < since + self.wait_seconds:
                 break
             self._missed_below = max(self._missed_below, end)
-        if not self._held or self._open_time is None:
+        if not self._pending or self._open_time is None:
             return None
         lowest, since = next(self._holes())
         if lowest > self._missed_below:
@@ -176,14 +177,14 @@ class CandleSequence(Generic[Item]):
         declared: list[Item | Gap] = []
         while self._open_time is not None and self._open_time <= last_id:
             end = last_id + 1
-            if self._held:
-                end = min(end, self._held[0].mark.open_time)
+            if self._pending:
+                end = min(end, self._pending[0].mark.open_time)
             declared += self._skip(end, reason)
         return declared
 
     def expire(self, now: float) -> list[Item | Gap]:
         declared: list[Item | Gap] = []
-        while self._held:
+        while self._pending:
             end, since = next(self._holes())
             if now < since + self.wait_seconds:
                 break
@@ -204,17 +205,17 @@ class CandleSequence(Generic[Item]):
         """
         since: list[float] = []
         earliest = float("inf")
-        for held in reversed(self._held):
-            earliest = min(earliest, held.since)
+        for pending in reversed(self._pending):
+            earliest = min(earliest, pending.since)
             since.append(earliest)
         reached = self._open_time or 0
-        for held, missed_since in zip(self._held, reversed(since), strict=True):
-            if held.mark.open_time > reached:
-                yield held.mark.open_time, missed_since
-            reached = max(reached, _end(held.mark))
+        for pending, missed_since in zip(self._pending, reversed(since), strict=True):
+            if pending.mark.open_time > reached:
+                yield pending.mark.open_time, missed_since
+            reached = max(reached, _end(pending.mark))
 
     def _forward(self, mark: Mark) -> bool:
-        """Tell whether an event of a candle that is not above the open one has something new."""
+        """Return whether an event of a candle that is not above the open one has something new."""
         if mark.open_time != self._open_time or (
             mark.event_time <= self._event_time and not mark.is_closed
         ):
@@ -245,13 +246,13 @@ class CandleSequence(Generic[Item]):
         """Return what waits for nothing any more."""
         released: list[Item | Gap] = []
         count = 0
-        for held in self._held:
-            if self._open_time is None or held.mark.open_time > self._open_time:
+        for pending in self._pending:
+            if self._open_time is None or pending.mark.open_time > self._open_time:
                 break
             count += 1
-            if self._forward(held.mark):
-                released.append(held.item)
-        del self._held[:count]
+            if self._forward(pending.mark):
+                released.append(pending.item)
+        del self._pending[:count]
         return released
 
 
@@ -260,6 +261,6 @@ def _end(mark: Mark) -> int:
     return mark.next_open_time if mark.is_closed else mark.open_time
 
 
-def _key(held: _Held[Item]) -> tuple[int, bool, int]:
-    mark = held.mark
+def _key(pending: _Held[Item]) -> tuple[int, bool, int]:
+    mark = pending.mark
     return mark.open_time, mark.is_closed, 0 if mark.is_closed else mark.event_time

@@ -31,7 +31,7 @@ class RangeSequence(Generic[Item]):
     """Events that cover ranges of ids; `take` wants the first id, `last_id_of(item)` the last.
 
     The first event starts the sequence, unless `last_id` says after which id it goes on. At most
-    `held_limit` events wait, each at most `wait_seconds` for other connections.
+    `pending_limit` events wait, each at most `wait_seconds` for other connections.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class RangeSequence(Generic[Item]):
         *,
         last_id: int | None = None,
         wait_seconds: float = 1.0,  # another connection is rarely further behind
-        held_limit: int = 1000,  # ten times what one depth@100ms brings in ten seconds
+        pending_limit: int = 1000,  # ten times what one depth@100ms brings in ten seconds
     ) -> None:
         self.wait_seconds = wait_seconds
-        self.held_limit = held_limit
+        self.pending_limit = pending_limit
         self.events_total = 0
         self.duplicates_total = 0
         self.gaps_total = 0
@@ -51,18 +51,18 @@ class RangeSequence(Generic[Item]):
         self.first_id: int | None = None  # the first one that is asked of this sequence
         self.last_id = last_id
         self._last_id_of = last_id_of
-        self._held: list[_Held[Item]] = []  # ascending
+        self._pending: list[_Held[Item]] = []  # ascending
 
     @property
-    def held(self) -> int:
-        return len(self._held)
+    def pending(self) -> int:
+        return len(self._pending)
 
     def start_after(self, last_id: int) -> None:
         self.last_id = last_id
 
     def start_anew(self, reason: str) -> list[Item | Gap]:
         released: list[Item | Gap] = []
-        while self._held:
+        while self._pending:
             released += self._skip(reason)
         self.first_id = self.last_id = None
         return released
@@ -79,23 +79,26 @@ class RangeSequence(Generic[Item]):
             self.first_id, self.last_id = event_id, event_id - 1
         if event_id <= self.last_id + 1:
             return [item, *self._release()] if self._forward(last_id) else []
-        held = _Held(event_id, last_id, now, item)
-        index = bisect_left(self._held, _range(held), key=_range)
-        if index < len(self._held) and _range(self._held[index]) == _range(held):
+        pending = _Held(event_id, last_id, now, item)
+        index = bisect_left(self._pending, _range(pending), key=_range)
+        if index < len(self._pending) and _range(self._pending[index]) == _range(pending):
             self.duplicates_total += 1
             return []
-        self._held.insert(index, held)
-        return self._skip("no_room") if len(self._held) > self.held_limit else []
+        self._pending.insert(index, pending)
+        return self._skip("no_room") if len(self._pending) > self.pending_limit else []
 
     def expire(self, now: float) -> list[Item | Gap]:
         """Declare what was missed too long: since the first arrival of anything above it."""
         declared: list[Item | Gap] = []
-        while self._held and now >= min(held.since for held in self._held) + self.wait_seconds:
+        while (
+            self._pending
+            and now >= min(pending.since for pending in self._pending) + self.wait_seconds
+        ):
             declared += self._skip("not_repaired")
         return declared
 
     def _forward(self, last_id: int) -> bool:
-        """Tell whether an event that leaves no hole below it has something new."""
+        """Return whether an event that leaves no hole below it has something new."""
         assert self.last_id is not None  # noqa: S101 - for the type checker: `take` has set it
         if last_id <= self.last_id:
             self.duplicates_total += 1
@@ -107,7 +110,7 @@ class RangeSequence(Generic[Item]):
     def _skip(self, reason: str) -> list[Item | Gap]:
         """Declare the lowest gap; return it and what follows."""
         assert self.last_id is not None  # noqa: S101 - as above
-        gap = Gap(self.last_id + 1, self._held[0].first_id - 1, reason)
+        gap = Gap(self.last_id + 1, self._pending[0].first_id - 1, reason)
         self.gaps_total += 1
         self.missing_total += gap.missing
         self.last_id = gap.last_id
@@ -117,15 +120,15 @@ class RangeSequence(Generic[Item]):
         """Return what waits for nothing any more."""
         released: list[Item | Gap] = []
         count = 0
-        for held in self._held:
-            if self.last_id is None or held.first_id > self.last_id + 1:
+        for pending in self._pending:
+            if self.last_id is None or pending.first_id > self.last_id + 1:
                 break
             count += 1
-            if self._forward(held.last_id):
-                released.append(held.item)
-        del self._held[:count]
+            if self._forward(pending.last_id):
+                released.append(pending.item)
+        del self._pending[:count]
         return released
 
 
-def _range(held: _Held[Item]) -> tuple[int, int]:
-    return held.first_id, held.last_id
+def _range(pending: _Held[Item]) -> tuple[int, int]:
+    return pending.first_id, pending.last_id

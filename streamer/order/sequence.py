@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from streamer.order.held import DiskStore, MemoryStore, Runs
+from streamer.order.pending import DiskStore, MemoryStore, Runs
 
 Item = TypeVar("Item")
 
@@ -63,20 +63,20 @@ class Sequence(Protocol[Item]):
         """The highest id that was forwarded, or after which the sequence was told to start."""
 
     @property
-    def held(self) -> int:
+    def pending(self) -> int:
         """How many items wait."""
 
     def start_after(self, last_id: int) -> None:
         """Go on after an id that is dealt with already. To be called before anything arrives."""
 
     def reaches(self, event_id: int) -> bool:
-        """Tell whether nothing up to this id is waited for: forwarded, held, or long missed."""
+        """Return whether nothing up to this id is waited for: forwarded, held, or long missed."""
 
     def start_anew(self, reason: str) -> list[Item | Gap]:
         """Begin with whatever id comes next; return what waited, and the gaps below it."""
 
     def advance(self, event_id: int) -> bool:
-        """Tell whether this is simply the next one, which is then taken. The fast path."""
+        """Return whether this is simply the next one, which is then taken. The fast path."""
 
     def take(self, event_id: int, item: Item, now: float) -> list[Item | Gap]:
         """Take an arrival; return what is to be forwarded, in order, gaps in their places.
@@ -98,7 +98,7 @@ class RepairableSequence(Sequence[Item], Protocol[Item]):
         """The lowest id that is missing: everything below is forwarded or declared."""
 
     def wants(self, event_id: int) -> bool:
-        """Tell whether this id is missing so far."""
+        """Return whether this id is missing so far."""
 
     def lowest_held(self) -> Item | None:
         """Return the item right above the lowest gap; None where there is none in memory."""
@@ -118,8 +118,8 @@ class ContiguousSequence(Generic[Item]):
 
     The first id starts the sequence, unless `last_id` says after which it goes on. An item waits
     for another connection `wait_seconds`; then `expire` declares the gap below it, or, where
-    there is a repair, `suspected` tells of it. Without a `store` of one's own at most `held_limit`
-    items wait.
+    there is a repair, `suspected` tells of it. Without a `store` of one's own at most
+    `pending_limit` items wait.
     """
 
     __slots__ = (
@@ -133,8 +133,8 @@ class ContiguousSequence(Generic[Item]):
         "duplicates_total",
         "empty_total",
         "gaps_total",
-        "held_limit",
         "missing_total",
+        "pending_limit",
         "wait_seconds",
     )
 
@@ -143,11 +143,11 @@ class ContiguousSequence(Generic[Item]):
         *,
         last_id: int | None = None,
         wait_seconds: float = 1.0,  # another connection is rarely further behind
-        held_limit: int = HELD_LIMIT,
+        pending_limit: int = HELD_LIMIT,
         store: DiskStore[Item] | None = None,
     ) -> None:
         self.wait_seconds = wait_seconds
-        self.held_limit = held_limit
+        self.pending_limit = pending_limit
         self.duplicates_total = 0
         self.gaps_total = 0
         self.missing_total = 0
@@ -182,7 +182,7 @@ class ContiguousSequence(Generic[Item]):
         return self._next
 
     @property
-    def held(self) -> int:
+    def pending(self) -> int:
         return len(self._store)
 
     def start_after(self, last_id: int) -> None:
@@ -211,7 +211,7 @@ class ContiguousSequence(Generic[Item]):
         ) and (event_id < self._missed_below or event_id in self._runs)
 
     def wants(self, event_id: int) -> bool:
-        """Tell whether this id is missing so far."""
+        """Return whether this id is missing so far."""
         return self._next is not None and event_id >= self._next and event_id not in self._runs
 
     def advance(self, event_id: int) -> bool:
@@ -233,7 +233,7 @@ class ContiguousSequence(Generic[Item]):
             return []  # no room: it is as good as lost on the way, and repaired like that
         self._runs.add(event_id, now)
         self._expected = None
-        if isinstance(self._store, MemoryStore) and len(self._store) > self.held_limit:
+        if isinstance(self._store, MemoryStore) and len(self._store) > self.pending_limit:
             return self._declare(now, "no_room")
         return []
 
@@ -357,7 +357,7 @@ class IncreasingSequence(Generic[Item]):
         return self._last == _INTERRUPTED
 
     @property
-    def held(self) -> int:
+    def pending(self) -> int:
         return 0
 
     def start_after(self, last_id: int) -> None:

@@ -24,7 +24,7 @@ class Tail:
         self._skips = False
 
     def skip(self) -> None:
-        """Hear that what comes next need not follow at once: what lies between is there, unread."""
+        """Let what comes next not follow at once: what lies between is there, unread."""
         self._skips = True
 
     def take(self, number: int, received_us: int, epoch: int = 0) -> None:

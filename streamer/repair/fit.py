@@ -29,7 +29,7 @@ class Misfit(ValueError):  # noqa: N818 - named for what it is
 def compare(page: Sequence[Repaired], below: Repaired | None, above: Repaired | None) -> bool:
     """Compare a page, ascending, with the events that the stream brought next to it.
 
-    Tell whether one of these is in it, and is the same there: the page is of the same venue.
+    Return whether one of these is in it, and is the same there: the page is of the same venue.
     Raises Misfit.
     """
     known = {event.id: event for event in (below, above) if event is not None}

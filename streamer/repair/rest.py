@@ -1,6 +1,6 @@
 """The exchange's REST interface: a question, and an answer or a trouble. Blocks; one thread.
 
-Nothing here raises for what a server does: every outcome is an `Answer` or a `Trouble`.
+Nothing here raises for what a server does: every outcome is an `RestResponse` or a `RestFailure`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import urllib3
 
 from streamer.config import ExchangeConfig
-from streamer.repair.questions import Answer, Question, Trouble
+from streamer.repair.rest_requests import RestFailure, RestRequest, RestResponse
 
 ANSWER_BYTES_MAX = 4 << 20  # 1000 trades take 200 kB
 _CHUNK_BYTES = 64 << 10
@@ -38,14 +38,14 @@ class RestClient:
             else urllib3.PoolManager(**options)
         )
 
-    def ask(self, question: Question) -> Answer | Trouble:
+    def ask(self, request: RestRequest) -> RestResponse | RestFailure:
         """Return the answer, or why there is none, within about the timeout."""
         asked_at, deadline = time.time(), time.monotonic() + self._timeout_seconds
         try:
             response = self._pool.request(
                 "GET",
-                self._url + question.endpoint,
-                fields=dict(question.parameters),
+                self._url + request.endpoint,
+                fields=dict(request.parameters),
                 timeout=urllib3.Timeout(total=self._timeout_seconds),
                 preload_content=False,
                 redirect=False,
@@ -57,8 +57,8 @@ class RestClient:
                 response.close()
                 raise
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            return Trouble("unavailable", f"{question.endpoint}: {error}")
-        return _outcome(question, response, body, asked_at, time.time())
+            return RestFailure("unavailable", f"{request.endpoint}: {error}")
+        return _outcome(request, response, body, asked_at, time.time())
 
     def close(self) -> None:
         """Close the kept connection."""
@@ -78,29 +78,29 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
 
 
 def _outcome(
-    question: Question,
+    request: RestRequest,
     response: urllib3.BaseHTTPResponse,
     body: bytes,
     asked_at: float,
     answered_at: float,
-) -> Answer | Trouble:
+) -> RestResponse | RestFailure:
     status, headers = response.status, response.headers
     used = _whole(headers.get("X-MBX-USED-WEIGHT-1M"))
     if status == 200:
         if body[:1] not in (b"[", b"{"):
             beginning = body[:60].decode("utf-8", "replace")
-            text = f"{question.endpoint}: no JSON but {beginning!r}"
-            return Trouble("unavailable", text, used_weight=used)
-        return Answer(body, asked_at, answered_at, used)
-    text = f"{question.endpoint}: HTTP {status}: {body[:200].decode('utf-8', 'replace')}"
+            text = f"{request.endpoint}: no JSON but {beginning!r}"
+            return RestFailure("unavailable", text, used_weight=used)
+        return RestResponse(body, asked_at, answered_at, used)
+    text = f"{request.endpoint}: HTTP {status}: {body[:200].decode('utf-8', 'replace')}"
     wait = float(_whole(headers.get("Retry-After")) or 0)
     if status in (429, 418):
-        return Trouble("throttled", text, wait or THROTTLED_SECONDS, used)
+        return RestFailure("throttled", text, wait or THROTTLED_SECONDS, used)
     if status == 403:
-        return Trouble("blocked", text, wait or BLOCKED_SECONDS, used)
+        return RestFailure("blocked", text, wait or BLOCKED_SECONDS, used)
     if 400 <= status < 500:
-        return Trouble("refused", text, wait, used)
-    return Trouble("unavailable", text, wait, used)  # 5xx, and redirects to pages for people
+        return RestFailure("refused", text, wait, used)
+    return RestFailure("unavailable", text, wait, used)  # 5xx, and redirects to pages for people
 
 
 def _whole(text: str | None) -> int | None:

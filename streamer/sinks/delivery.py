@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from collections import deque
 
+from streamer.feed_counters import LatencyTally
 from streamer.messages import Histogram
 from streamer.sinks import SinkError
-from streamer.tally import LatencyTally
 
 _MARKS_LIMIT = 4096  # of polls whose records are not acknowledged; beyond, they share the last one
 _REPEAT_SECONDS = 30.0  # an error that lasts is told this often
@@ -30,7 +30,7 @@ class AcknowledgeClock:
     """
 
     def __init__(self) -> None:
-        self._tally = LatencyTally()
+        self._counters = LatencyTally()
         self._marks: deque[tuple[int, float]] = deque()  # accepted_total and since when at most
         self._marked = 0
         self._acknowledged = 0
@@ -48,14 +48,14 @@ class AcknowledgeClock:
         while self._marks and self._acknowledged < acknowledged_total:
             upto, since = self._marks[0]
             done = min(upto, acknowledged_total)
-            self._tally.observe(now - since, done - self._acknowledged)
+            self._counters.observe(now - since, done - self._acknowledged)
             self._acknowledged = done
             if done == upto:
                 self._marks.popleft()
 
     def histogram(self) -> Histogram:
         """Return the latencies so far."""
-        return self._tally.histogram()
+        return self._counters.histogram()
 
 
 class Errors:

@@ -33,5 +33,5 @@ def unavailable(directory: Path, error: OSError) -> SinkUnavailable:
     """Return what to say when `sink.directory` cannot be used."""
     return SinkUnavailable(
         f"sink.directory {directory}: {error.strerror or error}"
-        f" ({error.filename or directory}); a directory that this user can write is wanted"
+        f" ({error.filename or directory}); expected a directory that this user can write"
     )

@@ -22,7 +22,7 @@ from streamer.data.events import Event
 from streamer.data.records import encoder, load_schema
 from streamer.messages import SinkCounts
 from streamer.order.positions import DeclaredGap, Position, beyond_gaps
-from streamer.repair.questions import REPAIRABLE
+from streamer.repair.rest_requests import REPAIRABLE
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.avro_writer import AvroWriter, repair

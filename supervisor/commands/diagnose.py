@@ -12,10 +12,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from supervisor.asking import Asking, directory_of
+from supervisor.control_client import ControlClient, directory_of
 from supervisor.errors import ExitCode, UsageError
 
-_ASKING = Asking("diagnose", one_streamer=True)
+_ASKING = ControlClient("diagnose", one_streamer=True)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

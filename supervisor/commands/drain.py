@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supervisor.asking import MARGIN_SECONDS, Asking
+from supervisor.control_client import MARGIN_SECONDS, ControlClient
+from supervisor.control_server import ANSWER_WITHIN_SECONDS
 from supervisor.control_socket import ask
-from supervisor.desk import ANSWER_WITHIN_SECONDS
 from supervisor.errors import ExitCode
 
 
@@ -16,6 +16,6 @@ def _ending(directory: Path) -> float:
     return float(status["result"]["ending_seconds"])
 
 
-_ASKING = Asking("drain", refused=ExitCode.INTERNAL_ERROR, within=_ending)
+_ASKING = ControlClient("drain", refused=ExitCode.INTERNAL_ERROR, within=_ending)
 add_arguments = _ASKING.add_arguments
 run = _ASKING.run

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from supervisor.asking import Asking
+from supervisor.control_client import ControlClient
 
-_ASKING = Asking("reload")
+_ASKING = ControlClient("reload")
 add_arguments = _ASKING.add_arguments
 run = _ASKING.run

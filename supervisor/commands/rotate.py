@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from supervisor.asking import Asking
+from supervisor.control_client import ControlClient
 
-_ASKING = Asking("rotate", one_streamer=True)
+_ASKING = ControlClient("rotate", one_streamer=True)
 add_arguments = _ASKING.add_arguments
 run = _ASKING.run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from supervisor.assembly import Mission, carry_out
+from supervisor.assembly import RunSpec, carry_out
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,4 +13,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal or a spent restart budget; return the exit code."""
-    return carry_out(Mission("run"), options.config, options.assignments)
+    return carry_out(RunSpec("run"), options.config, options.assignments)

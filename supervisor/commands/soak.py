@@ -11,11 +11,11 @@ from pathlib import Path
 
 from monitor import checkpoint
 from monitor.evidence import DocumentError, foreign
-from monitor.profiles import PROFILES, ProfileError, SoakProfile, from_mapping, scaled
 from monitor.reference import Reference, UnfitReferenceError, reference_from
 from monitor.report import ReportError, write_report
+from monitor.soak_plans import PROFILES, ProfileError, SoakPlan, from_mapping, scaled
 from streamer.units import parse_duration
-from supervisor.assembly import Mission, carry_out
+from supervisor.assembly import RunSpec, carry_out
 from supervisor.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -60,15 +60,15 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--output {output}: there is no directory {output.resolve().parent}")
     report = output.with_suffix(".html").resolve()
     if report == output.resolve():
-        raise UsageError(f"--output {output}: the report gets that name; .json is wanted")
+        raise UsageError(f"--output {output}: the report gets that name; expected .json")
     reference = None
     if options.reference is not None:
         if options.reference.resolve() == output.resolve():
             raise UsageError(f"--reference {options.reference}: --output would overwrite it")
         reference = _reference(options.reference, profile.duration_seconds)
         profile = replace(profile, leak_required=True)
-    mission = Mission("soak", profile, output.resolve(), reference)
-    code = carry_out(mission, options.config, options.assignments)
+    spec = RunSpec("soak", profile, output.resolve(), reference)
+    code = carry_out(spec, options.config, options.assignments)
     _report(output, report)
     return code
 
@@ -87,7 +87,7 @@ def _report(profile: Path, report: Path) -> None:
         log.info("report: %s", report)
 
 
-def _profile(name_or_file: str) -> SoakProfile:
+def _profile(name_or_file: str) -> SoakPlan:
     if name_or_file in PROFILES:
         return PROFILES[name_or_file]
     path = Path(name_or_file)
@@ -122,5 +122,5 @@ def _duration(text: str) -> float:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
     if seconds <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: a duration above 0 is wanted")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a duration above 0")
     return seconds

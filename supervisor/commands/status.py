@@ -8,13 +8,13 @@ import os
 import sys
 from pathlib import Path
 
-from supervisor.asking import Asking, directory_of
-from supervisor.desk import STATUS_FILE
+from supervisor.control_client import ControlClient, directory_of
+from supervisor.control_server import STATUS_FILE
 from supervisor.errors import ExitCode, UsageError
 from supervisor.report import stream_table
 
 SHOWN = 10  # streams; a thousand fit no screen
-_ASKING = Asking("status")
+_ASKING = ControlClient("status")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

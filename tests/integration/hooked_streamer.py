@@ -78,11 +78,11 @@ def hangs_without_term(config: StreamerConfig) -> int:
 
 def main() -> int:
     """Plant the hook and be `vigil`."""
-    import supervisor.bootstrap
+    import supervisor.child_setup
     from supervisor.command_line import run
     from tests.integration import hooked_streamer  # by this name the child finds it
 
-    supervisor.bootstrap.stream = getattr(hooked_streamer, sys.argv[1])
+    supervisor.child_setup.stream = getattr(hooked_streamer, sys.argv[1])
     return run(sys.argv[2:])
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer.config import StreamerConfig
-from streamer.messages import Answer, Report, SinkCounts, SlotState, StreamCounts
+from streamer.messages import CommandResult, Report, SinkCounts, SlotState, StreamCounts
 from streamer.telemetry import Telemetry
 
 EVENTS_PER_SECOND = 200
@@ -43,7 +43,7 @@ class Speaker:
             if command.name == "collect":
                 _leak.clear()
                 result = {"collected_objects": 3, "trimmed": True}
-            self.telemetry.send(Answer(command.id, ok=True, result=result))
+            self.telemetry.send(CommandResult(command.id, ok=True, result=result))
             self.stopping |= command.name in ("drain", "stop")
         self.report()
         time.sleep(self.config.telemetry.report_every)

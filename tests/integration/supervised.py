@@ -14,10 +14,10 @@ HOARDING_BYTES = 50 << 20
 
 
 def main() -> int:
-    import supervisor.bootstrap
+    import supervisor.child_setup
     from tests.integration import scripted_streamer
 
-    supervisor.bootstrap.stream = getattr(scripted_streamer, sys.argv[1])
+    supervisor.child_setup.stream = getattr(scripted_streamer, sys.argv[1])
     from supervisor.command_line import run
 
     if os.environ.get("VIGIL_TEST_SUSPECT"):
@@ -30,13 +30,13 @@ def main() -> int:
 def _suspect_everyone() -> None:
     """Have growth suspected at once: the detector itself needs hours."""
     from monitor import series
-    from monitor.readings import READERS, Metric, Reading
+    from monitor.measurements import READERS, Measurement, Metric
     from monitor.state import Child
 
-    def read(_state: object, child: Child, *_: object) -> Iterator[Reading]:
+    def read(_state: object, child: Child, *_: object) -> Iterator[Measurement]:
         # The whole floor before it is that of the grown process, however slowly it has started.
         if min(child.leak._lows, default=0) >= HOARDING_BYTES:
-            yield Reading(1.0)
+            yield Measurement(1.0)
 
     series.BEFORE_BINS = 3  # the memory of a process that is only starting is no floor
     READERS["leak_suspicion"] = Metric("sample", read)

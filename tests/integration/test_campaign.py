@@ -62,7 +62,7 @@ def test_a_seed_into_kafka(vigil, tmp_path):
 
 
 def told(result: Result, what: str) -> bool:
-    """Tell whether both audits say so: the comparison with the tape, and the streamer's own."""
+    """Return whether both audits say so: the comparison with the tape, and the streamer's own."""
     problems = result.checked.problems
     return any(f"trade BTCUSDT: {what}" in one for one in problems) and any(
         "streamer audit: exit code 3" in one for one in problems

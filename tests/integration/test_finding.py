@@ -28,15 +28,15 @@ def namespace() -> Iterator[list[str]]:
     """Yield what a command begins with to run in a network namespace of its own."""
     unshare, nsenter = required("unshare", "util-linux"), required("nsenter", "util-linux")
     required("ip", "iproute2")
-    held = subprocess.Popen(
+    pending = subprocess.Popen(
         [unshare, "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep 300"],
         stdout=subprocess.PIPE,
     )
-    assert held.stdout is not None
-    assert held.stdout.readline() == b"up\n"
-    yield [nsenter, f"--net=/proc/{held.pid}/ns/net"]
-    held.kill()
-    held.wait()
+    assert pending.stdout is not None
+    assert pending.stdout.readline() == b"up\n"
+    yield [nsenter, f"--net=/proc/{pending.pid}/ns/net"]
+    pending.kill()
+    pending.wait()
 
 
 def as_nobody() -> list[str]:

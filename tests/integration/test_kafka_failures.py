@@ -253,7 +253,7 @@ def test_after_a_topic_was_deleted_only_what_it_held_is_lost(run, exchange, kafk
     exchange.fault("stall", duration=4)
     eventually(lambda: run.metric("vigil_sink_queued_records") == 0)
     time.sleep(1)
-    held = records(kafka, topic)
+    pending = records(kafka, topic)
     administrator.delete_topics([topic])[topic].result(SECONDS)
     run.await_log("UNKNOWN_TOPIC")
     administrator.create_topics([NewTopic(topic, 3, 1)])[topic].result(SECONDS)
@@ -262,7 +262,7 @@ def test_after_a_topic_was_deleted_only_what_it_held_is_lost(run, exchange, kafk
     assert run.stop() == 0, run.log
     again = records(kafka, topic)
     for symbol in exchange.symbols:
-        audit = audit_records(exchange, held + again, "trade", symbol)
+        audit = audit_records(exchange, pending + again, "trade", symbol)
         assert audit.clean, audit
 
 
@@ -433,11 +433,11 @@ def test_a_full_disk_beside_a_kafka_that_is_away_costs_no_trade(vigil, tmp_path,
         run.await_log("Kafka takes nothing: records wait in ")
         fill(disk / "filler")
         run.await_log("No space left on device")
-        run.await_log("what comes now is read and let go")
+        run.await_log("what comes now is read and dropped")
         eventually(lambda: run.metric("vigil_events_let_go_total") >= 3_000, within=30)
         assert run.metric("process_memory_rss_bytes") < before + (20 << 20)
         (disk / "filler").unlink()
-        run.await_log("events were let go")
+        run.await_log("events were dropped")
         kafka.start_node(1)
         run.await_log("nothing waits on disk any more")
         run.await_acknowledged(600)

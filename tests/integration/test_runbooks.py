@@ -111,6 +111,9 @@ class Shell:
             known = shutil.which(program) or program == "kafka-topics.sh"
             return None if known else f"{program} does not exist"
         self.rig.until_ready()
+        if asked := re.search(r"promtool query instant \S+ '(.+)'", command.text):
+            # A rate has no value before the second scrape of a series that is new.
+            self.rig.until(f"a value of {asked[1]}", lambda: self.rig.query(asked[1]))
         before = self.rig.generation()
         done = self.run(command)
         if "vigil restart" in command.text:

@@ -152,7 +152,7 @@ def test_without_a_broker_it_does_not_start(tmp_path):
 def test_a_wrong_setting_ends_it_with_the_key_and_the_cure(tmp_path):
     with Process(tmp_path / "log", "streamer", "--set", "exchange.symbols=BTC/USDT") as process:
         assert process.wait() == 2
-        assert "a symbol such as BTCUSDT is wanted" in process.output
+        assert "expected a symbol such as BTCUSDT" in process.output
         assert "Traceback" not in process.output
 
 

@@ -278,9 +278,9 @@ def test_a_child_carries_nothing_of_the_supervisor(vigil: Supervised) -> None:
     launcher.write_text(
         "import runpy\n"
         "if __name__ == '__main__':\n"
-        "    import supervisor.bootstrap\n"
+        "    import supervisor.child_setup\n"
         "    from tests.integration import scripted_streamer\n"
-        "    supervisor.bootstrap.stream = scripted_streamer.lists_modules\n"
+        "    supervisor.child_setup.stream = scripted_streamer.lists_modules\n"
         "    runpy.run_module('supervisor', run_name='__main__', alter_sys=True)\n"
     )
     process = vigil.start(

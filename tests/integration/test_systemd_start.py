@@ -175,7 +175,7 @@ def test_started_again_while_kafka_is_away_it_goes_on_until_kafka_is_back(
         )
         print(f"ready {time.monotonic() - back_at:.1f} s after Kafka")
         assert state(service) == ("active", "0")
-        log = service.journal(400)
+        log = service.profile_writer(400)
         assert "records wait in" in log
         service.run("systemctl stop vigil")
 
@@ -184,7 +184,7 @@ def test_started_again_while_kafka_is_away_it_goes_on_until_kafka_is_back(
     ("setting", "cure"),
     [
         ("monitor.metrics_address = '127.0.0.1:9191'", "a free HOST:PORT is expected"),
-        ("exchange.ca_file = '/etc/shadow'", "a file of PEM certificates is wanted"),
+        ("exchange.ca_file = '/etc/shadow'", "expected a file of PEM certificates"),
     ],
 )
 def test_what_only_a_person_can_mend_ends_it_with_the_cure(

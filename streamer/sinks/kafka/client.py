@@ -151,7 +151,7 @@ class RepeatFilter(logging.Filter):
         self._kinds: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether the record is to be logged."""
+        """Return whether the record is to be logged."""
         message = record.getMessage()
         if "enable.gapless.guarantee is experimental" in message:
             return False  # we know; tests show that it holds

@@ -132,7 +132,7 @@ class Overflow:
         return taken
 
     def settle(self) -> None:
-        """Hear that whatever was taken is acknowledged: a file that was taken whole goes."""
+        """Handle that whatever was taken is acknowledged: a file that was taken whole goes."""
         if not self._front and self._files.first_is_read:
             self._files.drop_first()
             self._full = self._full and self.size_bytes >= self._limit_bytes * ROOM_AGAIN

@@ -90,7 +90,7 @@ class PositionTopic:
             self._producer.poll(0)
 
     def due(self, now: float) -> bool:
-        """Tell whether to write at the next moment in which everything is acknowledged."""
+        """Return whether to write at the next moment in which everything is acknowledged."""
         return bool(self._config.positions_topic) and now >= self._write_at
 
     def overdue(self, now: float) -> bool:

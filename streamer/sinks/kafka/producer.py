@@ -37,7 +37,7 @@ Refuse = Callable[[str, bytes, str, str], None]
 _log = logging.getLogger(__name__)
 
 
-class LastingProducer:
+class RestartableProducer:
     """Produces without blocking; librdkafka's threads send, retry and reconnect.
 
     `trouble` says why the producer is done with; None while it is not. Then the records are to be
@@ -96,7 +96,7 @@ class LastingProducer:
         self._serve(lambda: self._producer.flush(within_seconds))
 
     def not_taken(self, record: Record, error: KafkaError) -> None:
-        """Hear that librdkafka itself did not take a record."""
+        """Handle that librdkafka itself did not take a record."""
         if error.code() in _ITS_OWN_FAULT:
             self._refuse(record[0], record[1], "refused", f"{error.str()} ({error.name()})")
         else:
@@ -145,7 +145,7 @@ class LastingProducer:
         return True
 
     def wants_larger_batches(self, now: float) -> bool:
-        """Tell whether another producer is due, whose batches have their full size again."""
+        """Return whether another producer is due, whose batches have their full size again."""
         return now >= self._batch_again_at
 
     def close(self) -> None:
@@ -189,7 +189,7 @@ class LastingProducer:
             self._fail(error.args[0])
 
     def _undelivered(self, error: KafkaError, message: Message) -> None:
-        """Hear that a record was not delivered, or came back from a producer that is done with."""
+        """Handle a record that was not delivered, or came back from an abandoned producer."""
         if self._closing:
             return
         record: Record = (message.topic(), message.value(), message.key())  # type: ignore[assignment]
@@ -250,5 +250,5 @@ def _batch_limit_bytes(config: KafkaConfig) -> int:
         return int(str(value))
     except ValueError:
         raise SettingsError(
-            f"kafka.client.batch.size = {value!r}: a number of bytes is wanted"
+            f"kafka.client.batch.size = {value!r}: expected a number of bytes"
         ) from None

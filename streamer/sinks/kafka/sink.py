@@ -54,7 +54,7 @@ from streamer.sinks.kafka.local_notes import NoteKeeper
 from streamer.sinks.kafka.overflow import Overflow
 from streamer.sinks.kafka.overflow_files import Record
 from streamer.sinks.kafka.position_topic import PositionTopic
-from streamer.sinks.kafka.producer import PAUSE_SECONDS, LastingProducer, Refuse
+from streamer.sinks.kafka.producer import PAUSE_SECONDS, Refuse, RestartableProducer
 from streamer.sinks.kafka.serializers import Serializers
 from streamer.sinks.kafka.topics import topic_of
 
@@ -97,7 +97,7 @@ class DrainBounds:
 
 
 MakeProducer: TypeAlias = Callable[
-    [KafkaConfig, Errors, Refuse, Callable[[], None]], LastingProducer
+    [KafkaConfig, Errors, Refuse, Callable[[], None]], RestartableProducer
 ]
 
 
@@ -112,7 +112,7 @@ class KafkaSink:
         overflow: Overflow,
         positions: dict[str, Position] | None = None,
         *,
-        make_producer: MakeProducer = LastingProducer,
+        make_producer: MakeProducer = RestartableProducer,
         clock: Clock = time,
         bounds: DrainBounds = DrainBounds(),
         notes: NoteKeeper | None = None,

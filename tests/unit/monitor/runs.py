@@ -7,10 +7,10 @@ from typing import Any
 
 from monitor.decide import decide
 from monitor.model import Action, Exited, Reported, Tick
-from monitor.profiles import SoakProfile
 from monitor.recorder import Ended, Recorder
 from monitor.reference import Reference
 from monitor.rules import built_in_rules
+from monitor.soak_plans import SoakPlan
 from monitor.state import State
 from streamer.messages import Report
 from tests.unit.monitor.observations import EPOCH, NAME, launched, report, sample, slot, stream
@@ -28,7 +28,7 @@ class Run:
 
     def __init__(
         self,
-        profile: SoakProfile | None,
+        profile: SoakPlan | None,
         max_age_seconds: float = 4 * 3600.0,
         rotates: bool = True,
         reference: Reference | None = None,

@@ -56,7 +56,7 @@ def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
         ('{"a": 1e400}', "1e400 is no finite number"),
         ('{"a": ' + "9" * 5000 + "}", "digits"),
         ("", "Expecting value"),
-        ("[]", "a JSON object is wanted"),
+        ("[]", "expected a JSON object"),
     ],
 )
 def test_a_hostile_profile_is_refused_with_its_reason(tmp_path: Path, text: str, why: str) -> None:

@@ -10,8 +10,8 @@ import pytest
 from monitor.decide import decide
 from monitor.leak import Assessment, LeakDetector
 from monitor.model import Collect, Collected
-from monitor.profiles import PROFILES
 from monitor.series import AFTER_BINS, BEFORE_BINS, SETTLE_BINS, Bin, LeakTrack
+from monitor.soak_plans import PROFILES
 from monitor.verdict import concluded, judge
 from tests.unit.monitor.observations import EPOCH, MIB, NAME
 from tests.unit.monitor.runs import Run

@@ -26,8 +26,8 @@ from monitor.model import (
     Tick,
     Warn,
 )
-from monitor.profiles import PROFILES, scaled
 from monitor.rules import Rule, built_in_rules, merged
+from monitor.soak_plans import PROFILES, scaled
 from monitor.state import State
 from tests.unit.monitor.observations import (
     NAME,

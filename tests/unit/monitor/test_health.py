@@ -4,8 +4,8 @@ import pytest
 
 from monitor.health import freshness, is_fresh, obstacles
 from monitor.model import Exited
-from monitor.profiles import PROFILES
 from monitor.snapshot import Snapshot
+from monitor.soak_plans import PROFILES
 from monitor.status import as_status
 from streamer.messages import SinkCounts
 from tests.unit.monitor.observations import EPOCH, NAME, launched, slot, stream

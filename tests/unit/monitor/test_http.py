@@ -10,7 +10,7 @@ import pytest
 from monitor import http as monitor_http
 from monitor.http import HttpError, MetricsServer
 from monitor.model import Exited
-from monitor.profiles import PROFILES
+from monitor.soak_plans import PROFILES
 from tests.unit.monitor.observations import EPOCH, NAME
 from tests.unit.monitor.runs import Run
 

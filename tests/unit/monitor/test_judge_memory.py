@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from monitor.criteria import Criterion
-from monitor.profiles import MIB, PROFILES
+from monitor.soak_plans import MIB, PROFILES
 from monitor.verdict import judge
 from tests.unit.monitor.runs import Run
 

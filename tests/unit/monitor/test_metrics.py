@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor.disk import DiskSpace
 from monitor.metrics import registry_of
 from monitor.model import Exited
-from monitor.profiles import PROFILES
 from monitor.snapshot import Snapshot
+from monitor.soak_plans import PROFILES
 from streamer.messages import LATENCY_BUCKETS_SECONDS, Histogram, SinkCounts
 from streamer.version import version
 from tests.unit.monitor.observations import EPOCH, NAME, sample, slot, stream

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from monitor.model import Exited, Reported, Rotate
-from monitor.profiles import PROFILES
+from monitor.soak_plans import PROFILES
 from streamer.messages import Notice
 from tests.unit.monitor.observations import EPOCH, NAME, launched, report, sample, slot, stream
 from tests.unit.monitor.runs import Run

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from monitor.profiles import PROFILES, scaled
 from monitor.reference import UnfitReferenceError, reference_from
+from monitor.soak_plans import PROFILES, scaled
 from monitor.verdict import judge
 from tests.unit.monitor.runs import Run
 
@@ -92,7 +92,7 @@ def test_a_run_that_failed_or_was_stopped_is_no_reference() -> None:
         {"rule": "rate", "action": "fail", "first_elapsed_seconds": 1.0, "message": "too few"}
     )
     failed["verdict"] = "pass"  # what is written in it counts for nothing
-    assert "verdict is fail (rules); one that passed is wanted" in unfit(failed)
+    assert "verdict is fail (rules); expected one that passed" in unfit(failed)
     stopped = json.loads(known_good())
     stopped["test_metadata"]["ended"] = "stopped"
     stopped["test_metadata"]["actual_duration_hours"] = 0.7

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.profiles import PROFILES
-from monitor.readings import READERS
+from monitor.measurements import READERS
 from monitor.rules import METRICS, Rule, built_in_rules, merged
+from monitor.soak_plans import PROFILES
 
 
 def test_every_documented_metric_can_be_read() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from monitor.criteria import Criterion
-from monitor.profiles import PROFILES, scaled
+from monitor.soak_plans import PROFILES, scaled
 from monitor.verdict import judge
 from tests.unit.monitor.observations import stream
 from tests.unit.monitor.runs import SYMBOLS, Run

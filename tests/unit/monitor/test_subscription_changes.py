@@ -11,7 +11,7 @@ from monitor.criteria import Criterion
 from monitor.metrics import registry_of
 from monitor.model import Fail, Rotate
 from monitor.online import judge_online
-from monitor.profiles import PROFILES
+from monitor.soak_plans import PROFILES
 from monitor.verdict import concluded, judge
 from tests.unit.monitor.observations import EPOCH, slot, stream
 from tests.unit.monitor.runs import Run

@@ -12,7 +12,7 @@ import pytest
 import zmq
 
 from monitor.telemetry import TelemetryError, TelemetryServer
-from streamer.messages import WIRE_VERSION, Answer, Command, Report, pack
+from streamer.messages import WIRE_VERSION, Command, CommandResult, Report, pack
 from tests.unit.monitor.observations import NAME, replace, report
 
 PATIENCE_SECONDS = 10
@@ -40,8 +40,10 @@ def dealer(server: TelemetryServer) -> Iterator[Callable[[str], zmq.Socket[bytes
     context.destroy(linger=0)
 
 
-def wait_for(server: TelemetryServer, enough: Callable[[list[Report | Answer]], bool]) -> None:
-    received: list[Report | Answer] = []
+def wait_for(
+    server: TelemetryServer, enough: Callable[[list[Report | CommandResult]], bool]
+) -> None:
+    received: list[Report | CommandResult] = []
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         received += server.receive()
@@ -61,8 +63,8 @@ def test_reports_and_answers_arrive(
     server.expect(NAME, 1, os.getpid())
     peer = dealer()
     peer.send_multipart(pack(own()))
-    peer.send_multipart(pack(Answer("7", ok=True)))
-    wait_for(server, lambda got: got == [own(), Answer("7", ok=True)])
+    peer.send_multipart(pack(CommandResult("7", ok=True)))
+    wait_for(server, lambda got: got == [own(), CommandResult("7", ok=True)])
 
 
 def test_commands_reach_the_expected_generation(

@@ -8,8 +8,8 @@ import pytest
 
 from monitor.criteria import Criterion, verdict_of
 from monitor.model import Exited
-from monitor.profiles import PROFILES
 from monitor.recorder import Ended
+from monitor.soak_plans import PROFILES
 from monitor.verdict import DocumentError, concluded, judge
 from streamer.messages import SinkCounts
 from tests.unit.monitor.observations import EPOCH, NAME, slot, stream

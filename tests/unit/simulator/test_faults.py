@@ -63,7 +63,7 @@ def test_text_and_json_say_the_same() -> None:
         ("kind=malformed variant=odd", "right would be all"),
         ("kind=reset connection=first", "connection='first'"),
         ("kind=refuse_connections how=rude", "right would be tcp, 503, hang"),
-        ("reset", "key=value is wanted"),
+        ("reset", "expected key=value"),
     ],
 )
 def test_mistakes_are_explained(text: str, cure: str) -> None:

@@ -141,7 +141,7 @@ def test_a_number_of_four_hundred_digits_is_refused():
         lambda: environment(KAFKA__PARTITIONS=value),
         lambda: assignments(f"kafka.partitions={value}"),
     ):
-        assert "kafka.partitions: a number of at most 64 bits is wanted" in refused(read)
+        assert "kafka.partitions: expected a number of at most 64 bits" in refused(read)
 
 
 @pytest.mark.parametrize(

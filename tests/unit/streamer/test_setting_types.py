@@ -53,8 +53,8 @@ def test_secrets_are_sealed_and_nothing_else():
 def test_a_secret_that_is_no_text_is_refused_and_forgotten():
     values = {"kafka": {"client": {"sasl.password": 1.10}, "schema_registry_password": [12]}}
     assert seal(StreamerSettings, values) == [
-        "kafka.client.sasl.password: a text in quotes is wanted, which is taken as it stands",
-        "kafka.schema_registry_password: a text in quotes is wanted, which is taken as it stands",
+        "kafka.client.sasl.password: expected a text in quotes, which is taken as it stands",
+        "kafka.schema_registry_password: expected a text in quotes, which is taken as it stands",
     ]
     assert values == {"kafka": {"client": {}}}
 
@@ -62,7 +62,7 @@ def test_a_secret_that_is_no_text_is_refused_and_forgotten():
 def test_what_should_be_a_table_is_forgotten_too():
     values = {"kafka": {"client": '{"sasl.password": "hunter2"}'}}
     assert seal(StreamerSettings, values) == [
-        'kafka.client: a table is wanted, such as {"key" = "value"}'
+        'kafka.client: expected a table, such as {"key" = "value"}'
     ]
     assert values == {"kafka": {}}
 
@@ -77,12 +77,12 @@ def nested(depth):
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        (10**400, "a.b: a number of at most 64 bits is wanted"),
-        ([1, -(1 << 63) - 1], "a.b: a number of at most 64 bits is wanted"),
-        (float("nan"), "a.b: a finite number is wanted"),
-        ("a\0b", "a.b: text in UTF-8 and without NUL is wanted"),
-        ("\udcff", "a.b: text in UTF-8 and without NUL is wanted"),
-        ({"\0": 1}, "a.b: text in UTF-8 and without NUL is wanted"),
+        (10**400, "a.b: expected a number of at most 64 bits"),
+        ([1, -(1 << 63) - 1], "a.b: expected a number of at most 64 bits"),
+        (float("nan"), "a.b: expected a finite number"),
+        ("a\0b", "a.b: expected text in UTF-8 and without NUL"),
+        ("\udcff", "a.b: expected text in UTF-8 and without NUL"),
+        ({"\0": 1}, "a.b: expected text in UTF-8 and without NUL"),
         (nested(100_000), f"a: tables are nested more than {DEPTH_MAX} deep"),
         ((1 << 63) - 1, None),
         (nested(20), None),

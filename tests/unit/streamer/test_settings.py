@@ -60,7 +60,7 @@ def test_client_settings_keep_their_dots(tmp_path):
 @pytest.mark.parametrize(
     ("assignment", "expected"),
     [
-        ("connection.max_age=soon", "connection.max_age = 'soon': a duration is wanted"),
+        ("connection.max_age=soon", "connection.max_age = 'soon': expected a duration"),
         ("connection.max_age=48h", "connection.max_age = '48h': input should be less than"),
         ("connection.maxage=4h", "connection.maxage: no such key; did you mean max_age?"),
         ("conection.max_age=4h", "conection: no such section; there are: connection"),
@@ -68,11 +68,14 @@ def test_client_settings_keep_their_dots(tmp_path):
         ("exchange.websocket_url=wss://stream.binance.us:9443", "another venue"),
         ("exchange.websocket_url=https://stream.binance.com", "wss://stream.binance.com:9443"),
         ("exchange.websocket_url=wss://x/ws", "only scheme, host and port"),
-        ("exchange.symbols=BTCUSDT,btcusdt", "each is wanted once"),
-        ("exchange.symbols=BTC/USDT", "a symbol such as BTCUSDT is wanted"),
-        ("exchange.streams=trade,trade", "each is wanted once"),
+        ("exchange.symbols=BTCUSDT,btcusdt", "expected each only once"),
+        ("exchange.symbols=BTC/USDT", "expected a symbol such as BTCUSDT"),
+        ("exchange.streams=trade,trade", "expected each only once"),
         ("exchange.streams=trade,depht", "exchange.streams.1 = 'depht': right would be trade, "),
-        ("exchange.streams=kline_2m", "exchange.streams.0 = 'kline_2m': kline_ and an interval"),
+        (
+            "exchange.streams=kline_2m",
+            "exchange.streams.0 = 'kline_2m': expected kline_ and an interval",
+        ),
         ("exchange.streams=[]", "at least 1 item"),
         ("exchange.streams=7", "exchange.streams.0 = '7': right would be trade"),
         ("exchange.symbols=[]", "at least 1 item"),
@@ -92,7 +95,7 @@ def test_client_settings_keep_their_dots(tmp_path):
         ("kafka.schema_registry_url=http://me:pw@registry", "kafka.schema_registry_user"),
         ("kafka.schema_registry_user=me", "kafka.schema_registry_password: both or none"),
         ("kafka.serializer_cache_size=0", "greater than or equal to 1"),
-        ("max_age", "section.key=value is wanted"),
+        ("max_age", "expected section.key=value"),
     ],
 )
 def test_a_wrong_setting_names_its_key_and_the_cure(assignment, expected):
@@ -127,7 +130,7 @@ def test_a_wrong_secret_is_not_repeated_either(tmp_path):
     file = tmp_path / "vigil.toml"
     file.write_text("kafka.client.sasl.password = [987654]")
     said = refused(file=file)
-    assert "kafka.client.sasl.password: a text in quotes is wanted" in said
+    assert "kafka.client.sasl.password: expected a text in quotes" in said
     assert "987654" not in said
 
 

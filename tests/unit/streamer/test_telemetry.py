@@ -6,8 +6,8 @@ import zmq
 
 from streamer.messages import (
     WIRE_VERSION,
-    Answer,
     Command,
+    CommandResult,
     Report,
     SinkCounts,
     WireError,
@@ -45,7 +45,7 @@ def telemetry(tmp_path, watcher):
 
 
 def test_messages_survive_the_wire():
-    for message in (report(), Answer("1", True, "done", {"trimmed": True})):
+    for message in (report(), CommandResult("1", True, "done", {"trimmed": True})):
         assert unpack(pack(message)) == message
     command = Command("7", "rotate", 5.0, {"slot": "slot-1"})
     assert unpack_command(pack(command)) == command

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from supervisor import control_client
-from supervisor.control_client import LINE_BYTES
+from supervisor import control_connection
+from supervisor.control_connection import LINE_BYTES
 from supervisor.control_socket import (
     BUSY,
     CLIENTS,
@@ -221,7 +221,7 @@ def test_without_descriptors_the_socket_is_left_alone_for_a_second(
 def test_another_user_is_refused(
     commands: ControlSocket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control_client, "_trusted_users", lambda: {os.getuid() + 1})
+    monkeypatch.setattr(control_connection, "_trusted_users", lambda: {os.getuid() + 1})
     with told(tmp_path, b'{"command": "reload"}\n') as client:
         assert commands.receive(NOW) == []
         assert "another user" in everything(client)["detail"]

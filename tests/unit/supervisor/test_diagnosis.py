@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.messages import Answer
+from streamer.messages import CommandResult
 from supervisor.diagnosis import Diagnoses, Diagnosis, Subject
 
 PATIENCE_SECONDS = 30.0
@@ -46,7 +46,7 @@ class Stage:
         )
 
     def answer(self, number: int, now: float, *, ok: bool = True, looks: int = 1) -> None:
-        self.diagnoses.answered(Answer(f"id-{number}", ok, "", {"looks": looks}), now)
+        self.diagnoses.answered(CommandResult(f"id-{number}", ok, "", {"looks": looks}), now)
 
     def _ask(self, name: str, now: float, directory: str) -> str | None:
         self.asked.append((name, directory))

@@ -55,7 +55,7 @@ def test_streamers_are_asked_when_streams_change_and_after_a_refusal(refused: bo
         report=timer,
         parts=SimpleNamespace(
             fleet=type("Fleet", (list,), {})(),
-            launches=SimpleNamespace(want=lambda streams, symbols: None),
+            child_configs=SimpleNamespace(want=lambda streams, symbols: None),
             control=SimpleNamespace(
                 reload_refused=False,
                 want=lambda streams, symbols, now: wanted.append(tuple(symbols)),

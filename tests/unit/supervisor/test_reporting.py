@@ -66,7 +66,7 @@ def test_the_report_does_not_overwrite_the_profile(
 ) -> None:
     code = command_line.run([*finished[:-1], str(Path(finished[-1]).with_suffix(".html"))])
     assert code == ExitCode.USAGE
-    assert ".json is wanted" in capsys.readouterr().err
+    assert "expected .json" in capsys.readouterr().err
 
 
 def test_judge_makes_the_report_of_the_predecessors_format(tmp_path: Path) -> None:

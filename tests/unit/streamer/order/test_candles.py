@@ -61,12 +61,12 @@ def test_what_comes_after_a_missing_closing_waits_for_it() -> None:
 
     assert feed(sequence, 2, 10) == feed(sequence, 2, 20) == feed(sequence, 2, 10) == []
     assert feed(sequence, 2) == feed(sequence, 3, 5) == feed(sequence, 2) == []
-    assert (sequence.held, sequence.duplicates_total) == (4, 2)
+    assert (sequence.pending, sequence.duplicates_total) == (4, 2)
     assert feed(sequence, 1) == [
         *((1, END, True), (2, 10, False), (2, 20, False), (2, END, True)),
         (3, 5, False),
     ]
-    assert (sequence.held, sequence.gaps_total) == (0, 0)
+    assert (sequence.pending, sequence.gaps_total) == (0, 0)
 
 
 def test_a_gap_is_declared_after_the_wait() -> None:
@@ -122,7 +122,7 @@ def test_what_is_given_up_is_declared_in_its_place_and_empty_candles_are_no_loss
 
 
 def test_waiting_is_bounded_in_number() -> None:
-    sequence = make(held_limit=2)
+    sequence = make(pending_limit=2)
     feed(sequence, 1)
     feed(sequence, 3, 1)
     feed(sequence, 3, 2)
@@ -139,7 +139,7 @@ def test_a_candle_that_begins_inside_another_is_passed_over() -> None:
     sequence.take(int(3.5 * S), (3.5, END, True), 0.0)  # type: ignore[arg-type]
 
     assert sequence.expire(1.0) == [gap(2, 2), (3, END, True)]
-    assert (sequence.held, sequence.duplicates_total) == (0, 1)
+    assert (sequence.pending, sequence.duplicates_total) == (0, 1)
 
 
 @pytest.mark.parametrize(("last_event", "open_candle"), [(5 * S + 10, 5), (5 * S + END, 6)])
@@ -195,11 +195,11 @@ def test_whatever_comes_the_order_is_complete(
         if (connection, number, after) not in lost
     ]
     arrivals.sort(key=lambda each: each[0] + order.random() * width)
-    sequence, forwarded, now = make(last_id=0, held_limit=15), list[Any](), 0.0
+    sequence, forwarded, now = make(last_id=0, pending_limit=15), list[Any](), 0.0
     for number, after in arrivals:
         now += order.choice([0.0, 0.01, 0.4])
         forwarded += feed(sequence, number, after, now)
-        assert sequence.held <= 15
+        assert sequence.pending <= 15
         if order.random() < 0.3:
             forwarded += sequence.expire(now)
     forwarded += sequence.expire(now + 1.0)
@@ -217,7 +217,7 @@ def test_whatever_comes_the_order_is_complete(
             assert after > latest
             open_candle, latest = (number + 1, -1) if is_closed else (number, after)
     assert open_candle >= max((number for number, _ in arrivals), default=0)
-    assert (sequence.missing_total, sequence.held) == (missing, 0)
+    assert (sequence.missing_total, sequence.pending) == (missing, 0)
     gaps = sum(isinstance(each, Gap) for each in forwarded)
     assert sequence.gaps_total == gaps
     assert sequence.events_total == len(forwarded) - gaps

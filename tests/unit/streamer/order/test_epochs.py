@@ -91,7 +91,7 @@ def test_the_next_id_right_above_a_gap_starts_anew_too():
     sequence = ContiguousSequence[int]()
     for event_id in (10, 20_000, *range(12, 20_000), 11):
         sequence.take(event_id, event_id, 0.0)
-    assert sequence.held  # more than one call releases
+    assert sequence.pending  # more than one call releases
 
     assert sequence.start_anew("new_epoch")[-1] == 20_000
     assert sequence.missing_total == 0

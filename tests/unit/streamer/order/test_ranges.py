@@ -44,10 +44,10 @@ def test_what_comes_after_a_jump_waits_for_the_other_connection() -> None:
     feed(sequence, 1, 3)
 
     assert feed(sequence, 8, 9) == feed(sequence, 6, 7) == feed(sequence, 8, 9) == []
-    assert (sequence.held, sequence.duplicates_total) == (2, 1)
+    assert (sequence.pending, sequence.duplicates_total) == (2, 1)
     assert sequence.expire(0.9) == []
     assert feed(sequence, 4, 5, 0.9) == [(4, 5), (6, 7), (8, 9)]
-    assert (sequence.held, sequence.gaps_total, sequence.last_id) == (0, 0, 9)
+    assert (sequence.pending, sequence.gaps_total, sequence.last_id) == (0, 0, 9)
 
 
 def test_a_gap_is_declared_after_the_wait_and_what_comes_late_is_a_copy() -> None:
@@ -72,14 +72,14 @@ def test_a_resumed_sequence_goes_on_after_its_last_id() -> None:
 
 
 def test_waiting_is_bounded_in_number() -> None:
-    sequence = make(held_limit=2)
+    sequence = make(pending_limit=2)
     feed(sequence, 1, 1)
 
     assert feed(sequence, 3, 3) == feed(sequence, 4, 4) == []
     [gap, *rest] = feed(sequence, 6, 6)
     assert (gap, gap.reason) == (Gap(2, 2), "no_room")
     assert rest == [(3, 3), (4, 4)]
-    assert sequence.held == 1
+    assert sequence.pending == 1
 
 
 def test_it_reaches_what_is_forwarded_or_declared() -> None:
@@ -110,11 +110,11 @@ def test_whatever_comes_the_order_is_complete(
         ranges = [(first, last - 1) for first, last in itertools.pairwise(edges)]
         arrivals += [each for each in ranges if (connection, each[0]) not in lost]
     arrivals.sort(key=lambda each: each[0] + order.random() * width)
-    sequence, forwarded, now = make(last_id=-1, held_limit=20), list[Any](), 0.0
+    sequence, forwarded, now = make(last_id=-1, pending_limit=20), list[Any](), 0.0
     for first, last in arrivals:
         now += order.choice([0.0, 0.01, 0.4])
         forwarded += feed(sequence, first, last, now)
-        assert sequence.held <= 20
+        assert sequence.pending <= 20
         if order.random() < 0.3:
             forwarded += sequence.expire(now)
     forwarded += sequence.expire(now + 1.0)
@@ -131,6 +131,6 @@ def test_whatever_comes_the_order_is_complete(
     assert sequence.gaps_total == len(gaps)
     assert sequence.events_total == len(forwarded) - len(gaps)
     assert sequence.events_total + sequence.duplicates_total == len(arrivals)
-    assert sequence.held == 0
+    assert sequence.pending == 0
     for gap in gaps:  # what is declared was in no event, unless that came too late
         assert gap.reason in ("not_repaired", "no_room")

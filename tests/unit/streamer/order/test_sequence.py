@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.order.held import DiskStore
+from streamer.order.pending import DiskStore
 from streamer.order.sequence import (
     EMPTY,
     RELEASED_AT_ONCE,
@@ -67,10 +67,10 @@ def test_what_comes_after_a_jump_waits_for_the_missing_ids() -> None:
     sequence = ContiguousSequence[int]()
 
     assert [feed(sequence, i, 0.0) for i in (1, 4, 3)] == [[1], [], []]
-    assert sequence.held == 2
+    assert sequence.pending == 2
     assert feed(sequence, 4, 0.1) == []
     assert feed(sequence, 2, 0.2) == [2, 3, 4]
-    assert (sequence.held, sequence.gaps_total, sequence.duplicates_total) == (0, 0, 1)
+    assert (sequence.pending, sequence.gaps_total, sequence.duplicates_total) == (0, 0, 1)
     assert sequence.advance(5)
 
 
@@ -110,12 +110,12 @@ def test_a_gap_is_suspected_since_the_first_arrival_above_it() -> None:
 
 
 def test_waiting_is_bounded_in_number() -> None:
-    sequence = ContiguousSequence[int](held_limit=3)
+    sequence = ContiguousSequence[int](pending_limit=3)
     feed(sequence, 1, 0.0)
 
     assert [feed(sequence, i, 0.0) for i in (3, 4, 5)] == [[], [], []]
     assert feed(sequence, 6, 0.0) == [Gap(2, 2), 3, 4, 5, 6]
-    assert sequence.held == 0
+    assert sequence.pending == 0
 
 
 @given(
@@ -131,20 +131,20 @@ def test_whatever_comes_the_order_is_complete(
     """Two connections' ids in nearly any order, some lost, some twice, with time passing."""
     arrivals = [i for i in [*range(61), *copies] if i not in missing]
     arrivals = sorted(arrivals[1:], key=lambda i: i + order.random() * shuffle_width)
-    sequence = ContiguousSequence[int](wait_seconds=1.0, held_limit=10)
+    sequence = ContiguousSequence[int](wait_seconds=1.0, pending_limit=10)
     forwarded: list[int | Gap] = list(feed(sequence, first, 0.0))
     now = 0.0
     for i in arrivals:
         now += order.choice([0.0, 0.01, 0.4])
         forwarded += feed(sequence, first + i, now)
-        assert sequence.held <= 10
+        assert sequence.pending <= 10
         if order.random() < 0.3:
             forwarded += sequence.expire(now)
     forwarded += sequence.expire(now + 1.0)
 
     assert sequence.last_id is not None
     check_order(forwarded, first, sequence.last_id)
-    assert sequence.held == 0
+    assert sequence.pending == 0
     assert sequence.last_id == first + max([0, *arrivals])
     gaps = [step for step in forwarded if isinstance(step, Gap)]
     assert sequence.gaps_total == len(gaps)
@@ -172,7 +172,7 @@ def test_two_connections_in_order_lose_nothing_and_copy_nothing(cuts: list[int])
 def test_before_the_first_id_nothing_is_known() -> None:
     sequence = ContiguousSequence[int]()
 
-    assert (sequence.events_total, sequence.last_id, sequence.held) == (0, None, 0)
+    assert (sequence.events_total, sequence.last_id, sequence.pending) == (0, None, 0)
     assert not sequence.reaches(0)
     assert not sequence.wants(0)
     assert sequence.suspected(9.9) is None
@@ -254,7 +254,7 @@ def test_giving_up_releases_all_that_is_below() -> None:
 
     given_up = sequence.give_up(last + 1, "lagging")
     assert given_up == [Gap(1, 1), *range(2, last + 1), Gap(last + 1, last + 1), last + 2]
-    assert sequence.held == 0
+    assert sequence.pending == 0
 
 
 def on_disk(directory: Path, limit: int) -> DiskStore[int]:
@@ -264,10 +264,10 @@ def on_disk(directory: Path, limit: int) -> DiskStore[int]:
 
 
 def test_with_a_store_of_its_own_nothing_is_given_up_for_want_of_room(tmp_path: Path) -> None:
-    sequence = ContiguousSequence[int](last_id=0, held_limit=3, store=on_disk(tmp_path, 2))
+    sequence = ContiguousSequence[int](last_id=0, pending_limit=3, store=on_disk(tmp_path, 2))
 
     assert [feed(sequence, event_id, 0.0) for event_id in range(2, 12)] == [[]] * 10
-    assert sequence.held == 10
+    assert sequence.pending == 10
     assert feed(sequence, 1, 0.1) == list(range(1, 12))
 
 
@@ -283,7 +283,7 @@ def test_what_a_full_disk_refuses_is_missing_and_may_come_again(
         patched.setattr(os, "pwrite", full)
         assert feed(sequence, 4, 0.0) == []
         assert sequence.wants(4)
-        assert sequence.held == 1
+        assert sequence.pending == 1
         assert feed(sequence, 1, 0.1) == [1], "the next one needs no room"
     feed(sequence, 4, 0.2)
     assert feed(sequence, 2, 0.3) == [2, 3, 4]
@@ -295,7 +295,7 @@ def test_an_increasing_sequence_forwards_what_is_newer() -> None:
 
     assert [feed(sequence, i, 0.0) for i in (0, 5, 5, 3, 9)] == [[0], [5], [], [], [9]]
     assert (sequence.events_total, sequence.duplicates_total, sequence.last_id) == (3, 2, 9)
-    assert (sequence.held, sequence.gaps_total, sequence.expire(9.9)) == (0, 0, [])
+    assert (sequence.pending, sequence.gaps_total, sequence.expire(9.9)) == (0, 0, [])
     assert sequence.reaches(8), "what was skipped is superseded"
     assert sequence.take(10, 10, 0.0) == [10], "also without the fast path"
     assert IncreasingSequence[int]().last_id is None

@@ -13,17 +13,17 @@ import pytest
 
 from streamer.config import ExchangeConfig
 from streamer.data.summaries import Kline
-from streamer.repair.questions import (
-    TIME_QUESTION,
-    Answer,
-    Trouble,
-    page_question,
+from streamer.repair.rest import THROTTLED_SECONDS, RestClient
+from streamer.repair.rest_requests import (
+    TIME_REQUEST,
+    RestFailure,
+    RestResponse,
+    page_request,
     read_page,
     read_time,
 )
-from streamer.repair.rest import THROTTLED_SECONDS, RestClient
 
-QUESTION = page_question("trade", "BTCUSDT", 7, 3)
+QUESTION = page_request("trade", "BTCUSDT", 7, 3)
 Reply = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -76,7 +76,7 @@ def test_the_question_and_the_unit_of_time_are_sent(server: Server) -> None:
     rest = client(server)
     outcome = rest.ask(QUESTION)
 
-    assert isinstance(outcome, Answer)
+    assert isinstance(outcome, RestResponse)
     assert (outcome.body, outcome.used_weight) == (b"[]", 29)
     [(path, headers)] = server.seen
     assert path == "/api/v3/historicalTrades?symbol=BTCUSDT&fromId=7&limit=3"
@@ -103,7 +103,7 @@ def test_every_other_answer_is_a_trouble(
     server.reply = reply
     outcome = client(server, timeout=1.0).ask(QUESTION)
 
-    assert isinstance(outcome, Trouble)
+    assert isinstance(outcome, RestFailure)
     assert (outcome.kind, outcome.wait_seconds) == (kind, wait)
     assert "historicalTrades" in outcome.detail
 
@@ -121,15 +121,15 @@ def test_an_answer_that_trickles_is_given_up(server: Server) -> None:
     began = time.monotonic()
     outcome = client(server, timeout=0.3).ask(QUESTION)
 
-    assert isinstance(outcome, Trouble)
+    assert isinstance(outcome, RestFailure)
     assert time.monotonic() - began < 3.0
 
 
 def test_nobody_listens() -> None:
     rest = RestClient(ExchangeConfig(rest_url="http://127.0.0.1:1"), None, 1.0)
-    outcome = rest.ask(TIME_QUESTION)
+    outcome = rest.ask(TIME_REQUEST)
 
-    assert isinstance(outcome, Trouble)
+    assert isinstance(outcome, RestFailure)
     assert outcome.kind == "unavailable"
 
 
@@ -191,10 +191,10 @@ def test_candles_become_events_and_the_last_one_may_still_be_open(milliseconds: 
 
 
 def test_candles_are_asked_for_by_time() -> None:
-    question = page_question("kline_1m", "BTCUSDT", 1_726_000_020_000_000, 1000)
+    request = page_request("kline_1m", "BTCUSDT", 1_726_000_020_000_000, 1000)
 
-    assert question.endpoint == "klines"
-    assert dict(question.parameters) == {
+    assert request.endpoint == "klines"
+    assert dict(request.parameters) == {
         "symbol": "BTCUSDT",
         "interval": "1m",
         "startTime": "1726000020000",

@@ -35,11 +35,11 @@ def test_one_question_a_minute_is_allowed_whatever_the_share() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from([1, 4, 25]), st.floats(0, 30)), max_size=60))
 def test_never_more_than_the_share_in_a_minute_of_either_clock(
-    questions: list[tuple[int, float]],
+    requests: list[tuple[int, float]],
 ) -> None:
     budget, time = WeightBudget(200, 0.5), 600.0
     spent: dict[int, int] = {}
-    for weight, pause in questions:
+    for weight, pause in requests:
         time += pause
         time += budget.delay(weight, time)
         assert budget.delay(weight, time) == 0

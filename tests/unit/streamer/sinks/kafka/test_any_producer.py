@@ -48,7 +48,7 @@ class Clock:
 
 
 class AnyProducer:
-    """Stands in for `LastingProducer`: acknowledges each key on its own, as partitions do."""
+    """Stands in for `RestartableProducer`: acknowledges each key on its own, as partitions do."""
 
     def __init__(self, random: Random, clock: Clock) -> None:
         now = SimpleNamespace(queued_bytes=0, queued_by_topic={}, latency_seconds=None)

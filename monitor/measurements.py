@@ -1,0 +1,168 @@
+"""The measures that rules name: each a function from what is remembered to readings.
+
+A measure that has nothing to say yet yields nothing; it never yields a zero in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from monitor.rules import Rule
+from monitor.state import Child, State, Subject
+from streamer.messages import SlotState
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A value at a time, and what it is about."""
+
+    value: float
+    subject: Subject = ()
+    slot: str | None = None
+    stream: str | None = None
+    symbol: str | None = None
+
+
+DOUBT_FACTOR = 2.0  # as the streamer does when it runs alone
+
+Read = Callable[[State, Child, Rule, float], Iterator[Measurement]]
+Occasion = Literal["sample", "report", "time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """When a measure can have changed, and how it is read."""
+
+    occasion: Occasion
+    read: Read
+
+
+def _of_sample(field: str) -> Read:
+    def read(_state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Measurement]:
+        value = getattr(child.sample, field, None)
+        if value is not None:
+            yield Measurement(value)
+
+    return read
+
+
+def _cpu(_state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Measurement]:
+    if len(child.cpu) > 1:
+        (first_at, first), (last_at, last) = child.cpu[0], child.cpu[-1]
+        if last_at > first_at:
+            yield Measurement((last - first) / (last_at - first_at))
+
+
+def _of_leak(field: str) -> Read:
+    def read(_state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Measurement]:
+        value = getattr(child.leak.latest, field, None)
+        if value is not None:
+            yield Measurement(value)
+
+    return read
+
+
+def _ages(_state: State, child: Child, _rule: Rule, now: float) -> Iterator[Measurement]:
+    for slot in _slots(child):
+        if slot.age_seconds is not None and not slot.rotating:
+            yield Measurement(slot.age_seconds + now - child.report_at, (slot.slot,), slot.slot)
+
+
+def _silences(_state: State, child: Child, rule: Rule, _now: float) -> Iterator[Measurement]:
+    """Yield silences that the connection could be to blame for.
+
+    A slot that is down or rotating is being helped already, a connection younger than the limit
+    has had no chance yet, and of a stream that leaves nothing is expected. A silence that REST
+    shows to be no news is quiet; one that REST cannot tell about is held for news when it lasts
+    `DOUBT_FACTOR` as long.
+    """
+    if child.report is None:
+        return
+    slots = {slot.slot: slot for slot in child.report.slots}
+    only = next(iter(slots)) if len(slots) == 1 else None
+    for one in child.report.streams:
+        name = one.slot or only
+        slot = slots.get(name) if name else None
+        if slot is not None and (
+            not slot.live or slot.rotating or (slot.age_seconds or 0.0) < rule.limit
+        ):
+            continue
+        if one.leaving:
+            continue
+        doubtful = one.silence == "unconfirmed" and one.silent_seconds <= DOUBT_FACTOR * rule.limit
+        if one.silence == "quiet" or doubtful:
+            continue
+        yield Measurement(
+            one.silent_seconds, (one.stream, one.symbol), name, one.stream, one.symbol
+        )
+
+
+def _rate(state: State, child: Child, rule: Rule, now: float) -> Iterator[Measurement]:
+    """Yield the mean rate of all streamers, read at the one that brings the least."""
+    rates = [_rate_of(other, rule, now) for other in state.children.values() if other.events]
+    own = _rate_of(child, rule, now) if child.events else None
+    known = [rate for rate in rates if rate is not None]
+    if own is not None and len(known) == len(rates) and own == min(known):
+        yield Measurement(sum(known))
+
+
+def _rate_of(child: Child, rule: Rule, now: float) -> float | None:
+    start = now - rule.for_seconds
+    # Without a report from before the window there is no whole window to judge.
+    before = None
+    for at, total in child.events:
+        if at > start:
+            break
+        before = (at, total)
+    if before is None:
+        return None
+    last_at, last = child.events[-1]
+    # A slow reporter is judged over the time its counts are about, at least the window.
+    return (last - before[1]) / max(last_at - before[0], rule.for_seconds)
+
+
+def _report_age(state: State, child: Child, _rule: Rule, now: float) -> Iterator[Measurement]:
+    """Yield the time without a report, not counting time in which we did not run ourselves."""
+    if child.report is not None and not child.report.final:
+        yield Measurement(now - max(child.report_at, state.awake_since))
+
+
+def _drops(state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Measurement]:
+    yield Measurement(len(state.drops.get(child.launched.streamer, ())))
+
+
+def _pong_ages(_state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Measurement]:
+    for slot in _slots(child):
+        if slot.last_pong_time is not None and child.report is not None:
+            yield Measurement(child.report.time - slot.last_pong_time, (slot.slot,), slot.slot)
+
+
+def _queued(_state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Measurement]:
+    if child.report is not None:
+        yield Measurement(child.report.sink.queued)
+
+
+def _slots(child: Child) -> tuple[SlotState, ...]:
+    return child.report.slots if child.report is not None else ()
+
+
+READERS = {
+    "rss_bytes": Metric("sample", _of_sample("rss_bytes")),
+    "uss_bytes": Metric("sample", _of_sample("uss_bytes")),
+    "vms_bytes": Metric("sample", _of_sample("vms_bytes")),
+    "cpu_cores": Metric("sample", _cpu),
+    "threads": Metric("sample", _of_sample("threads")),
+    "open_files": Metric("sample", _of_sample("open_files")),
+    "leak_score": Metric("sample", _of_leak("score")),
+    "leak_suspicion": Metric("sample", _of_leak("latest_score")),
+    "connection_age_seconds": Metric("report", _ages),
+    "silent_seconds": Metric("report", _silences),
+    "events_per_second": Metric("report", _rate),
+    "report_age_seconds": Metric("time", _report_age),
+    "drops_per_day": Metric("report", _drops),
+    "pong_age_seconds": Metric("report", _pong_ages),
+    "sink_queued": Metric("report", _queued),
+}
+"""By the names of `rules.METRICS`."""

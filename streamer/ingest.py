@@ -1,0 +1,421 @@
+"""The way of an event: payload → route → typed event → order → sink. The hot path."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from streamer.classify import ServerShutdown, Unsupported, classify
+from streamer.data.events import Depth, Event, GapRecord, StreamEvent
+from streamer.data.rejected import RejectedFrames
+from streamer.data.same import differs
+from streamer.data.streams import NUMBERED, candles_between, open_time_at
+from streamer.errors import FrameRejected
+from streamer.feed_counters import FeedCounters
+from streamer.network.connection import Connection
+from streamer.network.slot import SlotConnection
+from streamer.order import coverage
+from streamer.order.candles import CandleGap, CandleSequence
+from streamer.order.coverage import Coverage, Uncovered
+from streamer.order.epochs import LATER_US
+from streamer.order.positions import Position
+from streamer.order.ranges import RangeSequence
+from streamer.order.recent import Recent
+from streamer.order.sequence import EMPTY, ContiguousSequence, Gap, IncreasingSequence
+from streamer.repair.gap_tracker import REASONS
+from streamer.routes import Arrival, Route, Routes
+from streamer.sinks import Sink
+
+NEW_EPOCH = "new_epoch"
+
+log = logging.getLogger(__name__)
+
+
+class Ingest:
+    """Takes payloads from any connection and hands events to the sink, in order, each once.
+
+    `on_shutdown(connection)` is called when the exchange announces that it will close one.
+    """
+
+    def __init__(
+        self,
+        routes: Routes,
+        sink: Sink,
+        rejected: RejectedFrames,
+        counters: FeedCounters,
+        on_shutdown: Callable[[Connection], None],
+        *,
+        overlap_seconds: float,
+    ) -> None:
+        self.routes = routes
+        self._sink = sink
+        self._rejected = rejected
+        self._counters = counters
+        self._on_shutdown = on_shutdown
+        self.on_epoch: Callable[[Route], None] = lambda _: None  # when the ids of one began anew
+        self._overlap_seconds = overlap_seconds
+        self._recent: Recent[Event] = Recent()  # while connections overlap
+        self._missed_seconds: list[float] = []  # of each stream, since this was last logged
+
+    def take(
+        self,
+        connection: Connection,
+        payloads: list[bytes],
+        first_ids: dict[str, int] | None,
+        *,
+        overlapping: bool = False,
+    ) -> None:
+        """Take what a connection has received, oldest first.
+
+        `first_ids` notes the first id of each stream on a connection that is to succeed another;
+        None otherwise. While connections are `overlapping`, copies are compared with what came
+        first; else only with the latest event of their stream.
+        """
+        now = time.monotonic()
+        received_us = time.time_ns() // 1000
+        find, put = self.routes.find, self._sink.put
+        recent = self._recent.add if overlapping else None
+        if recent is None:
+            self._recent.clear()
+        event: Event | None = None
+        for payload in payloads:
+            route = find(payload)
+            try:
+                if route is None:
+                    route = self._classify(connection, payload)
+                    if route is None:
+                        continue
+                event = route.decode(payload, received_us)
+            except FrameRejected as error:
+                self._reject(connection, payload, error, now)
+                continue
+            if first_ids is not None:
+                first_ids.setdefault(route.name, event.id)
+            if route.sequence.advance(event.id):
+                put(route, event, received_us)
+                route.latest = event
+                if recent is not None:
+                    recent((route, event.id), event)
+            else:
+                first = self._arrive(route, event, received_us, now)
+                if first is not None and differs(first, event):
+                    differing = FrameRejected("differing_copy", f"{event} came after {first}")
+                    self._reject(connection, payload, differing, now)
+                elif recent is not None and event is route.latest:
+                    recent((route, event.id), event)
+        sent_us = getattr(event, "event_time", None)  # a bookTicker carries no time
+        if sent_us is not None:
+            # One latency per read, that of its last event: the others differ by microseconds.
+            seconds = (received_us - sent_us) / 1e6 + (self._counters.clock_offset_seconds or 0.0)
+            self._counters.receive_latency.observe(seconds)
+        for binary in connection.take_binary():
+            self._reject(connection, binary, FrameRejected("binary", "a binary message"), now)
+
+    def resume(self, positions: Mapping[str, Position]) -> None:
+        """Go on after the last records in the sink, given by route name."""
+        for name, position in positions.items():
+            if (route := self.routes.by_name.get(name)) is not None:
+                route.resume(position)
+                if route.epoch:
+                    self._sink.renew(route)
+        self.lose_sight(positions)
+
+    def shed(self, connection: Connection, payloads: list[bytes], names: set[str]) -> int:
+        """Keep nothing of what came but the answers in it; return how many events went.
+
+        The names of their streams are added to `names`.
+        """
+        events = 0
+        now = time.monotonic()
+        for payload in payloads:
+            route = self.routes.find(payload)
+            if route is None:
+                try:
+                    route = self._classify(connection, payload)
+                except FrameRejected as error:
+                    self._reject(connection, payload, error, now)
+            if route is not None:
+                names.add(route.name)
+                events += 1
+        return events
+
+    def expire(self, now: float) -> None:
+        """Give up waiting for what is missing, where it took too long and nobody repairs it."""
+        for route in self.routes:
+            if route.sequence.pending and route.repaired is None:
+                self.forward(route, route.sequence.expire(now))
+
+    def covered(self, slot_connection: SlotConnection, names: Iterable[str], now: float) -> bool:
+        """Return whether nothing can be missed when only this connection is heard from now on.
+
+        A stream that has spoken on it must be continuous up to its first event there; one that has
+        not must have been given the overlap to do so.
+        """
+        if slot_connection.settled_at is None:
+            return False
+        overlapped = now - slot_connection.settled_at >= self._overlap_seconds
+        for name in names:
+            first_id = slot_connection.first_ids.get(name)
+            if first_id is None:
+                if not overlapped:
+                    return False
+            elif not self.routes.by_name[name].sequence.reaches(first_id - 1):
+                return False
+        return True
+
+    def _arrive(
+        self, route: Route, event: StreamEvent, received_us: int, now: float
+    ) -> Event | None:
+        """Take an event that is not simply the next one: holes go on record before it.
+
+        Returns the first one where this is a copy, if it is known still.
+        """
+        if self._may_begin_anew(route, event, received_us, now):
+            return None
+        sequence = route.sequence
+        copies = sequence.duplicates_total
+        released = sequence.take(event.id, (event, received_us), now)
+        self._cover(route, *coverage.covered(route.coverage, received_us))
+        if route.left is not None:
+            self._declare_unwanted(route, route.left, received_us)
+            route.left = None
+        self.forward(route, released)
+        if sequence.duplicates_total == copies:
+            return None
+        if route.latest is not None and route.latest.id == event.id:
+            return route.latest
+        return self._recent.find((route, event.id))
+
+    def _may_begin_anew(
+        self, route: Route, event: StreamEvent, received_us: int, now: float
+    ) -> bool:
+        """Return whether an event is of a new epoch, and is dealt with: it waits, or begins it."""
+        last_id, latest = route.sequence.last_id, route.latest
+        number = event.last_update_id if isinstance(event, Depth) else event.id
+        if route.kind not in NUMBERED:
+            return False
+        left = route.left
+        if last_id is None and left is not None and number <= left.last_id:
+            # It was out of the settings meanwhile: what comes first is later than what it had.
+            route.left = None
+            since_us = left.received_us
+            begun: list[Arrival] = [(event, received_us)]
+            self._begin_epoch(route, begun, left.last_id, (since_us, received_us), now)
+            return True
+        if last_id is None or number >= last_id:
+            return False
+        # A trade's time is that of the matching: the same, and in order, whoever tells it.
+        time, later_us = ("event_time", LATER_US) if route.kind == "depth" else ("trade_time", 0)
+        last_us: int | None = getattr(latest, time, None)
+        if latest is None and route.resumed_us is not None:  # by an earlier run, by our clock
+            last_us = route.resumed_us + round((self._counters.clock_offset_seconds or 0.0) * 1e6)
+        found = route.anew.take(
+            *(number, getattr(event, time, None), (event, received_us)),
+            last_id=last_id,
+            last_us=last_us,
+            later_us=later_us,
+            forwarded=route.sequence.events_total,
+        )
+        if found:
+            first_us = getattr(found[0][0], time, found[0][1])  # by the same clock
+            self._begin_epoch(route, found, last_id, (last_us or first_us, first_us), now)
+        return found is not None
+
+    def _begin_epoch(
+        self,
+        route: Route,
+        begun: list[Arrival],
+        last_id: int,
+        between_us: tuple[int, int],
+        now: float,
+    ) -> None:
+        """Go on with ids that began anew; what ended and what began goes on record first."""
+        first, received_us = begun[0]
+        self.forward(route, route.sequence.start_anew(NEW_EPOCH))
+        self.on_epoch(route)
+        route.epoch = max(route.epoch + 1, received_us // 1_000_000)
+        route.epochs_total += 1
+        self._sink.renew(route)
+        log.warning(
+            "the ids of %s began anew: %d after %d; records have the epoch %d in their ids",
+            *(route.name, first.id, last_id, route.epoch),
+        )
+        self._counters.notice(
+            NEW_EPOCH,
+            stream=route.stream, symbol=route.symbol,
+            first_id=first.id, after_id=last_id, epoch=route.epoch,
+        )  # fmt: skip
+        from_us, to_us = between_us
+        record = GapRecord(
+            *(from_us, route.symbol, route.stream, NEW_EPOCH),
+            from_time=from_us,
+            to_time=to_us,
+            epoch=route.epoch,
+        )
+        self._sink.put(self.routes.gaps[route.symbol], record, received_us)
+        for event, received in begun:
+            self.forward(route, route.sequence.take(event.id, (event, received), now))
+
+    def _classify(self, connection: Connection, payload: bytes) -> Route | None:
+        """Deal with a frame that no route claims at sight; return the route if there is one."""
+        if connection.answer(payload):
+            return None
+        found = classify(payload, self.routes)
+        if isinstance(found, Route):
+            return found
+        if isinstance(found, ServerShutdown):
+            self._counters.notice("server_shutdown", connection_id=connection.connection_id)
+            self._on_shutdown(connection)
+        elif isinstance(found, Unsupported):
+            if found.kind not in self._counters.unsupported:  # once; the count tells the rest
+                self._counters.notice(
+                    "frame_unsupported",
+                    frame_kind=found.kind,
+                    connection_id=connection.connection_id,
+                )
+            self._counters.unsupported[found.kind] += 1
+        return None
+
+    def _reject(
+        self, connection: Connection, payload: bytes, error: FrameRejected, now: float
+    ) -> None:
+        self._counters.message_errors[error.error_type] += 1
+        if self._rejected.keep(payload, error, connection.connection_id, now):
+            self._counters.notice(
+                "frame_rejected",
+                error_type=error.error_type,
+                connection_id=connection.connection_id,
+                error=str(error),
+            )
+
+    def refuse(self, route: Route, content: bytes, error_type: str, error: str, now: float) -> None:
+        """Keep what REST told of a stream and what is not taken, for inspection."""
+        self._rejected.keep_answer(content, route.name, error_type, error, now)
+
+    def forward(self, route: Route, released: list[Arrival | Gap]) -> None:
+        """Hand what a sequence has released to the sink, and declare gaps."""
+        for item in released:
+            if isinstance(item, Gap):
+                self._declare(route, item)
+            else:
+                self._sink.put(route, item[0], item[1])
+                route.latest = item[0]
+
+    def lose_sight(self, names: Iterable[str]) -> None:
+        """Handle that nothing is heard of these streams from now on.
+
+        Where ids tell of no gaps, that time is declared: before the first event that comes again,
+        which may be seconds before `declare_missed` hears that all of them are back.
+        """
+        for route, sequence in self._increasing(names):
+            route.coverage = coverage.lost(route.coverage, route.heard_us)
+            if route.coverage.is_lost:
+                sequence.interrupt()
+
+    def declare_missed(self, names: Iterable[str], seconds: float) -> None:
+        """Declare the time in which these streams were lost, where nothing has come yet.
+
+        They are served again from now on. One that `lose_sight` was not told of has joined
+        meanwhile, and missed nothing.
+        """
+        now_us = time.time_ns() // 1000
+        for route, _ in self._increasing(names):
+            self._cover(route, *coverage.covered(route.coverage, now_us))
+        missed, self._missed_seconds = self._missed_seconds, []
+        if missed:
+            longest = max(seconds, *missed)
+            log.warning("%d streams missed %.1f s that nobody can tell of", len(missed), longest)
+
+    def declare_shed(self, names: Iterable[str], seconds: float) -> None:
+        """Declare a time until now in which events were dropped, where ids tell of no gaps.
+
+        Of a stream that nothing serves, all of the time is declared when it is back.
+        """
+        now_us = time.time_ns() // 1000
+        since_us = now_us - round(seconds * 1e6)
+        for route, _ in self._increasing(names):
+            after, uncovered = coverage.dropped(route.coverage, route.heard_us, since_us, now_us)
+            route.coverage = after
+            if uncovered is not None:
+                self._declare_uncovered(route, uncovered)
+
+    def _increasing(
+        self, names: Iterable[str]
+    ) -> Iterator[tuple[Route, IncreasingSequence[Arrival]]]:
+        """Yield those of these streams that are known still and whose ids tell of no gaps."""
+        for name in names:
+            route = self.routes.by_name.get(name)
+            if route is not None and isinstance(route.sequence, IncreasingSequence):
+                yield route, route.sequence
+
+    def _cover(self, route: Route, after: Coverage, uncovered: Uncovered | None) -> None:
+        """Take the coverage of a stream that is served again."""
+        route.coverage = after
+        if uncovered is not None:
+            self._missed_seconds.append((uncovered.to_us - uncovered.from_us) / 1e6)
+            self._declare_uncovered(route, uncovered)
+
+    def _declare_uncovered(self, route: Route, uncovered: Uncovered) -> None:
+        route.sequence.gaps_total += 1
+        times = {"from_time": uncovered.from_us, "to_time": uncovered.to_us}
+        self._counters.notice(
+            "gap", stream=route.stream, symbol=route.symbol, reason="not_repaired", **times
+        )
+        record = GapRecord(uncovered.from_us, route.symbol, route.stream, "not_repaired", **times)
+        self._sink.put(self.routes.gaps[route.symbol], record, uncovered.to_us)
+
+    def _declare_unwanted(self, route: Route, left: Position, received_us: int) -> None:
+        """Put on record what was not streamed of a route that came back; it is no loss.
+
+        `left` is where it had ended. To be called when its sequence has taken the first event of
+        it, and before that is forwarded: a crash may come at any time.
+        """
+        sequence = route.sequence
+        ids: dict[str, int] = {"from_time": left.received_us, "to_time": received_us}
+        if isinstance(sequence, (ContiguousSequence, RangeSequence, CandleSequence)):
+            first_id, last_id = left.last_id + 1, (sequence.first_id or 0) - 1
+            if isinstance(sequence, CandleSequence):  # it may have ended within a candle
+                first_id = open_time_at(sequence.interval, first_id, last_id + 1)
+            if last_id < first_id:
+                return
+            ids = {"first_id": first_id, "last_id": last_id, "missing": last_id - first_id + 1}
+            if isinstance(sequence, CandleSequence):  # ids that are times
+                candles = candles_between(sequence.interval, first_id, last_id + 1)
+                ids = {"from_time": first_id, "to_time": last_id + 1, "missing": candles}
+        first = next(iter(ids.values()))
+        record = GapRecord(first, route.symbol, route.stream, "not_wanted", **ids)
+        self._sink.put(self.routes.gaps[route.symbol], record, received_us)
+
+    def _declare(self, route: Route, gap: Gap) -> None:
+        """Tell of a gap: in the log, in a notice, and in the sink before what comes after it."""
+        log.warning(
+            "gap: %s of %s from %d to %d (%d missing): %s",
+            *(route.stream, route.symbol, gap.first_id, gap.last_id, gap.missing),
+            REASONS[gap.reason],
+        )
+        ends = {"first_id": gap.first_id, "last_id": gap.last_id}
+        if isinstance(gap, CandleGap):  # ids that are times
+            ends = {"from_time": gap.first_id, "to_time": gap.last_id + 1}
+        self._counters.notice(
+            "gap_empty" if gap.reason == EMPTY else "gap",
+            stream=route.stream,
+            symbol=route.symbol,
+            reason=gap.reason,
+            missing=gap.missing,
+            **ends,
+        )
+        if route.kind == "depth":
+            self._counters.notice(
+                "book_lost", stream=route.stream, symbol=route.symbol, after_id=gap.last_id
+            )
+        record = GapRecord(
+            gap.first_id,
+            route.symbol,
+            route.stream,
+            gap.reason,
+            missing=gap.missing,
+            epoch=route.epoch,
+            **ends,
+        )
+        self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)

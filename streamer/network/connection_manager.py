@@ -1,0 +1,355 @@
+"""The connections of all slots: opened within budget, subscribed, rotated, closed.
+
+Everything here happens on the feed's thread and never waits; what blocks (name resolution, TCP,
+TLS, the upgrade) runs in the connector's helper threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable
+from random import Random
+from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
+from ssl import SSLContext
+
+from streamer.config import StreamerConfig
+from streamer.errors import ConnectionEnded
+from streamer.feed_counters import FeedCounters
+from streamer.network.backoff import AttemptBudget, FullJitter
+from streamer.network.connection import Connection
+from streamer.network.connection_log import ConnectionLog
+from streamer.network.connector import Connector, Failed, Opened
+from streamer.network.slot import Slot, SlotConnection
+from streamer.network.slots import Slots
+
+EXCHANGE_CUT_SECONDS = 24 * 3600.0
+PLANNED_BEFORE_CUT_SECONDS = 600.0  # time enough for a rotation that has to be tried again
+
+
+class ConnectionManager:
+    """Owns slots and connections.
+
+    `covered(serving, wire_names, now)` tells whether a successor has been heard on every stream
+    without a hole, so that its predecessor may go. `lost(wire_names)` is called when nothing serves
+    streams any more, `missed(wire_names, seconds)` when they are heard again.
+    """
+
+    def __init__(
+        self,
+        config: StreamerConfig,
+        wire_names: Iterable[str],
+        *,
+        counters: FeedCounters,
+        selector: BaseSelector,
+        connector: Connector,
+        ssl_context: SSLContext | None,
+        covered: Callable[[SlotConnection, Iterable[str], float], bool],
+        lost: Callable[[Iterable[str]], None],
+        missed: Callable[[Iterable[str], float], None],
+    ) -> None:
+        random = Random()
+        settings = config.connection
+        self.slots = Slots(
+            lambda: FullJitter(settings.backoff_initial, settings.backoff_max, random.random)
+        )
+        self._slot_of: dict[str, Slot] = {}  # by name; one that is closed stays for its last end
+        self.connections: dict[int, Connection] = {}
+        self.reading = True
+        self._config = config
+        self._log = ConnectionLog(counters, config.exchange.websocket_url)
+        self._selector = selector
+        self._connector = connector
+        self._ssl_context = ssl_context
+        self._covered = covered
+        self._lost = lost
+        self._missed = missed
+        self._attempts: dict[int, Slot] = {}  # by the number that the connection will have
+        self._retiring: dict[int, str] = {}  # connection → reason of the rotation that ended it
+        self._numbers = itertools.count(1)
+        self._budget = AttemptBudget(
+            config.connection.attempts_limit, config.connection.attempts_window
+        )
+        self.change(wire_names, (), 0.0)
+        # Times in µs are asked for here and on REST alike, so that a trade has one value.
+        self._url = f"{config.exchange.websocket_url}/stream" + (
+            "?timeUnit=MICROSECOND" if config.exchange.time_unit == "us" else ""
+        )
+
+    def slot_of(self, connection: Connection) -> Slot:
+        """Return the slot that a connection was opened for."""
+        return self._slot_of[connection.slot]
+
+    def receive(self, connection: Connection, now: float) -> list[bytes]:
+        """Return the text payloads that have come; an end is dealt with here."""
+        try:
+            return connection.receive(now)
+        except ConnectionEnded as end:
+            self._ended(connection, end, now)
+            return []
+
+    def tick(self, now: float) -> list[Connection]:
+        """Take the results of attempts, begin those due, let every connection act.
+
+        Returns the connections that have just been opened: they may hold messages already.
+        """
+        fresh: list[Connection] = []
+        for result in self._connector.results():
+            if isinstance(result, Opened):
+                fresh.append(self._opened(result, now))
+            else:
+                self._failed(result, now)
+        for slot in self.slots:
+            self._attempt_if_due(slot, now)
+        for connection in tuple(self.connections.values()):
+            try:
+                connection.tick(now)
+            except ConnectionEnded as end:
+                self._ended(connection, end, now)
+                continue
+            self._follow(connection, now)
+        for slot in self.slots:
+            self._finish_rotation(slot, now)
+        return fresh
+
+    def resume(self, now: float) -> None:
+        """Hold the time before this process for one in which nothing was heard."""
+        for slot in self.slots:
+            slot.dropped_at = now
+
+    def change(self, added: Iterable[str], removed: Iterable[str], now: float) -> None:
+        """Subscribe and unsubscribe on whatever serves the streams, a rotation's both included.
+
+        A slot that is left without streams closes its connection.
+        """
+        taken = self.slots.remove(removed)  # first: there is room then
+        placed = self.slots.add(added)
+        self._slot_of.update({slot.name: slot for slot in placed})
+        empty = self.slots.close_empty()
+        for connection in tuple(self.connections.values()):
+            slot = self._slot_of[connection.slot]
+            slot_connection = slot.find(connection.connection_id)
+            if slot in empty:
+                self._retire(connection, "unsubscribed", now)
+            elif slot_connection is not None and (slot in taken or slot in placed):
+                connection.change(placed.get(slot, ()), taken.get(slot, ()), now)
+                slot_connection.settled_at = None
+                for name in taken.get(slot, ()):
+                    slot_connection.first_ids.pop(name, None)
+        for slot, names in placed.items():
+            if not slot.live:
+                self._lost(names)
+        for slot in empty:
+            slot.close()
+            for number in [number for number, one in self._attempts.items() if one is slot]:
+                self._connector.cancel(number)
+                del self._attempts[number]
+
+    def holds(self, wire_name: str) -> bool:
+        """Return whether frames of a stream may still come."""
+        return any(connection.holds(wire_name) for connection in self.connections.values())
+
+    def first_ids(self, connection: Connection) -> dict[str, int] | None:
+        """Return where to note first ids if the connection is a successor, else None."""
+        successor = self._slot_of[connection.slot].successor
+        if successor is None or successor.connection_id != connection.connection_id:
+            return None
+        return successor.first_ids
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether some stream comes on two connections."""
+        return len(self.connections) > sum(1 for _ in self.slots)
+
+    def rotate(self, slot: Slot, reason: str, now: float) -> bool:
+        """Begin to replace a slot's connection; False when that is under way or impossible."""
+        if not slot.rotate(reason, now):
+            return False
+        if slot.rotation is not None:  # it has just been made
+            self._log.rotation_started(slot, slot.rotation)
+        return True
+
+    def rotate_before_cut(self, max_age: float, now: float) -> None:
+        """Rotate what has come of age: by our plan, and always before the exchange cuts."""
+        limit = min(max_age, EXCHANGE_CUT_SECONDS - PLANNED_BEFORE_CUT_SECONDS)
+        for slot in self.slots:
+            if slot.active is not None and now - slot.active.opened_at >= limit:
+                self.rotate(slot, "scheduled", now)
+
+    def rotate_silent(self, is_dead: Callable[[str], bool], limit: float, now: float) -> None:
+        """Rotate what serves a stream that is dead by its silence, the alone streamer's rule.
+
+        A connection that has not lived that long itself is given its time: no storm.
+        """
+        for slot in self.slots:
+            if slot.active is None or now - slot.active.opened_at < limit:
+                continue
+            if any(is_dead(name) for name in slot.wire_names):
+                self.rotate(slot, "stale", now)
+
+    @property
+    def unread_since(self) -> float | None:
+        """When all that had come was last read, on the connection that is furthest behind."""
+        behind = [connection.unread_since for connection in self.connections.values()]
+        return min((since for since in behind if since is not None), default=None)
+
+    def read(self, reading: bool) -> None:
+        """Read from now on, or leave what comes in the kernel's buffers."""
+        self.reading = reading
+        for connection in self.connections.values():
+            self.follow_interest(connection)
+
+    def follow_interest(self, connection: Connection) -> None:
+        """Tell the selector what the connection waits for."""
+        events = EVENT_READ if self.reading else 0
+        if connection.wants_write:
+            events |= EVENT_WRITE
+        key = self._selector.get_map().get(connection.fileno())
+        if key is None:
+            if events:
+                self._selector.register(connection.fileno(), events, connection)
+        elif not events:
+            self._selector.unregister(connection.fileno())
+        elif key.events != events:
+            self._selector.modify(connection.fileno(), events, connection)
+
+    def close(self) -> None:
+        """End every connection at once; what they have not delivered by now is not wanted."""
+        for connection in tuple(self.connections.values()):
+            self._forget(connection)
+        self._connector.close()
+
+    def _attempt_if_due(self, slot: Slot, now: float) -> None:
+        if slot.attempt_at is None or now < slot.attempt_at:
+            return
+        wait = self._budget.delay(now)
+        if wait > 0:
+            slot.attempt_at = now + wait
+            self._log.put_off(wait)
+            return
+        self._budget.spend(now)
+        slot.attempted()
+        self._log.attempting(slot)
+        number = next(self._numbers)
+        self._attempts[number] = slot
+        self._connector.start(
+            number,
+            self._url,
+            self._config.connection,
+            self._config.exchange,
+            self._ssl_context,
+        )
+
+    def _opened(self, result: Opened, now: float) -> Connection:
+        slot = self._attempts.pop(result.connection_id)
+        connection = Connection(
+            result.connection_id,
+            slot.name,
+            result.transport,
+            self._config.connection,
+            now,
+            time.time,
+        )
+        self.connections[connection.connection_id] = connection
+        slot.opened(connection.connection_id, now)
+        connection.subscribe(slot.wire_names, now)
+        self.follow_interest(connection)
+        self._log.opened(connection)
+        return connection
+
+    def _failed(self, result: Failed, now: float) -> None:
+        slot = self._attempts.pop(result.connection_id)
+        delay = slot.failed(now, result.error.retry_after_seconds)
+        self._log.attempt_failed(slot, result.error, delay)
+        if slot.rotation is not None:
+            self._log.rotation_failed(slot, str(result.error))
+
+    def _follow(self, connection: Connection, now: float) -> None:
+        """Note a completed subscription once, and keep the selector's interest true."""
+        slot = self._slot_of[connection.slot]
+        slot_connection = slot.find(connection.connection_id)
+        if slot_connection is not None:
+            if slot_connection.settled_at is None and connection.listed:
+                self._settled(slot, slot_connection, connection, now)
+                if slot_connection.settled_at is None:
+                    return  # it was given up
+            if connection.trouble != slot_connection.trouble:
+                self._troubled(slot, slot_connection, connection, now)
+            # A successor serves nothing before the exchange has listed its streams.
+            ready = (
+                connection.listed if slot_connection is slot.successor else connection.subscribed
+            )
+            if slot_connection.subscribed_at is None and ready:
+                slot.subscribed(connection.connection_id, now)
+                if (seconds := slot.heard_again(now)) is not None:
+                    self._missed(slot.wire_names, seconds)
+        if connection.connection_id in self.connections:
+            self.follow_interest(connection)
+
+    def _settled(
+        self, slot: Slot, slot_connection: SlotConnection, connection: Connection, now: float
+    ) -> None:
+        """Take what the exchange lists; a successor that lacks what it replaces is given up."""
+        missing = connection.missing_streams
+        if missing and slot_connection is slot.successor and slot.active is not None:
+            old = self.connections.get(slot.active.connection_id)
+            worse = [
+                name for name in missing if old is not None and name not in old.missing_streams
+            ]
+            if worse:
+                text = f"the exchange does not list {', '.join(worse)} on the new connection"
+                self._ended(connection, ConnectionEnded("not_listed", 1006, text), now)
+                return
+        slot_connection.settled_at = now
+        if missing:
+            self._log.warning(slot, f"not subscribed, though asked for: {', '.join(missing)}")
+
+    def _troubled(
+        self, slot: Slot, slot_connection: SlotConnection, connection: Connection, now: float
+    ) -> None:
+        slot_connection.trouble = connection.trouble
+        self._log.warning(slot, f"a change of its streams: {connection.trouble}")
+        if connection.stuck:
+            self.rotate(slot, "unanswered", now)
+
+    def _finish_rotation(self, slot: Slot, now: float) -> None:
+        successor, rotation = slot.successor, slot.rotation
+        if successor is None or successor.settled_at is None or rotation is None:
+            return
+        if not self._covered(successor, slot.wire_names, now):
+            return
+        retired = slot.retire()
+        self._log.rotation_completed(slot, rotation, retired, now)
+        if retired is not None and (old := self.connections.get(retired.connection_id)) is not None:
+            self._retire(old, rotation.reason, now)
+
+    def _retire(self, connection: Connection, reason: str, now: float) -> None:
+        """Close a connection as planned; what still arrives is still taken."""
+        self._retiring.setdefault(connection.connection_id, reason)
+        connection.close(now)
+
+    def _ended(self, connection: Connection, end: ConnectionEnded, now: float) -> None:
+        slot = self._slot_of[connection.slot]
+        planned = self._retiring.pop(connection.connection_id, None)
+        rotation = slot.rotation
+        old = slot.active
+        meaning = slot.ended(connection.connection_id, end.reason, now)
+        self._forget(connection)
+        if not slot.live:  # also when it was not before: some may have been heard already
+            self._lost(slot.wire_names)
+        self._log.ended(connection, end, planned, now, dropped=meaning == "dropped")
+        if meaning == "replaced" and rotation is not None:
+            self._log.rotation_completed(slot, rotation, old, now)
+        elif meaning in {"successor", "dropped"} and rotation is not None:
+            self._log.rotation_failed(slot, end.detail)
+
+    def _forget(self, connection: Connection) -> None:
+        self.connections.pop(connection.connection_id, None)
+        slot = self._slot_of[connection.slot]
+        if slot not in self.slots and all(
+            other.slot != slot.name for other in self.connections.values()
+        ):
+            del self._slot_of[slot.name]
+        if connection.fileno() in self._selector.get_map():
+            self._selector.unregister(connection.fileno())
+        connection.abort()

@@ -1,0 +1,185 @@
+"""The exchange's control messages: asking for streams and understanding the answers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from streamer.data.checks import UNDECODABLE
+
+_FRAME_BYTES_MAX = 3500  # a SUBSCRIBE above about 4096 bytes was seen to get no answer
+_ENVELOPE_BYTES = 64  # method, id and punctuation around the names
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionResponse:
+    """An answer of the exchange: `error` is None when it agreed; `request_id` may be missing."""
+
+    request_id: int | str | None
+    error: str | None
+    result: object = None
+
+    @classmethod
+    def parse(cls, payload: bytes) -> SubscriptionResponse | None:
+        """Return the answer in a text payload, or None when it is something else.
+
+        Known shapes: {"result":…,"id":…}, {"code":…,"msg":…} with or without id, and the same
+        code and msg inside "error".
+        """
+        try:
+            message = msgspec.json.decode(payload)
+        except UNDECODABLE:
+            return None
+        if not isinstance(message, dict) or "e" in message or "stream" in message:
+            return None
+        request_id = message.get("id")
+        if not isinstance(request_id, (int, str)):
+            request_id = None
+        error = message.get("error", message)
+        if isinstance(error, dict) and "code" in error and "msg" in error:
+            return cls(request_id, f"{error['msg']} (code {error['code']})")
+        if "result" in message and "id" in message:
+            return cls(request_id, None, message["result"])
+        return None
+
+
+class Subscriptions:
+    """What was asked for on one connection, and how far it is agreed.
+
+    `refusal` is why the exchange did not agree to what was asked for at first: such a connection
+    is of no use. What it objects to later is `trouble`, and the rest stands. `missing` are streams
+    that it does not list.
+    """
+
+    def __init__(self) -> None:
+        self.refusal: str | None = None
+        self.trouble: str | None = None
+        self.stuck = False  # the exchange goes on with what was given back
+        self.missing: tuple[str, ...] = ()
+        self._wished: dict[str, None] = {}  # a set that keeps its order
+        self._pending: set[str] = set()  # of which frames may come: wished, or not yet given back
+        self._open: dict[int | str | None, _Asked] = {}  # without an answer, oldest first
+        self._list_id: int | None = None
+        self._last_id = 0
+        self._agreed = False  # to everything that was asked for at first
+
+    def ask(self, streams: Sequence[str]) -> list[bytes]:
+        """Return the SUBSCRIBE messages for streams that were not asked for yet."""
+        fresh = [name for name in dict.fromkeys(streams) if name not in self._wished]
+        self._wished.update(dict.fromkeys(fresh))
+        self._pending.update(fresh)
+        return self._messages("SUBSCRIBE", fresh)
+
+    def give_back(self, streams: Sequence[str]) -> list[bytes]:
+        """Return the UNSUBSCRIBE messages for those of the streams that were asked for."""
+        known = [name for name in dict.fromkeys(streams) if name in self._wished]
+        for name in known:
+            del self._wished[name]
+        return self._messages("UNSUBSCRIBE", known)
+
+    def holds(self, stream: str) -> bool:
+        """Return whether frames of a stream may come, as far as the exchange has agreed."""
+        return stream in self._pending
+
+    def take(self, answer: SubscriptionResponse) -> list[bytes]:
+        """Note an answer; return what is to be asked next."""
+        if answer.error is not None:
+            return self._take_error(answer)
+        if answer.request_id == self._list_id and self._list_id is not None:
+            self._list_id = None
+            if isinstance(answer.result, list):
+                listed = set(answer.result)
+                self.missing = tuple(name for name in self._wished if name not in listed)
+            return []
+        asked = self._open.pop(answer.request_id, None)
+        if asked is None:
+            return []
+        if asked.method == "UNSUBSCRIBE":
+            self._pending.difference_update(
+                name for name in asked.names if name not in self._wished
+            )
+        return self._look()
+
+    @property
+    def agreed(self) -> bool:
+        """Whether the exchange has once agreed to everything."""
+        return self._agreed
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether everything asked for is agreed to, and there was something."""
+        return bool(self._wished) and not self._open and self.refusal is None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is open any more, the list included."""
+        return self.acknowledged and self._list_id is None
+
+    @property
+    def unanswered(self) -> int:
+        """How many control messages have no answer yet."""
+        return len(self._open) + (self._list_id is not None)
+
+    def _look(self) -> list[bytes]:
+        """Ask what we are subscribed to, once nothing else is open."""
+        if self._open or self.refusal is not None:
+            return []
+        self._agreed = True
+        self._list_id = self._next_id()
+        return [msgspec.json.encode({"method": "LIST_SUBSCRIPTIONS", "id": self._list_id})]
+
+    def _take_error(self, answer: SubscriptionResponse) -> list[bytes]:
+        # Without an id it can only mean what is open now; answers come in order.
+        anonymous = answer.request_id is None and bool(self._open)
+        request_id = next(iter(self._open)) if anonymous else answer.request_id
+        asked = self._open.get(request_id)
+        if asked is None:
+            if request_id == self._list_id or answer.request_id is None:
+                self._list_id = None  # the check is a courtesy; the subscriptions stand
+            return []
+        text = f"the exchange refused: {answer.error}"
+        if not self._agreed:
+            self.refusal = self.refusal or text
+            return []
+        del self._open[request_id]
+        self.trouble = f"{asked.method} of {', '.join(asked.names)}: {text}"
+        if asked.method == "SUBSCRIBE":
+            self._pending.difference_update(asked.names)  # not from `_wished`: they are missing
+        else:
+            self.stuck = True
+        return self._look()
+
+    def _messages(self, method: str, names: Sequence[str]) -> list[bytes]:
+        messages: list[bytes] = []
+        chunk: list[str] = []
+        chunk_bytes = _ENVELOPE_BYTES
+        for name in names:
+            name_bytes = len(msgspec.json.encode(name)) + 1
+            if chunk and chunk_bytes + name_bytes > _FRAME_BYTES_MAX:
+                messages.append(self._message(method, chunk))
+                chunk, chunk_bytes = [], _ENVELOPE_BYTES
+            chunk.append(name)
+            chunk_bytes += name_bytes
+        if chunk:
+            messages.append(self._message(method, chunk))
+        return messages
+
+    def _message(self, method: str, names: list[str]) -> bytes:
+        request_id = self._next_id()
+        self._open[request_id] = _Asked(method, tuple(names))
+        self._list_id = None  # a list that is under way is of before
+        return msgspec.json.encode({"method": method, "params": names, "id": request_id})
+
+    def _next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A control message without an answer."""
+
+    method: str
+    names: tuple[str, ...]

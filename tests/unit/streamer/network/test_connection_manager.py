@@ -1,0 +1,353 @@
+"""The connections of the slots, with connections that do as each test says. Time is the test's."""
+
+from __future__ import annotations
+
+import pytest
+
+import streamer.network.connection_manager
+from streamer.config import ConnectionConfig, StreamerConfig
+from streamer.errors import ConnectionEnded, HandshakeError
+from streamer.feed_counters import FeedCounters
+from streamer.network.connection_manager import EXCHANGE_CUT_SECONDS, ConnectionManager
+from streamer.network.connector import Failed, Opened
+
+NAMES = ("btcusdt@trade", "ethusdt@trade")
+
+
+class Connection:
+    """What the exchange has agreed to is what the test says."""
+
+    def __init__(self, connection_id, slot, transport, config, now, wall):
+        self.connection_id, self.slot, self.opened_at = connection_id, slot, now
+        self.subscribed = self.listed = self.wants_write = self.closing = self.stuck = False
+        self.missing_streams = ()
+        self.trouble = self.end = self.last_pong_time = None
+        self.wished = set()
+        self.pending = set()
+
+    def fileno(self):
+        return -1
+
+    def subscribe(self, names, now):
+        self.change(names, (), now)
+
+    def change(self, added, removed, now):
+        self.wished -= set(removed)
+        self.wished |= set(added)
+        self.pending |= set(added)
+        self.subscribed = self.listed = False
+
+    def agree(self, *missing):
+        self.subscribed = self.listed = True
+        self.missing_streams = missing
+        self.pending = set(self.wished)
+
+    def holds(self, name):
+        return name in self.pending
+
+    def tick(self, now):
+        if self.end is not None:
+            raise self.end
+
+    def close(self, now):
+        self.closing = True
+
+    def abort(self):
+        self.pending = set()
+
+
+class Connector:
+    def __init__(self):
+        self.asked, self.ready, self.cancelled = [], [], []
+
+    def start(self, number, *_):
+        self.asked.append(number)
+
+    def results(self):
+        ready, self.ready = self.ready, []
+        return ready
+
+    def cancel(self, number):
+        self.cancelled.append(number)
+
+
+class Selector:
+    def get_map(self):
+        return {}
+
+    def register(self, *_):
+        pass
+
+
+class Stage:
+    def __init__(self, monkeypatch, names=NAMES):
+        monkeypatch.setattr(streamer.network.connection_manager, "Connection", Connection)
+        self.connector, self.counters, self.covers = Connector(), FeedCounters(), True
+        self.lost, self.missed = [], []
+        self.connection_manager = ConnectionManager(
+            StreamerConfig(connection=ConnectionConfig(backoff_initial=1.0)),
+            names,
+            counters=self.counters,
+            selector=Selector(),
+            connector=self.connector,
+            ssl_context=None,
+            covered=lambda *_: self.covers,
+            lost=lambda names: self.lost.append(list(names)),
+            missed=lambda names, seconds: self.missed.append(seconds),
+        )
+        self.lost.clear()  # nothing was heard of them before
+
+    @property
+    def slot(self):
+        [slot] = self.connection_manager.slots
+        return slot
+
+    def opened(self, now):
+        """Let the attempt under way succeed; return the connection, not yet subscribed."""
+        self.connection_manager.tick(now)
+        self.connector.ready.append(Opened(self.connector.asked[-1], None, 0.1))
+        [connection] = self.connection_manager.tick(now)
+        return connection
+
+    def live(self, now=0.0):
+        connection = self.opened(now)
+        connection.agree()
+        self.connection_manager.tick(now)
+        return connection
+
+    def kinds(self):
+        return [notice.kind for notice in self.counters.notices]
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    return Stage(monkeypatch)
+
+
+def test_a_successor_takes_over_when_it_covers_and_the_old_one_is_closed_as_planned(stage):
+    old = stage.live()
+    assert stage.connection_manager.rotate(stage.slot, "age", 10.0)
+    new = stage.opened(10.0)
+    new.agree()
+    stage.covers = False
+    stage.connection_manager.tick(11.0)
+    assert not old.closing
+    stage.covers = True
+    stage.connection_manager.tick(12.0)
+    assert old.closing
+    assert stage.slot.active.connection_id == new.connection_id
+    old.end = ConnectionEnded("closed", 1000, "closed as we asked")
+    stage.connection_manager.tick(13.0)
+    assert stage.slot.drops_total == 0
+    assert stage.counters.connection_errors == {}
+
+
+def test_a_successor_that_is_not_listed_completely_is_given_up_and_tried_again(stage):
+    old = stage.live()
+    stage.connection_manager.rotate(stage.slot, "age", 10.0)
+    new = stage.opened(10.0)
+    new.agree("ethusdt@trade")
+    stage.connection_manager.tick(11.0)
+    assert not old.closing
+    assert new.connection_id not in stage.connection_manager.connections
+    assert stage.kinds()[-1] == "rotation_failed"
+    assert stage.counters.rotations_failed_total == 1
+    assert stage.slot.rotation is not None
+    assert stage.slot.attempt_at > 11.0
+    assert stage.slot.drops_total == 0
+    again = stage.opened(20.0)
+    again.agree()
+    stage.connection_manager.tick(21.0)
+    assert old.closing
+
+
+def test_what_the_old_one_does_not_hear_either_holds_no_rotation_up(stage):
+    old = stage.opened(0.0)
+    old.agree("ethusdt@trade")
+    stage.connection_manager.tick(1.0)
+    assert "not subscribed" in stage.counters.notices[-1].detail["message"]
+    stage.connection_manager.rotate(stage.slot, "age", 10.0)
+    new = stage.opened(10.0)
+    new.agree("ethusdt@trade")
+    stage.connection_manager.tick(11.0)
+    assert old.closing
+
+
+def test_a_successor_serves_nothing_before_its_streams_are_listed(stage):
+    stage.live()
+    stage.connection_manager.rotate(stage.slot, "age", 10.0)
+    new = stage.opened(10.0)
+    new.subscribed = True
+    stage.connection_manager.tick(11.0)
+    assert stage.slot.successor.subscribed_at is None
+    new.listed = True
+    stage.connection_manager.tick(12.0)
+    assert stage.slot.active.connection_id == new.connection_id
+
+
+def test_attempts_for_a_rotation_fail_and_are_repeated_with_growing_delays(stage):
+    old = stage.live()
+    stage.connection_manager.rotate(stage.slot, "age", 10.0)
+    now, delays = 10.0, []
+    for _ in range(6):
+        stage.connection_manager.tick(now)
+        stage.connector.ready.append(
+            Failed(stage.connector.asked[-1], HandshakeError("refused", "nobody"), 0.1)
+        )
+        stage.connection_manager.tick(now)
+        delays.append(stage.slot.attempt_at - now)
+        now = stage.slot.attempt_at
+    assert stage.counters.rotations_failed_total == 6
+    assert max(delays) > 1.0
+    assert stage.slot.live
+    assert not old.closing
+    new = stage.opened(now)
+    new.agree()
+    stage.connection_manager.tick(now)
+    assert old.closing
+
+
+def test_when_the_old_one_dies_while_the_new_one_is_half_open_the_new_one_serves(stage):
+    old = stage.live()
+    stage.connection_manager.rotate(stage.slot, "age", 10.0)
+    new = stage.opened(10.0)
+    old.end = ConnectionEnded("reset", 1006, "reset")
+    stage.connection_manager.tick(11.0)
+    assert stage.slot.active.connection_id == new.connection_id
+    assert stage.slot.drops_total == 1  # nothing is heard until it is subscribed
+    attempts = len(stage.connector.asked)
+    new.agree()
+    stage.connection_manager.tick(12.5)
+    assert stage.slot.live
+    assert stage.missed == [1.5]
+    assert stage.lost == [list(NAMES)]
+    assert len(stage.connector.asked) == attempts  # no third connection
+
+
+def test_sight_is_lost_again_when_one_ends_that_was_subscribed_in_part(stage):
+    old = stage.live()
+    old.end = ConnectionEnded("reset", 1006, "reset")
+    stage.connection_manager.tick(1.0)
+    new = stage.opened(stage.slot.attempt_at)  # some streams may be heard on it already
+    new.end = ConnectionEnded("reset", 1006, "reset")
+    stage.connection_manager.tick(10.0)
+    assert stage.slot.drops_total == 1
+    assert stage.lost == [list(NAMES), list(NAMES)]
+
+
+def test_sight_is_lost_again_when_what_a_rotation_replaced_ends_after_what_replaced_it(stage):
+    old = stage.live()
+    stage.connection_manager.rotate(stage.slot, "age", 10.0)
+    new = stage.live(10.0)
+    assert old.closing
+    new.end = ConnectionEnded("reset", 1006, "reset")
+    stage.connection_manager.tick(11.0)
+    old.end = ConnectionEnded("closed", 1000, "closed")  # what it had on the way was taken
+    stage.connection_manager.tick(11.1)
+    assert stage.lost == [list(NAMES), list(NAMES)]
+
+
+def test_nothing_is_heard_of_streams_that_join_what_nothing_serves(stage):
+    old = stage.live()
+    stage.connection_manager.change(["bnbusdt@trade"], [], 1.0)
+    assert stage.lost == []
+    old.end = ConnectionEnded("reset", 1006, "reset")
+    stage.connection_manager.tick(2.0)
+    stage.lost.clear()
+    stage.connection_manager.change(["solusdt@trade"], [], 2.0)
+    assert stage.lost == [["solusdt@trade"]]
+
+
+def test_when_the_old_one_dies_during_an_attempt_its_result_serves(stage):
+    old = stage.live()
+    stage.connection_manager.rotate(stage.slot, "age", 10.0)
+    stage.connection_manager.tick(10.0)
+    old.end = ConnectionEnded("reset", 1006, "reset")
+    stage.connection_manager.tick(10.5)
+    assert stage.slot.active is None
+    attempts = len(stage.connector.asked)
+    stage.connector.ready.append(Opened(stage.connector.asked[-1], None, 0.1))
+    [new] = stage.connection_manager.tick(11.0)
+    new.agree()
+    stage.connection_manager.tick(11.0)
+    assert stage.slot.active.connection_id == new.connection_id
+    assert stage.slot.successor is None
+    assert len(stage.connector.asked) == attempts
+
+
+def test_a_connection_is_replaced_before_the_exchange_cuts_it_whatever_the_rules_say(stage):
+    stage.live()
+    stage.connection_manager.rotate_before_cut(float("inf"), EXCHANGE_CUT_SECONDS - 601.0)
+    assert stage.slot.rotation is None
+    stage.connection_manager.rotate_before_cut(float("inf"), EXCHANGE_CUT_SECONDS - 600.0)
+    assert stage.slot.rotation is not None
+
+
+def test_a_change_reaches_both_connections_of_a_rotation_which_starts_its_overlap_anew(stage):
+    old = stage.live()
+    stage.connection_manager.rotate(stage.slot, "age", 10.0)
+    new = stage.opened(10.0)
+    stage.covers = False
+    new.agree()
+    stage.connection_manager.tick(11.0)
+    stage.connection_manager.change(["bnbusdt@trade"], ["ethusdt@trade"], 12.0)
+    stage.covers = True
+    stage.connection_manager.tick(12.0)
+    assert old.wished == new.wished == {"btcusdt@trade", "bnbusdt@trade"}
+    assert not old.closing  # the exchange has not agreed yet
+    assert stage.connection_manager.holds("ethusdt@trade")
+    for connection in (old, new):
+        connection.agree()
+    assert not stage.connection_manager.holds("ethusdt@trade")
+    stage.connection_manager.tick(13.0)
+    assert old.closing
+    assert stage.slot.active.settled_at == 13.0
+
+
+def test_an_empty_slot_closes_its_connections_without_a_drop(stage, monkeypatch):
+    monkeypatch.setattr("streamer.network.slots.STREAMS_PER_SLOT", 2)
+    first = stage.live()
+    stage.connection_manager.change(["bnbusdt@trade"], [], 1.0)
+    second = stage.opened(1.0)
+    second.agree()
+    stage.connection_manager.tick(1.0)
+    assert [slot.name for slot in stage.connection_manager.slots] == ["slot-1", "slot-2"]
+    stage.connection_manager.change([], ["bnbusdt@trade"], 2.0)
+    assert second.closing
+    assert not first.closing
+    second.end = ConnectionEnded("closed", 1000, "closed as we asked")
+    stage.connection_manager.tick(3.0)
+    [closed] = [one.detail for one in stage.counters.notices if one.kind == "connection_closed"]
+    assert (closed["planned"], closed["dropped"], closed["reason"]) == (True, False, "unsubscribed")
+    assert stage.counters.connection_errors == {}
+    stage.connection_manager.tick(4.0)
+    assert stage.slot.name == "slot-1"
+
+
+def test_an_attempt_for_an_empty_slot_is_given_up(stage, monkeypatch):
+    monkeypatch.setattr("streamer.network.slots.STREAMS_PER_SLOT", 2)
+    stage.live()
+    stage.connection_manager.change(["bnbusdt@trade"], [], 1.0)
+    stage.connection_manager.tick(1.0)
+    stage.connection_manager.change([], ["bnbusdt@trade"], 2.0)
+    assert stage.connector.cancelled == [stage.connector.asked[-1]]
+
+
+def test_a_change_that_is_never_answered_costs_a_rotation_and_no_drop(stage):
+    connection = stage.live()
+    stage.connection_manager.change(["bnbusdt@trade"], [], 1.0)
+    connection.trouble, connection.stuck = "not answered", True
+    stage.connection_manager.tick(20.0)
+    assert stage.slot.rotation.reason == "unanswered"
+    assert stage.slot.drops_total == 0
+
+
+def test_a_stream_that_is_refused_later_is_told_and_nothing_else_happens(stage):
+    connection = stage.live()
+    stage.connection_manager.change(["bnbusdt@trade"], [], 1.0)
+    connection.trouble = "refused"
+    stage.connection_manager.tick(2.0)
+    stage.connection_manager.tick(3.0)
+    warnings = [one for one in stage.counters.notices if one.kind == "warning"]
+    assert len(warnings) == 1
+    assert stage.slot.rotation is None

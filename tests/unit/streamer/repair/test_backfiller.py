@@ -1,0 +1,612 @@
+"""The driver of repairs: what it asks, in which order, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from streamer.config import RepairConfig
+from streamer.errors import FrameRejected
+from streamer.feed_counters import FeedCounters
+from streamer.order.sequence import Gap
+from streamer.repair.backfiller import CLOCK_RETRY_SECONDS, TROUBLE_REPEAT_SECONDS, Backfiller
+from streamer.repair.gap_tracker import REFUSALS, REFUSED_SECONDS
+from streamer.repair.rest_requests import RestFailure, RestRequest, RestResponse
+from streamer.repair.staleness import UNSURE_SECONDS, StalenessProbe
+from streamer.routes import Routes, Waiting
+from tests.unit.streamer.payloads import KLINE, NOW_US, TRADE, frame, trade
+
+UNIX = NOW_US / 1e6
+SILENT_AFTER = 30.0
+
+
+class Exchange:
+    """Answers by hand: what was asked, and what the answer shall be."""
+
+    def __init__(self) -> None:
+        self.asked: list[RestRequest] = []
+        self.outcome: RestResponse | RestFailure | None = None
+
+    def start(self, request: RestRequest) -> None:
+        self.asked.append(request)
+
+    def take(self) -> RestResponse | RestFailure | None:
+        outcome, self.outcome = self.outcome, None
+        return outcome
+
+    def close(self) -> None:
+        pass
+
+
+class World:
+    """One symbol's trades, a REST interface, and a repairer between them."""
+
+    def __init__(self, directory, stream="trade", *, same_venue=True, **config) -> None:
+        self.routes = Routes(
+            (stream,), ("BTCUSDT",), gap_wait_seconds=0.5, waiting=Waiting(100, directory)
+        )
+        self.route = self.routes.by_name[f"btcusdt@{stream}"]
+        self.counters = FeedCounters()
+        self.exchange = Exchange()
+        self.stored: list[object] = []
+        self.refused: list[tuple[str, str]] = []
+        self.silent_seconds = 0.0
+        self.now = self.set_by = 0.0
+        self.backfiller = Backfiller(
+            RepairConfig(**config),
+            self.routes,
+            self.exchange,
+            lambda route, released: self.keep(released),
+            self.refuse,
+            self.counters,
+            StalenessProbe(SILENT_AFTER),
+            silent_seconds=lambda route, now: self.silent_seconds,
+            unix_time=lambda: UNIX + self.now + self.set_by,
+            same_venue=same_venue,
+        )
+
+    def hear(self, *ids: int) -> None:
+        for event_id in ids:
+            event = self.route.decode(trade(t=event_id), NOW_US)
+            sequence = self.route.sequence
+            if sequence.advance(event_id):
+                self.stored.append(event_id)
+                self.route.latest = event
+            else:
+                self.keep(sequence.take(event_id, (event, NOW_US), self.now))
+
+    def keep(self, released) -> None:
+        for item in released:
+            self.stored.append(item if isinstance(item, Gap) else item[0].id)
+            if not isinstance(item, Gap):
+                self.route.latest = item[0]
+
+    def refuse(self, route, content, error_type, error, now) -> None:
+        self.refused.append((error_type, error))
+
+    def turn(self, seconds: float = 0.0, *, accepting: bool = True) -> RestRequest | None:
+        """Let time pass; return the question that was asked in this turn, if one was."""
+        self.now += seconds
+        before = len(self.exchange.asked)
+        self.backfiller.turn(self.now, accepting=accepting)
+        return self.exchange.asked[-1] if len(self.exchange.asked) > before else None
+
+    def answer(self, *ids: int, **other: object) -> RestRequest | None:
+        """Tell of trades with these ids, as the stream does; or something else."""
+        return self.say([told(each, **other) for each in ids])
+
+    def say(self, body: object, seconds: float = 0.0) -> RestRequest | None:
+        self.exchange.outcome = RestResponse(
+            json.dumps(body).encode(), UNIX + self.now - seconds, UNIX + self.now
+        )
+        return self.turn()
+
+    def notices(self, kind: str) -> list[dict[str, object]]:
+        return [dict(each.detail) for each in self.counters.notices if each.kind == kind]
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    assert made.turn() == RestRequest("time", (), 1)  # the first thing asked, as nothing is urgent
+    made.say({"serverTime": round(UNIX * 1e6)})
+    return made
+
+
+def parameters(request: RestRequest | None) -> dict[str, str]:
+    assert request is not None
+    return dict(request.parameters)
+
+
+def test_a_gap_waits_for_the_other_connection_then_rest_is_asked(world):
+    world.hear(10, 14)
+    assert world.turn(0.4) is None
+
+    request = world.turn(0.2)
+
+    assert request is not None
+    assert request.endpoint == "historicalTrades"
+    # With the neighbours that the stream told, 10 and 14.
+    assert parameters(request) == {"symbol": "BTCUSDT", "fromId": "10", "limit": "5"}
+
+
+def test_what_rest_brings_goes_before_what_waited_and_is_counted(world):
+    world.hear(10, 14)
+    world.turn(0.6)
+
+    world.answer(11, 12, 13, 14, 15)
+
+    assert world.stored == [10, 11, 12, 13, 14]  # and 15 is left to the stream
+    assert world.route.repaired_total == 3
+    assert world.route.repaired_gaps_total == 1
+    [told] = world.notices("gap_repaired")
+    assert (told["first_id"], told["last_id"], told["repaired"]) == (11, 13, 3)
+    assert world.backfiller.open_gaps == 0
+
+
+def test_what_a_connection_brings_meanwhile_is_no_repair(world):
+    world.hear(10, 14)
+    world.turn(0.6)
+    world.hear(11, 12, 13)
+
+    world.answer(11, 12, 13)
+
+    assert world.stored == [10, 11, 12, 13, 14]
+    assert world.route.repaired_total == 0
+    assert not world.notices("gap_repaired")
+
+
+def test_one_question_at_a_time(world):
+    world.hear(10, 14)
+    assert world.turn(0.6) is not None
+    assert world.turn(5.0) is None
+
+
+def test_while_the_sink_takes_nothing_what_waits_is_left_where_it_is(world):
+    world.hear(10, 12)
+    world.turn(0.6)
+    world.hear(11)
+    assert world.stored == [10, 11, 12]  # an arrival frees what follows it
+
+    world.hear(20_000, *range(14, 19_999))
+    world.hear(13, 19_999)  # frees more than is released at once
+    stored = len(world.stored)
+    world.turn(0.1, accepting=False)
+    assert len(world.stored) == stored
+    world.turn(0.1)
+    assert len(world.stored) > stored
+
+
+def test_a_refusal_to_serve_is_waited_out(tmp_path):
+    world = World(tmp_path)  # which would ask for the time, too
+    world.hear(10, 14)
+    world.turn(0.6)
+    world.exchange.outcome = RestFailure("throttled", "429", 7.0)
+
+    assert world.turn() is None
+    assert world.turn(6.5) is None
+    assert parameters(world.turn(1.0))["fromId"] == "10"
+    assert world.counters.rest_errors == {"throttled": 1}
+
+
+def test_trouble_is_counted_each_time_and_told_once_a_minute(world):
+    world.hear(10, 14)
+    world.turn(0.6)
+    while world.now < TROUBLE_REPEAT_SECONDS:
+        if world.exchange.outcome is None:
+            world.exchange.outcome = RestFailure("unavailable", "502 Bad Gateway")
+        world.turn(1.0)
+
+    assert world.counters.rest_errors["unavailable"] > 3
+    assert len(world.notices("rest_trouble")) == 1
+
+
+@pytest.mark.parametrize("body", [{"code": -1}, [{"price": "1"}], [{"id": "x"}]])
+def test_an_answer_that_is_no_page_is_trouble_and_asked_again(world, body):
+    world.hear(10, 14)
+    world.turn(0.6)
+
+    world.say(body)
+
+    assert world.counters.rest_errors == {"unavailable": 1}
+    assert parameters(world.turn(1.0))["fromId"] == "10"
+
+
+@pytest.mark.parametrize("wrong", [{"qty": "0"}, {"price": "NA"}, {"qty": None}, {"time": "NA"}])
+def test_what_rest_confirms_though_it_is_no_trade_is_declared_within_seconds(world, wrong):
+    world.hear(10, 14)
+    world.turn(0.6)
+    page = [told(11), told(12, **wrong), told(13)]
+
+    world.say(page)
+    assert world.stored == [10, 11]  # once may be a mistake
+    world.turn(1.0)
+    world.say(page)
+
+    assert world.stored == [10, 11, Gap(12, 12), 13, 14]
+    assert world.stored[2].reason == "unusable"
+    assert world.counters.rest_errors == {"unusable": 1}
+    assert [error_type for error_type, _ in world.refused] == ["unusable"]
+    assert world.backfiller.open_gaps == 0
+
+
+def test_a_trade_that_rest_tells_otherwise_the_next_time_is_stored(world):
+    world.hear(10, 12)
+    world.turn(0.6)
+
+    world.answer(11, qty="0")
+    world.turn(1.0)
+    world.answer(11)
+
+    assert world.stored == [10, 11, 12]
+
+
+def test_a_page_in_another_unit_is_trouble_and_declares_nothing(world):
+    world.hear(10, 12)
+    world.turn(0.6)
+
+    world.answer(11, time=NOW_US // 1000)
+
+    assert world.stored == [10]
+    assert world.counters.rest_errors == {"unavailable": 1}
+
+
+OTHER_VENUE = [{"price": "62946.1"}, {"qty": "9"}, {"time": NOW_US + 1}, {"isBuyerMaker": False}]
+
+
+@pytest.mark.parametrize("other", OTHER_VENUE)
+def test_nothing_is_taken_from_another_venue_and_the_gap_is_declared_with_its_reason(world, other):
+    world.hear(10, 14)
+    world.turn(0.6)
+    while world.backfiller.open_gaps and world.now < 200:
+        world.answer(10, 11, 12, 13, 14, **other)
+        world.turn(1.0)
+
+    assert REFUSED_SECONDS < world.now < 2 * REFUSED_SECONDS
+    assert world.stored == [10, Gap(11, 13), 14]
+    assert world.stored[1].reason == "misfit"
+    assert world.route.repaired_total == 0
+    assert world.counters.rest_errors["misfit"] >= REFUSALS
+    assert {error_type for error_type, _ in world.refused} == {"misfit"}
+
+
+def test_a_venue_that_is_right_again_repairs(world):
+    world.hear(10, 14)
+    world.turn(0.6)
+    world.answer(10, 11, 12, 13, 14, price="62946.1")
+    assert world.stored == [10]
+
+    world.turn(1.0)
+    world.answer(10, 11, 12, 13, 14)
+
+    assert world.stored == [10, 11, 12, 13, 14]
+
+
+@pytest.mark.parametrize("seconds", [-3600, 200])
+def test_trades_out_of_time_between_their_neighbours_are_refused(world, seconds):
+    world.hear(10, 14)
+    world.turn(0.6)
+    page = [told(10), told(11, time=TRADE["T"] + seconds * 1_000_000), told(14)]
+
+    world.say(page)
+
+    assert world.stored == [10]
+    assert world.counters.rest_errors == {"misfit": 1}
+
+
+def test_of_an_unknown_host_something_the_stream_told_is_compared_first(tmp_path):
+    world = World(tmp_path, same_venue=False)
+    world.hear(1)
+    world.route.latest = None  # it was forwarded by an earlier run
+    world.hear(5000)
+    request = world.turn(0.6)
+    assert parameters(request) == {"symbol": "BTCUSDT", "fromId": "5000", "limit": "1"}
+
+    request = world.answer(5000)
+    if request == RestRequest("time", (), 1):
+        world.say({"serverTime": round((UNIX + world.now) * 1e6)})
+        request = world.turn(1.0)
+    assert parameters(request)["fromId"] == "2"
+    world.answer(*range(2, 1002))
+    assert world.stored == [*range(1, 1002)]
+
+
+def test_of_an_unknown_host_nothing_is_taken_while_nothing_can_be_compared(tmp_path):
+    world = World(tmp_path, same_venue=False, give_up_after=5.0)
+    world.hear(10)
+    world.route.latest = None
+    world.silent_seconds = SILENT_AFTER + 1
+    while world.now < 30.0:
+        request = world.turn(0.5)
+        if request is None:
+            continue
+        if request.endpoint == "aggTrades":
+            world.say([latest(trade_id=900, age_seconds=UNSURE_SECONDS + 1)])
+        elif request.endpoint == "historicalTrades":
+            world.answer(*range(11, 901))
+
+    assert world.stored == [10]  # and no gap up to 900 is declared, which nobody knows of
+    assert world.route.sequence.last_id == 10
+
+
+def test_while_rest_is_doubted_it_says_nothing_about_silence(world):
+    world.hear(10, 14)
+    world.turn(0.6)
+    world.answer(10, 11, 12, 13, 14, price="62946.1")
+    world.silent_seconds = SILENT_AFTER + 1
+    for _ in range(10):
+        request = world.turn(0.2)
+        if request is not None and request.endpoint == "aggTrades":
+            world.say([latest(trade_id=12, age_seconds=UNSURE_SECONDS + 1)])
+            break
+
+    silences = world.backfiller.silences
+    assert silences.finding("btcusdt@trade", world.silent_seconds, world.now) == "unconfirmed"
+
+
+def test_a_clock_that_is_far_off_is_told_once_and_judged_by(world):
+    for _ in range(2):
+        world.now += 700.0
+        assert world.turn() == RestRequest("time", (), 1)
+        world.say({"serverTime": round((UNIX + world.now + 600.0) * 1e6)})
+
+    assert world.counters.clock_offset_seconds == pytest.approx(600.0, abs=1e-3)
+    [warning] = world.notices("warning")
+    assert "600.0 s behind" in str(warning["message"])
+    world.route.decode(trade(E=NOW_US + 600_000_000), NOW_US)
+    with pytest.raises(FrameRejected) as caught:
+        world.route.decode(trade(E=NOW_US + 1_000_000_000), NOW_US)
+    assert caught.value.error_type == "bad_time"
+
+
+def test_a_clock_that_is_set_is_measured_again_and_judged_by_at_once(world):
+    world.turn(1.0)
+    world.set_by = -600.0
+
+    assert world.turn(0.1) == RestRequest("time", (), 1)
+    assert world.counters.clock_offset_seconds == pytest.approx(600.0, abs=1e-3)
+    world.route.decode(trade(E=NOW_US + 600_000_000), NOW_US)
+
+
+def test_what_is_too_old_is_declared_up_to_the_first_that_is_not(tmp_path):
+    world = World(tmp_path, max_age=3600.0)
+    world.hear(10)
+    world.route.latest = None  # it was forwarded by an earlier run
+    world.hear(5000)
+    request = world.turn(0.6)
+    old_up_to = 3210
+    for _ in range(40):
+        if request is None:
+            request = world.turn(0.1)
+            continue
+        if request.endpoint == "time":
+            request = world.say({"serverTime": round((UNIX + world.now) * 1e6)})
+            continue
+        first, limit = int(parameters(request)["fromId"]), int(parameters(request)["limit"])
+        ids = range(first, min(first + limit, 5000))
+        time = [7200.0 if each <= old_up_to else 60.0 for each in ids]
+        request = world.say(
+            [
+                {
+                    "id": each,
+                    "price": "1",
+                    "qty": "2",
+                    "time": round((UNIX + world.now - age) * 1e6),
+                    "isBuyerMaker": False,
+                }
+                for each, age in zip(ids, time, strict=True)
+            ]
+        )
+        if world.backfiller.open_gaps == 0:
+            break
+
+    gaps = [item for item in world.stored if isinstance(item, Gap)]
+    assert [gap.reason for gap in gaps] == ["too_old"]
+    # Whole pages are judged: less than one of them is fetched though it is older.
+    assert gaps[0].first_id == 11
+    assert old_up_to - 1000 < gaps[0].last_id <= old_up_to
+    assert world.stored[2:] == list(range(gaps[0].last_id + 1, 5001))
+
+
+def test_a_gap_that_nothing_helps_is_given_up(tmp_path):
+    world = World(tmp_path, give_up_after=5.0)
+    world.hear(10, 14)
+    while world.now < 20.0:
+        request = world.turn(0.5)
+        if request is not None and request.endpoint == "historicalTrades":
+            world.answer()
+
+    assert world.stored == [10, Gap(11, 13), 14]
+    assert world.stored[1].reason == "lagging"
+
+
+def test_rest_is_not_asked_beyond_our_share_of_the_weight(tmp_path):
+    world = World(tmp_path, weight_per_minute=100, weight_share=0.5)
+    world.hear(10, 14)
+    requests = []
+    while world.now < 10.0:
+        request = world.turn(0.25)
+        if request is not None:
+            requests.append(request)
+            world.exchange.outcome = RestResponse(b"[]", UNIX, UNIX + world.now)
+
+    assert sum(request.weight for request in requests) <= 50
+
+
+def test_a_silence_is_looked_at_and_a_quiet_symbol_found_quiet(world):
+    world.hear(10)
+    world.silent_seconds = SILENT_AFTER + 1
+
+    request = world.turn(1.0)
+    assert request == RestRequest("aggTrades", (("symbol", "BTCUSDT"), ("limit", "1")), 4)
+    world.say([latest(trade_id=10, age_seconds=SILENT_AFTER - 5)])  # clocks differ, ids do not
+
+    silences = world.backfiller.silences
+    assert silences.finding("btcusdt@trade", world.silent_seconds, world.now) == "quiet"
+
+
+def test_news_that_a_silent_stream_did_not_bring_is_fetched_and_blames_the_connection(world):
+    world.hear(10)
+    world.silent_seconds = SILENT_AFTER + 1
+    world.turn(1.0)
+
+    request = world.say([latest(trade_id=12, age_seconds=UNSURE_SECONDS + 1)])
+
+    silences = world.backfiller.silences
+    assert silences.blames("btcusdt@trade", world.silent_seconds, world.now)
+    assert parameters(request or world.turn(0.1))["fromId"] == "10"
+
+
+def test_very_young_news_may_be_on_its_way(world):
+    world.hear(10)
+    world.silent_seconds = SILENT_AFTER + 1
+    world.turn(1.0)
+
+    world.say([latest(trade_id=12, age_seconds=UNSURE_SECONDS / 2)])
+
+    silences = world.backfiller.silences
+    assert silences.finding("btcusdt@trade", world.silent_seconds, world.now) == "unconfirmed"
+    assert world.backfiller.open_gaps == 0
+
+
+def test_the_clocks_offset_is_that_of_the_middle_of_the_question(world):
+    world.now = 700.0  # longer than clock_every
+    assert world.turn() == RestRequest("time", (), 1)
+    world.say({"serverTime": round((UNIX + 700.0 - 0.1 + 2.5) * 1e6)}, seconds=0.2)
+
+    assert world.counters.clock_offset_seconds == pytest.approx(2.5, abs=1e-3)
+
+
+def test_an_answer_that_took_long_says_nothing_about_the_clock(tmp_path):
+    world = World(tmp_path)
+    world.turn()
+    world.say({"serverTime": round(UNIX * 1e6)}, seconds=3.0)
+
+    assert world.counters.clock_offset_seconds is None
+    assert world.turn(CLOCK_RETRY_SECONDS - 1) is None
+    assert world.turn(2.0) == RestRequest("time", (), 1)
+
+
+def told(trade_id: int, **other: object) -> dict[str, object]:
+    """A trade as REST tells it, the same as the stream does."""
+    trade = {
+        "id": trade_id,
+        "price": TRADE["p"],
+        "qty": TRADE["q"],
+        "time": TRADE["T"],
+        "isBuyerMaker": TRADE["m"],
+    }
+    return {**trade, **other}
+
+
+def latest(*, trade_id: int, age_seconds: float) -> dict[str, object]:
+    """The latest aggregate trade, which ends with `trade_id`."""
+    time_us = round((UNIX + 1.0 - age_seconds) * 1e6)
+    return {
+        "a": 7,
+        "p": "1.5",
+        "q": "2",
+        "f": trade_id,
+        "l": trade_id,
+        "T": time_us,
+        "m": True,
+    }
+
+
+MINUTE = 60_000_000
+"""In microseconds; candle n opens n minutes after the first, the 20th before now."""
+FIRST_OPEN = KLINE["k"]["t"] - 20 * MINUTE
+
+
+class Candles(World):
+    """One symbol's candles of a minute."""
+
+    def __init__(self, directory, **config) -> None:
+        super().__init__(directory, "kline_1m", **config)
+        assert self.turn() == RestRequest("time", (), 1)
+        self.say({"serverTime": round(UNIX * 1e6)})
+
+    def hear(self, *numbers: int, closed: bool = True) -> None:
+        for number in numbers:
+            begin = FIRST_OPEN + number * MINUTE
+            candle = {**KLINE["k"], "t": begin, "T": begin + MINUTE - 1, "x": closed}
+            payload = frame({**KLINE, "E": begin + MINUTE + 5, "k": candle}, self.route.name)
+            arrival = self.route.decode(payload, NOW_US), NOW_US
+            self.keep(self.route.sequence.take(arrival[0].id, arrival, self.now))
+
+    def keep(self, released) -> None:
+        for item in released:
+            if isinstance(item, Gap):
+                self.stored.append(item)
+            else:
+                self.stored.append((item[0].id - FIRST_OPEN) // MINUTE)
+                self.route.latest = item[0]
+
+    def answer(self, *numbers: int) -> RestRequest | None:
+        rows = []
+        for number in numbers:
+            begin = FIRST_OPEN + number * MINUTE
+            numbers_ = [KLINE["k"][key] for key in "ohlcv"]
+            rows.append([begin, *numbers_, begin + MINUTE - 1, "15", 90, "4", "6", "0"])
+        return self.say(rows)
+
+
+@pytest.fixture
+def candles(tmp_path):
+    return Candles(tmp_path)
+
+
+def test_missing_candles_are_asked_for_by_time_and_go_before_what_waited(candles):
+    candles.hear(1, 4)
+    request = candles.turn(0.6)
+
+    assert request is not None
+    assert request.endpoint == "klines"
+    assert parameters(request)["startTime"] == str((FIRST_OPEN + MINUTE) // 1000)
+    candles.answer(2, 3, 4, 5)
+    assert candles.stored == [1, 2, 3, 4]
+    assert (candles.route.repaired_total, candles.route.repaired_gaps_total) == (2, 1)
+
+
+def test_a_candle_that_rest_may_hold_for_open_is_asked_for_again(candles):
+    candles.hear(1, 4)
+    candles.turn(0.6)
+
+    candles.answer(2, 3)
+    assert candles.stored == [1, 2]
+    candles.turn(1.0)
+    candles.answer(3)
+    assert candles.stored == [1, 2]
+    candles.turn(1.0)
+    candles.answer(3, 4)
+    assert candles.stored == [1, 2, 3, 4]
+
+
+def test_candles_that_rest_passes_over_twice_do_not_exist(candles):
+    candles.hear(1, 4)
+    candles.turn(0.6)
+    candles.answer(4, 5)
+    assert candles.stored == [1]
+    candles.turn(1.1)
+    candles.answer(4, 5)
+
+    [_, declared, last] = candles.stored
+    assert (declared.reason, declared.missing, last) == ("empty", 2, 4)
+    assert candles.route.sequence.missing_total == 0
+
+
+def test_a_silent_kline_is_judged_by_the_times_of_trades(candles):
+    candles.hear(1)
+    candles.silent_seconds = 60.0
+    request = candles.turn(1.0)
+    assert request is not None
+    assert request.endpoint == "aggTrades"
+
+    trade_us = round((UNIX + candles.now - 30) * 1e6)
+    row = {"a": 7, "p": "1", "q": "1", "f": 1, "l": 2, "T": trade_us, "m": True}
+    candles.say([row])
+
+    finding = candles.backfiller.silences.finding(candles.route.name, 60.0, candles.now)
+    assert finding == "news"
+    assert candles.backfiller.open_gaps == 0

@@ -1,0 +1,185 @@
+"""What is put on record of times in which nothing was heard, and when."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from streamer.feed_counters import FeedCounters
+from streamer.ingest import Ingest
+from streamer.order.positions import Position
+from streamer.routes import Routes
+from tests.unit.streamer.payloads import BOOK_TICKER, TRADE, frame, of_symbol
+
+QUOTES = ("btcusdt@bookTicker", "ethusdt@bookTicker")
+
+
+class Sink:
+    def __init__(self):
+        self.put_of = []
+
+    def put(self, route, event, received_us):
+        self.put_of.append((route.name, event))
+
+
+class Connection:
+    connection_id = 1
+
+    def take_binary(self):
+        return []
+
+
+class Stage:
+    def __init__(self):
+        self.sink, self.counters = Sink(), FeedCounters()
+        self.routes = Routes(["bookTicker", "trade"], ["BTCUSDT", "ETHUSDT"])
+        self.ingest = Ingest(
+            self.routes, self.sink, None, self.counters, lambda _: None, overlap_seconds=5.0
+        )
+
+    def hear(self, name, number):
+        symbol, stream = name.split("@")
+        payload = BOOK_TICKER | {"u": number} if stream == "bookTicker" else TRADE | {"t": number}
+        self.ingest.take(Connection(), [frame(of_symbol(payload, symbol.upper()), name)], None)
+
+    def heard_us(self, name):
+        return self.routes.by_name[name].received_us
+
+    def take(self):
+        """Return what was put since the last call: gaps by their times, events by their ids."""
+        put, self.sink.put_of = self.sink.put_of, []
+        return [
+            (name, (event.from_time, event.to_time) if name.endswith("gap") else event.id)
+            for name, event in put
+        ]
+
+
+@pytest.fixture
+def stage():
+    stage = Stage()
+    for number, name in enumerate(QUOTES):
+        stage.hear(name, number)
+    stage.hear("btcusdt@trade", 1)
+    stage.take()
+    return stage
+
+
+def test_a_time_without_quotes_is_on_record_before_the_first_one_after_it(stage, caplog):
+    before_us = stage.heard_us(QUOTES[0])
+    stage.ingest.lose_sight([*QUOTES, "btcusdt@trade", "gone@bookTicker"])
+    assert stage.take() == []
+    stage.hear(QUOTES[0], 7)
+    stage.hear("btcusdt@trade", 2)
+    after_us = stage.heard_us(QUOTES[0])
+    stage.hear(QUOTES[0], 8)
+    times = (before_us, after_us)
+    gap, *events = stage.take()
+    assert gap == ("btcusdt@gap", times)
+    assert events == [(QUOTES[0], 7), ("btcusdt@trade", 2), (QUOTES[0], 8)]
+
+    stage.ingest.declare_missed([*QUOTES, "btcusdt@trade"], 0.25)
+    [(name, (from_us, _))] = stage.take()
+    assert name == "ethusdt@gap", "the other is on record, and trades tell by their ids"
+    assert from_us == stage.heard_us(QUOTES[1])
+    stage.hear(QUOTES[1], 9)
+    assert stage.take() == [(QUOTES[1], 9)]
+    assert "2 streams missed" in caplog.text
+    assert sum(route.sequence.gaps_total for route in stage.routes) == 2
+
+
+def test_each_time_is_told_on_its_own(stage):
+    stage.ingest.lose_sight(QUOTES)
+    stage.ingest.lose_sight(QUOTES)  # still
+    stage.hear(QUOTES[0], 7)
+    stage.take()
+    heard_us = stage.heard_us(QUOTES[0])
+    stage.ingest.lose_sight(QUOTES)
+    stage.hear(QUOTES[0], 8)
+    assert stage.take()[0] == ("btcusdt@gap", (heard_us, stage.heard_us(QUOTES[0])))
+
+
+def test_a_copy_of_the_last_quote_ends_the_time_as_well(stage):
+    stage.ingest.lose_sight(QUOTES)
+    stage.hear(QUOTES[0], 0)
+    assert [name for name, _ in stage.take()] == ["btcusdt@gap"]
+    assert stage.routes.by_name[QUOTES[0]].sequence.duplicates_total == 1
+
+
+def test_two_losses_before_a_quiet_stream_has_spoken_are_two_times(stage):
+    heard_us = stage.heard_us(QUOTES[0])
+    times = []
+    for _ in range(2):
+        stage.ingest.lose_sight(QUOTES[:1])
+        stage.ingest.declare_missed(QUOTES[:1], 0.1)
+        [(name, each)] = stage.take()
+        assert name == "btcusdt@gap"
+        times.append(each)
+    assert times[0][0] == heard_us
+    assert times[1][0] == times[0][1], "what is on record already is not put there again"
+
+
+def test_what_was_let_go_is_a_time_too(stage):
+    stage.ingest.declare_shed(QUOTES, 3.0)
+    gaps = stage.take()
+    assert [name for name, _ in gaps] == ["btcusdt@gap", "ethusdt@gap"]
+    assert all(to_us - from_us == 3_000_000 for _, (from_us, to_us) in gaps)
+    stage.hear(QUOTES[0], 7)
+    assert stage.take() == [(QUOTES[0], 7)]
+
+
+def test_what_was_let_go_before_a_loss_is_on_record_with_it(stage):
+    before_us = stage.heard_us(QUOTES[0])
+    stage.ingest.lose_sight(QUOTES)
+    stage.ingest.declare_shed(QUOTES, 3.0)
+    assert stage.take() == []
+    stage.hear(QUOTES[0], 7)
+    times = (before_us, stage.heard_us(QUOTES[0]))
+    assert stage.take() == [("btcusdt@gap", times), (QUOTES[0], 7)]
+
+
+def test_one_stream_has_missed_no_longer_for_another_that_was_quiet():
+    stage = Stage()
+    now_us = time.time_ns() // 1000
+    stored_us = [now_us - 3600_000_000, now_us - 2_000_000]
+    stage.ingest.resume(dict(zip(QUOTES, (Position(5, us) for us in stored_us), strict=True)))
+    stage.ingest.declare_missed(QUOTES, 0.5)
+    assert [from_us for _, (from_us, _) in stage.take()] == stored_us
+
+
+def test_a_stream_that_joined_meanwhile_has_missed_nothing(stage):
+    stage.ingest.lose_sight(QUOTES)
+    stage.routes.add(stage.routes.make("bookTicker", "BNBUSDT"))
+    stage.routes.gaps["BNBUSDT"] = stage.routes.gaps["BTCUSDT"]
+    stage.hear("bnbusdt@bookTicker", 1)
+    stage.take()
+    stage.ingest.declare_missed(["bnbusdt@bookTicker"], 3.0)
+    assert stage.take() == []
+
+
+def test_the_time_since_an_earlier_run_ends_with_the_first_quote():
+    stage = Stage()
+    stored_us = time.time_ns() // 1000 - 60_000_000
+    stage.ingest.resume(
+        {QUOTES[0]: Position(5, stored_us), "btcusdt@trade": Position(1, stored_us)}
+    )
+    stage.hear(QUOTES[0], 7)
+    stage.hear(QUOTES[1], 7)
+    stage.hear("btcusdt@trade", 2)
+    assert stage.take() == [
+        ("btcusdt@gap", (stored_us, stage.heard_us(QUOTES[0]))),
+        (QUOTES[0], 7),
+        (QUOTES[1], 7),
+        ("btcusdt@trade", 2),
+    ]
+
+
+def test_a_stream_that_left_meanwhile_misses_nothing(stage):
+    stage.ingest.lose_sight(QUOTES)
+    stage.routes.remove(stage.routes.by_name[QUOTES[0]])
+    stage.ingest.declare_missed(QUOTES, 3.0)
+    assert [name for name, _ in stage.take()] == ["ethusdt@gap"]
+    stage.routes.add(stage.routes.make("bookTicker", "BTCUSDT"))
+    stage.ingest.lose_sight(QUOTES)
+    stage.hear(QUOTES[0], 7)
+    assert stage.take() == [(QUOTES[0], 7)]

@@ -1,0 +1,143 @@
+"""Ids that start anew, on their way into the sink."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamer.feed_counters import FeedCounters
+from streamer.ingest import Ingest
+from streamer.order.epochs import CONFIRMED
+from streamer.order.positions import Position
+from streamer.routes import Routes
+from tests.unit.streamer.payloads import AGG_TRADE, BOOK_TICKER, DEPTH, TRADE, frame
+from tests.unit.streamer.test_ingest import Connection, Sink
+
+SECOND = 1_000_000
+
+
+def trade(number, later_us):
+    return TRADE | {"t": number, "T": TRADE["T"] + later_us, "E": TRADE["E"] + later_us}
+
+
+def agg_trade(number, later_us):
+    return AGG_TRADE | {"a": number, "T": AGG_TRADE["T"] + later_us, "E": TRADE["E"] + later_us}
+
+
+def depth(number, later_us):
+    return DEPTH | {"U": number, "u": number, "E": DEPTH["E"] + later_us}
+
+
+def quote(number, later_us):
+    return BOOK_TICKER | {"u": number}
+
+
+STREAMS = {"trade": trade, "aggTrade": agg_trade, "depth": depth, "bookTicker": quote}
+
+
+class RenewingSink(Sink):
+    def __init__(self):
+        super().__init__()
+        self.epochs = []
+
+    def renew(self, route):
+        self.epochs.append((route.name, route.epoch))
+
+
+class Stage:
+    def __init__(self):
+        self.sink, self.counters = RenewingSink(), FeedCounters()
+        self.routes = Routes(STREAMS, ["BTCUSDT"])
+        self.ingest = Ingest(
+            self.routes, self.sink, None, self.counters, lambda _: None, overlap_seconds=5.0
+        )
+        self.begun = []
+        self.ingest.on_epoch = self.begun.append
+
+    def hear(self, stream, *payloads):
+        frames = [frame(each, f"btcusdt@{stream}") for each in payloads]
+        self.ingest.take(Connection(), frames, None)
+
+    @property
+    def stored(self):
+        return [
+            (event.reason, event.epoch) if name.endswith("gap") else event.id
+            for name, event in self.sink.put_of
+        ]
+
+
+@pytest.mark.parametrize(("stream", "make"), STREAMS.items())
+def test_ids_that_start_anew_are_stored_after_a_record_of_it(stream, make):
+    stage = Stage()
+    route = stage.routes.by_name[f"btcusdt@{stream}"]
+    stage.hear(stream, make(5_000_000, 0))
+    new = [make(1000 + number, 2 * SECOND) for number in range(CONFIRMED + 2)]
+    stage.hear(stream, *new[: CONFIRMED - 1])
+    assert stage.stored == [5_000_000]
+
+    stage.hear(stream, *new[CONFIRMED - 1 :])
+
+    assert route.epoch > 10**9
+    assert stage.stored == [5_000_000, ("new_epoch", route.epoch), *range(1000, 1000 + len(new))]
+    assert stage.sink.epochs == [(route.name, route.epoch)]
+    assert (route.epochs_total, stage.begun) == (1, [route])
+    assert (route.sequence.events_total, route.sequence.duplicates_total) == (1 + len(new), 0)
+    [notice] = [each for each in stage.counters.notices if each.kind == "new_epoch"]
+    assert (notice.detail["first_id"], notice.detail["after_id"]) == (1000, 5_000_000)
+
+
+@pytest.mark.parametrize(("stream", "make"), STREAMS.items())
+def test_copies_are_copies(stream, make):
+    stage = Stage()
+    numbers = range(5_000_000, 5_000_010)
+    stage.hear(stream, *[make(number, number - 5_000_000) for number in numbers])
+    stage.hear(stream, *[make(number, number - 5_000_000) for number in numbers])
+
+    assert stage.stored == list(numbers)
+    assert stage.routes.by_name[f"btcusdt@{stream}"].sequence.duplicates_total == 10
+
+
+@pytest.mark.parametrize("offset_seconds", [None, 600.0, -600.0])
+def test_after_a_restart_the_last_record_tells_whatever_the_clock_says(offset_seconds):
+    stage = Stage()
+    offset_us = round((offset_seconds or 0.0) * SECOND)
+    stage.counters.clock_offset_seconds = offset_seconds
+    stage.ingest.resume({"btcusdt@trade": Position(5_000_000, TRADE["T"] - offset_us)})
+
+    stage.hear("trade", *[trade(number, 0) for number in range(4_999_900, 4_999_950)])
+    assert stage.stored == []
+    stage.hear("trade", *[trade(number, SECOND) for number in range(1000, 1000 + CONFIRMED)])
+
+    [(reason, _), *ids] = stage.stored
+    assert (reason, ids) == ("new_epoch", list(range(1000, 1000 + CONFIRMED)))
+
+
+def test_a_restart_goes_on_in_its_epoch():
+    stage = Stage()
+    stage.ingest.resume({"btcusdt@trade": Position(1000, TRADE["T"], epoch=1_700_000_000)})
+    assert stage.sink.epochs == [("btcusdt@trade", 1_700_000_000)]
+
+    stage.hear("trade", trade(1001, SECOND))
+    assert stage.stored == [1001]
+
+
+def test_what_waited_above_a_gap_is_stored_and_the_gap_declared():
+    stage = Stage()
+    stage.hear("trade", trade(10_000, 0), trade(10_002, 1))
+    stage.hear("trade", *[trade(number, SECOND) for number in range(1, 1 + CONFIRMED)])
+
+    epoch = stage.routes.by_name["btcusdt@trade"].epoch
+    assert stage.stored == [
+        *(10_000, ("new_epoch", 0), 10_002),
+        *(("new_epoch", epoch), *range(1, 1 + CONFIRMED)),
+    ]
+
+
+def test_a_stream_that_comes_back_with_lower_ids_is_in_a_new_epoch():
+    stage = Stage()
+    route = stage.routes.by_name["btcusdt@trade"]
+    route.left = Position(5_000_000, TRADE["T"])
+
+    stage.hear("trade", trade(1000, SECOND), trade(1001, SECOND))
+
+    assert stage.stored == [("new_epoch", route.epoch), 1000, 1001]
+    assert route.left is None
