@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, MinLen
 
 from streamer.client_keys import ClientValue
+from streamer.dialing.proxy import checked_proxy
 from streamer.secret import Secret, SecretUrl
 from streamer.units import ByteCount, Parsed, Seconds
 from streamer.values import (
@@ -50,7 +51,9 @@ class ExchangeConfig:
     ca_file: Path | None = None  # trusted beside the system's certificates
     # False is for development only, and warned of.
     verify_tls: bool = True
-    proxy: SecretUrl | None = None  # http://host:port, for the WebSocket and REST alike
+    # `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, percent-encoded; for the WebSocket and
+    # REST alike.
+    proxy: Annotated[SecretUrl, Parsed(checked_proxy)] | None = None
     # What is recorded, with every stream of `streams`.
     symbols: Annotated[tuple[Symbol, ...], Listed(), MinLen(1)] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
     # What times are asked for in; ms only to replay frames that were recorded without asking.
@@ -60,6 +63,10 @@ class ExchangeConfig:
     streams: Annotated[
         tuple[Annotated[str, Parsed(parse_stream)], ...], Listed(ignore_case=False), MinLen(1)
     ] = ("trade",)
+
+    def proxy_of(self, url: Literal["websocket_url", "rest_url"]) -> SecretUrl | None:
+        """Return the proxy through which one of the two is reached; None: straight."""
+        return self.proxy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

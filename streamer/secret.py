@@ -6,9 +6,12 @@ here imports pydantic: streamers carry these values, and do not validate.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 MASK = "********"
+_AT = re.compile("@|%40")
+_ADDRESS = re.compile(r"(?:[\w+.-]*://)?(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d*)?/?")
 
 
 class Secret:
@@ -67,18 +70,23 @@ class SecretUrl(Secret):
 
     @property
     def shown(self) -> str:
-        """The URL with its user and password masked."""
-        return without_credentials(self._text)
+        """The URL with its user and password masked; a text that is no URL is masked whole."""
+        shown = without_credentials(self._text)
+        if shown != self._text or not shown or _ADDRESS.fullmatch(shown):
+            return shown
+        return MASK  # `http://me:password`, where the rest was forgotten
 
 
 def without_credentials(text: str) -> str:
     """Return a URL, or any text that might be one, with user and password masked.
 
-    Everything before the last `@` belongs to them, as passwords hold `@` and `/`, too. Without a
-    colon or a slash before it there is no password: `depth@100ms` stays as it is.
+    Everything before the last `@` belongs to them, as passwords hold `@` and `/`, too; so does an
+    `@` that was encoded by mistake. Without a colon or a slash before it there is no password:
+    `depth@100ms` stays as it is.
     """
-    credentials, at, rest = text.rpartition("@")
-    if not at or not {":", "/"} & set(credentials):
+    *before, rest = _AT.split(text)
+    credentials = "@".join(before)
+    if not {":", "/"} & set(credentials):
         return text
     scheme, separator, _ = credentials.partition("//")
     return f"{scheme}{separator}{MASK}@{rest}" if separator else f"{MASK}@{rest}"

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import websocket
 
 from streamer.config import ConnectionConfig, ExchangeConfig
+from streamer.dialing.dial import dial
 from streamer.errors import ConnectionLost, HandshakeError, SettingsError, UpgradeError
-from streamer.network import tcp
 from streamer.network.transport import Transport
 
 _ANSWER_BYTES_MAX = 64 * 1024  # an upgrade's answer with the HTML page of a firewall behind it
@@ -64,10 +64,7 @@ def open_transport(
     """
     deadline = time.monotonic() + connection.handshake_timeout
     host, port, secure = _split_url(url)
-    if exchange.proxy is None:
-        sock = tcp.connect(host, port, deadline)
-    else:
-        sock = tcp.connect_through_proxy(exchange.proxy, host, port, deadline)
+    sock = dial(host, port, exchange.proxy_of("websocket_url"), deadline)
     transport = Transport(sock, ssl_context if secure else None, host)
     try:
         _shake_hands(transport, f"{host}:{port}", deadline)

@@ -12,7 +12,9 @@ from typing import Any
 import urllib3
 
 from streamer.config import ExchangeConfig
+from streamer.dialing.proxy import parse_proxy
 from streamer.repair.rest_requests import RestFailure, RestRequest, RestResponse
+from streamer.secret import SecretUrl
 
 ANSWER_BYTES_MAX = 4 << 20  # 1000 trades take 200 kB
 _CHUNK_BYTES = 64 << 10
@@ -32,11 +34,8 @@ class RestClient:
         if exchange.time_unit == "us":  # as on the WebSocket: a trade has one value
             headers["X-MBX-TIME-UNIT"] = "MICROSECOND"
         options: dict[str, Any] = {"retries": False, "headers": headers, "ssl_context": ssl_context}
-        self._pool: urllib3.PoolManager = (
-            urllib3.ProxyManager(exchange.proxy.reveal(), **options)
-            if exchange.proxy
-            else urllib3.PoolManager(**options)
-        )
+        proxy = exchange.proxy_of("rest_url")
+        self._pool = _through(proxy, options) if proxy else urllib3.PoolManager(**options)
 
     def ask(self, request: RestRequest) -> RestResponse | RestFailure:
         """Return the answer, or why there is none, within about the timeout."""
@@ -63,6 +62,19 @@ class RestClient:
     def close(self) -> None:
         """Close the kept connection."""
         self._pool.clear()
+
+
+def _through(proxy_url: SecretUrl, options: dict[str, Any]) -> urllib3.PoolManager:
+    """Return a pool through a proxy; urllib3 does not take the user from the proxy's URL."""
+    proxy = parse_proxy(proxy_url)
+    headers = None
+    if proxy.user is not None:
+        password = proxy.password.reveal() if proxy.password else ""
+        # urllib3 encodes it in latin-1: so that each byte of UTF-8 stays itself
+        user = f"{proxy.user.reveal()}:{password}".encode().decode("latin-1")
+        headers = urllib3.make_headers(proxy_basic_auth=user)
+    host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
+    return urllib3.ProxyManager(f"http://{host}:{proxy.port}", proxy_headers=headers, **options)
 
 
 def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:

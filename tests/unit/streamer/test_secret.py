@@ -37,12 +37,31 @@ def test_a_secret_goes_through_the_pipe_to_a_child():
         ("http://me:p@/w@proxy:3128", f"http://{MASK}@proxy:3128"),
         ("socks5h://me@proxy", f"socks5h://{MASK}@proxy"),
         ("me:pw@proxy", f"{MASK}@proxy"),
-        ("depth@100ms", "depth@100ms"),
     ],
 )
 def test_a_url_is_shown_without_its_user_and_password(url, shown):
     assert str(SecretUrl(url)) == without_credentials(url) == shown
     assert SecretUrl(url).hides == (url != shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("proxy:3128", "proxy:3128"),
+        ("http://[fd00::1]:80/", "http://[fd00::1]:80/"),
+        ("http://me:hunter2", MASK),
+        ("http://me:hunter2%40proxy:3128", f"http://{MASK}@proxy:3128"),
+        ("http://me%3Ahunter2", MASK),
+        ("depth@100ms", MASK),
+    ],
+)
+def test_a_url_with_something_missing_shows_no_password_either(text, shown):
+    assert str(SecretUrl(text)) == shown
+
+
+def test_a_stream_is_no_url():
+    assert without_credentials("depth@100ms") == "depth@100ms"
 
 
 PASSWORDS = st.text("@/:?#%[]xyz", min_size=1)

@@ -143,7 +143,7 @@ def test_a_file_that_cannot_be_read_or_parsed_is_named(tmp_path):
 
 def test_secrets_are_masked_and_the_rest_is_shown():
     environment = {"VIGIL_KAFKA__CLIENT__SASL_PASSWORD": "hunter2"}
-    environment["VIGIL_EXCHANGE__PROXY"] = "http://me:p@/w@proxy:3128"
+    environment["VIGIL_EXCHANGE__PROXY"] = "http://me:p%40%2Fw@proxy:3128"
     shown = masked(settings(environment=environment))
     assert shown["kafka"]["client"]["sasl.password"] == MASK
     assert shown["exchange"]["proxy"] == f"http://{MASK}@proxy:3128"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,8 @@ from streamer.repair.rest_requests import (
     read_page,
     read_time,
 )
+from streamer.secret import SecretUrl
+from tests.unit.streamer.loopback import read_head, serve
 
 QUESTION = page_request("trade", "BTCUSDT", 7, 3)
 Reply = Callable[[BaseHTTPRequestHandler], None]
@@ -207,3 +211,22 @@ def test_candles_are_asked_for_by_time() -> None:
 def test_the_time_is_read_in_its_unit() -> None:
     assert read_time(b'{"serverTime":1700000000000000}') == 1_700_000_000
     assert read_time(b'{"serverTime":1700000000000}', in_milliseconds=True) == 1_700_000_000
+
+
+def test_a_proxy_gets_user_and_password() -> None:
+    heads = []
+
+    def refuse(sock) -> None:
+        heads.append(read_head(sock))
+        sock.sendall(b"HTTP/1.1 407 Who are you?\r\n\r\n")
+
+    with serve(refuse) as port:
+        proxy = SecretUrl(f"http://m%40e:p%C3%A9@127.0.0.1:{port}")
+        exchange = ExchangeConfig(rest_url="https://exchange.invalid", proxy=proxy)
+        outcome = RestClient(exchange, ssl.create_default_context(), 5.0).ask(QUESTION)
+    assert isinstance(outcome, RestFailure)
+    assert outcome.kind == "unavailable"
+    encoded = base64.b64encode("m@e:pé".encode())
+    assert b"CONNECT exchange.invalid:443 " in heads[0]
+    assert b"proxy-authorization: Basic " + encoded in heads[0].replace(b"Proxy-A", b"proxy-a")
+    assert "pé" not in outcome.detail

@@ -1,0 +1,88 @@
+"""The URL of a proxy: what it may be, and its parts. Pure.
+
+User and password may hold any character, percent-encoded. No message repeats any part of the
+URL: what is taken for a host name may be half of a password.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
+from urllib.parse import unquote, urlsplit
+
+from streamer.secret import Secret, SecretUrl
+
+EXAMPLE = "http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT"
+Scheme: TypeAlias = Literal["http"]
+_SCHEMES = ("http",)
+_HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy; user and password are decoded, and None when the URL holds none."""
+
+    scheme: Scheme
+    host: str
+    port: int
+    user: Secret | None
+    password: Secret | None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"the proxy {host}:{self.port}"
+
+
+def parse_proxy(url: SecretUrl) -> Proxy:
+    """Return the parts of a proxy's URL. Raises ValueError, saying what would be right."""
+    text = url.reveal()
+    scheme, separator, rest = text.partition("://")
+    scheme = scheme.lower()
+    if not separator:
+        raise ValueError(f"has no scheme; expected {EXAMPLE}")
+    if scheme == "https":
+        raise ValueError(
+            "TLS to the proxy itself is not supported; expected http://HOST:PORT, through which "
+            "the exchange is still reached inside TLS"
+        )
+    if scheme not in _SCHEMES:
+        raise ValueError(f"has an unsupported scheme; expected {EXAMPLE}")
+    if {"/", "?", "#"} & set(rest.removesuffix("/")) or rest.count("@") > 1:
+        raise ValueError(
+            f"has more than host and port; expected {EXAMPLE} (a user or a password with /, ?, # "
+            "or @ is written percent-encoded, such as %2F)"
+        )
+    try:
+        parts = urlsplit(f"{scheme}://{rest}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:  # a port that is no number, half an IPv6 address
+        host, port = "", None
+    if not _is_host(host) or ("[" in rest) != (":" in host):
+        raise ValueError(f"has no usable host and port; expected {EXAMPLE}")
+    if not port:
+        raise ValueError(f"has no port, 1 to 65535; expected {EXAMPLE}")
+    user, password = _decoded(parts.username), _decoded(parts.password)
+    return Proxy(cast("Scheme", scheme), host, port, user, password)
+
+
+def checked_proxy(value: object) -> object:
+    """Return a setting's value if it is a usable proxy, or no URL at all. Raises ValueError."""
+    if isinstance(value, SecretUrl):
+        parse_proxy(value)
+    return value
+
+
+def _decoded(text: str | None) -> Secret | None:
+    return None if text is None else Secret(unquote(text))
+
+
+def _is_host(host: str) -> bool:
+    if ":" not in host:
+        return _HOST_NAME.fullmatch(host) is not None
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
