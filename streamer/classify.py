@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,5 +87,6 @@ def _kind(data: dict[str, Any]) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    """Return a value's beginning; never all of it, which may be as deep as can be decoded."""
+    text = reprlib.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

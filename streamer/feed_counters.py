@@ -7,6 +7,9 @@ from bisect import bisect_left
 from collections import Counter, deque
 
 from streamer.messages import LATENCY_BUCKETS_SECONDS, RECENT_NOTICES, Histogram, Notice
+from streamer.printable import printable
+
+NOTICE_TEXT_BYTES_MAX = 1024  # with all that are kept, far below the 1 MiB of a message
 
 
 class LatencyTally:
@@ -48,6 +51,13 @@ class FeedCounters:
         self._noticed = 0
 
     def notice(self, kind: str, **detail: str | int | float | bool | None) -> None:
-        """Keep a notice, under the next number, for the reports to come."""
+        """Keep a notice, under the next number, for the reports to come.
+
+        Text is made printable and cut: it may be foreign, and all notices go into one message.
+        """
         self._noticed += 1
-        self.notices.append(Notice(self._noticed, time.time(), kind, detail))
+        shown = {
+            key: printable(value, NOTICE_TEXT_BYTES_MAX) if isinstance(value, str) else value
+            for key, value in detail.items()
+        }
+        self.notices.append(Notice(self._noticed, time.time(), kind, shown))

@@ -13,6 +13,7 @@ from streamer.data.same import differs
 from streamer.data.streams import NUMBERED, candles_between, open_time_at
 from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
+from streamer.network.boundary import INTERNAL, explain_unexpected
 from streamer.network.connection import Connection
 from streamer.network.slot import SlotConnection
 from streamer.order import coverage
@@ -90,6 +91,9 @@ class Ingest:
             except FrameRejected as error:
                 self._reject(connection, payload, error, now)
                 continue
+            except Exception as error:  # noqa: BLE001 - a frame ends no streamer
+                self._reject(connection, payload, _unexpected(error), now)
+                continue
             if first_ids is not None:
                 first_ids.setdefault(route.name, event.id)
             if route.sequence.advance(event.id):
@@ -135,6 +139,8 @@ class Ingest:
                     route = self._classify(connection, payload)
                 except FrameRejected as error:
                     self._reject(connection, payload, error, now)
+                except Exception as error:  # noqa: BLE001 - as in `take`
+                    self._reject(connection, payload, _unexpected(error), now)
             if route is not None:
                 names.add(route.name)
                 events += 1
@@ -419,3 +425,7 @@ class Ingest:
             **ends,
         )
         self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)
+
+
+def _unexpected(error: Exception) -> FrameRejected:
+    return FrameRejected(INTERNAL, explain_unexpected(error, "a frame was decoded"))

@@ -20,6 +20,7 @@ ERROR_TYPES = {
     "invalid_utf8": "text that is not UTF-8",
     "not_json": "no JSON",
     "truncated": "JSON that ends too early",
+    "too_deep": "JSON that is nested too deeply to be decoded",
     "missing_field": "a field is missing",
     "wrong_type": "a field has another type than documented, or the event is of another kind",
     "bad_id": "an id below 0, above 2⁶³ − 1, absurdly far ahead, or first above last",
@@ -32,6 +33,7 @@ ERROR_TYPES = {
     "not_combined": "an event without the envelope that tells its stream",
     "differing_copy": "what came again under its ids says something else than at first",
     "unknown_shape": "JSON that is no event, answer or notice of the exchange",
+    "internal": "a mistake of ours in decoding it, which the log tells once in full",
 }
 """Stable labels of FrameRejected, with their meaning."""
 

@@ -15,6 +15,7 @@ from typing import cast
 from streamer.config import ConnectionConfig
 from streamer.errors import ConnectionEnded, ConnectionLost
 from streamer.network import frames
+from streamer.network.boundary import INTERNAL, explain_unexpected
 from streamer.network.frames import FrameParser, ProtocolError
 from streamer.network.subscriptions import SubscriptionResponse, Subscriptions
 from streamer.network.transport import Transport
@@ -125,6 +126,14 @@ class Connection:
         if self._ending is not None:
             raise ConnectionEnded(*self._ending)
         try:
+            return self._receive(now)
+        except ConnectionEnded:
+            raise
+        except Exception as error:
+            raise self._end_unexpected(error, "reading what came") from error
+
+    def _receive(self, now: float) -> list[bytes]:
+        try:
             data = self._transport.receive()
         except ConnectionLost as error:
             raise self._end_lost(error) from error
@@ -175,10 +184,14 @@ class Connection:
 
         A refusal ends the connection: `tick` or `receive` raises it.
         """
-        result = SubscriptionResponse.parse(payload)
-        if result is None:
-            return False
-        self._queue.extend(self._subscriptions.take(result))
+        try:
+            result = SubscriptionResponse.parse(payload)
+            if result is None:
+                return False
+            self._queue.extend(self._subscriptions.take(result))
+        except Exception as error:  # noqa: BLE001 - it is told, and ends this connection
+            self._end_unexpected(error, "taking the answer to a control message")
+            return True
         if self._subscriptions.refusal is not None:
             self._end("subscription_refused", _ABNORMAL, self._subscriptions.refusal)
         elif self._subscriptions.complete:
@@ -190,6 +203,14 @@ class Connection:
 
         Raises ConnectionEnded.
         """
+        try:
+            self._tick(now)
+        except ConnectionEnded:
+            raise
+        except Exception as error:
+            raise self._end_unexpected(error, "doing what was due") from error
+
+    def _tick(self, now: float) -> None:
         self._transport.flush()
         lost = self._transport.lost
         if lost is not None and not self._readable():
@@ -324,6 +345,9 @@ class Connection:
         # Many a server answers a close by hanging up: the end that we wished for all the same.
         reason = "closed" if self.closing else lost.reason
         return self._end(reason, _ABNORMAL, lost.detail)
+
+    def _end_unexpected(self, error: Exception, doing: str) -> ConnectionEnded:
+        return self._end(INTERNAL, _ABNORMAL, explain_unexpected(error, doing))
 
     def _end(self, reason: str, code: int, detail: str) -> ConnectionEnded:
         """Note why the connection is over; the first reason stands and is returned."""

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamer.config import ConnectionConfig, ExchangeConfig
-from streamer.errors import HandshakeError
+from streamer.errors import HandshakeError, SettingsError
+from streamer.network.boundary import INTERNAL, explain_unexpected
 from streamer.network.handshake import open_transport
 from streamer.network.transport import Transport
 
@@ -81,7 +82,7 @@ class Connector:
     def results(self) -> list[Opened | Failed]:
         """Return what is ready, never waiting.
 
-        An error that is no HandshakeError, such as a SettingsError, is raised here.
+        A SettingsError of an attempt is raised here.
         """
         with self._lock:
             crash, self._crash = self._crash, None
@@ -146,6 +147,13 @@ def _open(request: _Request) -> Opened | Failed:
         )
     except HandshakeError as error:
         return Failed(request.connection_id, error, time.monotonic() - began)
+    except SettingsError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what came made it, and ends the attempt only
+        text = explain_unexpected(error, "a connection was opened")
+        return Failed(
+            request.connection_id, HandshakeError(INTERNAL, text), time.monotonic() - began
+        )
     return Opened(request.connection_id, transport, time.monotonic() - began)
 
 

@@ -1,8 +1,8 @@
 """From a URL to an upgraded WebSocket over a Transport: DNS, TCP, proxy, TLS, HTTP upgrade.
 
 All of it blocks, so that it belongs into a helper thread, and all of it together ends within
-`connection.handshake_timeout`, whatever the other side does. websocket-client speaks the upgrade;
-it reads the answer byte by byte, but nothing is lost if it reads more.
+`connection.handshake_timeout`, whatever the other side does. websocket-client speaks the upgrade,
+of which it sees what `upgrade.py` leaves; what comes behind it is kept.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ import websocket
 
 from streamer.config import ConnectionConfig, ExchangeConfig
 from streamer.dialing.dial import dial
-from streamer.errors import ConnectionLost, HandshakeError, SettingsError, UpgradeError
+from streamer.errors import ConnectionLost, HandshakeError, SettingsError
+from streamer.network import upgrade
+from streamer.network.boundary import INTERNAL, explain_unexpected
 from streamer.network.transport import Transport
+from streamer.printable import printable
 
-_ANSWER_BYTES_MAX = 64 * 1024  # an upgrade's answer with the HTML page of a firewall behind it
+_SHOWN_BYTES_MAX = 300  # of what is theirs, in a line for people
 _SELF_SIGNED, _SELF_SIGNED_IN_CHAIN, _NO_ISSUER, _NO_FIRST_ISSUER = 18, 19, 20, 21
 _NOT_YET_VALID, _EXPIRED, _WRONG_HOST, _WRONG_ADDRESS = 9, 10, 62, 64  # X509_V_ERR_… of OpenSSL
 
@@ -127,7 +130,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, where: str) -> str
 
 
 def _upgrade(transport: Transport, url: str, deadline: float) -> None:
-    sock = _UpgradeSocket(transport, deadline)
+    sock = _UpgradeSocket(transport, url, deadline)
     try:
         websocket.create_connection(
             url,
@@ -137,9 +140,11 @@ def _upgrade(transport: Transport, url: str, deadline: float) -> None:
             skip_utf8_validation=True,
             enable_multithread=False,
         )
-    except (websocket.WebSocketException, ConnectionLost, TimeoutError, ValueError) as error:
+    except HandshakeError:
+        raise
+    except Exception as error:
         # No variable for it: the error, this frame and so the transport would hold each other.
-        raise (_find_refusal(bytes(sock.received), url) or _explain_failure(error, url)) from error
+        raise _explain_failure(error, url) from error
     else:
         transport.unread(sock.take_rest())
     finally:
@@ -147,62 +152,58 @@ def _upgrade(transport: Transport, url: str, deadline: float) -> None:
 
 
 def _explain_failure(error: Exception, url: str) -> HandshakeError:
-    """Return what went wrong when there was no answer, or none that HTTP knows."""
+    """Return what went wrong when there was no answer, or one that the library refused."""
     if isinstance(error, (websocket.WebSocketTimeoutException, TimeoutError)):
         return HandshakeError("timeout", f"{url} did not answer the upgrade in time")
     if isinstance(error, (websocket.WebSocketConnectionClosedException, ConnectionLost)):
         return HandshakeError("lost", f"{url} hung up during the upgrade")
-    return HandshakeError("upgrade", f"{url} is no WebSocket: {error}")
-
-
-def _find_refusal(answer: bytes, url: str) -> UpgradeError | None:
-    """Return the refusal in an HTTP answer, if it is one.
-
-    It is looked for in the bytes themselves, because websocket-client waits for the whole body
-    before it tells the status, and a Retry-After must not be lost with a body that never ends.
-    """
-    head, end, _ = answer.decode("latin-1").partition("\r\n\r\n")
-    status_line, *lines = head.split("\r\n")
-    version, _, status = status_line.partition(" ")
-    code = status[:3]
-    if not end or not version.startswith("HTTP/1.") or not code.isdigit() or code == "101":
-        return None
-    headers = {key.strip().lower(): value.strip() for key, _, value in map(_split_line, lines)}
-    text = f"{url} answered the upgrade with HTTP {status}"
-    if 300 <= int(code) < 400:
-        text += f" to {headers.get('location', 'nowhere')}; redirects are not followed"
-    retry_after = headers.get("retry-after", "")
-    seconds = float(retry_after) if retry_after.isdecimal() else None
-    if seconds is not None:
-        text += f"; to be tried again after {retry_after} s"
-    return UpgradeError(text, status=int(code), retry_after_seconds=seconds)
-
-
-def _split_line(line: str) -> tuple[str, str, str]:
-    return line.partition(":")
+    if isinstance(error, websocket.WebSocketException):
+        shown = printable(str(error), _SHOWN_BYTES_MAX)
+        return HandshakeError("upgrade", f"{url} is no WebSocket: {shown}")
+    return HandshakeError(INTERNAL, f"{url}: {explain_unexpected(error, 'it was upgraded')}")
 
 
 class _UpgradeSocket:
-    """What websocket-client sees of a transport: a blocking socket with one deadline for all."""
+    """What websocket-client sees of a transport: a blocking socket with one deadline for all.
 
-    def __init__(self, transport: Transport, deadline: float) -> None:
+    It sees no more of the answer than what `upgrade.read_head` leaves of its head.
+    """
+
+    def __init__(self, transport: Transport, url: str, deadline: float) -> None:
         self._transport = transport
+        self._url = url
         self._deadline = deadline
-        self._taken = 0
-        self.received = bytearray()
+        self._head: bytes | None = None  # what is left to be read of it
+        self._rest = b""
 
     def recv(self, count: int) -> bytes:
-        """Return up to `count` bytes, b"" at the end. Raises TimeoutError, ConnectionLost."""
-        while self._taken == len(self.received):
-            if len(self.received) > _ANSWER_BYTES_MAX:
-                return b""
+        """Return up to `count` bytes, b"" at the end.
+
+        Raises TimeoutError, ConnectionLost, and HandshakeError for an answer that is no agreement.
+        """
+        if self._head is None:
+            self._head = self._receive_head()
+        data, self._head = self._head[:count], self._head[count:]
+        return data
+
+    def _receive_head(self) -> bytes:
+        received = bytearray()
+        end = 0
+        while not end:
+            if len(received) > upgrade.HEAD_BYTES_MAX:
+                raise HandshakeError(
+                    "upgrade",
+                    f"{self._url} is no WebSocket: the head of its answer has more than "
+                    f"{upgrade.HEAD_BYTES_MAX} bytes",
+                )
             data = self._transport.receive()
             if not data:
                 self._transport.wait(self._deadline, select.POLLIN)
-            self.received += data
-        data = bytes(self.received[self._taken : self._taken + count])
-        self._taken += len(data)
-        return data
+            looked_at = len(received)
+            received += data
+            end = upgrade.find_head_end(received, looked_at)
+        self._rest = bytes(received[end:])
+        return upgrade.read_head(bytes(received[:end]), self._url)
 
     def send(self, data: bytes) -> int:
         """Send everything. Raises TimeoutError."""
@@ -213,8 +214,8 @@ class _UpgradeSocket:
         return len(data)
 
     def take_rest(self) -> bytes:
-        """Return what was received beyond what was asked for."""
-        return bytes(self.received[self._taken :])
+        """Return what was received behind the head."""
+        return self._rest
 
     def let_go(self) -> None:
         """Forget the transport, lest it outlive its end.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from streamer.network.backoff import FullJitter
+from streamer.retry_after import BAN_SECONDS_MAX
 
 End = Literal["foreign", "successor", "replaced", "dropped", "down"]
 """What the end of a connection meant: it was none of the slot's any more; the successor of a
@@ -108,7 +109,8 @@ class Slot:
     def failed(self, now: float, retry_after: float | None = None) -> float:
         """Note that an attempt failed; return the delay until the next, in seconds."""
         self.connecting = False
-        self.delay_seconds = max(self._backoff.next_delay(), retry_after or 0.0)
+        asked = min(retry_after or 0.0, BAN_SECONDS_MAX)  # whoever asks
+        self.delay_seconds = max(self._backoff.next_delay(), asked)
         self.attempt_at = now + self.delay_seconds
         return self.delay_seconds
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from streamer.data.checks import UNDECODABLE
+from streamer.printable import printable
 
 _FRAME_BYTES_MAX = 3500  # a SUBSCRIBE above about 4096 bytes was seen to get no answer
+_SHOWN_BYTES_MAX = 300  # of what is theirs, in a line for people
 _ENVELOPE_BYTES = 64  # method, id and punctuation around the names
 
 
@@ -35,14 +38,20 @@ class SubscriptionResponse:
         if not isinstance(message, dict) or "e" in message or "stream" in message:
             return None
         request_id = message.get("id")
-        if not isinstance(request_id, (int, str)):
+        if type(request_id) not in (int, str):  # `true` would be our 1
             request_id = None
         error = message.get("error", message)
         if isinstance(error, dict) and "code" in error and "msg" in error:
-            return cls(request_id, f"{error['msg']} (code {error['code']})")
+            return cls(request_id, f"{_shown(error['msg'])} (code {_shown(error['code'])})")
         if "result" in message and "id" in message:
             return cls(request_id, None, message["result"])
         return None
+
+
+def _shown(value: object) -> str:
+    """Return what the exchange says, which should be a text or a number, but may be anything."""
+    text = value if isinstance(value, str) else reprlib.repr(value)
+    return printable(text, _SHOWN_BYTES_MAX)
 
 
 class Subscriptions:
@@ -90,7 +99,7 @@ class Subscriptions:
         if answer.request_id == self._list_id and self._list_id is not None:
             self._list_id = None
             if isinstance(answer.result, list):
-                listed = set(answer.result)
+                listed = {name for name in answer.result if isinstance(name, str)}
                 self.missing = tuple(name for name in self._wished if name not in listed)
             return []
         asked = self._open.pop(answer.request_id, None)
