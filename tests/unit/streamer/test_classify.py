@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 
 import pytest
@@ -85,3 +87,12 @@ def test_the_rest_is_refused_by_kind(error_type, payload):
     assert raised.value.error_type == error_type
     assert error_type in ERROR_TYPES
     assert len(str(raised.value)) < 300
+
+
+def test_no_depth_breaks_it():
+    depths = range(900, 1050)  # what decodes may be too deep for `repr`
+    for depth, (begin, end) in itertools.product(depths, (("[", "]"), ('{"a":', "}"))):
+        deep = begin * depth + "1" + end * depth
+        for payload in (deep, f'{{"stream":"x","data":{deep}}}', f'{{"stream":{deep},"data":1}}'):
+            with contextlib.suppress(FrameRejected):
+                classify(payload.encode(), ROUTES)

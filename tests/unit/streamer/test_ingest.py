@@ -6,8 +6,10 @@ import time
 
 import pytest
 
+from streamer import ingest
 from streamer.feed_counters import FeedCounters
 from streamer.ingest import Ingest
+from streamer.network import boundary
 from streamer.order.positions import Position
 from streamer.routes import Routes
 from tests.unit.streamer.payloads import BOOK_TICKER, TRADE, frame, of_symbol
@@ -29,13 +31,25 @@ class Connection:
     def take_binary(self):
         return []
 
+    def answer(self, payload):
+        return False
+
+
+class Rejected:
+    def __init__(self):
+        self.kept = []
+
+    def keep(self, payload, error, connection_id, now):
+        self.kept.append((error.error_type, payload))
+        return True
+
 
 class Stage:
     def __init__(self):
         self.sink, self.counters = Sink(), FeedCounters()
         self.routes = Routes(["bookTicker", "trade"], ["BTCUSDT", "ETHUSDT"])
         self.ingest = Ingest(
-            self.routes, self.sink, None, self.counters, lambda _: None, overlap_seconds=5.0
+            self.routes, self.sink, Rejected(), self.counters, lambda _: None, overlap_seconds=5.0
         )
 
     def hear(self, name, number):
@@ -183,3 +197,26 @@ def test_a_stream_that_left_meanwhile_misses_nothing(stage):
     stage.ingest.lose_sight(QUOTES)
     stage.hear(QUOTES[0], 7)
     assert stage.take() == [(QUOTES[0], 7)]
+
+
+@pytest.mark.parametrize("take", ["take", "shed"])
+def test_a_frame_that_nobody_foresaw_is_rejected_and_the_next_one_taken(stage, monkeypatch, take):
+    monkeypatch.setattr(boundary, "_told", set())
+    classify = ingest.classify
+
+    def fail(payload, routes):
+        if b"odd" in payload:
+            raise LookupError("odd")
+        return classify(payload, routes)
+
+    monkeypatch.setattr(ingest, "classify", fail)
+    payloads = [b'{"odd":1}', frame(of_symbol(TRADE | {"t": 2}, "BTCUSDT"), "btcusdt@trade")]
+    if take == "take":
+        stage.ingest.take(Connection(), payloads, None)
+        assert stage.take() == [("btcusdt@trade", 2)]
+    else:
+        assert stage.ingest.shed(Connection(), payloads, set()) == 1
+    assert stage.ingest._rejected.kept == [("internal", b'{"odd":1}')]
+    assert stage.counters.message_errors == {"internal": 1}
+    (notice,) = stage.counters.notices
+    assert notice.kind == "frame_rejected"

@@ -16,6 +16,7 @@ from websockets.sync.server import serve as serve_websockets
 
 from streamer.config import ConnectionConfig, ExchangeConfig
 from streamer.errors import ConnectionEnded
+from streamer.network import boundary
 from streamer.network.connection import Connection
 from streamer.network.handshake import open_transport
 from streamer.network.transport import Transport
@@ -231,6 +232,45 @@ def test_a_refused_subscription_ends_it(connection, refusal):
     with pytest.raises(ConnectionEnded, match="bad name") as caught:
         connection.tick(BEGAN)
     assert caught.value.reason == "subscription_refused"
+
+
+@pytest.fixture
+def mistakes(monkeypatch):
+    monkeypatch.setattr(boundary, "_told", set())
+
+    def fail(*_):
+        raise LookupError("foreign\x1b[2J")
+
+    return fail
+
+
+def ended_by_a_mistake(connection, caplog):
+    with pytest.raises(ConnectionEnded, match=r"LookupError: foreign\\x1b") as caught:
+        connection.tick(BEGAN)
+    assert (caught.value.reason, caught.value.code) == ("internal", 1006)
+    assert "LookupError" in caplog.text
+    return True
+
+
+def test_a_mistake_in_reading_ends_the_connection(connection, server, mistakes, caplog):
+    connection._parser.feed = mistakes
+    server.text(b"{}")
+    with pytest.raises(ConnectionEnded):
+        receive(connection)
+    assert ended_by_a_mistake(connection, caplog)
+
+
+def test_a_mistake_in_an_answer_ends_the_connection(connection, mistakes, caplog):
+    connection.subscribe(["a@trade"], BEGAN)
+    connection._subscriptions.take = mistakes
+    assert connection.answer(b'{"result":null,"id":1}')
+    assert connection.next_deadline() == -math.inf
+    assert ended_by_a_mistake(connection, caplog)
+
+
+def test_a_mistake_in_a_turn_ends_the_connection(connection, mistakes, caplog):
+    connection._check_deadlines = mistakes
+    assert ended_by_a_mistake(connection, caplog)
 
 
 def test_a_subscription_without_an_answer_ends_it(connection):

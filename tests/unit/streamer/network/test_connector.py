@@ -4,7 +4,8 @@ import weakref
 import pytest
 
 from streamer.config import ConnectionConfig, ExchangeConfig
-from streamer.errors import HandshakeError
+from streamer.errors import HandshakeError, SettingsError
+from streamer.network import boundary
 from streamer.network import connector as module
 from streamer.network.connector import Connector, Failed, Opened
 from tests.unit.streamer.loopback import eventually, no_garbage_collector
@@ -41,11 +42,14 @@ class Opener:
             raise HandshakeError("refused", "nobody there")
         if url == "bug":
             raise ZeroDivisionError
+        if url == "setting":
+            raise SettingsError("exchange.websocket_url is wrong")
         return self.transports.setdefault(url, FakeTransport())
 
 
 @pytest.fixture
 def opener(monkeypatch):
+    monkeypatch.setattr(boundary, "_told", set())
     opener = Opener()
     monkeypatch.setattr(module, "open_transport", opener)
     yield opener
@@ -131,9 +135,21 @@ def test_close_forgets_everything(connector, opener, woken):
     assert connector.results() == []
 
 
-def test_a_bug_in_a_helper_surfaces_in_the_loop(connector, opener, woken):
+def test_an_error_that_nobody_foresaw_ends_the_attempt_only_and_is_told(
+    connector, opener, woken, caplog
+):
     opener.go.set()
     start(connector, 1, "bug")
     assert woken.acquire(timeout=10)
-    with pytest.raises(ZeroDivisionError):
+    (failed,) = connector.results()
+    assert failed.error.error_type == "internal"
+    assert "ZeroDivisionError" in str(failed.error)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_wrong_setting_surfaces_in_the_loop(connector, opener, woken):
+    opener.go.set()
+    start(connector, 1, "setting")
+    assert woken.acquire(timeout=10)
+    with pytest.raises(SettingsError):
         connector.results()

@@ -1,5 +1,8 @@
+import base64
 import contextlib
 import dataclasses
+import hashlib
+import re
 import socket
 import ssl
 import threading
@@ -7,11 +10,12 @@ import time
 import weakref
 
 import pytest
+import websocket
 from websockets.sync.server import serve as serve_websockets
 
 from streamer.config import ConnectionConfig, ExchangeConfig
 from streamer.errors import HandshakeError, SettingsError, UpgradeError
-from streamer.network import handshake
+from streamer.network import boundary, handshake
 from streamer.network.frames import FrameParser
 from streamer.network.handshake import make_ssl_context, open_transport
 from tests.unit.streamer.loopback import (
@@ -22,6 +26,7 @@ from tests.unit.streamer.loopback import (
     serve,
 )
 
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 QUICK = ConnectionConfig(handshake_timeout=0.3)
 PATIENT = ConnectionConfig(handshake_timeout=10.0)
 
@@ -296,6 +301,61 @@ def test_garbage_for_an_upgrade(answer):
         error = refused(f"ws://localhost:{port}")
     assert error.error_type == "upgrade"
     assert not isinstance(error, UpgradeError)
+
+
+AGREED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+
+
+def agreeing(lines):
+    """A handler that agrees, with more lines in its head, and greets."""
+
+    def handle(sock):
+        (key,) = re.findall(rb"Sec-WebSocket-Key: (\S+)", read_head(sock))
+        accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
+        sock.sendall(AGREED + b"Sec-WebSocket-Accept: " + accept + b"\r\n" + lines + b"\r\n")
+        sock.sendall(b"\x81\x05hello")
+        sock.recv(1)
+
+    return handle
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Set-Cookie: a/b=c\r\n",
+        b"Set-Cookie: a=b; domain=localhost\r\n",
+        b"X: \xff\xfe\r\n",
+        b"no colon\r\n",
+        b"X: y\r\n" * 10_000,
+        b"Content-Length: 99999999999\r\n",
+    ],
+    ids=lambda lines: lines[:20].decode("latin-1"),
+)
+def test_headers_that_nobody_asked_for_change_nothing(lines):
+    with serve(agreeing(lines)) as port:
+        assert first_message(open_at(f"ws://localhost:{port}")) == b"hello"
+    assert websocket._handshake.CookieJar.jar == {}  # the library would send it, for ever
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 \xb2\xb2\xb2 x\r\n\r\n", AGREED + b"X: " + b"y" * 70_000],
+    ids=["status in superscript", "head without an end"],
+)
+def test_a_hostile_head_is_a_failed_attempt(answer):
+    with serve(answering(answer)) as port:
+        error = refused(f"ws://localhost:{port}")
+    assert error.error_type == "upgrade"
+    assert len(str(error)) < 500
+
+
+def test_an_error_of_the_library_is_a_failed_attempt(monkeypatch, caplog):
+    monkeypatch.setattr(boundary, "_told", set())
+    monkeypatch.setattr(websocket, "create_connection", lambda *_, **__: [][0])
+    with serve(hold) as port:
+        error = refused(f"ws://localhost:{port}")
+    assert error.error_type == "internal"
+    assert "IndexError" in caplog.text
 
 
 def test_a_server_that_hangs_up():

@@ -1,5 +1,7 @@
 import random
 
+import pytest
+
 from streamer.network.backoff import FullJitter
 from streamer.network.slot import SETTLED_SECONDS, Slot
 
@@ -160,3 +162,11 @@ def test_how_long_nothing_was_heard_is_told_once_when_it_is_over():
     subject.subscribed(2, 8.0)
     assert subject.heard_again(8.5) == 3.5
     assert subject.heard_again(9.0) is None
+
+
+@pytest.mark.parametrize("asked", [315_360_000.0, float("inf"), 3 * 86400.0])
+def test_nobody_keeps_a_slot_away_for_longer_than_the_longest_ban(asked):
+    subject = slot()
+    subject.attempted()
+    assert subject.failed(0.0, asked) == 3 * 86400.0
+    assert subject.attempt_at == 3 * 86400.0

@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import msgspec
@@ -24,6 +25,17 @@ def agree(message):
         ),
         (b'{"code":1,"msg":"bad","id":7}', SubscriptionResponse(7, "bad (code 1)")),
         (b'{"error":{"code":3,"msg":"bad"},"id":"x"}', SubscriptionResponse("x", "bad (code 3)")),
+        (b'{"result":null,"id":true}', SubscriptionResponse(None, None)),  # which is not our 1
+        (b'{"result":null,"id":1.0}', SubscriptionResponse(None, None)),
+        (b'{"result":null,"id":[1]}', SubscriptionResponse(None, None)),
+        (
+            b'{"error":{"code":{"a":[]},"msg":["\\u001b[2J"]},"id":1}',
+            SubscriptionResponse(1, r"['\x1b[2J'] (code {'a': []})"),
+        ),
+        (
+            b'{"code":1,"msg":"a\\n\\u202eb","id":1}',
+            SubscriptionResponse(1, r"a\n\u202eb (code 1)"),
+        ),
     ],
 )
 def test_answers_in_every_known_shape(payload, answer):
@@ -53,6 +65,31 @@ def test_everything_else_is_none(payload):
 @given(st.binary(max_size=50))
 def test_no_bytes_break_it(payload):
     SubscriptionResponse.parse(payload)
+
+
+def test_no_depth_breaks_it():
+    depths = range(900, 1050)  # what decodes may be too deep for `repr`
+    for depth, (begin, end) in itertools.product(depths, (("[", "]"), ('{"a":', "}"))):
+        deep = begin * depth + "1" + end * depth
+        for key in ("code", "msg", "id", "result", "error"):
+            message = {"code": 1, "msg": 1, "id": 1, key: 0}
+            payload = json.dumps(message).replace(f'"{key}": 0', f'"{key}": {deep}')
+            SubscriptionResponse.parse(payload.encode())
+
+
+def test_a_refusal_of_a_megabyte_is_cut():
+    answer = SubscriptionResponse.parse(b'{"code":1,"msg":"' + b"x" * 1_000_000 + b'","id":1}')
+    assert len(answer.error) < 500
+
+
+@pytest.mark.parametrize("result", [[["a@trade"]], [{}, None, 1, True], {"a@trade": 1}, "a@trade"])
+def test_a_list_of_anything_but_names_is_taken(result):
+    subscriptions = Subscriptions()
+    (message,) = subscriptions.ask(["a@trade"])
+    (listing,) = subscriptions.take(agree(message))
+    assert not subscriptions.take(SubscriptionResponse(json.loads(listing)["id"], None, result))
+    assert subscriptions.complete
+    assert subscriptions.missing == (("a@trade",) if isinstance(result, list) else ())
 
 
 @given(st.lists(st.text(min_size=1, max_size=60), max_size=300))
