@@ -69,6 +69,7 @@ class Recorder:
         self._limits = profile or PROFILES["24h"]
         self._max_age = float(settings_summary.get("connection_max_age_seconds", 4 * HOUR))
         self._stale_after = float(settings_summary.get("stale_after_seconds", 30.0))
+        self._proxies: Mapping[str, str | None] = settings_summary.get("proxies", {})
         self._detector = detector
         self._started_at = started_at
         self._counters = Counters()
@@ -186,6 +187,7 @@ class Recorder:
             supervisor_cpu_cores=self._own_cores(),
             started=self._run.started_time,
             stale_after_seconds=self._stale_after,
+            proxies=self._proxies,
         )
 
     # Events ------------------------------------------------------------------------------------

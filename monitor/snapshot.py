@@ -81,6 +81,8 @@ class Snapshot:
     stale_after_seconds: float = 30.0  # connection.stale_after; 0: no silence is too long
     restarts_remaining: Mapping[str, int] = field(default_factory=dict)  # by streamer
     disk: DiskSpace | None = None  # of sink.directory; None: not known
+    # Through which the exchange's URLs are reached, by name, passwords masked; None: straight.
+    proxies: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def connected(self) -> bool:

@@ -21,6 +21,7 @@ def as_status(snapshot: Snapshot) -> dict[str, Any]:
         "elapsed_seconds": snapshot.elapsed_seconds,
         "duration_seconds": snapshot.duration_seconds,
         "memory_ceiling_bytes": snapshot.memory_ceiling_bytes,
+        "proxies": dict(snapshot.proxies),
         "events_per_second": snapshot.events_per_second,
         "streamers": [_streamer(one) for one in snapshot.streamers],
         "criteria": [asdict(one) for one in snapshot.criteria],

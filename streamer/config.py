@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Le, MinLen
 
@@ -34,6 +34,9 @@ _STRICT = {"extra": "forbid"}  # a misspelt key is an error, never a default in 
 _DAY_SECONDS = 24 * 3600.0
 _INT16_MAX, _INT32_MAX = (1 << 15) - 1, (1 << 31) - 1  # what Kafka's protocol can say
 
+UrlName: TypeAlias = Literal["websocket_url", "rest_url"]
+URL_NAMES: tuple[UrlName, ...] = ("websocket_url", "rest_url")
+"""The two addresses of the exchange."""
 Positive = Annotated[Seconds, Gt(0)]
 Symbol = Annotated[str, Parsed(parse_symbol)]
 
@@ -51,8 +54,9 @@ class ExchangeConfig:
     ca_file: Path | None = None  # trusted beside the system's certificates
     # False is for development only, and warned of.
     verify_tls: bool = True
-    # `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, percent-encoded; for the WebSocket and
-    # REST alike.
+    # `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, percent-encoded, for the WebSocket and
+    # REST alike. None: as the environment has it (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, see
+    # docs/proxies.md); empty: no proxy, whatever the environment has.
     proxy: Annotated[SecretUrl, Parsed(checked_proxy)] | None = None
     # What is recorded, with every stream of `streams`.
     symbols: Annotated[tuple[Symbol, ...], Listed(), MinLen(1)] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
@@ -64,9 +68,14 @@ class ExchangeConfig:
         tuple[Annotated[str, Parsed(parse_stream)], ...], Listed(ignore_case=False), MinLen(1)
     ] = ("trade",)
 
-    def proxy_of(self, url: Literal["websocket_url", "rest_url"]) -> SecretUrl | None:
+    # What the environment has, by the name of the URL that is reached so.
+    environment_proxies: dict[UrlName, SecretUrl] = field(default_factory=dict)
+
+    def proxy_of(self, url: UrlName) -> SecretUrl | None:
         """Return the proxy through which one of the two is reached; None: straight."""
-        return self.proxy
+        if self.proxy is not None:
+            return self.proxy or None
+        return self.environment_proxies.get(url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

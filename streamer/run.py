@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
-from streamer.config import ExchangeConfig, StreamerConfig
+from streamer.config import URL_NAMES, ExchangeConfig, StreamerConfig
 from streamer.errors import StreamerError
 from streamer.feed import Feed
 from streamer.heap import limit_arenas
@@ -34,6 +34,12 @@ def run_streamer(
     limit_arenas()
     if not config.exchange.verify_tls:
         log.warning("exchange.verify_tls is false: anybody on the way can change the data")
+    for name in URL_NAMES:
+        if proxy := config.exchange.proxy_of(name):
+            source = (
+                "HTTPS_PROXY and its kin" if config.exchange.proxy is None else "exchange.proxy"
+            )
+            log.info("exchange.%s is reached through %s (%s)", name, proxy, source)
     try:
         with shard_lock(config.sink.directory, config.stop_within + LOCK_MARGIN_SECONDS) as lock:
             feed = Feed(config, lambda routes: open_sink(config, routes), reread, lock)

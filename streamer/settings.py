@@ -8,6 +8,7 @@ be right. Only the parent of a streamer comes here: children get the frozen resu
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.config import (
+    URL_NAMES,
     ConnectionConfig,
     ExchangeConfig,
     KafkaConfig,
@@ -24,10 +26,12 @@ from streamer.config import (
     SinkConfig,
     StreamerConfig,
     TelemetryConfig,
+    UrlName,
 )
 from streamer.data.streams import kind_of
+from streamer.dialing.environment import environment_proxy
 from streamer.errors import SettingsError
-from streamer.secret import without_credentials
+from streamer.secret import SecretUrl, without_credentials
 from streamer.setting_sources import from_assignments, from_environment, from_file
 from streamer.venues import contradiction
 
@@ -35,8 +39,8 @@ _SHOWN_CHARACTERS = 100  # of a wrong value or key
 _PROBLEMS_SHOWN = 50
 LIVE = frozenset({"exchange.streams", "exchange.symbols"})
 """What changes while a streamer runs; everything else of its own is for the next start."""
-# Fields that say how a streamer is launched: nobody sets them by hand.
-LAUNCH_ONLY = ("telemetry.endpoint",)
+# Fields that are filled in where settings are loaded or a streamer is launched, never by hand.
+LAUNCH_ONLY = ("telemetry.endpoint", "exchange.environment_proxies")
 
 
 class StreamerSettings(BaseModel):
@@ -91,10 +95,30 @@ def load(
         settings = model.model_validate(values)
     except ValidationError as error:
         raise _wrong(unknown + [_explain(model, item) for item in error.errors()]) from None
-    problems = unknown + list(_contradictions(settings))
+    settings, unusable = _with_environment_proxies(settings, environment)
+    problems = unknown + unusable + list(_contradictions(settings))
     if problems:
         raise _wrong(problems)
     return settings
+
+
+def _with_environment_proxies(
+    settings: _Model, environment: Mapping[str, str]
+) -> tuple[_Model, list[str]]:
+    """Return the settings with the environment's proxies, unless they have one, and problems."""
+    exchange: ExchangeConfig | None = getattr(settings, "exchange", None)
+    if exchange is None or exchange.proxy is not None:
+        return settings, []
+    proxies: dict[UrlName, SecretUrl] = {}
+    problems: list[str] = []
+    for name in URL_NAMES:
+        try:
+            if proxy := environment_proxy(getattr(exchange, name), environment):
+                proxies[name] = proxy
+        except ValueError as error:
+            problems.append(str(error))
+    exchange = dataclasses.replace(exchange, environment_proxies=proxies)
+    return settings.model_copy(update={"exchange": exchange}), list(dict.fromkeys(problems))
 
 
 def _wrong(problems: list[str]) -> SettingsError:
@@ -120,9 +144,10 @@ def changes(before: BaseModel, after: BaseModel) -> Iterator[str]:
             if old[section] != new[section]:
                 yield section
             continue
-        yield from (
+        keys = [
             f"{section}.{key}" for key in old[section] if old[section][key] != new[section][key]
-        )
+        ]
+        yield from (key for key in keys if key not in LAUNCH_ONLY)
 
 
 def _without_credentials(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -27,6 +27,8 @@ from monitor.state import State
 from monitor.status import as_status
 from monitor.telemetry import TelemetryError, TelemetryServer
 from streamer import core_dumps, logs
+from streamer.config import URL_NAMES
+from streamer.secret import SecretUrl
 from streamer.settings import masked
 from supervisor import runtime_directory, state_directory
 from supervisor.child import Target
@@ -316,8 +318,13 @@ def _summary(settings: Settings) -> dict[str, Any]:
         "streams": list(settings.exchange.streams),
         "connection_max_age_seconds": settings.connection.max_age,
         "stale_after_seconds": settings.connection.stale_after,
+        "proxies": {name: _shown(settings.exchange.proxy_of(name)) for name in URL_NAMES},
         "effective": masked(settings),
     }
+
+
+def _shown(proxy: SecretUrl | None) -> str | None:
+    return None if proxy is None else str(proxy)
 
 
 def _known(settings: Settings, recorder: Recorder) -> dict[str, str]:

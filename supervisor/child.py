@@ -14,6 +14,7 @@ from typing import Any
 import multiprocess
 from multiprocess import resource_tracker
 
+from streamer.dialing.environment import names_with_credentials
 from streamer.setting_sources import is_setting
 from supervisor.child_setup import HELD_SIGNALS, ChildSetup, enter
 
@@ -92,12 +93,13 @@ class Child:
 
 @contextmanager
 def _without_settings() -> Iterator[None]:
-    """Keep settings out of the environment of what is started: secrets are among them.
+    """Keep settings and proxies with passwords out of the environment of what is started.
 
     A child gets what it must know through a pipe; /proc/PID/environ shows the rest to whoever may
     read it, and everything that a child starts inherits it.
     """
     names = [name for name in os.environ if is_setting(name)]
+    names += names_with_credentials(os.environ)
     hidden = {name: os.environ.pop(name) for name in names}
     try:
         yield

@@ -27,8 +27,9 @@ def connect_by_http(
     """
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
-    if proxy.user is not None:
-        request += f"Proxy-Authorization: {_basic(proxy)}\r\n"
+    if (credentials := proxy.basic_credentials) is not None:
+        encoded = base64.b64encode(credentials).decode()
+        request += f"Proxy-Authorization: Basic {encoded}\r\n"
     try:
         sock.settimeout(remaining(deadline))
         sock.sendall(f"{request}\r\n".encode())
@@ -40,12 +41,6 @@ def connect_by_http(
     status = _STATUS_LINE.fullmatch(status_line)
     if status is None or not status[1].startswith(b"2"):
         _refuse(proxy, target, status_line, int(status[1]) if status else 0)
-
-
-def _basic(proxy: Proxy) -> str:
-    password = proxy.password.reveal() if proxy.password else ""
-    user = proxy.user.reveal() if proxy.user else ""
-    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def _refuse(proxy: Proxy, target: str, status_line: bytes, status: int) -> NoReturn:

@@ -10,25 +10,37 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from streamer.secret import Secret, SecretUrl
 
 EXAMPLE = "http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT"
 Scheme: TypeAlias = Literal["http"]
 _SCHEMES = ("http",)
+_TEXT = ("utf-8", "surrogateescape")
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy; user and password are decoded, and None when the URL holds none."""
+    """A proxy; user and password are decoded, None when the URL has none.
+
+    Bytes that are no UTF-8 are kept, as the error handler surrogateescape does.
+    """
 
     scheme: Scheme
     host: str
     port: int
     user: Secret | None
     password: Secret | None
+
+    @property
+    def basic_credentials(self) -> bytes | None:
+        """What HTTP's Basic authentication encodes in base64; None without a user."""
+        if self.user is None:
+            return None
+        password = self.password.reveal() if self.password else ""
+        return f"{self.user.reveal()}:{password}".encode(*_TEXT)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -44,8 +56,8 @@ def parse_proxy(url: SecretUrl) -> Proxy:
         raise ValueError(f"has no scheme; expected {EXAMPLE}")
     if scheme == "https":
         raise ValueError(
-            "TLS to the proxy itself is not supported; expected http://HOST:PORT, through which "
-            "the exchange is still reached inside TLS"
+            "asks for TLS to the proxy itself, which is not supported; expected http://HOST:PORT, "
+            "through which the exchange is still reached inside TLS"
         )
     if scheme not in _SCHEMES:
         raise ValueError(f"has an unsupported scheme; expected {EXAMPLE}")
@@ -63,19 +75,24 @@ def parse_proxy(url: SecretUrl) -> Proxy:
         raise ValueError(f"has no usable host and port; expected {EXAMPLE}")
     if not port:
         raise ValueError(f"has no port, 1 to 65535; expected {EXAMPLE}")
-    user, password = _decoded(parts.username), _decoded(parts.password)
+    try:
+        user, password = _decoded(parts.username), _decoded(parts.password)
+    except UnicodeEncodeError:
+        raise ValueError(f"has a user or a password that is no text; expected {EXAMPLE}") from None
     return Proxy(cast("Scheme", scheme), host, port, user, password)
 
 
 def checked_proxy(value: object) -> object:
-    """Return a setting's value if it is a usable proxy, or no URL at all. Raises ValueError."""
-    if isinstance(value, SecretUrl):
+    """Return a setting's value: a usable proxy, empty, or of another type. Raises ValueError."""
+    if isinstance(value, SecretUrl) and value:
         parse_proxy(value)
     return value
 
 
 def _decoded(text: str | None) -> Secret | None:
-    return None if text is None else Secret(unquote(text))
+    if text is None:
+        return None
+    return Secret(unquote_to_bytes(text.encode(*_TEXT)).decode(*_TEXT))
 
 
 def _is_host(host: str) -> bool:

@@ -68,11 +68,9 @@ def _through(proxy_url: SecretUrl, options: dict[str, Any]) -> urllib3.PoolManag
     """Return a pool through a proxy; urllib3 does not take the user from the proxy's URL."""
     proxy = parse_proxy(proxy_url)
     headers = None
-    if proxy.user is not None:
-        password = proxy.password.reveal() if proxy.password else ""
-        # urllib3 encodes it in latin-1: so that each byte of UTF-8 stays itself
-        user = f"{proxy.user.reveal()}:{password}".encode().decode("latin-1")
-        headers = urllib3.make_headers(proxy_basic_auth=user)
+    if (credentials := proxy.basic_credentials) is not None:
+        # urllib3 encodes text in latin-1: so that each byte stays itself.
+        headers = urllib3.make_headers(proxy_basic_auth=credentials.decode("latin-1"))
     host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
     return urllib3.ProxyManager(f"http://{host}:{proxy.port}", proxy_headers=headers, **options)
 

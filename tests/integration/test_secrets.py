@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
 import sys
 import tarfile
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 import pytest
 
+from streamer.config import URL_NAMES
 from tests.exchange import Exchange
 from tests.streaming import ROOT
+from tests.unit.streamer.loopback import read_head, serve
 
 PLANTED = "hunter2"
 """Part of every secret here, and of nothing else."""
@@ -28,13 +33,29 @@ ENVIRONMENT = {
     "VIGIL_KAFKA__CLIENT__OF_A_VERSION_TO_COME": PLANTED,
     "VIGIL_KAFKA__SCHEMA_REGISTRY_USER": "vigil",
     "VIGIL_KAFKA__SCHEMA_REGISTRY_PASSWORD": f"1{PLANTED}",
+    "HTTPS_PROXY": f"http://me:{PLANTED}@127.0.0.1:1",
 }
+USER, PASSWORD = PLANTED, f"p@/{PLANTED}"
+FORMS = {
+    "as it is": PLANTED,
+    "percent-encoded": quote(PASSWORD, safe=""),
+    "percent-encoded, every byte": "".join(f"%{byte:02X}" for byte in PASSWORD.encode()),
+    "as it is sent": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(),
+    "in base64": base64.b64encode(PASSWORD.encode()).decode().rstrip("="),
+}
+"""What may not be found of the proxy's user and password."""
 
 
 @pytest.fixture
 def exchange(vigil):
     with Exchange(vigil.directory, rate=20) as exchange:
         yield exchange
+
+
+@pytest.fixture
+def stack():
+    with ExitStack() as stack:
+        yield stack
 
 
 def asks(vigil, *command):
@@ -55,11 +76,16 @@ def of_process(process: psutil.Process) -> str:
     return "\n".join(texts)
 
 
-def test_a_planted_secret_is_found_nowhere(vigil, exchange):
+def refuse(heads, sock):
+    heads.append(read_head(sock))
+    sock.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+
+
+def test_a_planted_secret_is_found_nowhere(vigil, exchange, stack):
     file = vigil.directory / "vigil.toml"
-    proxy = (
-        f"http://{PLANTED}:p%40%2F{PLANTED}@127.0.0.1:1"  # nobody there: it is told of in the log
-    )
+    heads: list[bytes] = []
+    port = stack.enter_context(serve(partial(refuse, heads)))
+    proxy = f"http://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
     file.write_text(
         f'exchange.proxy = "{proxy}"\nkafka.client.ssl.keystore.password = "{PLANTED}"\n'
     )
@@ -76,7 +102,8 @@ def test_a_planted_secret_is_found_nowhere(vigil, exchange):
         "", *command, settings=settings, environment=ENVIRONMENT, launcher=launcher
     )
     vigil.until_logged("generation 1 reports")
-    vigil.until_logged("the proxy")  # an attempt through it has failed, and is logged
+    vigil.until_logged("does not take")  # an attempt through it has failed, and is logged
+    assert FORMS["as it is sent"].encode() in heads[0]  # so it is looked for in the right form
     found = {}
     for child in psutil.Process(supervisor.pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
@@ -90,8 +117,10 @@ def test_a_planted_secret_is_found_nowhere(vigil, exchange):
     ]  # fmt: skip
     found["config"] = asks(vigil, *shared, "config")
     assert '"sasl.password": "********"' in found["config"]
-    assert '"proxy": "http://********@127.0.0.1:1"' in found["config"]
+    assert f'"proxy": "http://********@127.0.0.1:{port}"' in found["config"]
     found["status"] = asks(vigil, *shared, "status", "--json")
+    shown = f"http://********@127.0.0.1:{port}"
+    assert json.loads(found["status"])["proxies"] == dict.fromkeys(URL_NAMES, shown)
     told = json.loads(asks(vigil, *shared, "diagnose", "--json"))
     kept = Path(told["result"]["streamer-1"]["archive"])
     with tarfile.open(kept) as archive:
@@ -117,7 +146,12 @@ def test_a_planted_secret_is_found_nowhere(vigil, exchange):
         if path.is_file():
             found[str(path)] = path.read_bytes().decode(errors="replace")
     assert str(vigil.output) in found
-    assert [name for name, text in found.items() if PLANTED in text] == []
+    assert [
+        f"{name}: {form}"
+        for name, text in found.items()
+        for form, secret in FORMS.items()
+        if secret in text
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -128,6 +162,9 @@ def test_a_planted_secret_is_found_nowhere(vigil, exchange):
         "kafka.client=x{}",
         "kafka.client.x={}",
         "kafka.schema_registry_url=http://u:{}@h",
+        "exchange.proxy=http://u:{}@h:1",
+        "exchange.proxy=u:{}%40h:1",
+        "exchange.proxy=http://u:{}",
     ],
 )
 @pytest.mark.parametrize("module", ["supervisor", "streamer"])

@@ -150,6 +150,45 @@ def test_secrets_are_masked_and_the_rest_is_shown():
     assert shown["connection"]["max_age"] == 4 * 3600
 
 
+def test_a_proxy_comes_from_the_environment_unless_the_settings_have_one():
+    environment = {
+        "HTTPS_PROXY": "http://me:hunter2@proxy:3128",
+        "NO_PROXY": "api.binance.com",
+    }
+    taken = settings(environment=environment)
+    assert str(taken.exchange.proxy_of("websocket_url")) == f"http://{MASK}@proxy:3128"
+    assert taken.exchange.proxy_of("rest_url") is None
+    shown = masked(taken)["exchange"]["environment_proxies"]
+    assert shown == {"websocket_url": f"http://{MASK}@proxy:3128"}
+
+    own = settings("exchange.proxy=http://own:1", environment=environment).exchange
+    assert str(own.proxy_of("websocket_url")) == str(own.proxy_of("rest_url")) == "http://own:1"
+    none = settings("exchange.proxy=", environment=environment).exchange
+    assert none.proxy_of("websocket_url") is None
+    assert none.environment_proxies == {}
+    after = settings("exchange.proxy=", environment=environment)
+    assert list(changes(taken, after)) == ["exchange.proxy"]
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("proxy:3128", "exchange.proxy = 'proxy:3128': has no scheme; expected http://HOST:PORT"),
+        ("https://proxy:3128", "exchange.proxy = 'https://proxy:3128': asks for TLS to the proxy"),
+        ("http://proxy:3128/x", "exchange.proxy = '********': has more than host and port"),
+        ("http://proxy:99999", "exchange.proxy = 'http://proxy:99999': has no usable host"),
+    ],
+)
+def test_a_proxy_that_cannot_work_is_refused_at_load(value, problem):
+    assert problem in refused(environment={"VIGIL_EXCHANGE__PROXY": value})
+
+
+def test_a_proxy_of_the_environment_that_cannot_work_is_named_once():
+    text = refused(environment={"HTTPS_PROXY": "ftp://proxy:1"})
+    assert text.startswith("HTTPS_PROXY in the environment has an unsupported scheme")
+    assert len(text.splitlines()) == 1
+
+
 def test_sections_of_the_watcher_do_not_disturb_the_lone_streamer():
     assert settings("monitor.sample_every=2s", "supervisor.drain_grace=3s")
 

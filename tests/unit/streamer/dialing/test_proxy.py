@@ -17,6 +17,7 @@ from streamer.secret import Secret, SecretUrl
         ("http://me:@proxy:1", "proxy", 1, "me", ""),
         ("http://m%40e:p%2Fw%3A%23%C3%A9@proxy:65535", "proxy", 65535, "m@e", "p/w:#é"),
         ("http://me:a:b@proxy:1", "proxy", 1, "me", "a:b"),
+        ("http://me:%ff\udcfe@proxy:1", "proxy", 1, "me", "\udcff\udcfe"),
     ],
 )
 def test_the_parts_of_a_proxys_url(url, host, port, user, password):
@@ -39,7 +40,7 @@ def test_a_proxy_is_told_of_without_its_user():
         ("proxy:3128", "has no scheme; expected http://HOST:PORT"),
         ("me:hidden@proxy:3128", "has no scheme"),
         ("//proxy:3128", "has no scheme"),
-        ("https://proxy:3128", "TLS to the proxy itself is not supported"),
+        ("https://proxy:3128", "asks for TLS to the proxy itself"),
         ("socks4://proxy:3128", "unsupported scheme"),
         ("ftp://proxy:3128", "unsupported scheme"),
         ("://proxy:3128", "unsupported scheme"),
@@ -63,6 +64,7 @@ def test_a_proxy_is_told_of_without_its_user():
         ("http://proxy:port", "no usable host"),
         ("http://me:hidden", "no usable host"),
         ("http://proxy:65536", "no usable host"),
+        ("http://m\ud800e:hidden@proxy:1", "no text"),
         ("http://proxy:0", "no port"),
         ("http://proxy:", "no port"),
         ("http://proxy", "no port"),
@@ -91,6 +93,15 @@ def test_every_user_and_password_can_be_written(user, password):
     assert (proxy.user.reveal(), proxy.password.reveal()) == (user, password)
 
 
+@pytest.mark.parametrize(
+    ("user", "credentials"),
+    [("", None), ("me@", b"me:"), ("me:%C3%A9@", "me:é".encode()), ("me:%ff@", b"me:\xff")],
+)
+def test_what_is_sent_as_basic_authentication(user, credentials):
+    assert parse_proxy(SecretUrl(f"http://{user}proxy:1")).basic_credentials == credentials
+
+
 def test_no_url_at_all_is_left_to_the_type():
     assert checked_proxy(None) is None
+    assert checked_proxy(SecretUrl("")) == SecretUrl("")
     assert checked_proxy(7) == 7
