@@ -25,8 +25,6 @@ class Measurement:
     symbol: str | None = None
 
 
-DOUBT_FACTOR = 2.0  # as the streamer does when it runs alone
-
 Read = Callable[[State, Child, Rule, float], Iterator[Measurement]]
 Occasion = Literal["sample", "report", "time"]
 
@@ -74,9 +72,8 @@ def _silences(_state: State, child: Child, rule: Rule, _now: float) -> Iterator[
     """Yield silences that the connection could be to blame for.
 
     A slot that is down or rotating is being helped already, a connection younger than the limit
-    has had no chance yet, and of a stream that leaves nothing is expected. A silence that REST
-    shows to be no news is quiet; one that REST cannot tell about is held for news when it lasts
-    `DOUBT_FACTOR` as long.
+    has had no chance yet, and of a stream that leaves nothing is expected. Where REST is asked,
+    only a silence about which it has news counts: that it is busy or away blames no connection.
     """
     if child.report is None:
         return
@@ -89,10 +86,7 @@ def _silences(_state: State, child: Child, rule: Rule, _now: float) -> Iterator[
             not slot.live or slot.rotating or (slot.age_seconds or 0.0) < rule.limit
         ):
             continue
-        if one.leaving:
-            continue
-        doubtful = one.silence == "unconfirmed" and one.silent_seconds <= DOUBT_FACTOR * rule.limit
-        if one.silence == "quiet" or doubtful:
+        if one.leaving or one.silence in ("quiet", "unconfirmed"):
             continue
         yield Measurement(
             one.silent_seconds, (one.stream, one.symbol), name, one.stream, one.symbol

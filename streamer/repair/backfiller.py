@@ -98,6 +98,7 @@ class Backfiller:
         self._gap_tracker: GapTracker[Route] = GapTracker(config.give_up_after)
         self._budget = WeightBudget(config.weight_per_minute, config.weight_share)
         self._handle: Handle | None = None  # of the question under way
+        self._page_was_last = False  # the latest question was about a gap
         self._young: dict[Route, AggTrade] = {}  # the latest of a look that was not sure
         self._clock = ExchangeClock()
         self._clock_at = 0.0
@@ -198,30 +199,53 @@ class Backfiller:
         self._forward(give_up.key, sequence.give_up(give_up.last_id, give_up.reason))
 
     def _ask_next(self, now: float) -> None:
-        """Begin the most urgent question: gaps, then silences, then the clock."""
-        ask = self._gap_tracker.next(now)
-        if ask is not None:
-            request = self._page_question(ask)
-            self._begin(request, lambda outcome, at: self._page(ask, outcome, at))
-            return
-        if now >= self._look_at:
-            self._look_at = now + 1.0  # silence is counted in seconds
-            for route in self._routes:
-                seconds = self._silent_seconds(route, now)
-                if not route.leaving and self.silences.due(route.name, seconds, now):
-                    self._begin(latest_request(route.symbol), self._looker(route))
-                    self._look_at = now  # there may be more of them
-                    return
-        if now >= self._clock_at:
-            self._begin(TIME_REQUEST, self._measure)
+        """Begin the most urgent question: gaps, then silences, then the clock.
 
-    def _begin(self, request: RestRequest, handle: Handle) -> None:
+        After a page of a gap comes whatever else is due: gaps can take hours to fill.
+        """
+        kinds = [self._ask_about_gap, self._ask_about_silence, self._ask_for_time]
+        if self._page_was_last:
+            kinds.append(kinds.pop(0))
+        self._page_was_last = False
+        for kind in kinds:
+            if kind(now):
+                return
+
+    def _ask_about_gap(self, now: float) -> bool:
+        ask = self._gap_tracker.next(now)
+        if ask is None:
+            return False
+        request = self._page_question(ask)
+        self._page_was_last = self._begin(
+            request, lambda outcome, at: self._page(ask, outcome, at), bulk=True
+        )
+        return self._page_was_last
+
+    def _ask_about_silence(self, now: float) -> bool:
+        if now < self._look_at:
+            return False
+        self._look_at = now + 1.0  # silence is counted in seconds
+        for route in self._routes:
+            seconds = self._silent_seconds(route, now)
+            if not route.leaving and self.silences.due(route.name, seconds, now):
+                if self._begin(latest_request(route.symbol), self._looker(route)):
+                    self._look_at = now  # there may be more of them
+                    return True
+                return False
+        return False
+
+    def _ask_for_time(self, now: float) -> bool:
+        return now >= self._clock_at and self._begin(TIME_REQUEST, self._measure)
+
+    def _begin(self, request: RestRequest, handle: Handle, *, bulk: bool = False) -> bool:
+        """Ask unless the budget of this minute is used up; return whether it was asked."""
         unix_time = self._unix_time()
-        if self._budget.delay(request.weight, unix_time) > 0:
-            return
+        if self._budget.delay(request.weight, unix_time, bulk=bulk) > 0:
+            return False
         self._budget.spend(request.weight, unix_time)
         self._handle = handle
         self._ask.start(request)
+        return True
 
     def _page_question(self, ask: GapAsk[Route]) -> RestRequest:
         """Return the question for a page and, as far as the stream told them, its neighbours."""

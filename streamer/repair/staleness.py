@@ -15,8 +15,6 @@ Finding = Literal["quiet", "news", "unconfirmed"]
 AGAIN_FACTOR = 0.5  # the next look comes when the silence has grown by half,
 AGAIN_LEAST_SECONDS, AGAIN_MOST_SECONDS = 5.0, 300.0  # within these bounds
 UNSURE_SECONDS = 2.0  # news this young may be on its way to us: look again
-DOUBT_FACTOR = 2.0
-"""A silence that REST cannot tell about is held for news when it is this much longer."""
 
 
 @dataclass(slots=True)
@@ -63,11 +61,11 @@ class StalenessProbe:
         return look.finding if look is not None else "unconfirmed"
 
     def blames(self, name: str, silent_seconds: float, now: float) -> bool:
-        """Return whether the connection is to blame for a silence."""
-        finding = self.finding(name, silent_seconds, now)
-        if finding == "unconfirmed":
-            return silent_seconds >= DOUBT_FACTOR * self.after_seconds
-        return finding == "news"
+        """Return whether the connection is to blame for a silence: REST has news.
+
+        That REST is busy or away says nothing about the connection.
+        """
+        return self.finding(name, silent_seconds, now) == "news"
 
     def forget(self, name: str) -> None:
         """Know nothing more of a stream."""

@@ -14,6 +14,7 @@ from streamer.repair.backfiller import CLOCK_RETRY_SECONDS, TROUBLE_REPEAT_SECON
 from streamer.repair.gap_tracker import REFUSALS, REFUSED_SECONDS
 from streamer.repair.rest_requests import RestFailure, RestRequest, RestResponse
 from streamer.repair.staleness import UNSURE_SECONDS, StalenessProbe
+from streamer.repair.weight import RESERVED_SHARE
 from streamer.routes import Routes, Waiting
 from tests.unit.streamer.payloads import KLINE, NOW_US, TRADE, frame, trade
 
@@ -178,8 +179,7 @@ def test_while_the_sink_takes_nothing_what_waits_is_left_where_it_is(world):
     assert len(world.stored) > stored
 
 
-def test_a_refusal_to_serve_is_waited_out(tmp_path):
-    world = World(tmp_path)  # which would ask for the time, too
+def test_a_refusal_to_serve_is_waited_out(world):
     world.hear(10, 14)
     world.turn(0.6)
     world.exchange.outcome = RestFailure("throttled", "429", 7.0)
@@ -328,6 +328,32 @@ def test_of_an_unknown_host_nothing_is_taken_while_nothing_can_be_compared(tmp_p
 
     assert world.stored == [10]  # and no gap up to 900 is declared, which nobody knows of
     assert world.route.sequence.last_id == 10
+
+
+def test_a_long_back_fill_leaves_room_for_questions_about_silence(world):
+    """Room in turn, and room in the minute's weight, which a back-fill uses up at once."""
+    world.now = 30.0  # the clock's minute has just begun
+    world.hear(10, 5_000_000)
+    request = world.turn(0.6)
+    silent_since = world.now - SILENT_AFTER
+    asked = []
+    while request is not None:
+        asked.append(request.endpoint)
+        world.silent_seconds = world.now - silent_since
+        if request.endpoint == "historicalTrades":
+            first = int(parameters(request)["fromId"])
+            request = world.answer(*range(first, first + 10))
+        else:
+            request = world.say([latest(trade_id=5_000_000, age_seconds=99.0)])
+        request = request or world.turn(0.1)
+
+    # A page was under way: the look comes right after.
+    assert asked[:3] == ["historicalTrades", "aggTrades", "historicalTrades"]
+    used = sum(25 if each == "historicalTrades" else 4 for each in asked)
+    assert 0 <= 6000 * 0.5 * (1 - RESERVED_SHARE) - used < 25
+    assert world.now < 60.0  # the minute is not over, and its weight is spent
+    world.silent_seconds = world.now - silent_since + 20.0
+    assert world.turn(20.0) == RestRequest("aggTrades", (("symbol", "BTCUSDT"), ("limit", "1")), 4)
 
 
 def test_while_rest_is_doubted_it_says_nothing_about_silence(world):

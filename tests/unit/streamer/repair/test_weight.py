@@ -33,6 +33,18 @@ def test_one_question_a_minute_is_allowed_whatever_the_share() -> None:
     assert budget.delay(25, 65.1) > 0
 
 
+def test_what_is_bulk_leaves_a_part_of_the_share_to_small_questions() -> None:
+    budget = WeightBudget(1000, 0.5)
+    budget.spend(25, 65.0)
+    while budget.delay(25, 65.0, bulk=True) == 0:
+        budget.spend(25, 65.0)
+
+    assert budget.delay(1, 65.0, bulk=True) > 0
+    assert budget.delay(50, 65.0) == 0
+    assert budget.delay(51, 65.0) > 0
+    assert budget.delay(25, 121.0, bulk=True) == 0
+
+
 @given(st.lists(st.tuples(st.sampled_from([1, 4, 25]), st.floats(0, 30)), max_size=60))
 def test_never_more_than_the_share_in_a_minute_of_either_clock(
     requests: list[tuple[int, float]],
