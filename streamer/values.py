@@ -68,7 +68,11 @@ def parse_rest_url(value: object) -> object:
 def _base_url(value: object, schemes: tuple[str, ...], example: str) -> object:
     if not isinstance(value, str):
         return value
-    parts = urlsplit(value.strip())
+    try:
+        parts = urlsplit(value.strip())
+        _ = parts.port
+    except ValueError as error:  # half an IPv6 address, a port that is none
+        raise ValueError(f"{error}; expected a URL such as {example}") from error
     if parts.scheme not in schemes or not parts.hostname:
         raise ValueError(f"expected a URL such as {example} ({' or '.join(schemes)})")
     if parts.path not in ("", "/") or parts.query or parts.username:

@@ -15,7 +15,8 @@ import pytest
 
 from streamer.config import ExchangeConfig
 from streamer.data.summaries import Kline
-from streamer.repair.rest import THROTTLED_SECONDS, RestClient
+from streamer.repair.rest import RestClient
+from streamer.repair.rest_outcome import THROTTLED_SECONDS
 from streamer.repair.rest_requests import (
     TIME_REQUEST,
     RestFailure,
@@ -24,6 +25,7 @@ from streamer.repair.rest_requests import (
     read_page,
     read_time,
 )
+from streamer.retry_after import BAN_SECONDS_MAX
 from streamer.secret import SecretUrl
 from tests.unit.streamer.loopback import read_head, serve
 
@@ -91,6 +93,10 @@ def test_the_question_and_the_unit_of_time_are_sent(server: Server) -> None:
     ("reply", "kind", "wait"),
     [
         (replies(429, b"{}", Retry_After="7"), "throttled", 7),
+        (replies(429, b"{}", Retry_After="9" * 400), "throttled", BAN_SECONDS_MAX),
+        (replies(418, b"{}", Retry_After="9" * 5000), "throttled", BAN_SECONDS_MAX),
+        (replies(429, b"{}", Retry_After="-5"), "throttled", THROTTLED_SECONDS),
+        (replies(418, b"{}", Retry_After="\xb2"), "throttled", THROTTLED_SECONDS),
         (replies(418, b"{}"), "throttled", THROTTLED_SECONDS),
         (replies(403, b"<html>"), "blocked", 60),
         (replies(400, b'{"code":-1121}'), "refused", 0),
@@ -110,6 +116,28 @@ def test_every_other_answer_is_a_trouble(
     assert isinstance(outcome, RestFailure)
     assert (outcome.kind, outcome.wait_seconds) == (kind, wait)
     assert "historicalTrades" in outcome.detail
+
+
+@pytest.mark.parametrize("used", ["9" * 5000, "-5", "\xb2", ""])
+def test_a_used_weight_that_cannot_be_read_spoils_no_answer(server: Server, used: str) -> None:
+    server.reply = replies(200, b"[]", X_MBX_USED_WEIGHT_1M=used)
+    outcome = client(server).ask(QUESTION)
+
+    assert isinstance(outcome, RestResponse)
+    assert outcome.used_weight is None
+
+
+def test_whatever_is_raised_on_the_way_ends_one_question_only(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.reply = replies(200)
+    rest = client(server)
+    with monkeypatch.context() as patch:
+        patch.setattr("http.client.HTTPResponse.begin", lambda self: [][1])
+        outcome = rest.ask(QUESTION)
+    assert isinstance(outcome, RestFailure)
+    assert outcome.detail == "historicalTrades: list index out of range"
+    assert isinstance(rest.ask(QUESTION), RestResponse)
 
 
 def test_an_answer_that_trickles_is_given_up(server: Server) -> None:
