@@ -71,8 +71,10 @@ def _base_url(value: object, schemes: tuple[str, ...], example: str) -> object:
     try:
         parts = urlsplit(value.strip())
         _ = parts.port
-    except ValueError as error:  # half an IPv6 address, a port that is none
-        raise ValueError(f"{error}; expected a URL such as {example}") from error
+    except ValueError:  # its text may repeat half of a password
+        raise ValueError(
+            f"its host or its port is unusable; expected a URL such as {example}"
+        ) from None
     if parts.scheme not in schemes or not parts.hostname:
         raise ValueError(f"expected a URL such as {example} ({' or '.join(schemes)})")
     if parts.path not in ("", "/") or parts.query or parts.username:
