@@ -174,11 +174,16 @@ class SymbolTape:
         self._block = lru_cache(maxsize=_CACHED_BLOCKS)(self._make_block)
 
     def begin_ids_anew(self, first_id: int, microseconds: int) -> None:
-        """Give ids from `first_id` on, in each stream, to what happens after a time."""
+        """Give ids from `first_id` on, in each stream, to what happens after a time.
+
+        Where each n-th trade is none they begin up to n later: it stays one whose id tells it.
+        """
         begins = {stream: self.index_after(stream, microseconds) for stream in STREAMS}
         shifts = {
             stream: first_id - self._numbered(stream, begin).id for stream, begin in begins.items()
         }
+        if self._no_trade_every:
+            shifts["trade"] += -shifts["trade"] % self._no_trade_every
         self._wipes.append(_Wipe(begins, shifts))
 
     def begin_of_ids(self, stream: str) -> int:

@@ -195,10 +195,12 @@ def compare(
     tape: Iterable[Mapping[str, Any]],
     *,
     ticks_per_second: int = 1_000_000,
+    epoch: int = 0,
 ) -> Audit:
     """Compare the records of one symbol with the tape's payloads of the same window.
 
     Every id of the tape is wanted once; `ticks_per_second` is the unit of the tape's times.
+    All have one numbering; record ids must have its `epoch`, unless that is 0.
     """
     kind = kind_of(stream)
     mine = [each for each in records if each["symbol"] == symbol and _is_of(each, stream)]
@@ -210,7 +212,9 @@ def compare(
         f"{number}: {difference}"
         for number, record in zip(ids, mine, strict=True)
         if number in expected
-        for difference in differences(stream, record, expected[number], ticks_per_second)
+        for difference in differences(
+            stream, record, expected[number], ticks_per_second, epoch=epoch
+        )
     ]
     return Audit(
         count=len(mine),
@@ -251,7 +255,12 @@ def payload_id(kind: str, payload: Mapping[str, Any], ticks_per_second: int) -> 
 
 
 def differences(
-    stream: str, record: Record, payload: Mapping[str, Any], ticks_per_second: int
+    stream: str,
+    record: Record,
+    payload: Mapping[str, Any],
+    ticks_per_second: int,
+    *,
+    epoch: int = 0,
 ) -> list[str]:
     """Return what is not exact in a record, in words."""
     found = []
@@ -271,6 +280,8 @@ def differences(
     number = record_id(kind, record)
     if kind == "kline":
         number = f"{number[0]}:{_microseconds(record['event_time'])}"
+    if epoch:
+        number = f"{epoch}:{number}"
     wanted_id = f"binance:spot:{payload['s']}:{stream}:{number}"
     if record["record_id"] != wanted_id:
         found.append(f"record_id is {record['record_id']}, not {wanted_id}")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.audit import CLOSED, Audit, audit_records, kind_of
+from tests.audit_epochs import NUMBERED, EpochAudit, Place, audit_epochs, epoch_of
 from tests.campaign_sinks import CampaignSink
 from tests.exchange import Exchange
 from tests.streaming import ROOT
@@ -29,6 +30,8 @@ NOT_WANTED = "not_wanted"
 """The reason of a gap while a symbol was not in the settings."""
 UNUSABLE = "unusable"
 """The reason of a gap where the exchange itself tells what is no trade."""
+NEW_EPOCH = "new_epoch"
+"""The reason of a gap where the exchange began its ids anew: it tells of none before any more."""
 REPAIRABLE = ("trade", "aggTrade", "kline")
 """Kinds whose past the exchange tells over REST."""
 
@@ -60,21 +63,18 @@ def check(
                 if symbol != sometimes:
                     problems.append(f"{stream} {symbol}: no record at all")
                 continue
-            audit = audit_records(exchange, records, stream, symbol)
+            mine = [one for one in gaps if (one["stream"], one["symbol"]) == (stream, symbol)]
+            try:
+                audit, missing, declared = _looked_at(exchange, records, stream, symbol, mine)
+            except ValueError as error:
+                problems.append(f"{stream} {symbol}: {error}")
+                continue
             audits.append(audit)
-            missing = list(audit.missing)
-            if not nothing_lost:
-                missing = _unexcused(stream, symbol, missing, gaps)
+            problems += [f"declared: {_told(gap)}" for gap in declared]
+            if nothing_lost:
+                missing = list(audit.missing)
             found = _against_the_tape(audit, missing, copies_excused=copies_excused)
             problems += [f"{stream} {symbol}: {problem}" for problem in found]
-    problems += [
-        f"declared: {gap['stream']} {gap['symbol']} {gap['first_id']} to {gap['last_id']}, "
-        f"{gap['reason']}"
-        for gap in gaps
-        if kind_of(gap["stream"]) in REPAIRABLE  # could be fetched
-        and gap["reason"] != NOT_WANTED
-        and not (gap["reason"] == UNUSABLE and _is_no_trade(exchange, gap))
-    ]
     problems += _own_audit(sink, audits, copies_excused=copies_excused)
     return Checked(
         problems,
@@ -84,10 +84,60 @@ def check(
     )
 
 
-def _is_no_trade(exchange: Exchange, gap: dict[str, Any]) -> bool:
-    """Return whether everything in a gap is without a quantity on the exchange's tape."""
-    place = gap["stream"], gap["symbol"], gap["first_id"], gap["last_id"]
-    return all(float(event["q"]) == 0 for event in exchange.tape(*place))
+def _looked_at(
+    exchange: Exchange,
+    records: list[dict[str, Any]],
+    stream: str,
+    symbol: str,
+    gaps: list[dict[str, Any]],
+) -> tuple[Audit, list[Any], list[dict[str, Any]]]:
+    """Return the comparison with the tape, what is missing, and what need not have been declared.
+
+    Raises ValueError for an epoch that the tape does not have.
+    """
+    kind = kind_of(stream)
+    if kind in NUMBERED:
+        numbered = audit_epochs(records, exchange.tape(stream, symbol), stream, symbol)
+        declared = [gap for gap in gaps if not _may_be_lost(numbered, gap)]
+        if kind not in REPAIRABLE:
+            return numbered.audit, [], declared
+        excused = {place for gap in gaps for place in _places(numbered, gap)}
+        missing = [place for place in numbered.audit.missing if place not in excused]
+        return numbered.audit, missing, declared
+    audit = audit_records(exchange, records, stream, symbol)
+    declared = [gap for gap in gaps if kind in REPAIRABLE and gap["reason"] != NOT_WANTED]
+    return audit, _unexcused(kind, list(audit.missing), gaps), declared
+
+
+def _told(gap: dict[str, Any]) -> str:
+    ids = f"{gap['first_id']} to {gap['last_id']}"
+    times = f"{gap['from_time']} to {gap['to_time']}"
+    return f"{gap['record_id']}: {ids}, {times}, {gap['reason']}"
+
+
+def _places(numbered: EpochAudit, gap: dict[str, Any]) -> list[Place]:
+    """Return what of the tape a gap record declares: by ids of its epoch, or by two times."""
+    if gap["first_id"] is not None:
+        numbering = numbered.numbering.get(epoch_of(gap["record_id"]))
+        ids = range(gap["first_id"], gap["last_id"] + 1)
+        return [place for place in numbered.tape if place[0] == numbering and place[1] in ids]
+    begin, end = _us(gap["from_time"]), _us(gap["to_time"])
+    return [place for place, one in numbered.tape.items() if begin <= one.get("T", -1) <= end]
+
+
+def _may_be_lost(numbered: EpochAudit, gap: dict[str, Any]) -> bool:
+    """Return whether a gap could not be fetched, or was not wanted."""
+    places = _places(numbered, gap)
+    if gap["reason"] == NOT_WANTED or kind_of(gap["stream"]) not in REPAIRABLE:
+        return True
+    if gap["reason"] == UNUSABLE:
+        return all(float(numbered.tape[place]["q"]) == 0 for place in places)
+    if gap["reason"] != NEW_EPOCH:
+        return False
+    if gap["first_id"] is not None:
+        return all(numbering < numbered.last_numbering for numbering, _ in places)
+    # Between the last event that was heard and the first one of another numbering.
+    return len({numbering for numbering, _ in places}) > 1
 
 
 def _stream_of(stream: str, record: dict[str, Any]) -> str:
@@ -97,20 +147,16 @@ def _stream_of(stream: str, record: dict[str, Any]) -> str:
     return str(record.get("stream", stream))
 
 
-def _unexcused(
-    stream: str, symbol: str, missing: list[Any], gaps: list[dict[str, Any]]
-) -> list[Any]:
+def _unexcused(kind: str, missing: list[Any], gaps: list[dict[str, Any]]) -> list[Any]:
     """Return what should have been fetched, or recorded as lost or not wanted."""
-    kind = kind_of(stream)
-    if kind not in (*REPAIRABLE, "depth"):
-        return []
-    mine = [gap for gap in gaps if (gap["stream"], gap["symbol"]) == (stream, symbol)]
     if kind == "kline":  # updates are superseded; the closing is what counts
-        times = [(_us(gap["from_time"]), _us(gap["to_time"])) for gap in mine]
+        times = [(_us(gap["from_time"]), _us(gap["to_time"])) for gap in gaps]
         closings = [each for each in missing if each[1] == CLOSED]
         return [one for one in closings if not any(begin <= one[0] < end for begin, end in times)]
-    ids = [(gap["first_id"], gap["last_id"]) for gap in mine]
-    return [one for one in missing if not any(first <= one <= last for first, last in ids)]
+    if kind == "depth":
+        ids = [(gap["first_id"], gap["last_id"]) for gap in gaps]
+        return [one for one in missing if not any(first <= one <= last for first, last in ids)]
+    return []
 
 
 def _us(time: datetime) -> int:

@@ -55,6 +55,14 @@ def without_comparison(config: StreamerConfig) -> int:
     return _run(config)
 
 
+def without_epochs(config: StreamerConfig) -> int:
+    """Take ids that began anew for copies."""
+    from streamer.ingest import Ingest
+
+    Ingest._may_begin_anew = lambda *_: False  # type: ignore[method-assign]
+    return _run(config)
+
+
 def without_resume(config: StreamerConfig) -> int:
     """Begin with what comes, whatever the sink holds."""
     from streamer.ingest import Ingest

@@ -10,10 +10,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import psutil
 
-from tests.audit import FIELDS, IDS
 from tests.campaign_checks import Checked, check
 from tests.campaign_plan import Step, clock_ahead
 from tests.campaign_sinks import CampaignSink
@@ -30,6 +30,7 @@ STARTED_WITHIN_SECONDS = 40.0
 LAUNCHER = ("-m", "tests.campaign_vigil")
 _FAULTS_END_WITHIN_SECONDS = 30.0
 _LOOK_SECONDS = 1.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SLOW_STREAMS_SECONDS = 3.0  # for the closing of a candle, and its repair
 
 Say = Callable[[str], None]
@@ -168,7 +169,7 @@ class _Driver:
             what="the first report", within=STARTED_WITHIN_SECONDS,
         )  # fmt: skip
         eventually(
-            lambda: self._last_ids().keys() >= self._names(),
+            lambda: self._stored_times().keys() >= self._names(),
             what="the first records", within=STARTED_WITHIN_SECONDS, every=_LOOK_SECONDS,
         )  # fmt: skip
 
@@ -201,7 +202,7 @@ class _Driver:
             self._problems.append("a fault of the simulator did not end")
         over = time.monotonic()
         self._say(f"          (the faults are over after {over - began:.0f} s)")
-        wanted = self._exchange.status()["last_ids"]
+        wanted = self._latest_times()
         if not self._within(lambda: not self._behind(wanted), REPAIRED_WITHIN_SECONDS):
             behind = self._behind(wanted)
             self._problems.append(f"not caught up {REPAIRED_WITHIN_SECONDS:g} s later: {behind}")
@@ -279,29 +280,39 @@ class _Driver:
             for fault in self._exchange.faults()
         )
 
-    def _behind(self, wanted: dict[str, int]) -> dict[str, str]:
-        stored = self._last_ids()
+    def _latest_times(self) -> dict[str, datetime]:
+        """Return when the latest event of each stream was made. Ids may have begun anew."""
+        latest = {}
+        for name in self._names():
+            symbol, _, stream = name.partition("@")
+            last_id = self._exchange.status()["last_ids"][name]
+            event = self._exchange.tape(stream, symbol.upper(), last_id)[0]
+            latest[name] = _EPOCH + timedelta(microseconds=event["T"])
+        return latest
+
+    def _behind(self, wanted: dict[str, datetime]) -> dict[str, str]:
+        stored = self._stored_times()
         return {
-            name: f"{stored.get(name)} of {last_id}"
-            for name, last_id in wanted.items()
-            if name in self._names() and stored.get(name, -1) < last_id
+            name: f"{stored.get(name)} of {latest}"
+            for name, latest in wanted.items()
+            if stored.get(name, _EPOCH) < latest
         }
 
     def _names(self) -> set[str]:
         """Return the streams that are always wanted, and come often."""
         return {f"{symbol.lower()}@{stream}" for symbol in SYMBOLS for stream in self._followed}
 
-    def _last_ids(self) -> dict[str, int]:
-        found: dict[str, int] = {}
+    def _stored_times(self) -> dict[str, datetime]:
+        """Return when the latest event of each stream in the sink was made."""
+        found: dict[str, datetime] = {}
         for stream in self._followed:
-            field = next(name for name, (key, _) in FIELDS[stream].items() if key == IDS[stream])
             try:
                 records = self._sink.records(stream)
             except KeyError:
                 return {}  # the topic is not there yet
             for record in records:
                 name = f"{record['symbol'].lower()}@{stream}"
-                found[name] = max(found.get(name, -1), record[field])
+                found[name] = max(found.get(name, _EPOCH), record["trade_time"])
         return found
 
     @staticmethod

@@ -100,6 +100,20 @@ def test_another_venues_trades_are_stored_only_without_comparison(vigil, hook):
     assert bool(wrong) == (hook != "none"), result.checked.problems
 
 
+@pytest.mark.full  # without epochs nothing comes any more: a minute until that is told
+@pytest.mark.parametrize("hook", ["none", "without_epochs"])
+def test_ids_that_begin_anew_go_on_only_with_epochs(vigil, hook):
+    steps = [
+        Step(0.5, "ids_anew", {"first_id": 10**7}),
+        Step(2.0, "kill"),
+        Step(2.2, "ids_anew", {"first_id": 10**5, "symbol": "BTCUSDT"}),
+    ]
+    result = run(vigil, 1, steps, hook=hook, extra=CALM)
+    assert result.passed == (hook == "none"), result.checked.problems
+    if hook != "none":
+        assert any(one.startswith("not caught up") for one in result.checked.problems)
+
+
 @pytest.mark.parametrize("hook", ["none", "without_overlap"])
 def test_rotations_lose_quotes_only_without_overlap(vigil, hook):
     """Quotes cannot be asked for later: what a rotation loses of them stays lost."""

@@ -41,7 +41,10 @@ from tests.kafka_cluster import KafkaCluster
 from tests.kafka_reader import consume, every
 from tests.streaming import ROOT, Process, at_exchange, eventually
 
-pytestmark = pytest.mark.timeout(900)  # the first run on a machine fetches 190 MB
+pytestmark = [
+    pytest.mark.timeout(900),  # the first run on a machine fetches 190 MB
+    pytest.mark.xdist_group("kafka_real"),
+]
 
 NOW_US = 1_795_000_000_000_000
 STREAMS = ("trade", "aggTrade", "bookTicker")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import itertools
+
 from simulator.faults import KINDS, validated
-from tests.campaign_plan import APART, plan
+from tests.campaign_plan import plan
 
 SYMBOLS, STREAMS = ("BTCUSDT", "ETHUSDT"), ("trade", "aggTrade")
 
@@ -22,6 +24,8 @@ def test_every_fault_is_met_and_can_be_carried_out():
             actions.add(step.action)
             if step.action in KINDS:
                 validated(1, {"kind": step.action, **step.arguments}, SYMBOLS)
-    assert actions == {*(set(KINDS) - set(APART)), "rotate", "kill", "symbols", "broker"}
+        first_ids = [int(step.arguments["first_id"]) for step in steps if step.action == "ids_anew"]
+        assert all(after * 10 < before for before, after in itertools.pairwise(first_ids))
+    assert actions == {*KINDS, "rotate", "kill", "symbols", "broker"}
     assert not [step for step in plan(5, 50, SYMBOLS, STREAMS, kill=False, change=False)
                 if step.action in ("kill", "symbols", "broker")]  # fmt: skip
