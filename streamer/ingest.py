@@ -271,7 +271,9 @@ class Ingest:
         if isinstance(found, Route):
             return found
         if isinstance(found, ServerShutdown):
-            self._counters.notice("server_shutdown", connection_id=connection.connection_id)
+            if not connection.shutdown_announced:  # repeats would push the others out
+                connection.shutdown_announced = True
+                self._counters.notice("server_shutdown", connection_id=connection.connection_id)
             self._on_shutdown(connection)
         elif isinstance(found, Unsupported):
             if found.kind not in self._counters.unsupported:  # once; the count tells the rest

@@ -16,12 +16,11 @@ from streamer.config import ConnectionConfig
 from streamer.errors import ConnectionEnded, ConnectionLost
 from streamer.network import frames
 from streamer.network.boundary import INTERNAL, explain_unexpected
+from streamer.network.frame_pace import FramePace
 from streamer.network.frames import FrameParser, ProtocolError
 from streamer.network.subscriptions import SubscriptionResponse, Subscriptions
 from streamer.network.transport import Transport
 
-_FRAMES_PER_SECOND = 3  # the exchange disconnects beyond 5; the rest is for unforeseen pongs
-_PONGS_PER_SECOND = 5  # beyond it, only the latest ping is answered, as RFC 6455 5.5.3 allows
 _BINARY_KEPT = 16  # the exchange sends none; a few are enough to see what they are
 _ABNORMAL = 1006  # RFC 6455, 7.1.5: no close frame came
 
@@ -35,6 +34,7 @@ class Connection:
     `opened_at` and `last_message_at` (of a text message; at first the same as `opened_at`) are
     monotonic, `last_pong_time` is Unix time by `wall`, None before the first pong to our own
     ping. `missing_streams` are those that the exchange does not list though it acknowledged them.
+    `shutdown_announced` is for the owner to note that the exchange has told of its end.
     """
 
     def __init__(
@@ -45,12 +45,14 @@ class Connection:
         config: ConnectionConfig,
         now: float,
         wall: Callable[[], float],
+        pace: FramePace,
     ) -> None:
         self.connection_id = connection_id
         self.slot = slot
         self.opened_at = now
         self.last_message_at = now
         self.last_pong_time: float | None = None
+        self.shutdown_announced = False
         self._transport = transport
         self._config = config
         self._wall = wall
@@ -59,8 +61,10 @@ class Connection:
         self._subscriptions = Subscriptions()
         self._trouble: str | None = None
         self._queue: deque[bytes] = deque()  # JSON that waits for its turn
-        self._sent_at: deque[float] = deque()  # our frames of the last second
-        self._pong_owed: bytes | None = None
+        self._pace = pace
+        self._turn_at = now  # of the next frame of ours
+        self._pong_owed: bytes | None = None  # to the latest ping, as RFC 6455, 5.5.3 allows
+        self._pong_was_last = False
         self._pings = 0
         self._ping_at = now + config.ping_every if config.ping_every else math.inf
         self._pong_deadline = math.inf
@@ -173,11 +177,12 @@ class Connection:
 
     def change(self, added: Sequence[str], removed: Sequence[str], now: float) -> None:
         """Give streams back, and ask for others: in this order, for there is a limit on them."""
-        self._queue.extend(self._subscriptions.give_back(removed))
-        self._queue.extend(self._subscriptions.ask(added))
-        self._send_queued(now)
-        turns = len(self._queue) / _FRAMES_PER_SECOND
-        self._subscribe_deadline = now + turns + self._config.handshake_timeout
+        messages = self._subscriptions.give_back(removed) + self._subscriptions.ask(added)
+        if not messages:
+            return
+        self._queue.extend(messages)
+        self._send_due(now)
+        self._await_answers(now)
 
     def answer(self, payload: bytes) -> bool:
         """Return whether a text payload is the answer to a control message, and note it.
@@ -188,10 +193,13 @@ class Connection:
             result = SubscriptionResponse.parse(payload)
             if result is None:
                 return False
-            self._queue.extend(self._subscriptions.take(result))
+            messages = self._subscriptions.take(result)
         except Exception as error:  # noqa: BLE001 - it is told, and ends this connection
             self._end_unexpected(error, "taking the answer to a control message")
             return True
+        if messages:
+            self._queue.extend(messages)
+            self._await_answers(self.last_message_at)
         if self._subscriptions.refusal is not None:
             self._end("subscription_refused", _ABNORMAL, self._subscriptions.refusal)
         elif self._subscriptions.complete:
@@ -218,22 +226,17 @@ class Connection:
         self._check_deadlines(now)
         if self._ending is not None:
             raise ConnectionEnded(*self._ending)
-        if now >= self._ping_at and self._pong_deadline == math.inf:
-            self._ping(now)
-        self._send_queued(now)
+        self._send_due(now)
 
     def next_deadline(self) -> float:
         """Return the monotonic time of the next `tick` that has something to do."""
         if self._ending is not None or self._transport.lost is not None:
             return -math.inf
-        due = min(
-            self._ping_at if self._pong_deadline == math.inf else self._pong_deadline,
-            self._subscribe_deadline,
-            self._close_deadline,
-        )
+        due = min(self._pong_deadline, self._subscribe_deadline, self._close_deadline)
         if self._queue or self._pong_owed is not None:
-            full = len(self._sent_at) >= _FRAMES_PER_SECOND
-            due = min(due, self._sent_at[0] + 1.0 if full else -math.inf)
+            return min(due, self._turn_at)
+        if self._pong_deadline == math.inf:
+            return min(due, max(self._ping_at, self._turn_at))
         return due
 
     def close(self, now: float, code: int = 1000) -> None:
@@ -261,7 +264,7 @@ class Connection:
                     payloads.append(item)
                 case frames.Ping(payload):
                     self._pong_owed = payload
-                    self._send_pong(now)
+                    self._send_due(now)
                 case frames.Pong(payload):
                     self._take_pong(payload, now)
                 case frames.Binary(payload):
@@ -286,33 +289,36 @@ class Connection:
     def _ping_payload(self) -> bytes:
         return b"%d/%d" % (self.connection_id, self._pings)
 
-    def _ping(self, now: float) -> None:
-        if self._allowance(now) >= _FRAMES_PER_SECOND:
-            self._ping_at = self._sent_at[0] + 1.0
+    def _send_due(self, now: float) -> None:
+        """Send one frame, if it is time for one: a pong first, but not pongs alone."""
+        if now < self._turn_at:
             return
-        self._pings += 1
-        self._send(frames.encode(frames.PING, self._ping_payload()), now)
-        self._pong_deadline = now + self._config.pong_within
-
-    def _send_pong(self, now: float) -> None:
-        if self._pong_owed is not None and self._allowance(now) < _PONGS_PER_SECOND:
-            self._send(frames.encode(frames.PONG, self._pong_owed), now)
-            self._pong_owed = None
-
-    def _send_queued(self, now: float) -> None:
-        self._send_pong(now)
-        while self._queue and self._allowance(now) < _FRAMES_PER_SECOND:
-            self._send(frames.encode(frames.TEXT, self._queue.popleft()), now)
-
-    def _send(self, frame: bytes, now: float) -> None:
-        self._sent_at.append(now)
+        ping_due = now >= self._ping_at and self._pong_deadline == math.inf
+        others_wait = ping_due or bool(self._queue)
+        if self._pong_owed is not None and not (self._pong_was_last and others_wait):
+            frame = frames.encode(frames.PONG, self._pong_owed)
+            self._pong_owed, self._pong_was_last = None, True
+        elif others_wait:
+            frame = (
+                self._ping(now) if ping_due else frames.encode(frames.TEXT, self._queue.popleft())
+            )
+            self._pong_was_last = False
+        else:
+            return
+        self._turn_at = now + self._pace.seconds
         self._transport.send(frame)
 
-    def _allowance(self, now: float) -> int:
-        """Return how many frames we have sent within the last second."""
-        while self._sent_at and self._sent_at[0] <= now - 1.0:
-            self._sent_at.popleft()
-        return len(self._sent_at)
+    def _ping(self, now: float) -> bytes:
+        self._pings += 1
+        self._pong_deadline = now + self._config.pong_within
+        return frames.encode(frames.PING, self._ping_payload())
+
+    def _await_answers(self, now: float) -> None:
+        """Expect every answer within the time after the last message that waits has its turn."""
+        last_turn = now
+        if self._queue:
+            last_turn = max(now, self._turn_at) + (len(self._queue) - 1) * self._pace.seconds
+        self._subscribe_deadline = last_turn + self._config.handshake_timeout
 
     def _check_deadlines(self, now: float) -> None:
         if self._overdue(self._close_deadline, now):

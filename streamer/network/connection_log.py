@@ -112,6 +112,14 @@ class ConnectionLog:
         reason = slot.rotation.reason if slot.rotation else "the old connection ended first"
         self._counters.notice("rotation_failed", slot=slot.name, reason=reason, error=error)
 
+    def slower(self, slot: Slot, seconds: float) -> None:
+        """Tell that the exchange complained, and what follows for our frames."""
+        self.warning(
+            slot,
+            f"the exchange closed with 1008 (too many messages, or a late pong): control frames "
+            f"are {seconds:g} s apart from now on",
+        )
+
     def warning(self, slot: Slot, message: str) -> None:
         """Tell people of something about a slot."""
         self._counters.notice("warning", message=f"{slot.name}: {message}")

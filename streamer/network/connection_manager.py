@@ -20,6 +20,7 @@ from streamer.network.backoff import AttemptBudget, FullJitter
 from streamer.network.connection import Connection
 from streamer.network.connection_log import ConnectionLog
 from streamer.network.connector import Connector, Failed, Opened
+from streamer.network.frame_pace import FramePace
 from streamer.network.slot import Slot, SlotConnection
 from streamer.network.slots import Slots
 
@@ -70,6 +71,7 @@ class ConnectionManager:
         self._budget = AttemptBudget(
             config.connection.attempts_limit, config.connection.attempts_window
         )
+        self._pace = FramePace()
         self.change(wire_names, (), 0.0)
         # Times in µs are asked for here and on REST alike, so that a trade has one value.
         self._url = f"{config.exchange.websocket_url}/stream" + (
@@ -94,6 +96,7 @@ class ConnectionManager:
         Returns the connections that have just been opened: they may hold messages already.
         """
         fresh: list[Connection] = []
+        self._pace.recover(now)
         for result in self._connector.results():
             if isinstance(result, Opened):
                 fresh.append(self._opened(result, now))
@@ -249,6 +252,7 @@ class ConnectionManager:
             self._config.connection,
             now,
             time.time,
+            self._pace,
         )
         self.connections[connection.connection_id] = connection
         slot.opened(connection.connection_id, now)
@@ -333,6 +337,8 @@ class ConnectionManager:
         planned = self._retiring.pop(connection.connection_id, None)
         rotation = slot.rotation
         old = slot.active
+        if self._pace.hear_close(end.code, now):
+            self._log.slower(slot, self._pace.seconds)
         meaning = slot.ended(connection.connection_id, end.reason, now)
         self._forget(connection)
         if not slot.live:  # also when it was not before: some may have been heard already

@@ -27,6 +27,7 @@ class Sink:
 
 class Connection:
     connection_id = 1
+    shutdown_announced = False
 
     def take_binary(self):
         return []
@@ -220,3 +221,10 @@ def test_a_frame_that_nobody_foresaw_is_rejected_and_the_next_one_taken(stage, m
     assert stage.counters.message_errors == {"internal": 1}
     (notice,) = stage.counters.notices
     assert notice.kind == "frame_rejected"
+
+
+def test_an_announced_shutdown_is_noticed_once_for_each_connection(stage):
+    connection = Connection()
+    for each in (connection, connection, Connection(), connection):
+        stage.ingest.take(each, [b'{"e":"serverShutdown","E":1}'] * 100, None)
+    assert [notice.kind for notice in stage.counters.notices] == ["server_shutdown"] * 2

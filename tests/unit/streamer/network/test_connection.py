@@ -3,6 +3,7 @@
 Time is what the test says; only bytes are waited for.
 """
 
+import itertools
 import json
 import math
 import socket
@@ -18,6 +19,7 @@ from streamer.config import ConnectionConfig, ExchangeConfig
 from streamer.errors import ConnectionEnded
 from streamer.network import boundary
 from streamer.network.connection import Connection
+from streamer.network.frame_pace import FramePace
 from streamer.network.handshake import open_transport
 from streamer.network.transport import Transport
 from tests.unit.streamer.loopback import (
@@ -84,6 +86,7 @@ def ends():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname())
         right, _ = listener.accept()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # `silent` does not wait
     yield client, right
     client.close()
     right.close()
@@ -96,7 +99,7 @@ def server(ends):
 
 @pytest.fixture
 def connection(ends):
-    return Connection(7, "main", Transport(ends[0]), CONFIG, BEGAN, lambda: 5e8)
+    return Connection(7, "main", Transport(ends[0]), CONFIG, BEGAN, lambda: 5e8, FramePace())
 
 
 def receive(connection, now=BEGAN):
@@ -157,14 +160,15 @@ def test_of_too_many_pings_the_latest_is_answered_in_the_end(connection, server)
     pings = [b"%d" % number for number in range(20)]
     server.sock.sendall(b"".join(Frame(Opcode.PING, ping).serialize(mask=False) for ping in pings))
     assert receive(connection) == []
-    answered = [bytes(frame.data) for frame in server.receive(5)]
-    assert answered == pings[:5]
-    connection.tick(BEGAN + 0.5)
+    (pong,) = server.receive(1)
+    assert bytes(pong.data) == pings[0]
+    connection.tick(BEGAN + 0.4)
     assert server.silent()
-    assert connection.next_deadline() == BEGAN + 1.0
-    connection.tick(BEGAN + 1.0)
+    assert connection.next_deadline() == BEGAN + 0.5
+    connection.tick(BEGAN + 0.5)
     (pong,) = server.receive(1)
     assert bytes(pong.data) == pings[-1]
+    connection.tick(BEGAN + 9)
     assert server.silent()
 
 
@@ -188,8 +192,8 @@ def test_subscribing_to_its_acknowledgement_and_its_check(connection, server):
     assert not connection.subscribed
     assert connection.answer(b'{"result":null,"id":%d}' % question["id"])
     assert connection.subscribed
-    assert connection.next_deadline() <= BEGAN
-    connection.tick(BEGAN)
+    assert connection.next_deadline() == BEGAN + 0.5
+    connection.tick(BEGAN + 0.5)
     question = server.receive_json()
     assert question["method"] == "LIST_SUBSCRIPTIONS"
     assert connection.answer(b'{"result":["btcusdt@trade"],"id":%d}' % question["id"])
@@ -198,27 +202,64 @@ def test_subscribing_to_its_acknowledgement_and_its_check(connection, server):
     connection.tick(BEGAN + 11)  # no deadline of the subscription is left
 
 
-def test_at_most_three_frames_a_second(connection, server):
+def moments(connection, server, seconds, before_each=lambda now: None):
+    """Return when, in tenths of a second, frames were sent, and what they were."""
+    sent = []
+    for tenth in range(seconds * 10):
+        now = BEGAN + tenth / 10
+        before_each(now)
+        connection.tick(now)
+        if not server.silent():
+            sent.append((tenth, server.receive(len(server.frames))))
+    assert all(len(frames) == 1 for _, frames in sent)
+    return [(tenth, frame.opcode) for tenth, (frame,) in sent]
+
+
+def test_our_frames_are_spaced_evenly(connection, server):
     connection.subscribe([f"symbol{n:04}usdt@aggTrade" for n in range(1024)], BEGAN)
-    server.receive(3)
-    assert server.silent()
-    assert connection.next_deadline() == BEGAN + 1.0
-    connection.tick(BEGAN + 0.9)
-    assert server.silent()
-    connection.tick(BEGAN + 1.0)
-    server.receive(3)
-    connection.tick(BEGAN + 1.5)
-    assert server.silent()
-    connection.tick(BEGAN + 2.0)
-    server.receive(2)
-    assert server.silent()
+    server.receive(1)
+    sent = moments(connection, server, 6)
+    assert [tenth for tenth, _ in sent] == [5, 10, 15, 20, 25, 30, 35]
+    assert connection.next_deadline() == BEGAN + 3.5 + 10.0  # for the last one's answer
 
 
-def test_a_pong_counts_against_the_frames_of_a_second(connection, server):
+def test_a_pong_and_a_ping_have_their_places_among_them(connection, server):
+    connection.subscribe([f"symbol{n:04}usdt@aggTrade" for n in range(400)], BEGAN)
+    server.receive(1)
+    connection._ping_at = BEGAN + 0.7
     server.send(0x9, b"p")
-    receive(connection)
-    connection.subscribe([f"symbol{n:04}usdt@aggTrade" for n in range(1024)], BEGAN)
-    assert server.receive(3)[0].opcode is Opcode.PONG
+    receive(connection, BEGAN + 0.1)
+    assert server.silent()
+    pong, ping, text = Opcode.PONG, Opcode.PING, Opcode.TEXT
+    expected = [(5, pong), (10, ping), (15, text), (20, text), (25, text)]
+    assert moments(connection, server, 4) == expected
+
+
+def test_a_flood_of_pings_does_not_keep_control_messages_back(connection, server):
+    connection.subscribe([f"symbol{n:04}usdt@aggTrade" for n in range(400)], BEGAN)
+    server.receive(1)
+
+    def ping(now):
+        server.send(0x9, b"p")
+        receive(connection, now)
+
+    sent = moments(connection, server, 3, ping)
+    assert [tenth for tenth, _ in sent] == [5, 10, 15, 20, 25]
+    assert [opcode for _, opcode in sent[:4]] == [Opcode.PONG, Opcode.TEXT] * 2
+
+
+def test_after_a_complaint_they_are_further_apart(connection, server):
+    connection._pace.hear_close(1008, BEGAN)
+    connection.subscribe([f"symbol{n:04}usdt@aggTrade" for n in range(400)], BEGAN)
+    server.receive(1)
+    assert [tenth for tenth, _ in moments(connection, server, 4)] == [10, 20, 30]
+    assert connection.next_deadline() == BEGAN + 3 + 10.0
+
+
+def test_a_change_that_asks_for_nothing_waits_for_no_answer(connection, server):
+    connection.change([], ["never@trade"], BEGAN)
+    assert connection.next_deadline() == BEGAN + 180.0
+    connection.tick(BEGAN + 60)
     assert server.silent()
 
 
@@ -299,13 +340,13 @@ def test_our_ping_and_its_pong(connection, server):
 
 
 def test_our_ping_waits_for_its_turn_without_keeping_the_loop_busy(connection, server):
-    server.sock.sendall(Frame(Opcode.PING, b"p").serialize(mask=False) * 3)
-    receive(connection, BEGAN + 179.5)
-    server.receive(3)
+    server.send(0x9, b"p")
+    receive(connection, BEGAN + 179.75)
+    server.receive(1)
     connection.tick(BEGAN + 180.0)
     assert server.silent()
-    assert connection.next_deadline() == BEGAN + 180.5
-    connection.tick(BEGAN + 180.5)
+    assert connection.next_deadline() == BEGAN + 180.25
+    connection.tick(BEGAN + 180.25)
     assert server.receive(1)[0].opcode is Opcode.PING
 
 
@@ -343,7 +384,7 @@ def test_endless_data_does_not_hide_a_missing_pong(connection, server):
 
 def test_no_pings_when_they_are_switched_off(ends):
     config = ConnectionConfig(ping_every=0.0)
-    connection = Connection(1, "main", Transport(ends[0]), config, BEGAN, lambda: 0.0)
+    connection = Connection(1, "main", Transport(ends[0]), config, BEGAN, lambda: 0.0, FramePace())
     assert connection.next_deadline() == math.inf
 
 
@@ -458,7 +499,9 @@ def test_abort_closes_the_socket_at_once(connection, server):
 def test_one_that_has_ended_is_freed_without_the_garbage_collector(ends, server, finish, reason):
     """That comes every dozen rotations, days apart; each would keep 260 KiB until then."""
     with no_garbage_collector():
-        connection = Connection(7, "main", Transport(ends[0]), CONFIG, BEGAN, lambda: 5e8)
+        connection = Connection(
+            7, "main", Transport(ends[0]), CONFIG, BEGAN, lambda: 5e8, FramePace()
+        )
         freed = weakref.ref(connection)
         finish(server)
         assert reason_of_end(connection) == reason
@@ -483,13 +526,14 @@ def test_with_a_real_server():
         threading.Thread(target=real.serve_forever, daemon=True).start()
         url = f"ws://127.0.0.1:{real.socket.getsockname()[1]}/stream"
         transport = open_transport(url, CONFIG, ExchangeConfig(websocket_url=url), None)
-        connection = Connection(1, "main", transport, CONFIG, BEGAN, lambda: 0.0)
+        connection = Connection(1, "main", transport, CONFIG, BEGAN, lambda: 0.0, FramePace())
         connection.subscribe(["a@trade"], BEGAN)
-        data = []
+        data, turns = [], itertools.count()
 
         def turn():
-            data.extend(p for p in connection.receive(BEGAN) if not connection.answer(p))
-            connection.tick(BEGAN)
+            now = BEGAN + next(turns) / 10
+            data.extend(p for p in connection.receive(now) if not connection.answer(p))
+            connection.tick(now)
             return len(data) == 2
 
         eventually(turn)

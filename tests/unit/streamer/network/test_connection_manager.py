@@ -17,7 +17,8 @@ NAMES = ("btcusdt@trade", "ethusdt@trade")
 class Connection:
     """What the exchange has agreed to is what the test says."""
 
-    def __init__(self, connection_id, slot, transport, config, now, wall):
+    def __init__(self, connection_id, slot, transport, config, now, wall, pace):
+        self.pace = pace
         self.connection_id, self.slot, self.opened_at = connection_id, slot, now
         self.subscribed = self.listed = self.wants_write = self.closing = self.stuck = False
         self.missing_streams = ()
@@ -351,3 +352,32 @@ def test_a_stream_that_is_refused_later_is_told_and_nothing_else_happens(stage):
     warnings = [one for one in stage.counters.notices if one.kind == "warning"]
     assert len(warnings) == 1
     assert stage.slot.rotation is None
+
+
+def test_a_complaint_about_our_frames_slows_every_connection_and_is_told(stage, caplog):
+    first = stage.live()
+    assert first.pace.seconds == 0.5
+    first.end = ConnectionEnded("server_close", 1008, "Too many requests")
+    stage.connection_manager.tick(100.0)
+    assert first.pace.seconds == 1.0
+    assert "control frames are 1 s apart" in caplog.text
+    second = stage.opened(200.0)
+    assert second.pace is first.pace
+    second.agree()
+    stage.connection_manager.tick(699.0)
+    assert second.pace.seconds == 1.0
+    stage.connection_manager.tick(700.0)
+    assert second.pace.seconds == 0.5
+
+
+def test_complaints_without_an_end_are_no_loop(stage):
+    """Each costs an attempt more seldom, up to the maximum of the backoff."""
+    now, attempts = 0.0, 0
+    while now < 1000.0:
+        connection = stage.live(now)
+        connection.end = ConnectionEnded("server_close", 1008, "Too many requests")
+        stage.connection_manager.tick(now)
+        attempts += 1
+        assert connection.pace.seconds <= 2.0
+        now = max(now, stage.slot.attempt_at)
+    assert attempts < 100
