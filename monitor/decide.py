@@ -31,14 +31,7 @@ from monitor.model import (
     Warn,
 )
 from monitor.rules import ActionName, Rule
-from monitor.state import (
-    Child,
-    Ending,
-    State,
-    remember_collection,
-    remember_report,
-    remember_sample,
-)
+from monitor.state import Child, Ending, State, remember_report
 
 AWAY_SECONDS = 3.0
 """Events come every second. After a longer pause it was us who slept (a stopped supervisor, a
@@ -62,26 +55,24 @@ def decide(state: State, event: Event, now: float) -> tuple[State, tuple[Action,
 
 
 def _actions(state: State, event: Event, now: float) -> Iterator[Action]:
+    process = state.ledger.take(event, now)
     match event:
-        case Launched():
-            state.launch(event, now)
+        case Launched() if process is not None:
+            state.children[event.streamer] = Child(process)
         case Exited():
             if state.child(event.streamer, event.generation) is not None:
                 del state.children[event.streamer]
         case Sample():
             child = state.child(event.streamer, event.generation)
             if child is not None:
-                remember_sample(child, event)
                 yield from _judge(state, child, "sample", now)
-        case Reported():
-            report = event.report
+        case Reported(at, report):
             child = state.child(report.streamer, report.generation)
-            if child is not None and remember_report(state, child, report, event.at):
+            if child is not None and process is not None:  # else it is older than what is known
+                remember_report(state, child, report, at)
                 yield from _judge(state, child, "report", now)
-        case Collected():
-            child = state.child(event.streamer, event.generation)
-            if child is not None:
-                remember_collection(child)
+        case Launched() | Collected():
+            pass
         case Tick():
             for child in tuple(state.children.values()):
                 yield from _judge(state, child, "time", now)
@@ -90,11 +81,15 @@ def _actions(state: State, event: Event, now: float) -> Iterator[Action]:
 
 
 def _judge(state: State, child: Child, occasion: Occasion, now: float) -> Iterator[Action]:
-    if occasion != "sample" and child.report and child.report.state in ("draining", "stopped"):
+    if (
+        occasion != "sample"
+        and child.process.report
+        and child.process.report.state in ("draining", "stopped")
+    ):
         return  # it is on its way out, and its connections are closed on purpose
     for rule in state.rules:
         if rule.enforced_by == "watcher" and READERS[rule.metric].occasion == occasion:
-            if now - child.launched_at < rule.grace_seconds:
+            if now - child.process.launched_at < rule.grace_seconds:
                 continue
             for measurement, since in _breaches(state, child, rule, now):
                 yield from _act(state, child, rule, measurement, since, now)
@@ -137,8 +132,8 @@ def _act(
         return
     breach = Breach(
         rule=rule.name,
-        streamer=child.launched.streamer,
-        generation=child.launched.generation,
+        streamer=child.process.launched.streamer,
+        generation=child.process.launched.generation,
         observed=measurement.value,
         limit=rule.limit,
         message=sentence(rule, measurement, child, now - since),
@@ -176,9 +171,9 @@ def _severity(rule: Rule) -> Severity:
 
 
 def _rotate(child: Child, rule: Rule, breach: Breach, now: float) -> Iterator[Action]:
-    if child.ending != Ending.NONE or child.report is None:
+    if child.ending != Ending.NONE or child.process.report is None:
         return
-    slots = [slot for slot in child.report.slots if breach.slot in (None, slot.slot)]
+    slots = [slot for slot in child.process.report.slots if breach.slot in (None, slot.slot)]
     if not slots or any(slot.rotating for slot in slots):
         return
     subject = breach.slot or ""

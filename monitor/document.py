@@ -33,7 +33,8 @@ class Run:
     environment: dict[str, Any]
     started_time: float
     rows: MutableSequence[dict[str, Any]]
-    streamers: dict[str, list[Generation]] = field(default_factory=dict)
+    streamers: dict[str, list[Generation]]
+    started_at: float  # monotonic
     actions: dict[tuple[str, str], tuple[float, Breach]] = field(default_factory=dict)  # first ones
     action_counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     wanted: SubscriptionHistory = field(default_factory=SubscriptionHistory)
@@ -92,7 +93,10 @@ def as_document(
         "events_dropped": events.dropped,
         "events": [as_json(entry) for entry in events.all()],
         "streamers": [
-            {"name": name, "generations": [_generation(one, elapsed) for one in generations]}
+            {
+                "name": name,
+                "generations": [_generation(run, one, elapsed) for one in generations],
+            }
             for name, generations in run.streamers.items()
         ],
         "memory_samples": list(run.rows),
@@ -135,15 +139,15 @@ def _summary(run: Run, totals: Counter[Key], elapsed_seconds: float) -> dict[str
     }
 
 
-def _generation(one: Generation, elapsed_seconds: float) -> dict[str, Any]:
+def _generation(run: Run, one: Generation, elapsed_seconds: float) -> dict[str, Any]:
     report = one.report
     bins = [*one.bins, *([one.binner.open] if one.binner.open else [])]
     exited = one.exited
-    ended_elapsed = one.exited_elapsed if one.exited_elapsed is not None else elapsed_seconds
+    ended_elapsed = one.exited_at - run.started_at if one.exited_at is not None else elapsed_seconds
     return {
         "generation": one.launched.generation,
         "pid": one.launched.pid,
-        "started_seconds": round(one.launched_elapsed, 3),
+        "started_seconds": round(one.launched_at - run.started_at, 3),
         "ended_seconds": round(ended_elapsed, 3),
         "exit_code": exited.exit_code if exited else None,
         "exit_expected": exited.expected if exited else None,

@@ -14,7 +14,7 @@ def sentence(rule: Rule, measurement: Measurement, child: Child, held_seconds: f
     subject = " ".join(part for part in (measurement.stream, measurement.symbol) if part)
     if not subject and measurement.slot:
         subject = f"slot {measurement.slot}"
-    streamer = child.launched.streamer
+    streamer = child.process.launched.streamer
     where = f"{streamer}: {subject}" if subject else streamer
     name = rule.metric.removesuffix("_bytes").removesuffix("_seconds").replace("_", " ")
     beyond = "is above" if rule.direction == "above" else "is below"
@@ -25,8 +25,8 @@ def sentence(rule: Rule, measurement: Measurement, child: Child, held_seconds: f
     if rule.for_seconds:
         held = max(held_seconds, rule.for_seconds)
         text += f" over {held:.0f} s"
-    if rule.metric == "leak_score" and child.leak.latest is not None:
-        text += f": {child.leak.latest.reason}"
+    if rule.metric == "leak_score" and child.process.leak.latest is not None:
+        text += f": {child.process.leak.latest.reason}"
     return text
 
 

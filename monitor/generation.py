@@ -13,14 +13,15 @@ from monitor.totals import EventTotal
 from streamer.messages import Notice, Report
 
 RATE_SECONDS = 10.0  # the rates of the live view are means over this time
+CPU_WINDOW_SECONDS = 60.0  # of the rule about CPU
 
 
 @dataclass(slots=True)
 class Generation:
-    """What was seen of one process. Times called elapsed count from the start of the run."""
+    """What was seen of one process. All times are monotonic, as those of the events are."""
 
     launched: Launched
-    launched_elapsed: float
+    launched_at: float
     binner: Binner
     leak: LeakTrack
     bins: MutableSequence[Bin]
@@ -39,10 +40,13 @@ class Generation:
     rotations_total: int = 0
     drops: dict[str, int] = field(default_factory=dict)  # by slot
     all_events: EventTotal = field(default_factory=EventTotal)
+    cpu_seconds_before: float = 0.0  # cumulative, of the sample before the latest
+    fresh_notices: tuple[Notice, ...] = ()  # those that the latest report brought
+    fresh_collection: Collection | None = None  # whose effect the latest sample showed
     silences: dict[str, float] = field(default_factory=dict)  # longest, by "stream:symbol"
     collected: Collected | None = None  # the latest
     exited: Exited | None = None
-    exited_elapsed: float | None = None
+    exited_at: float | None = None
     recent: deque[tuple[float, Report]] = field(default_factory=deque)
     recent_cpu: deque[tuple[float, float]] = field(default_factory=deque)
     _grown: Growth | None = None  # over the bins so far, once it was asked for
@@ -50,22 +54,26 @@ class Generation:
     _due: dict[str, tuple[int | None, int]] = field(default_factory=dict)
     _notices: int = 0  # number of the last one seen
 
-    def take_sample(self, sample: Sample) -> Collection | None:
-        """Keep a look from outside; return the collection of which it shows the effect."""
+    def take_sample(self, sample: Sample) -> None:
+        """Keep a look from outside."""
+        self.cpu_seconds_before = self.sample.cpu_seconds if self.sample else 0.0
         self.sample = sample
+        self.fresh_collection = None
         if self.first_rss_bytes is None:
             self.first_rss_bytes = sample.rss_bytes
         self.peak_rss_bytes = max(self.peak_rss_bytes, sample.rss_bytes)
-        _keep(self.recent_cpu, sample.at, sample.cpu_seconds)
+        self.recent_cpu.append((sample.at, sample.cpu_seconds))
+        while self.recent_cpu[0][0] < sample.at - CPU_WINDOW_SECONDS:
+            self.recent_cpu.popleft()
         completed = self.binner.add(sample.at, sample.rss_bytes)
         if completed is None:
-            return None
+            return
         before = self.leak.collections[-1] if self.leak.collections else None
         self.bins.append(completed)
         self.leak.add(completed)
         self._grown = None
         after = self.leak.collections[-1] if self.leak.collections else None
-        return after if after != before else None
+        self.fresh_collection = after if after != before else None
 
     def take_collection(self, collected: Collected) -> None:
         """Keep that the process was collected and trimmed; the effect shows later."""
@@ -73,12 +81,12 @@ class Generation:
         if self.binner.open is not None:
             self.leak.collected(self.binner.open.index)
 
-    def take_report(self, report: Report, at: float) -> tuple[Notice, ...]:
-        """Keep a report; return its notices that were not seen yet."""
+    def take_report(self, report: Report, at: float) -> bool:
+        """Keep a report; return False when it is older than what is known."""
         before = self.report
         if before is not None:
             if report.sequence <= before.sequence:
-                return ()
+                return False
             # By the streamer's own clock: a pause of ours delays reports, it does not stop them.
             gap = report.uptime_seconds - before.uptime_seconds
             if report.state not in ("draining", "stopped"):  # a flush has its own deadline
@@ -102,11 +110,12 @@ class Generation:
         fresh = tuple(notice for notice in report.notices if notice.number > self._notices)
         if fresh:
             self._notices = fresh[-1].number
-        return fresh
+        self.fresh_notices = fresh
+        return True
 
-    def take_exit(self, exited: Exited, now: float, elapsed: float) -> None:
+    def take_exit(self, exited: Exited, now: float) -> None:
         """Keep the end; a process that fell silent before it did so until now."""
-        self.exited, self.exited_elapsed = exited, elapsed
+        self.exited, self.exited_at = exited, now
         if self.report is not None and not self.report.final and not exited.expected:
             silent = now - self.report_at
             self.longest_report_gap_seconds = max(self.longest_report_gap_seconds, silent)
@@ -155,10 +164,18 @@ class Generation:
         """Whether the process has not ended."""
         return self.exited is None
 
-    @property
-    def cpu_cores(self) -> float | None:
-        """Cores used over the last seconds."""
-        return _slope(self.recent_cpu)
+    def cpu_cores(self, window_seconds: float = RATE_SECONDS) -> float | None:
+        """Return the cores used over the last seconds; None: seen only once yet."""
+        if len(self.recent_cpu) < 2:
+            return None
+        last_at, last = self.recent_cpu[-1]
+        # One entry older than the window counts as well: the mean needs its far end.
+        first_at, first = self.recent_cpu[0]
+        for at, total in self.recent_cpu:
+            if at > last_at - window_seconds and first_at != last_at:
+                break
+            first_at, first = at, total
+        return (last - first) / (last_at - first_at) if last_at > first_at else None
 
     def rate(self, stream: str, symbol: str) -> float:
         """Return events per second of a stream over the last seconds."""
@@ -178,9 +195,3 @@ def _keep(series: deque, at: float, value: object) -> None:  # type: ignore[type
     series.append((at, value))
     while len(series) > 2 and series[1][0] <= at - RATE_SECONDS:
         series.popleft()
-
-
-def _slope(series: deque[tuple[float, float]]) -> float | None:
-    if len(series) < 2 or series[-1][0] <= series[0][0]:
-        return None
-    return (series[-1][1] - series[0][1]) / (series[-1][0] - series[0][0])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from monitor.generation import CPU_WINDOW_SECONDS
 from monitor.rules import Rule
 from monitor.state import Child, State, Subject
 from streamer.messages import SlotState
@@ -39,7 +40,7 @@ class Metric:
 
 def _of_sample(field: str) -> Read:
     def read(_state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Measurement]:
-        value = getattr(child.sample, field, None)
+        value = getattr(child.process.sample, field, None)
         if value is not None:
             yield Measurement(value)
 
@@ -47,15 +48,14 @@ def _of_sample(field: str) -> Read:
 
 
 def _cpu(_state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Measurement]:
-    if len(child.cpu) > 1:
-        (first_at, first), (last_at, last) = child.cpu[0], child.cpu[-1]
-        if last_at > first_at:
-            yield Measurement((last - first) / (last_at - first_at))
+    cores = child.process.cpu_cores(CPU_WINDOW_SECONDS)
+    if cores is not None:
+        yield Measurement(cores)
 
 
 def _of_leak(field: str) -> Read:
     def read(_state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Measurement]:
-        value = getattr(child.leak.latest, field, None)
+        value = getattr(child.process.leak.latest, field, None)
         if value is not None:
             yield Measurement(value)
 
@@ -65,7 +65,9 @@ def _of_leak(field: str) -> Read:
 def _ages(_state: State, child: Child, _rule: Rule, now: float) -> Iterator[Measurement]:
     for slot in _slots(child):
         if slot.age_seconds is not None and not slot.rotating:
-            yield Measurement(slot.age_seconds + now - child.report_at, (slot.slot,), slot.slot)
+            yield Measurement(
+                slot.age_seconds + now - child.process.report_at, (slot.slot,), slot.slot
+            )
 
 
 def _silences(_state: State, child: Child, rule: Rule, _now: float) -> Iterator[Measurement]:
@@ -75,11 +77,11 @@ def _silences(_state: State, child: Child, rule: Rule, _now: float) -> Iterator[
     has had no chance yet, and of a stream that leaves nothing is expected. Where REST is asked,
     only a silence about which it has news counts: that it is busy or away blames no connection.
     """
-    if child.report is None:
+    if child.process.report is None:
         return
-    slots = {slot.slot: slot for slot in child.report.slots}
+    slots = {slot.slot: slot for slot in child.process.report.slots}
     only = next(iter(slots)) if len(slots) == 1 else None
-    for one in child.report.streams:
+    for one in child.process.report.streams:
         name = one.slot or only
         slot = slots.get(name) if name else None
         if slot is not None and (
@@ -119,27 +121,29 @@ def _rate_of(child: Child, rule: Rule, now: float) -> float | None:
 
 def _report_age(state: State, child: Child, _rule: Rule, now: float) -> Iterator[Measurement]:
     """Yield the time without a report, not counting time in which we did not run ourselves."""
-    if child.report is not None and not child.report.final:
-        yield Measurement(now - max(child.report_at, state.awake_since))
+    if child.process.report is not None and not child.process.report.final:
+        yield Measurement(now - max(child.process.report_at, state.awake_since))
 
 
 def _drops(state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Measurement]:
-    yield Measurement(len(state.drops.get(child.launched.streamer, ())))
+    yield Measurement(len(state.drops.get(child.process.launched.streamer, ())))
 
 
 def _pong_ages(_state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Measurement]:
     for slot in _slots(child):
-        if slot.last_pong_time is not None and child.report is not None:
-            yield Measurement(child.report.time - slot.last_pong_time, (slot.slot,), slot.slot)
+        if slot.last_pong_time is not None and child.process.report is not None:
+            yield Measurement(
+                child.process.report.time - slot.last_pong_time, (slot.slot,), slot.slot
+            )
 
 
 def _queued(_state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Measurement]:
-    if child.report is not None:
-        yield Measurement(child.report.sink.queued)
+    if child.process.report is not None:
+        yield Measurement(child.process.report.sink.queued)
 
 
 def _slots(child: Child) -> tuple[SlotState, ...]:
-    return child.report.slots if child.report is not None else ()
+    return child.process.report.slots if child.process.report is not None else ()
 
 
 READERS = {

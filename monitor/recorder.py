@@ -15,7 +15,7 @@ from monitor.criteria import Criterion
 from monitor.document import Run, as_document
 from monitor.events import Entry, EventLog
 from monitor.generation import Generation
-from monitor.leak import LeakDetector
+from monitor.ledger import Ledger
 from monitor.model import (
     Abort,
     Action,
@@ -34,43 +34,41 @@ from monitor.model import (
 )
 from monitor.reference import Reference
 from monitor.rows import Interval, row
-from monitor.series import Bin, Binner, DetectorFactory, LeakTrack
 from monitor.snapshot import Snapshot, StreamerSnapshot, StreamSnapshot
-from monitor.soak_plans import DAY, HOUR, PROFILES, SoakPlan
+from monitor.soak_plans import PROFILES, SoakPlan
 from monitor.verdict import judge
+from streamer.messages import Report
 
 Ended = Literal["completed", "stopped", "aborted", "streamer_ended", "error"]
 """How a run ended: at its time, by a person, by a rule, by its streamer, by a fault of ours."""
 
 ROLLING_ROWS = 1440  # a day of minutes
-ROLLING_GENERATIONS = 10  # per streamer; a crash loop must not fill memory
 RECENT_EVENTS = 50
 CRITERIA_EVERY_SECONDS = 60.0  # judging a day's document takes some 20 ms
 
 
 class Recorder:
-    """Observes; owned by one thread.
+    """Writes down what the ledger shows after each event; owned by one thread.
 
     `settings_summary` goes into the document as it is. Of it are used: `symbols` and `streams`
-    (lists of names), `connection_max_age_seconds`, `stale_after_seconds`.
+    (lists of names), `stale_after_seconds`.
     """
 
     def __init__(
         self,
+        ledger: Ledger,
         profile: SoakPlan | None,
         settings_summary: Mapping[str, Any],
         environment: Mapping[str, Any],
         started_time: float,
         started_at: float,
-        detector: DetectorFactory = LeakDetector,
         reference: Reference | None = None,
     ) -> None:
         self._rolling = profile is None
         self._limits = profile or PROFILES["24h"]
-        self._max_age = float(settings_summary.get("connection_max_age_seconds", 4 * HOUR))
         self._stale_after = float(settings_summary.get("stale_after_seconds", 30.0))
         self._proxies: Mapping[str, str | None] = settings_summary.get("proxies", {})
-        self._detector = detector
+        self._ledger = ledger
         self._started_at = started_at
         self._counters = Counters()
         self._events = EventLog(first_kept=0) if self._rolling else EventLog()
@@ -87,24 +85,23 @@ class Recorder:
             environment=dict(environment),
             started_time=started_time,
             rows=rows,
+            streamers=ledger.generations,
+            started_at=started_at,
             reference=reference,
         )
-        self._curve = reference.curve if reference else None
 
     def observe(self, event: Event, now: float, time: float | None = None) -> None:
-        """Take an event; the same ones, in the same order, as `decide`."""
+        """Take an event that the ledger has taken just before."""
         match event:
             case Launched():
                 self._launched(event, now)
             case Sample():
                 self._sampled(event, now)
             case Reported():
-                self._reported(event, now)
-            case Collected():
-                self._collected(event)
+                self._reported(event.report, now)
             case Exited():
                 self._exited(event, now)
-            case Tick():
+            case Collected() | Tick():
                 pass
             case _:
                 assert_never(event)
@@ -165,7 +162,7 @@ class Recorder:
             self._criteria = judge(self.document(now, time), detector=None).criteria
         streamers = tuple(
             self._streamer(name, generations[-1], now)
-            for name, generations in self._run.streamers.items()
+            for name, generations in self._ledger.generations.items()
         )
         return Snapshot(
             time=time,
@@ -193,32 +190,15 @@ class Recorder:
     # Events ------------------------------------------------------------------------------------
 
     def _launched(self, event: Launched, now: float) -> None:
-        bins: MutableSequence[Bin] = deque(maxlen=ROLLING_ROWS) if self._rolling else []
-        horizon = DAY if self._rolling else self._limits.duration_seconds
-        width = self._limits.bin_seconds
-        generations = self._run.streamers.setdefault(event.streamer, [])
-        generations.append(
-            Generation(
-                launched=event,
-                launched_elapsed=self._elapsed(now),
-                binner=Binner(width),
-                leak=LeakTrack(width, horizon, self._detector, self._curve),
-                bins=bins,
-                max_age_seconds=self._max_age,
-            )
-        )
-        if self._rolling:
-            del generations[:-ROLLING_GENERATIONS]
         detail = {"pid": event.pid}
         self._add("launched", detail, now, event.time, event.streamer, event.generation)
 
     def _sampled(self, sample: Sample, now: float) -> None:
-        generation = self._find(sample.streamer, sample.generation)
+        generation = self._ledger.find(sample.streamer, sample.generation)
         if generation is None:
             return
-        known = generation.sample.cpu_seconds if generation.sample else None
-        collection = generation.take_sample(sample)
-        self._interval.add(sample, known)
+        self._interval.add(sample, generation.cpu_seconds_before)
+        collection = generation.fresh_collection
         if collection is not None and generation.collected is not None:
             detail = {
                 "before_bytes": collection.before_bytes,
@@ -228,17 +208,14 @@ class Recorder:
             }
             self._add("collected", detail, now, sample.time, sample.streamer, sample.generation)
 
-    def _collected(self, event: Collected) -> None:
-        generation = self._find(event.streamer, event.generation)
-        if generation is not None:
-            generation.take_collection(event)
-
-    def _reported(self, event: Reported, now: float) -> None:
-        report = event.report
-        generation = self._find(report.streamer, report.generation)
-        if generation is None or not self._counters.observe(report):
+    def _reported(self, report: Report, now: float) -> None:
+        generation = self._ledger.find(report.streamer, report.generation)
+        # An older report is not kept, and its counts are known.
+        if generation is None or generation.report is not report:
             return
-        for notice in generation.take_report(report, event.at):
+        if not self._counters.observe(report):
+            return
+        for notice in generation.fresh_notices:
             self._add(
                 notice.kind, notice.detail, now, notice.time, report.streamer, report.generation
             )
@@ -246,17 +223,8 @@ class Recorder:
         self._run.wanted.take(report, self._elapsed(now))
 
     def _exited(self, event: Exited, now: float) -> None:
-        generation = self._find(event.streamer, event.generation)
-        if generation is not None:
-            generation.take_exit(event, now, self._elapsed(now))
         detail = {"exit_code": event.exit_code, "expected": event.expected}
         self._add("exited", detail, now, event.time, event.streamer, event.generation)
-
-    def _find(self, streamer: str, number: int) -> Generation | None:
-        for generation in reversed(self._run.streamers.get(streamer, [])):
-            if generation.launched.generation == number:
-                return generation
-        return None
 
     def _add(
         self,
@@ -279,7 +247,7 @@ class Recorder:
     def _write_row(self, now: float, time: float) -> None:
         elapsed = self._elapsed(now)
         if self._interval.rss_last:  # nothing seen is no row, never a row of zeros
-            living = [one[-1] for one in self._run.streamers.values() if one[-1].up]
+            living = [one[-1] for one in self._ledger.generations.values() if one[-1].up]
             self._run.rows.append(
                 row(self._interval, living, self._counters, elapsed, elapsed - self._row_at, time)
             )
@@ -304,7 +272,7 @@ class Recorder:
             sample=sample,
             growth_bytes=grown,
             leak=generation.leak.latest,
-            cpu_cores=generation.cpu_cores,
+            cpu_cores=generation.cpu_cores(),
             report=report,
             report_age_seconds=now - generation.report_at if report else None,
             streams=tuple(

@@ -31,8 +31,8 @@ class Interval:
     own: Sample | None = None
     own_from: Sample | None = None
 
-    def add(self, sample: Sample, known: float | None) -> None:
-        """Take a sample; `known` is the CPU time of the process at the one before."""
+    def add(self, sample: Sample, cpu_seconds_before: float) -> None:
+        """Take a sample; the process had used `cpu_seconds_before` at the one before."""
         name, rss = sample.streamer, sample.rss_bytes
         self.rss_min[name] = min(self.rss_min.get(name, rss), rss)
         self.rss_max[name] = max(self.rss_max.get(name, rss), rss)
@@ -40,7 +40,7 @@ class Interval:
         self.vms_last[name] = sample.vms_bytes
         self.threads = max(self.threads, sample.threads)
         self.open_files = max(self.open_files, sample.open_files)
-        self.cpu_seconds += sample.cpu_seconds - (known if known is not None else 0.0)
+        self.cpu_seconds += sample.cpu_seconds - cpu_seconds_before
         if sample.uss_bytes is not None:
             self.uss_bytes = max(self.uss_bytes or 0, sample.uss_bytes)
             self.pss_bytes = max(self.pss_bytes or 0, sample.pss_bytes or 0)

@@ -17,6 +17,7 @@ from typing import Any
 
 from monitor.disk import DiskWatch
 from monitor.http import HttpError, MetricsServer
+from monitor.ledger import Ledger
 from monitor.model import Mode
 from monitor.recorder import Recorder
 from monitor.reference import Reference
@@ -117,13 +118,14 @@ def _parts(
             settings.supervisor.state_directory, settings.sink.directory, directory, time
         )
     )
-    state = State(rules=rules_of(settings, spec), mode=spec.mode)
-    if spec.profile is not None:
-        state.horizon_seconds = spec.profile.duration_seconds
-        state.bin_seconds = spec.profile.bin_seconds
     if spec.reference is not None:
         _refuse_another_feed(spec.reference, settings)
-        state.reference = spec.reference.curve
+    ledger = Ledger(
+        spec.profile,
+        settings.connection.max_age,
+        reference=spec.reference.curve if spec.reference else None,
+    )
+    state = State(rules_of(settings, spec), spec.mode, ledger)
     telemetry = resources.enter_context(_telemetry(directory))
     metrics = resources.enter_context(_metrics(settings.monitor.metrics_address))
     disk = resources.enter_context(closing(DiskWatch(settings.sink.directory)))
@@ -140,6 +142,7 @@ def _parts(
     )
     profile_writer = ProfileWriter(
         Recorder(
+            ledger,
             spec.profile,
             _summary(settings),
             _environment(),

@@ -237,8 +237,8 @@ class Service:
                 self._observe(launched, now, time)
 
     def _observe(self, event: Event, now: float, time: float) -> None:
-        self.parts.profile_writer.recorder.observe(event, now, time)
         self.state, actions = decide(self.state, event, now)
+        self.parts.profile_writer.recorder.observe(event, now, time)
         for action in actions:
             # Once everything ends, an ending can only be hastened: a drain looks like silence.
             if self.parts.control.conclusion and not isinstance(action, (Abort, Restart)):
@@ -270,9 +270,9 @@ class Service:
                 if number is not signal.SIGHUP:
                     self.parts.control.override(None, clocks.monotonic(), Step.KILL)
             for exited in fleet.advance(clocks.monotonic(), clocks.time()):
-                self.parts.profile_writer.recorder.observe(
-                    exited, clocks.monotonic(), clocks.time()
-                )
+                now = clocks.monotonic()
+                self.state.ledger.take(exited, now)
+                self.parts.profile_writer.recorder.observe(exited, now, clocks.time())
             clocks.sleep(0.05)
 
     def _finish(self, now: float, time: float) -> ExitCode:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from monitor.decide import decide
+from monitor.ledger import Ledger
 from monitor.model import Action, Exited, Reported, Tick
 from monitor.recorder import Ended, Recorder
 from monitor.reference import Reference
@@ -36,11 +37,8 @@ class Run:
         self.profile = profile
         mode = "soak" if profile else "run"
         rules = built_in_rules(mode, profile, max_age_seconds)  # type: ignore[arg-type]
-        self.state = State(rules, mode)  # type: ignore[arg-type]
-        if profile:
-            self.state.horizon_seconds = profile.duration_seconds
-            self.state.bin_seconds = profile.bin_seconds
-        self.state.reference = reference.curve if reference else None
+        ledger = Ledger(profile, max_age_seconds, reference=reference.curve if reference else None)
+        self.state = State(rules, mode, ledger)  # type: ignore[arg-type]
         settings = {
             "symbols": list(SYMBOLS),
             "streams": ["trade"],
@@ -48,7 +46,7 @@ class Run:
             "stale_after_seconds": 30.0,
         }
         self.recorder = Recorder(
-            profile, settings, {"host": "test"}, EPOCH, 0.0, reference=reference
+            ledger, profile, settings, {"host": "test"}, EPOCH, 0.0, reference=reference
         )
         self.actions: list[Action] = []
         self.now = 0.0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from monitor.decide import decide
-from monitor.leak import Assessment, LeakDetector
+from monitor.leak import Assessment
 from monitor.model import Collect, Collected
 from monitor.series import AFTER_BINS, BEFORE_BINS, SETTLE_BINS, Bin, LeakTrack
 from monitor.soak_plans import PROFILES
@@ -114,20 +114,16 @@ def test_what_comes_back_is_no_leak_and_what_stays_is(comes_back: float, convict
         [one for one in run.asked if one + 60 * (SETTLE_BINS + AFTER_BINS + 1) < 8 * 3600]
     )
     # The same to the letter: live as the rules saw it, in the record, and judged again.
-    live = run.state.children.get(NAME)
-    assert live is None  # it has ended
-    (kept,) = run.recorder._run.streamers[NAME]
+    assert NAME not in run.state.children  # it has ended
+    (kept,) = run.state.ledger.generations[NAME]
     assert leak.observed == kept.leak.latest.score
     assert leak.reason.endswith(kept.leak.latest.reason)
     assert judge(document) == verdict
 
 
-def test_rules_record_and_judge_hear_of_it_alike() -> None:
+def test_rules_and_judge_hear_of_it_alike() -> None:
     run = Suspect(0.2).run(6)  # remains suspicious
-    child = run.state.children[NAME]
-    (kept,) = run.recorder._run.streamers[NAME]
-    assert list(child.leak.collections) == list(kept.leak.collections)
-    assert child.leak.latest == kept.leak.latest
+    kept = run.state.children[NAME].process
     told = Told()
     judge(run.document(), detector=lambda *_: told)
     weighed = [one for one in kept.leak.collections if one.after_bytes is not None]
@@ -154,5 +150,4 @@ def test_a_collection_of_a_generation_that_is_gone_changes_nothing() -> None:
     late = Collected(NAME, 7, objects=None, trimmed=None)
     assert decide(run.state, late, run.now)[1] == ()
     run.recorder.observe(late, run.now, EPOCH + run.now)
-    assert not run.state.children[NAME].leak.collections
-    assert isinstance(run.state.detector(60.0, None), LeakDetector)
+    assert not run.state.children[NAME].process.leak.collections

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from monitor.decide import decide
 from monitor.leak import Assessment
+from monitor.ledger import Ledger
 from monitor.model import (
     Abort,
     Action,
@@ -49,7 +50,7 @@ class Watcher:
     def __init__(self, mode: Mode, profile: str = "24h", extra: tuple[Rule, ...] = ()) -> None:
         limits = PROFILES[profile] if mode == "soak" else None
         rules = merged(built_in_rules(mode, limits), extra)
-        self.state = State(rules, mode, detector=lambda *_: Scripted())
+        self.state = State(rules, mode, Ledger(None, 4 * 3600.0, lambda *_: Scripted()))
         self.actions: list[Action] = []
         Scripted.score = Scripted.latest = None
 

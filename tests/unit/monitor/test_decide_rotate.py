@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.decide import decide
+from monitor.ledger import Ledger
 from monitor.model import Action, Event, Restart, Rotate
 from monitor.rules import Rule
 from monitor.state import State
@@ -19,7 +20,7 @@ class Watched:
     """A running streamer that is judged by few rules."""
 
     def __init__(self, *rules: Rule) -> None:
-        self._state = State(rules, "run")
+        self._state = State(rules, "run", Ledger(None, 4 * 3600.0))
         self.feed(launched(), 0.0)
 
     def feed(self, event: Event, now: float) -> tuple[Action, ...]:

@@ -78,7 +78,7 @@ def test_no_streamer_is_not_ready() -> None:
     run = Run(PROFILES["smoke"])
     assert obstacles(shown(run)) == (f"{NAME}: has not reported yet",)
     assert freshness(shown(run).streamers[0], 30.0) == {}
-    run.recorder._run.streamers.clear()
+    run.state.ledger.generations.clear()
     assert obstacles(shown(run)) == ("no streamer was launched yet",)
 
 

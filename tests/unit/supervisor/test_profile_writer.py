@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.ledger import Ledger
 from monitor.recorder import Recorder
 from supervisor import profile_writer
 from supervisor.profile_writer import ProfileWriter
@@ -13,7 +14,8 @@ from supervisor.profile_writer import ProfileWriter
 @pytest.fixture
 def kept(tmp_path: Path) -> ProfileWriter:
     return ProfileWriter(
-        Recorder(None, {}, {}, started_time=0.0, started_at=0.0), tmp_path / "p.json"
+        Recorder(Ledger(None, 60.0), None, {}, {}, started_time=0.0, started_at=0.0),
+        tmp_path / "p.json",
     )
 
 
@@ -39,7 +41,7 @@ def test_a_disk_that_refuses_does_not_end_the_loop(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
-    recorder = Recorder(None, {}, {}, started_time=0.0, started_at=0.0)
+    recorder = Recorder(Ledger(None, 60.0), None, {}, {}, started_time=0.0, started_at=0.0)
     kept = ProfileWriter(recorder, tmp_path / "file" / "p.json")
     kept.checkpoint(1.0, 1.0)
     kept._writer.submit(lambda: None).result(10.0)
@@ -51,7 +53,7 @@ def test_the_last_profile_goes_elsewhere_when_its_place_refuses_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
-    recorder = Recorder(None, {}, {}, started_time=0.0, started_at=0.0)
+    recorder = Recorder(Ledger(None, 60.0), None, {}, {}, started_time=0.0, started_at=0.0)
     kept = ProfileWriter(recorder, tmp_path / "file" / "p.json", tmp_path / "other" / "p.json")
     kept.conclude(1.0, 1.0, judged=False)
     assert kept.path == tmp_path / "other" / "p.json"
