@@ -32,6 +32,11 @@ def dial(host: str, port: int, proxy_url: SecretUrl | None, deadline: float) -> 
     except HandshakeError as error:
         raise HandshakeError("proxy", f"the proxy: {error}") from error
     try:
+        if proxy.scheme != "http":
+            # Here: only who has such a proxy depends on the library.
+            from streamer.dialing.socks import connect_by_socks
+
+            return connect_by_socks(sock, proxy, host, port, deadline)
         connect_by_http(sock, proxy, host, port, deadline)
     except BaseException:
         sock.close()

@@ -15,8 +15,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from streamer.secret import Secret, SecretUrl
 
 EXAMPLE = "http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT"
-Scheme: TypeAlias = Literal["http"]
-_SCHEMES = ("http",)
+Scheme: TypeAlias = Literal["http", "socks5", "socks5h"]
+_SCHEMES = ("http", "socks5", "socks5h")
+_SOCKS_LENGTHS = range(1, 256)  # of user and password, by RFC 1929
 _TEXT = ("utf-8", "surrogateescape")
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", re.ASCII)
 
@@ -60,7 +61,9 @@ def parse_proxy(url: SecretUrl) -> Proxy:
             "through which the exchange is still reached inside TLS"
         )
     if scheme not in _SCHEMES:
-        raise ValueError(f"has an unsupported scheme; expected {EXAMPLE}")
+        raise ValueError(
+            f"has an unsupported scheme; expected {EXAMPLE}, or socks5:// or socks5h:// likewise"
+        )
     if {"/", "?", "#"} & set(rest.removesuffix("/")) or rest.count("@") > 1:
         raise ValueError(
             f"has more than host and port; expected {EXAMPLE} (a user or a password with /, ?, # "
@@ -79,7 +82,19 @@ def parse_proxy(url: SecretUrl) -> Proxy:
         user, password = _decoded(parts.username), _decoded(parts.password)
     except UnicodeEncodeError:
         raise ValueError(f"has a user or a password that is no text; expected {EXAMPLE}") from None
+    if scheme != "http" and not _fit_for_socks(user, password):
+        raise ValueError(
+            "has a user or a password that SOCKS5 cannot take; expected both or none, each of 1 to "
+            "255 ASCII characters"
+        )
     return Proxy(cast("Scheme", scheme), host, port, user, password)
+
+
+def _fit_for_socks(user: Secret | None, password: Secret | None) -> bool:
+    if user is None:
+        return True
+    parts = [part.reveal() if part else "" for part in (user, password)]
+    return all(part.isascii() and len(part) in _SOCKS_LENGTHS for part in parts)
 
 
 def checked_proxy(value: object) -> object:
