@@ -54,9 +54,9 @@ class ExchangeConfig:
     ca_file: Path | None = None  # trusted beside the system's certificates
     # False is for development only, and warned of.
     verify_tls: bool = True
-    # `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, percent-encoded, for the WebSocket and
-    # REST alike. None: as the environment has it (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, see
-    # docs/proxies.md); empty: no proxy, whatever the environment has.
+    # `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, percent-encoded, likewise `socks5` and
+    # `socks5h` (docs/proxies.md), for the WebSocket and REST alike. None: as the environment has it
+    # (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`); empty: no proxy, whatever the environment has.
     proxy: Annotated[SecretUrl, Parsed(checked_proxy)] | None = None
     # What is recorded, with every stream of `streams`.
     symbols: Annotated[tuple[Symbol, ...], Listed(), MinLen(1)] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")

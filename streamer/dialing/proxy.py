@@ -6,7 +6,6 @@ URL: what is taken for a host name may be half of a password.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
@@ -74,7 +73,9 @@ def parse_proxy(url: SecretUrl) -> Proxy:
         host, port = parts.hostname or "", parts.port
     except ValueError:  # a port that is no number, half an IPv6 address
         host, port = "", None
-    if not _is_host(host) or ("[" in rest) != (":" in host):
+    # Of what is in brackets urlsplit has made sure that it is an IPv6 address.
+    is_host = ":" in host if "[" in rest else _HOST_NAME.fullmatch(host)
+    if not is_host:
         raise ValueError(f"has no usable host and port; expected {EXAMPLE}")
     if not port:
         raise ValueError(f"has no port, 1 to 65535; expected {EXAMPLE}")
@@ -108,13 +109,3 @@ def _decoded(text: str | None) -> Secret | None:
     if text is None:
         return None
     return Secret(unquote_to_bytes(text.encode(*_TEXT)).decode(*_TEXT))
-
-
-def _is_host(host: str) -> bool:
-    if ":" not in host:
-        return _HOST_NAME.fullmatch(host) is not None
-    try:
-        ipaddress.IPv6Address(host)
-    except ValueError:
-        return False
-    return True

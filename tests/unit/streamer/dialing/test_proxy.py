@@ -93,6 +93,30 @@ def test_every_user_and_password_can_be_written(user, password):
     assert (proxy.user.reveal(), proxy.password.reveal()) == (user, password)
 
 
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+@pytest.mark.parametrize(
+    ("user", "usable"),
+    [
+        ("", True),
+        ("me:pw@", True),
+        ("me:" + "x" * 255 + "@", True),
+        ("me@", False),
+        ("me:@", False),
+        (":pw@", False),
+        ("me:hid" + "x" * 253 + "@", False),
+        ("me:hid%C3%A9@", False),
+    ],
+)
+def test_socks_takes_both_user_and_password_or_none(scheme, user, usable):
+    url = SecretUrl(f"{scheme}://{user}proxy:1080")
+    if usable:
+        assert parse_proxy(url).scheme == scheme
+        return
+    with pytest.raises(ValueError, match="SOCKS5 cannot take") as caught:
+        parse_proxy(url)
+    assert "hid" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("user", "credentials"),
     [("", None), ("me@", b"me:"), ("me:%C3%A9@", "me:é".encode()), ("me:%ff@", b"me:\xff")],

@@ -1,0 +1,126 @@
+"""The exchange through proxies that demand a user: real ones, and one that environment names."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from streamer.config import ConnectionConfig, ExchangeConfig
+from streamer.errors import HandshakeError
+from streamer.network.handshake import make_ssl_context, open_transport
+from streamer.repair.rest import RestClient
+from streamer.repair.rest_requests import TIME_REQUEST, RestFailure, RestResponse, read_time
+from streamer.secret import SecretUrl
+from tests.exchange import Exchange
+from tests.tools import required
+from tests.unit.streamer.loopback import eventually, readable, serve
+
+USER, PASSWORD = "vigil", "p4ss-word"
+TINYPROXY = """\
+Listen 127.0.0.1
+Port {port}
+BasicAuth {user} {password}
+LogFile "{log}"
+LogLevel Connect
+Timeout 60
+MaxClients 20
+"""
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def listens(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def running(command, port, log):
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        eventually(lambda: listens(port))
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextlib.contextmanager
+def tinyproxy(directory: Path):
+    port, log = free_port(), directory / "tinyproxy.log"
+    settings = directory / "tinyproxy.conf"
+    settings.write_text(TINYPROXY.format(port=port, user=USER, password=PASSWORD, log=log))
+    command = [required("tinyproxy", "tinyproxy"), "-d", "-c", str(settings)]
+    with running(command, port, directory / "tinyproxy.out"):
+        yield port, log
+
+
+@contextlib.contextmanager
+def microsocks(directory: Path):
+    port, log = free_port(), directory / "microsocks.log"
+    command = [required("microsocks", "microsocks"), "-i", "127.0.0.1", "-p", str(port)]
+    with running([*command, "-u", USER, "-P", PASSWORD], port, log):
+        yield port, log
+
+
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory):
+    with Exchange(tmp_path_factory.mktemp("exchange"), rate=50) as exchange:
+        yield exchange
+
+
+def settings_through(exchange, proxy):
+    return ExchangeConfig(
+        websocket_url=exchange.websocket_url,
+        rest_url=exchange.rest_url,
+        ca_file=exchange.ca_file,
+        proxy=SecretUrl(proxy),
+    )
+
+
+@pytest.mark.parametrize(
+    ("scheme", "proxy"), [("http", tinyproxy), ("socks5", microsocks), ("socks5h", microsocks)]
+)
+def test_websocket_and_rest_go_through_a_proxy_that_demands_a_user(
+    scheme, proxy, exchange, tmp_path
+):
+    url = f"{exchange.websocket_url}/stream?streams=btcusdt@trade"
+    with proxy(tmp_path) as (port, log):
+        config = settings_through(exchange, f"{scheme}://{USER}:p4ss%2Dword@127.0.0.1:{port}")
+        tls = make_ssl_context(config)
+        transport = open_transport(url, ConnectionConfig(), config, tls)
+        with contextlib.closing(transport):
+            readable(transport)
+            assert b"btcusdt@trade" in eventually(transport.receive)
+        rest = RestClient(config, tls, 10.0)
+        with contextlib.closing(rest):
+            answer = rest.ask(TIME_REQUEST)
+            assert isinstance(answer, RestResponse)
+            assert abs(read_time(answer.body) - time.time()) < 3600
+        told = log.read_text()
+        assert PASSWORD not in told  # so it tells of targets, not of everything it hears
+        for target in (exchange.websocket_url, exchange.rest_url):
+            assert target.rpartition(":")[2] in told
+
+        wrong = settings_through(exchange, f"{scheme}://{USER}:wrong@127.0.0.1:{port}")
+        with pytest.raises(HandshakeError, match="the proxy") as caught:
+            open_transport(url, ConnectionConfig(), wrong, tls)
+        assert caught.value.error_type == "proxy"
+        refused = RestClient(wrong, tls, 10.0).ask(TIME_REQUEST)
+        assert isinstance(refused, RestFailure)
+        assert "the proxy" in refused.detail
