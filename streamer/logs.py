@@ -1,5 +1,8 @@
 """Logs on stderr: lines for people, or JSON for machines. Standard library only.
 
+Whatever a line holds is made printable and cut here, since much of it is foreign: no caller can
+forget to. What foreign input makes us say again and again is counted instead of written.
+
 A streamer's process carries this, so that it stays as small as it can: structlog, which would do
 the same, costs 5 MB and imports rich.
 """
@@ -9,6 +12,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from io import FileIO, TextIOWrapper
 from logging.handlers import RotatingFileHandler
@@ -17,8 +22,17 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from streamer.printable import printable, printable_lines
+from streamer.repeats import Repeats
+
 RECENT_BYTES: Final = 128 << 10  # a thousand lines
+EXTRA_BYTES_MAX: Final = 1024
+"""For each value beside a line's text: a path, a name, a sentence."""
 LogFormat = Literal["console", "json"]
+
+_NOT_LOGGED = "not_logged"
+_ABOUT_FOREIGN = ("streamer.network", "streamer.ingest", "streamer.repair", "streamer.telemetry")
+"""The loggers whose warnings others can cause as often as they like: exchange, REST, commands."""
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every record has; anything else came as `extra`."""
@@ -39,12 +53,16 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        extra = "".join(f" {key}={value}" for key, value in _extra(record).items())
+        extra = "".join(f" {key}={_text(value)}" for key, value in _extra(record).items())
         line = (
             f"{_time(record, 'seconds')} {record.levelname.lower():<7} "
-            f"{record.name}: {record.getMessage()}{extra}"
+            f"{record.name}: {printable(record.getMessage())}{extra}"
         )
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if record.exc_info:
+            # Indented: a message of several lines in it cannot look like a line of the log.
+            traceback = printable_lines(self.formatException(record.exc_info))
+            line += "\n  " + traceback.replace("\n", "\n  ")
+        return line
 
 
 class JsonFormatter(logging.Formatter):
@@ -56,12 +74,12 @@ class JsonFormatter(logging.Formatter):
             "timestamp": _time(record, "microseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
-            **_extra(record),
+            "event": printable(record.getMessage()),
+            **{key: _printable_value(value) for key, value in _extra(record).items()},
         }
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(entry, enc_hook=str).decode()
+            entry["exception"] = printable_lines(self.formatException(record.exc_info))
+        return msgspec.json.encode(entry).decode()
 
 
 class _JournalFormatter(logging.Formatter):
@@ -75,6 +93,25 @@ class _JournalFormatter(logging.Formatter):
         """Return the lines; each of them becomes an entry."""
         prefix = _priority(record.levelno)
         return "\n".join(prefix + line for line in self._formatter.format(record).split("\n"))
+
+
+class RepeatFilter(logging.Filter):
+    """Lets warnings about foreign input pass once, and their like with a count: `not_logged`."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self._repeats = Repeats()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is written."""
+        record.__dict__.pop(_NOT_LOGGED, None)  # what another handler's filter has counted
+        if record.levelno < logging.WARNING or not record.name.startswith(_ABOUT_FOREIGN):
+            return True
+        counted = self._repeats.admit(f"{record.name} {record.getMessage()}", self._monotonic())
+        if counted:
+            record.__dict__[_NOT_LOGGED] = counted
+        return counted is not None
 
 
 class _CurrentStderr(logging.Handler):
@@ -94,6 +131,7 @@ def configure(log_format: LogFormat, level: str) -> None:
     formatter = JsonFormatter() if log_format == "json" else ConsoleFormatter()
     handler.setFormatter(_JournalFormatter(formatter) if _stderr_is_journal() else formatter)
     root = logging.getLogger()
+    handler.addFilter(RepeatFilter())
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.raiseExceptions = False  # a closed stderr costs its lines, not a traceback each
@@ -128,6 +166,7 @@ def keep_recent(path: Path) -> None:
         logging.getLogger(__name__).warning("%s: no lines are kept: %s", path, error.strerror)
         return
     handler.setFormatter(ConsoleFormatter())
+    handler.addFilter(RepeatFilter())
     logging.getLogger().addHandler(handler)
 
 
@@ -142,6 +181,21 @@ class _PrivateFile(RotatingFileHandler):
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in _OWN}
+
+
+def _printable_value(value: object) -> object:
+    """Return a value for JSON, each text in it printable; what JSON does not know as text."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, dict):
+        return {_text(key): _printable_value(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_printable_value(one) for one in value]
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    return printable(str(value), EXTRA_BYTES_MAX)
 
 
 def _time(record: logging.LogRecord, precision: str) -> str:

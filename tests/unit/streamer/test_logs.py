@@ -33,7 +33,8 @@ def test_lines_for_people(capsys):
     first, second, *traceback = capsys.readouterr().err.splitlines()
     assert first.endswith("Z info    streamer.test: 1 of 2 symbol=BTCUSDT where={'a': 1}")
     assert second.endswith("Z error   streamer.test: it failed")
-    assert traceback[-1].startswith("ValueError: invalid literal")
+    assert traceback[0] == "  Traceback (most recent call last):"
+    assert traceback[-1].startswith("  ValueError: invalid literal")
 
 
 def test_objects_for_machines(capsys):
@@ -55,6 +56,71 @@ def test_what_json_cannot_hold_is_said_as_text(capsys):
     logs.configure("json", "info")
     logging.getLogger("streamer.test").info("x", extra={"odd": ValueError("y")})
     assert json.loads(capsys.readouterr().err)["odd"] == "y"
+
+
+HOSTILE = "a\x1b]0;title\x07\n2026-01-01T00:00:00Z error   streamer.feed: forged\x9b1m\u202e\ud800"
+
+
+def say_hostile():
+    log = logging.getLogger("streamer.test")
+    log.warning("closed: %s", HOSTILE, extra={"name_of_it": HOSTILE, "many": {HOSTILE: [HOSTILE]}})
+    log.warning("%s", "x" * 1_000_000)
+    try:
+        int(f"{HOSTILE * 10_000}\n" + "more\n" * 100_000)
+    except ValueError:
+        log.exception("it failed")
+
+
+def test_foreign_text_steers_no_terminal_and_forges_no_line(capsys):
+    logs.configure("console", "info")
+    say_hostile()
+    text = capsys.readouterr().err
+    assert all(line.isprintable() for line in text.split("\n"))
+    first, second, third, *traceback, end = text.split("\n")
+    assert r"closed: a\x1b]0;title\x07\n2026-01-01T00:00:00Z error" in first
+    assert "name_of_it=a\\x1b]0;" in first
+    assert second.endswith("… (995904 more characters)")
+    assert len(second) < 4300
+    assert third.endswith("it failed")
+    assert all(line.startswith("  ") for line in traceback)
+    assert traceback[0] == "  Traceback (most recent call last):"
+    assert sum(map(len, traceback)) < 40_000
+    assert end == ""
+
+
+def test_foreign_text_in_json_is_printable_when_decoded(capsys):
+    logs.configure("json", "info")
+    say_hostile()
+    first, second, third = map(json.loads, capsys.readouterr().err.splitlines())
+    assert first["event"].isprintable()
+    assert first["name_of_it"].isprintable()
+    ((key, (value,)),) = first["many"].items()
+    assert key.isprintable()
+    assert value.isprintable()
+    assert len(second["event"]) < 4300
+    assert all(line.isprintable() for line in third["exception"].split("\n"))
+    assert len(third["exception"]) < 20_000
+
+
+def test_what_is_said_of_foreign_input_is_counted_when_it_repeats(capsys, tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(logs.RepeatFilter.__init__, "__defaults__", (lambda: now[0],))
+    logs.configure("console", "info")
+    logs.keep_recent(tmp_path / "recent.log")
+    network = logging.getLogger("streamer.network.connection_log")
+    for number in range(72):
+        network.warning("slot-%d: no connection: %s", number, HOSTILE)
+        logging.getLogger("streamer.feed").warning("our own")
+        network.info("not a warning")
+    now[0] += 30.0
+    network.warning("slot-1: no connection: %s", HOSTILE)
+    kept = (tmp_path / "recent.log.1").read_text() if (tmp_path / "recent.log.1").exists() else ""
+    for text in (capsys.readouterr().err, kept + (tmp_path / "recent.log").read_text()):
+        told = [line for line in text.splitlines() if "no connection" in line]
+        assert len(told) == 2
+        assert "not_logged" not in told[0]
+        assert told[1].endswith(" not_logged=71")
+        assert text.count("our own") == text.count("not a warning") == 72
 
 
 def test_a_closed_stderr_costs_the_line_only(monkeypatch):
