@@ -41,10 +41,11 @@ in_toml = st.sampled_from(HOSTILE).map(lambda text: json.dumps(text, ensure_asci
 @st.composite
 def environments(draw):
     names = draw(st.lists(st.tuples(sections, keys), min_size=1, max_size=4))
+    proxies = draw(st.lists(st.sampled_from(["HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"]), max_size=2))
     return {
         f"VIGIL_{section}__{key.replace('.', '__', 1)}".upper(): draw(values)
         for section, key in names
-    }
+    } | {name: draw(values) for name in proxies}
 
 
 @st.composite

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import socket
 import subprocess
-import sys
-import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -23,7 +22,7 @@ from streamer.repair.rest_requests import TIME_REQUEST, RestFailure, RestRespons
 from streamer.secret import SecretUrl
 from tests.exchange import Exchange
 from tests.tools import required
-from tests.unit.streamer.loopback import eventually, readable, serve
+from tests.unit.streamer.loopback import connect_proxy, eventually, readable, serve
 
 USER, PASSWORD = "vigil", "p4ss-word"
 TINYPROXY = """\
@@ -124,3 +123,40 @@ def test_websocket_and_rest_go_through_a_proxy_that_demands_a_user(
         refused = RestClient(wrong, tls, 10.0).ask(TIME_REQUEST)
         assert isinstance(refused, RestFailure)
         assert "the proxy" in refused.detail
+
+
+def test_a_supervised_streamer_takes_the_proxy_of_the_environment(vigil, exchange):
+    heads: list[bytes] = []
+    addresses = {
+        name: getattr(exchange, name).replace("127.0.0.1", f"{name}.invalid".replace("_", "-"))
+        for name in ("websocket_url", "rest_url")
+    }
+    with serve(connect_proxy(heads, host="127.0.0.1")) as port:
+        supervisor = vigil.start(
+            "", "run", launcher=("-m", "supervisor"),
+            settings={f"exchange.{name}": url for name, url in addresses.items()}
+            | {"exchange.verify_tls": "false"},  # the names are not those of the certificate
+            environment={"HTTPS_PROXY": f"http://me:p%40ss@127.0.0.1:{port}", "NO_PROXY": "a,::/0"},
+        )  # fmt: skip
+        vigil.until_logged("generation 1 reports")
+        listening = [
+            one.laddr.port
+            for one in psutil.Process(supervisor.pid).net_connections("tcp")
+            if one.status == psutil.CONN_LISTEN
+        ]
+
+        def streams() -> bool:
+            with urllib.request.urlopen(f"http://127.0.0.1:{listening[0]}/status") as answer:
+                told = json.load(answer)
+            assert set(told["proxies"].values()) == {f"http://********@127.0.0.1:{port}"}
+            (one,) = told["streamers"]
+            # The exchange's clock is asked for over REST.
+            return one["state"] == "streaming" and one["clock_offset_seconds"] is not None
+
+        vigil.until(streams)
+        supervisor.terminate()
+        assert vigil.exit_code() == 0
+    authorization = b"Proxy-Authorization: Basic " + base64.b64encode(b"me:p@ss")
+    assert all(authorization in head for head in heads)
+    asked = {head.split()[1].decode() for head in heads}
+    assert asked == {url.rpartition("/")[2] for url in addresses.values()}

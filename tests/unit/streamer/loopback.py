@@ -138,3 +138,26 @@ def read_head(sock):
             return head
         head += data
     return head
+
+
+def connect_proxy(heads, host=None):
+    """Return a CONNECT proxy for `serve`; it notes what it is asked, and may lead to a `host`."""
+
+    def forward(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def handle(sock):
+        head = read_head(sock)
+        heads.append(head)
+        asked, _, port = head.split()[1].decode().rpartition(":")
+        with socket.create_connection((host or asked, int(port))) as server:
+            sock.sendall(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n")
+            back = threading.Thread(target=forward, args=(server, sock), daemon=True)
+            back.start()
+            forward(sock, server)
+            back.join()
+
+    return handle

@@ -1,9 +1,7 @@
 """Reaching a host through an HTTP proxy; straight connections: tests of the handshake."""
 
 import base64
-import contextlib
 import socket
-import threading
 import time
 
 import pytest
@@ -11,31 +9,7 @@ import pytest
 from streamer.dialing.dial import dial
 from streamer.errors import HandshakeError, SettingsError
 from streamer.secret import SecretUrl
-from tests.unit.streamer.loopback import PATIENCE, read_head, serve
-
-
-def forward(source, target):
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-
-
-def proxy_for(heads, answer=b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n"):
-    """A CONNECT proxy; notes what it is asked."""
-
-    def handle(sock):
-        head = read_head(sock)
-        heads.append(head)
-        host, _, port = head.split()[1].decode().rpartition(":")
-        with socket.create_connection((host, int(port))) as server:
-            sock.sendall(answer)
-            back = threading.Thread(target=forward, args=(server, sock), daemon=True)
-            back.start()
-            forward(sock, server)
-            back.join()
-
-    return handle
+from tests.unit.streamer.loopback import PATIENCE, connect_proxy, read_head, serve
 
 
 def deadline(seconds=PATIENCE):
@@ -52,7 +26,7 @@ def echo(sock):
 )
 def test_the_proxy_connects_us(user, wanted):
     heads = []
-    with serve(echo) as port, serve(proxy_for(heads)) as proxy_port:
+    with serve(echo) as port, serve(connect_proxy(heads)) as proxy_port:
         url = f"http://{user}127.0.0.1:{proxy_port}"
         with dial("127.0.0.1", port, SecretUrl(url), deadline()) as sock:
             sock.settimeout(PATIENCE)
