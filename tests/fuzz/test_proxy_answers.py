@@ -26,7 +26,9 @@ SOCKS_PARTS = [
     b"\x05\x00\x00\x01" + bytes(6), b"\x05\x00\x00\x04" + bytes(18), b"\x05\x00\x00\x03\xff",
     b"\x05\x00\x00\x03\x04host\x00\x01", b"\x05\x00\x00\x03\x02\xff\xff\x00\x01", b"HTTP/1.1 400",
 ]  # fmt: skip
-SOCKS = st.lists(st.sampled_from(SOCKS_PARTS) | st.binary(max_size=12), max_size=6).map(b"".join)
+ANY_SOCKS = st.lists(st.sampled_from(SOCKS_PARTS) | st.binary(max_size=12), max_size=6)
+GREETINGS = st.sampled_from([[b"\x05\x00"], [b"\x05\x02\x01\x00"], []])  # mostly as they should be
+SOCKS = st.builds(list.__add__, GREETINGS, ANY_SOCKS).map(b"".join)
 
 
 def behind_socks(answer, user):
