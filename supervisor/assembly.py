@@ -35,7 +35,7 @@ from supervisor import runtime_directory, state_directory
 from supervisor.child import Target
 from supervisor.child_config import ChildConfigFactory
 from supervisor.child_setup import stream
-from supervisor.control_server import ControlServer
+from supervisor.control_server import Commanded, ControlServer
 from supervisor.control_socket import ControlSocket
 from supervisor.diagnosis import Diagnoses
 from supervisor.display import Display, open_display
@@ -45,13 +45,17 @@ from supervisor.fleet import Fleet
 from supervisor.fleet_controller import FleetController
 from supervisor.lifecycle import Lifecycle
 from supervisor.notify import Notifier
+from supervisor.observer import Observer
 from supervisor.process_tree import become_subreaper
 from supervisor.profile_writer import ProfileWriter
-from supervisor.reload import Reload
+from supervisor.reload import Derived, Reload, Reloaded
 from supervisor.restart import RestartPolicy, delay_of_start
+from supervisor.schedule import Schedule
 from supervisor.service import Parts, Service
 from supervisor.settings import RuleConfig, Settings, load
 from supervisor.starts import Starts
+from supervisor.stopping import Stopping
+from supervisor.timers import Every
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +79,7 @@ def carry_out(
     assignments: Sequence[str],
     target: Target = stream,
 ) -> ExitCode:
-    """Run a mission to its end and return the exit code.
+    """Run a service to its end and return the exit code.
 
     `target` is what each child runs, given a StreamerConfig. Raises SettingsError and
     SupervisorError.
@@ -84,17 +88,16 @@ def carry_out(
     notifier = Notifier.from_environment()
     settings = load(config_file, assignments)
     logs.configure(settings.supervisor.log_format, settings.supervisor.log_level)
-    reload = Reload(
-        settings,
-        lambda: load(config_file, assignments),
-        lambda loaded: rules_of(loaded, spec),
-        graces_of,
-        restart_policy_of,
+    derived = Derived(
+        load=lambda: load(config_file, assignments),
+        rules_of=lambda loaded: rules_of(loaded, spec),
+        graces_of=graces_of,
+        restart_policy_of=restart_policy_of,
     )
     with ExitStack() as resources:
         resources.callback(notifier.close)
         display = resources.enter_context(open_display(settings.supervisor.log_format))
-        parts = _parts(spec, settings, notifier, reload, target, display, resources)
+        parts = _parts(spec, settings, notifier, derived, target, display, resources)
         code = Service(parts, clocks.monotonic()).run()
         parts.starts.ended(code)
         return code
@@ -104,7 +107,7 @@ def _parts(
     spec: RunSpec,
     settings: Settings,
     notifier: Notifier,
-    reload: Reload,
+    derived: Derived,
     target: Target,
     display: Display,
     resources: ExitStack,
@@ -140,48 +143,57 @@ def _parts(
     fleet = _fleet(
         settings, child_configs, evidence, target, display.owns_terminal, first_launch_at
     )
-    profile_writer = ProfileWriter(
-        Recorder(
-            ledger,
-            spec.profile,
-            _summary(settings),
-            _environment(),
-            time,
-            now,
-            reference=spec.reference,
-        ),
-        spec.output or evidence / "profile.json",
-        directory / "profile.json",
+    recorder = Recorder(
+        ledger,
+        spec.profile,
+        _summary(settings),
+        _environment(),
+        time,
+        now,
+        reference=spec.reference,
     )
     monitor = settings.monitor
+
+    def known() -> dict[str, str]:
+        return _known(reload.running, recorder)
+
+    controller = FleetController(
+        spec.mode,
+        fleet,
+        telemetry,
+        lambda ask: Diagnoses(evidence, directory, ask, known),
+        # A breach is seen within one sampling period and acted on within two.
+        evidence_within_seconds=monitor.sample_every,
+    )
+    observer = Observer(state, recorder, controller, fleet, disk)
+    report_every = settings.supervisor.report_every
+    schedule = Schedule(
+        sample=Every(monitor.sample_every, now),
+        checkpoint=Every(monitor.profile_every, now),
+        report=Every(report_every, now + report_every),
+        startup_timeout_seconds=settings.supervisor.startup_timeout,
+    )
+    reloaded = Reloaded(observer, schedule, fleet, controller, child_configs, notifier)
+    reload = Reload(settings, derived, reloaded)
+    stopping = Stopping(controller, notifier)
+    commanded = Commanded(observer, fleet, controller, reload, stopping)
     return Parts(
         duration_seconds=spec.profile.duration_seconds if spec.profile else None,
-        startup_timeout_seconds=settings.supervisor.startup_timeout,
-        sample_every_seconds=monitor.sample_every,
-        checkpoint_every_seconds=monitor.profile_every,
-        report_every_seconds=settings.supervisor.report_every,
-        state=state,
+        schedule=schedule,
         fleet=fleet,
-        control=FleetController(
-            spec.mode,
-            fleet,
-            telemetry,
-            lambda ask: Diagnoses(
-                evidence, directory, ask, lambda: _known(reload.running, profile_writer.recorder)
-            ),
-            # A breach is seen within one sampling period and acted on within two.
-            evidence_within_seconds=monitor.sample_every,
-        ),
+        controller=controller,
+        observer=observer,
         telemetry=telemetry,
-        profile_writer=profile_writer,
-        display=display,
-        notifier=notifier,
+        control_server=ControlServer(commands, directory, commanded),
+        reload=reload,
+        stopping=stopping,
+        profile_writer=ProfileWriter(
+            recorder, spec.output or evidence / "profile.json", directory / "profile.json"
+        ),
         own=Sampler(os.getpid(), "supervisor", 0, slow_every_seconds=0),
         metrics=metrics,
-        disk=disk,
-        reload=reload,
-        child_configs=child_configs,
-        control_server=ControlServer(commands, directory),
+        display=display,
+        notifier=notifier,
         starts=starts,
     )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import MutableMapping
-from contextlib import suppress
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 
 
 class Notifier:
@@ -15,6 +15,7 @@ class Notifier:
     def __init__(self, address: str | None, watchdog_seconds: float | None = None) -> None:
         self.watchdog_seconds = watchdog_seconds  # systemd's patience; None: no watchdog
         self._address = address
+        self._is_ready = False
         self._socket = None
         if address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -34,13 +35,25 @@ class Notifier:
 
     def ready(self) -> None:
         """Say that the service is up."""
+        self._is_ready = True
         self._send("READY=1")
 
-    def reloading(self) -> None:
-        """Say that the settings are read again; `ready` says when that is over, well or not."""
+    @contextmanager
+    def reloading(self) -> Iterator[None]:
+        """Say that the settings are read again, and when that is over, well or not.
+
+        Nothing is said before the service is up: the end would say that it is.
+        """
+        if not self._is_ready:
+            yield
+            return
         # The clock of Type=notify-reload (systemd 253), which older ones pass over.
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
+        try:
+            yield
+        finally:
+            self.ready()
 
     def status(self, line: str) -> None:
         """Set the line that `systemctl status` shows."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from monitor.rules import Rule
 from streamer.errors import SettingsError
 from streamer.settings import LIVE, changes
+from supervisor.child_config import ChildConfigFactory
 from supervisor.errors import UsageError
 from supervisor.escalation import Graces
+from supervisor.fleet import Fleet
+from supervisor.fleet_controller import FleetController
+from supervisor.notify import Notifier
+from supervisor.observer import Observer
 from supervisor.restart import RestartPolicy
+from supervisor.schedule import Schedule
 from supervisor.settings import Settings
-
-if TYPE_CHECKING:
-    from supervisor.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -52,54 +55,63 @@ class Outcome:
     asks_streamers: bool = False
 
 
-class Reload:
-    """Applies the settings of now to a running service."""
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """How settings are read, and what is made of them."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        load: Callable[[], Settings],
-        rules_of: Callable[[Settings], tuple[Rule, ...]],
-        graces_of: Callable[[Settings], Graces],
-        restart_policy_of: Callable[[Settings], RestartPolicy],
-    ) -> None:
+    load: Callable[[], Settings]
+    rules_of: Callable[[Settings], tuple[Rule, ...]]
+    graces_of: Callable[[Settings], Graces]
+    restart_policy_of: Callable[[Settings], RestartPolicy]
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """Whose settings change while they run."""
+
+    observer: Observer
+    schedule: Schedule
+    fleet: Fleet
+    controller: FleetController
+    child_configs: ChildConfigFactory
+    notifier: Notifier
+
+
+class Reload:
+    """Applies the settings of now to what runs."""
+
+    def __init__(self, settings: Settings, derived: Derived, parts: Reloaded) -> None:
         self._settings = settings
-        self._load = load
-        self._rules_of = rules_of
-        self._graces_of = graces_of
-        self._restart_policy_of = restart_policy_of
+        self._derived = derived
+        self._parts = parts
 
     @property
     def running(self) -> Settings:
         """The settings that are in effect."""
         return self._settings
 
-    def __call__(self, service: Service, now: float) -> Outcome:
+    def __call__(self, now: float) -> Outcome:
         """Read and apply; wrong settings change nothing. systemd is told while it goes on."""
-        if not service.ready:
-            return self._reload(service, now)  # READY=1 would say that it streams
-        service.parts.notifier.reloading()
-        try:
-            return self._reload(service, now)
-        finally:
-            service.parts.notifier.ready()
+        with self._parts.notifier.reloading():
+            return self._reload(now)
 
-    def _reload(self, service: Service, now: float) -> Outcome:
+    def _reload(self, now: float) -> Outcome:
+        parts = self._parts
         try:
-            after = self._load()
-            rules = self._rules_of(after)
+            after = self._derived.load()
+            rules = self._derived.rules_of(after)
         except (SettingsError, UsageError) as error:
             log.error("SIGHUP: nothing is changed: %s", error)  # noqa: TRY400 - a person's typo
             return Outcome(False, f"nothing is changed: {error}")
         changed = sorted(changes(self._settings, after))
         applied = [key for key in changed if key in RELOADABLE]
         waiting = [key for key in changed if key not in RELOADABLE]
-        self._apply(service, after, rules, now)
-        asks_streamers = bool(LIVE & set(changed)) or service.parts.control.reload_refused
+        self._apply(after, rules, now)
+        asks_streamers = bool(LIVE & set(changed)) or parts.controller.reload_refused
         if asks_streamers:
             exchange = after.exchange
-            service.parts.child_configs.want(exchange.streams, exchange.symbols)
-            service.parts.control.want(exchange.streams, exchange.symbols, now)
+            parts.child_configs.want(exchange.streams, exchange.symbols)
+            parts.controller.want(exchange.streams, exchange.symbols, now)
         log.info("SIGHUP: changed: %s", ", ".join(applied) or "nothing")
         if waiting:
             log.warning("SIGHUP: needs a new start: %s", ", ".join(waiting))
@@ -110,17 +122,16 @@ class Reload:
             detail += f"\nneeds a new start: {', '.join(waiting)}"
         return Outcome(True, detail, asks_streamers=asks_streamers)
 
-    def _apply(
-        self, service: Service, after: Settings, rules: tuple[Rule, ...], now: float
-    ) -> None:
-        service.state.rules = rules
-        service.sample.change(after.monitor.sample_every, now)
-        service.checkpoint.change(after.monitor.profile_every, now)
-        service.report.change(after.supervisor.report_every, now)
-        service.startup_timeout_seconds = after.supervisor.startup_timeout
-        service.parts.fleet.policy = self._restart_policy_of(after)
-        for member in service.parts.fleet:
-            member.lifecycle.graces = self._graces_of(after)
+    def _apply(self, after: Settings, rules: tuple[Rule, ...], now: float) -> None:
+        schedule, fleet = self._parts.schedule, self._parts.fleet
+        self._parts.observer.judge_by(rules)
+        schedule.sample.change(after.monitor.sample_every, now)
+        schedule.checkpoint.change(after.monitor.profile_every, now)
+        schedule.report.change(after.supervisor.report_every, now)
+        schedule.startup_timeout_seconds = after.supervisor.startup_timeout
+        fleet.policy = self._derived.restart_policy_of(after)
+        for member in fleet:
+            member.lifecycle.graces = self._derived.graces_of(after)
         logging.getLogger().setLevel(after.supervisor.log_level.upper())
 
 

@@ -35,7 +35,7 @@ def _suspect_everyone() -> None:
 
     def read(_state: object, child: Child, *_: object) -> Iterator[Measurement]:
         # The whole floor before it is that of the grown process, however slowly it has started.
-        if min(child.leak._lows, default=0) >= HOARDING_BYTES:
+        if min(child.process.leak._lows, default=0) >= HOARDING_BYTES:
             yield Measurement(1.0)
 
     series.BEFORE_BINS = 3  # the memory of a process that is only starting is no floor

@@ -30,17 +30,17 @@ class Stage:
         self.sent: list[tuple[str, str, dict[str, Any]]] = []
         self.reachable = {"a", "b"}
         commands: Any = SimpleNamespace(receive=self._receive)
-        self.control_server = ControlServer(commands, directory)
         self.looks = {
             "a": SimpleNamespace(packed=threading.Event(), archive=Path("/state/a.tar.gz"))
         }
         endings = SimpleNamespace(diagnose=lambda name, reason, now: self.looks.get(name))
-        control = SimpleNamespace(conclusion=None, ask=self._ask, endings=endings)
-        fleet = SimpleNamespace(members={"a": None, "b": None})
-        self.service: Any = SimpleNamespace(
-            parts=SimpleNamespace(control=control, fleet=fleet),
-            stop=lambda why, now, by_command: None,
+        self.controller: Any = SimpleNamespace(conclusion=None, ask=self._ask, endings=endings)
+        parts: Any = SimpleNamespace(
+            controller=self.controller,
+            fleet=SimpleNamespace(members={"a": None, "b": None}),
+            stopping=SimpleNamespace(stop=lambda why, now, by_command: None),
         )
+        self.control_server = ControlServer(commands, directory, parts)
 
     def person(self, command: str, streamer: str | None = None, now: float = 0.0) -> Person:
         person: Any = Person()
@@ -49,7 +49,7 @@ class Stage:
         return person  # type: ignore[no-any-return] # Any: it stands in for a socket
 
     def turn(self, now: float) -> None:
-        self.control_server.turn(self.service, now, 0.0)
+        self.control_server.turn(now, 0.0)
 
     def _receive(self, now: float) -> list[Asked]:
         asked, self.asked = self.asked, []
@@ -121,7 +121,7 @@ def test_what_cannot_be_is_said_with_what_can(
 
 
 def test_while_everything_ends_nothing_else_is_begun(stage: Stage) -> None:
-    stage.service.parts.control.conclusion = object()
+    stage.controller.conclusion = object()
     heard = stage.person("restart").heard
     assert heard
     assert heard["detail"] == "everything is being ended already"
@@ -173,7 +173,7 @@ def test_a_command_that_fails_is_answered_and_ends_nothing(stage: Stage) -> None
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    stage.service.parts.control.restart = fail
+    stage.controller.restart = fail
     heard = stage.person("restart").heard
     assert heard
     assert not heard["ok"]

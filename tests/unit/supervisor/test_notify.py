@@ -27,8 +27,9 @@ def test_it_speaks_the_protocol(systemd: socket.socket) -> None:
     notifier.extend(1.5)
     notifier.stopping()
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    notifier.reloading()
-    heard = [systemd.recv(100).decode() for _ in range(6)]
+    with notifier.reloading():
+        heard = [systemd.recv(100).decode() for _ in range(6)]
+    assert systemd.recv(100) == b"READY=1"
     notifier.close()
     reloading, _, since = heard.pop().partition("\nMONOTONIC_USEC=")
     assert reloading == "RELOADING=1"

@@ -9,8 +9,11 @@ import pytest
 from streamer.config import ExchangeConfig
 from streamer.errors import SettingsError
 from streamer.settings import changes
-from supervisor.reload import RELOADABLE, Reload
+from supervisor.notify import Notifier
+from supervisor.reload import RELOADABLE, Derived, Reload, Reloaded
+from supervisor.schedule import Schedule
 from supervisor.settings import MonitorConfig, Settings, SupervisorConfig
+from supervisor.timers import Every
 
 
 def test_changes_are_named_by_their_keys() -> None:
@@ -46,49 +49,50 @@ def test_streamers_are_asked_when_streams_change_and_after_a_refusal(refused: bo
 
     wanted: list[tuple[str, ...]] = []
     loaded = [settings("ETHUSDT"), settings("ETHUSDT")]
-    timer = SimpleNamespace(change=lambda every, now: None)
-    service: Any = SimpleNamespace(
-        ready=False,
-        state=SimpleNamespace(rules=()),
-        sample=timer,
-        checkpoint=timer,
-        report=timer,
-        parts=SimpleNamespace(
-            fleet=type("Fleet", (list,), {})(),
-            child_configs=SimpleNamespace(want=lambda streams, symbols: None),
-            control=SimpleNamespace(
-                reload_refused=False,
-                want=lambda streams, symbols, now: wanted.append(tuple(symbols)),
-            ),
-        ),
+    fleet: Any = type("Fleet", (list,), {})()
+    controller: Any = SimpleNamespace(
+        reload_refused=False, want=lambda streams, symbols, now: wanted.append(tuple(symbols))
     )
+    observer: Any = SimpleNamespace(judge_by=lambda rules: None)
+    child_configs: Any = SimpleNamespace(want=lambda streams, symbols: None)
+    schedule = Schedule(Every(1.0, 0.0), Every(1.0, 0.0), Every(1.0, 0.0), 30.0)
     policy: Any = None
     reload = Reload(
         settings("BTCUSDT"),
-        lambda: loaded.pop(0),
-        rules_of=lambda _: (),
-        graces_of=lambda _: policy,
-        restart_policy_of=lambda _: policy,
+        Derived(
+            load=lambda: loaded.pop(0),
+            rules_of=lambda _: (),
+            graces_of=lambda _: policy,
+            restart_policy_of=lambda _: policy,
+        ),
+        Reloaded(observer, schedule, fleet, controller, child_configs, Notifier(None)),
     )
-    assert reload(service, 0.0).asks_streamers
-    service.parts.control.reload_refused = refused
-    assert reload(service, 1.0).asks_streamers == refused
+    assert reload(0.0).asks_streamers
+    assert schedule.sample.period_seconds == Settings().monitor.sample_every
+    controller.reload_refused = refused
+    assert reload(1.0).asks_streamers == refused
     assert wanted == [("ETHUSDT",)] * (1 + refused)
 
 
 @pytest.mark.parametrize("ready", [False, True])
-def test_systemd_is_told_of_a_refused_reload_unless_it_waits_for_readiness(ready: bool) -> None:
+def test_systemd_is_told_of_a_refused_reload_unless_it_waits_for_readiness(
+    ready: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def load() -> Settings:
         raise SettingsError("exchange.symbols = []: too short")
 
     told: list[str] = []
     nothing: Any = None
-    reload = Reload(Settings(), load, nothing, nothing, nothing)
-    notifier = SimpleNamespace(
-        reloading=lambda: told.append("RELOADING=1"), ready=lambda: told.append("READY=1")
+    notifier = Notifier(None)
+    if ready:
+        notifier.ready()
+    monkeypatch.setattr(notifier, "_send", lambda text: told.append(text.partition("\n")[0]))
+    reload = Reload(
+        Settings(),
+        Derived(load, nothing, nothing, nothing),
+        Reloaded(nothing, nothing, nothing, nothing, nothing, notifier),
     )
-    service: Any = SimpleNamespace(ready=ready, parts=SimpleNamespace(notifier=notifier))
-    outcome = reload(service, 0.0)
+    outcome = reload(0.0)
     assert (outcome.ok, outcome.detail) == (
         False,
         "nothing is changed: exchange.symbols = []: too short",
