@@ -25,7 +25,7 @@ def connect_by_http(
     Nothing behind the proxy's answer is read. Raises HandshakeError with the label proxy; the
     socket stays open.
     """
-    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    target = _target(host, port)
     request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
     if (credentials := proxy.basic_credentials) is not None:
         encoded = base64.b64encode(credentials).decode()
@@ -41,6 +41,15 @@ def connect_by_http(
     status = _STATUS_LINE.fullmatch(status_line)
     if status is None or not status[1].startswith(b"2"):
         _refuse(proxy, target, status_line, int(status[1]) if status else 0)
+
+
+def _target(host: str, port: int) -> str:
+    if ":" in host:
+        return f"[{host}]:{port}"
+    try:
+        return f"{host.encode('idna').decode()}:{port}"
+    except UnicodeError as error:  # a label longer than 63
+        raise HandshakeError("dns", f"{host} was not found: {error}") from error
 
 
 def _refuse(proxy: Proxy, target: str, status_line: bytes, status: int) -> NoReturn:

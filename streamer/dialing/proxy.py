@@ -63,7 +63,7 @@ def parse_proxy(url: SecretUrl) -> Proxy:
         raise ValueError(
             f"has an unsupported scheme; expected {EXAMPLE}, or socks5:// or socks5h:// likewise"
         )
-    if {"/", "?", "#"} & set(rest.removesuffix("/")) or rest.count("@") > 1:
+    if set("/?#\t\r\n") & set(rest.removesuffix("/")) or rest.count("@") > 1:
         raise ValueError(
             f"has more than host and port; expected {EXAMPLE} (a user or a password with /, ?, # "
             "or @ is written percent-encoded, such as %2F)"

@@ -30,7 +30,13 @@ def run(options: argparse.Namespace) -> int:
     text = _read(directory / STATUS_FILE)
     if not options.json:
         shown = None if options.all else SHOWN
-        text = f"{answer['detail']}\n\n{stream_table(json.loads(text)['streamers'], shown)}"
+        status = json.loads(text)
+        through = "".join(
+            f"\nexchange.{name} through {proxy}"
+            for name, proxy in status.get("proxies", {}).items()
+            if proxy is not None
+        )
+        text = f"{answer['detail']}{through}\n\n{stream_table(status['streamers'], shown)}"
     sys.stdout.write(f"{text}\n")
     return ExitCode.PASS
 

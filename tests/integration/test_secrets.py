@@ -121,6 +121,8 @@ def test_a_planted_secret_is_found_nowhere(vigil, exchange, stack):
     found["status"] = asks(vigil, *shared, "status", "--json")
     shown = f"http://********@127.0.0.1:{port}"
     assert json.loads(found["status"])["proxies"] == dict.fromkeys(URL_NAMES, shown)
+    found["status for people"] = asks(vigil, *shared, "status")
+    assert f"exchange.rest_url through {shown}" in found["status for people"]
     told = json.loads(asks(vigil, *shared, "diagnose", "--json"))
     kept = Path(told["result"]["streamer-1"]["archive"])
     with tarfile.open(kept) as archive:

@@ -40,7 +40,11 @@ def test_the_proxy_connects_us(user, wanted):
         assert b"Proxy-Authorization: Basic " + base64.b64encode(wanted) in heads[0]
 
 
-def test_an_ipv6_target_has_its_brackets():
+@pytest.mark.parametrize(
+    ("host", "target"),
+    [("::1", b"[::1]"), ("börse.example", b"xn--brse-5qa.example"), ("10.0.0.1", b"10.0.0.1")],
+)
+def test_how_a_target_is_written(host, target):
     heads = []
 
     def handle(sock):
@@ -48,8 +52,16 @@ def test_an_ipv6_target_has_its_brackets():
         sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
 
     with serve(handle) as proxy_port:
-        dial("::1", 443, SecretUrl(f"http://127.0.0.1:{proxy_port}"), deadline()).close()
-    assert heads[0].startswith(b"CONNECT [::1]:443 HTTP/1.1\r\n")
+        dial(host, 443, SecretUrl(f"http://127.0.0.1:{proxy_port}"), deadline()).close()
+    assert heads[0].startswith(b"CONNECT " + target + b":443 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h"])
+def test_a_host_that_is_no_name_is_an_error_like_any_other(scheme):
+    with serve(lambda sock: sock.recv(100) and sock.sendall(b"\5\0")) as port:
+        proxy = SecretUrl(f"{scheme}://127.0.0.1:{port}")
+        with pytest.raises(HandshakeError):
+            dial("a" * 64 + ".example", 443, proxy, deadline())
 
 
 @pytest.mark.parametrize(

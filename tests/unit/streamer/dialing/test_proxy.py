@@ -48,6 +48,7 @@ def test_a_proxy_is_told_of_without_its_user():
         ("http://proxy:3128//", "more than host and port"),
         ("http://proxy:3128?a=b", "more than host and port"),
         ("http://proxy:3128#a", "more than host and port"),
+        ("http://me:hid\nden@proxy:3128", "percent-encoded"),
         ("http://me:hid/den@proxy:3128", "percent-encoded"),
         ("http://me:hid@den@proxy:3128", "percent-encoded"),
         ("http://", "no usable host"),
