@@ -76,10 +76,13 @@ def load(
     config_file: Path | None = None,
     assignments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    *,
+    dials: bool = True,
 ) -> _Model:
     """Return the validated settings.
 
-    `assignments` are the texts after `--set`, such as `connection.max_age=2h`.
+    `assignments` are the texts after `--set`, such as `connection.max_age=2h`. With `dials` false
+    the exchange is not to be reached: no matter what proxy a login shell's environment names.
     Raises SettingsError with every problem found, each on a line of its own.
     """
     environment = os.environ if environment is None else environment
@@ -95,7 +98,9 @@ def load(
         settings = model.model_validate(values)
     except ValidationError as error:
         raise _wrong(unknown + [_explain(model, item) for item in error.errors()]) from None
-    settings, unusable = _with_environment_proxies(settings, environment)
+    unusable: list[str] = []
+    if dials:
+        settings, unusable = _with_environment_proxies(settings, environment)
     problems = unknown + unusable + list(_contradictions(settings))
     if problems:
         raise _wrong(problems)

@@ -67,5 +67,7 @@ def directory_of(options: argparse.Namespace) -> Path:
     As named, else as set, else of the only one that runs. Raises UsageError and SettingsError.
     """
     named: Path | None = options.runtime_directory
-    configured = named or load(options.config, options.assignments).supervisor.runtime_directory
-    return configured or discovery.only_one()
+    if named is not None:
+        return named
+    settings = load(options.config, options.assignments, dials=False)
+    return settings.supervisor.runtime_directory or discovery.only_one()

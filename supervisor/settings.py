@@ -110,6 +110,8 @@ class Settings(StreamerSettings):
     rules: tuple[RuleConfig, ...] = ()
 
 
-def load(config_file: Path | None = None, assignments: Sequence[str] = ()) -> Settings:
-    """Return the validated settings. Raises streamer.errors.SettingsError."""
-    return load_model(Settings, config_file, assignments)
+def load(
+    config_file: Path | None = None, assignments: Sequence[str] = (), *, dials: bool = True
+) -> Settings:
+    """Return the validated settings, as `streamer.settings.load`, and raise what it raises."""
+    return load_model(Settings, config_file, assignments, dials=dials)

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     from streamer.settings import StreamerSettings, load
 
     try:
-        settings = load(StreamerSettings, options.config, options.set)
+        settings = load(StreamerSettings, options.config, options.set, dials=False)
         source: Source
         where: Path | str  # a directory, or the brokers
         if options.kafka or (options.directory is None and settings.sink.kind == "kafka"):

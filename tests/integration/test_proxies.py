@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -21,6 +23,7 @@ from streamer.repair.rest import RestClient
 from streamer.repair.rest_requests import TIME_REQUEST, RestFailure, RestResponse, read_time
 from streamer.secret import SecretUrl
 from tests.exchange import Exchange
+from tests.streaming import ROOT
 from tests.tools import required
 from tests.unit.streamer.loopback import connect_proxy, eventually, readable, serve
 
@@ -160,3 +163,21 @@ def test_a_supervised_streamer_takes_the_proxy_of_the_environment(vigil, exchang
     assert all(authorization in head for head in heads)
     asked = {head.split()[1].decode() for head in heads}
     assert asked == {url.rpartition("/")[2] for url in addresses.values()}
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        (("supervisor", "config"), 2, "HTTPS_PROXY in the environment asks for TLS to the proxy"),
+        (("supervisor", "run"), 2, "HTTPS_PROXY in the environment asks for TLS to the proxy"),
+        (("supervisor", "--set=supervisor.runtime_directory=absent", "status"), 2, "absent"),
+        (("streamer", "audit"), 4, ""),
+    ],
+)
+def test_only_what_reaches_the_exchange_minds_an_unusable_proxy(command, code, said, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HTTPS_PROXY": "https://proxy:3128"},
+    )  # fmt: skip
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr

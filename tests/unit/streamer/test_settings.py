@@ -187,6 +187,8 @@ def test_a_proxy_of_the_environment_that_cannot_work_is_named_once():
     text = refused(environment={"HTTPS_PROXY": "ftp://proxy:1"})
     assert text.startswith("HTTPS_PROXY in the environment has an unsupported scheme")
     assert len(text.splitlines()) == 1
+    environment = {"HTTPS_PROXY": "ftp://proxy:1"}
+    assert load(StreamerSettings, None, (), environment, dials=False).exchange.proxy is None
 
 
 def test_sections_of_the_watcher_do_not_disturb_the_lone_streamer():
