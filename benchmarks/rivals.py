@@ -44,7 +44,6 @@ LEAN = {
 }
 """Six fields and no decimals: the least that a trade can be."""
 
-Deliver = Callable[[bytes, str], None]
 Encode = Callable[[Trade], bytes]
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from typing import Any
 
 from benchmarks.processes import Child, children, command_line
 from tests.exchange import Exchange
@@ -58,9 +56,3 @@ def wait_for_connections(exchange: Exchange, supervisor: Child, attempts: int) -
             return time.monotonic()
         time.sleep(_POLL_SECONDS)
     raise supervisor.failed(f"did not open connection {attempts}")
-
-
-def profile_of(directory: Path) -> dict[str, Any]:
-    """Return the profile that a soak left."""
-    profile: dict[str, Any] = json.loads((directory / "profile.json").read_text())
-    return profile

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.criteria import Criterion, Outcome
 from monitor.evidence import Evidence
-from monitor.soak_plans import HOUR
+from streamer.connection_config import CONNECTION_DEFAULTS
 
 AGE_OVERRUN_SECONDS = 300.0
 """No connection outlives its age by 5 min: a 48th of the 4 h. Compressed runs scale it too, but
@@ -107,7 +107,8 @@ def _symbols(evidence: Evidence) -> Criterion:
     delivered: Mapping[str, int] | None = evidence.rows[-1].get("events") if evidence.rows else None
     # Who is stopped while connecting, or just after, has shown nothing about a quiet symbol.
     patience = max(
-        evidence.setting("stale_after_seconds", 30.0), evidence.profile.rate_window_seconds
+        evidence.setting("stale_after_seconds", CONNECTION_DEFAULTS.stale_after),
+        evidence.profile.rate_window_seconds,
     )
     expected = [
         key
@@ -195,7 +196,7 @@ def _delivered_spans(evidence: Evidence) -> Iterable[tuple[str, tuple[float, flo
 
 
 def _silence(evidence: Evidence) -> Criterion:
-    limit = evidence.setting("stale_after_seconds", 30.0)
+    limit = evidence.setting("stale_after_seconds", CONNECTION_DEFAULTS.stale_after)
     silences = [
         (seconds, key)
         for process in evidence.processes
@@ -235,7 +236,7 @@ def _drops(evidence: Evidence) -> Criterion:
 
 
 def _age(evidence: Evidence) -> Criterion:
-    age = evidence.setting("connection_max_age_seconds", 4 * HOUR)
+    age = evidence.setting("connection_max_age_seconds", CONNECTION_DEFAULTS.max_age)
     limit = age + min(AGE_OVERRUN_SECONDS, max(ROTATION_TAKES_SECONDS, age / 48))
     ages = [
         one.facts["oldest_connection_seconds"]

@@ -40,7 +40,7 @@ class Sample:
     cpu_seconds: float  # user and system, cumulative
     threads: int
     open_files: int
-    uss_bytes: int | None = None  # with the slow look each minute, or at a breach
+    uss_bytes: int | None = None  # with the slow look each minute
     pss_bytes: int | None = None
 
 

@@ -37,6 +37,7 @@ from monitor.rows import Interval, row
 from monitor.snapshot import Snapshot, StreamerSnapshot, StreamSnapshot
 from monitor.soak_plans import PROFILES, SoakPlan
 from monitor.verdict import judge
+from streamer.connection_config import CONNECTION_DEFAULTS
 from streamer.messages import Report
 
 Ended = Literal["completed", "stopped", "aborted", "streamer_ended", "error"]
@@ -66,7 +67,9 @@ class Recorder:
     ) -> None:
         self._rolling = profile is None
         self._limits = profile or PROFILES["24h"]
-        self._stale_after = float(settings_summary.get("stale_after_seconds", 30.0))
+        self._stale_after = float(
+            settings_summary.get("stale_after_seconds", CONNECTION_DEFAULTS.stale_after)
+        )
         self._proxies: Mapping[str, str | None] = settings_summary.get("proxies", {})
         self._ledger = ledger
         self._started_at = started_at

@@ -12,11 +12,11 @@ from typing import Literal
 
 from monitor.model import Mode
 from monitor.soak_plans import DAY, HOUR, PROFILES, SoakPlan
+from streamer.connection_config import CONNECTION_DEFAULTS, ConnectionConfig
 
 ActionName = Literal["warn", "collect", "rotate", "restart", "abort", "fail"]
-USER_ACTIONS: tuple[ActionName, ...] = ("warn", "rotate", "restart", "abort")
-"""What a rule in the settings may ask for; `fail` is kept for the profile's own criteria, and
-`collect` for the suspicion of a leak, which waits for its result."""
+"""`fail` is kept for the profile's own criteria, and `collect` for the suspicion of a leak, which
+waits for its result; a rule in the settings may ask for the others."""
 
 METRICS = {
     "rss_bytes": "bytes: resident memory of the streamer's process",
@@ -116,19 +116,14 @@ def _in_the_manner_of(before: Rule, rule: Rule) -> Rule:
 def built_in_rules(
     mode: Mode,
     profile: SoakPlan | None = None,
-    connection_max_age_seconds: float = 4 * HOUR,
-    stale_after_seconds: float = 30.0,
-    ping_every_seconds: float = 180.0,
-    pong_within_seconds: float = 10.0,
+    connection: ConnectionConfig = CONNECTION_DEFAULTS,
 ) -> tuple[Rule, ...]:
     """Return the rules of a mode; `profile` gives the limits (in `run`: those of `24h`).
 
-    A `stale_after_seconds` of 0 leaves out the rule about silence, as the setting promises.
+    A `stale_after` of 0 leaves out the rule about silence, as the setting promises.
     """
     limits = profile or PROFILES["24h"]
-    rules = _on_memory(mode, limits) + _on_connections(
-        connection_max_age_seconds, stale_after_seconds
-    )
+    rules = _on_memory(mode, limits) + _on_connections(connection)
     return (
         *rules,
         _on_rate(mode, limits),
@@ -142,7 +137,7 @@ def built_in_rules(
         Rule(
             name="own ping",
             metric="pong_age_seconds",
-            limit=ping_every_seconds + pong_within_seconds,
+            limit=connection.ping_every + connection.pong_within,
             action="rotate",
             enforced_by="streamer",
         ),
@@ -201,22 +196,22 @@ def _on_memory(mode: Mode, limits: SoakPlan) -> tuple[Rule, ...]:
     )
 
 
-def _on_connections(max_age_seconds: float, stale_after_seconds: float) -> tuple[Rule, ...]:
+def _on_connections(connection: ConnectionConfig) -> tuple[Rule, ...]:
     age = Rule(
         name="age",
         metric="connection_age_seconds",
-        limit=max_age_seconds,
+        limit=connection.max_age,
         # Long enough for a handshake, short enough for several attempts before the age is overrun.
-        cooldown_seconds=min(60.0, max_age_seconds / 4),
+        cooldown_seconds=min(60.0, connection.max_age / 4),
         action="rotate",
     )
-    if stale_after_seconds <= 0:
+    if connection.stale_after <= 0:
         return (age,)
     silence = Rule(
         name="silence",
         metric="silent_seconds",
-        limit=stale_after_seconds,
-        cooldown_seconds=SILENCE_COOLDOWN_FACTOR * stale_after_seconds,
+        limit=connection.stale_after,
+        cooldown_seconds=SILENCE_COOLDOWN_FACTOR * connection.stale_after,
         cooldown_max_seconds=HOUR,
         action="rotate",
     )

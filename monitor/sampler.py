@@ -40,10 +40,6 @@ class Sampler:
         except psutil.NoSuchProcess:
             self._process = None
 
-    def look_soon(self) -> None:
-        """Have USS and PSS looked at with the next sample, because something was breached."""
-        self._slow_due = 0.0
-
     def sample(self, now: float, time: float) -> Sample | None:
         """Return a sample; None when the process is dead, a zombie, or another one by now."""
         process = self._process
@@ -98,7 +94,6 @@ class SlowLook:
     """
 
     def __init__(self, pid: int, within_seconds: float = SLOW_WITHIN_SECONDS) -> None:
-        self.late_total = 0
         self._pid = pid
         self._within_seconds = within_seconds
         self._thread: threading.Thread | None = None
@@ -119,7 +114,6 @@ class SlowLook:
         if self._begun_at is None:
             return None
         if now - self._begun_at > self._within_seconds:
-            self.late_total += 1
             self._begun_at = None
             return None
         if self._thread is not None and self._thread.is_alive():

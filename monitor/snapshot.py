@@ -11,6 +11,7 @@ from monitor.disk import DiskSpace
 from monitor.events import Entry
 from monitor.leak import Assessment
 from monitor.model import Sample
+from streamer.connection_config import CONNECTION_DEFAULTS
 from streamer.messages import Report
 
 
@@ -78,7 +79,9 @@ class Snapshot:
     supervisor: Sample | None
     supervisor_cpu_cores: float | None
     started: float = 0.0  # Unix time of the supervisor's start
-    stale_after_seconds: float = 30.0  # connection.stale_after; 0: no silence is too long
+    stale_after_seconds: float = (
+        CONNECTION_DEFAULTS.stale_after
+    )  # connection.stale_after; 0: no silence is too long
     restarts_remaining: Mapping[str, int] = field(default_factory=dict)  # by streamer
     disk: DiskSpace | None = None  # of sink.directory; None: not known
     # Through which the exchange's URLs are reached, by name, passwords masked; None: straight.

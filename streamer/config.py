@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 from annotated_types import Ge, Gt, Le, MinLen
 
 from streamer.client_keys import ClientValue
+from streamer.connection_config import STRICT, ConnectionConfig, Positive
 from streamer.dialing.proxy import checked_proxy
 from streamer.secret import Secret, SecretUrl
 from streamer.units import ByteCount, Parsed, Seconds
@@ -30,14 +31,12 @@ from streamer.values import (
 GAP_TOPIC = "market.crypto.gaps.binance"
 """Where gap records go when `kafka.topics` names other topics and none for `gap`."""
 
-_STRICT = {"extra": "forbid"}  # a misspelt key is an error, never a default in disguise
 _DAY_SECONDS = 24 * 3600.0
 _INT16_MAX, _INT32_MAX = (1 << 15) - 1, (1 << 31) - 1  # what Kafka's protocol can say
 
 UrlName: TypeAlias = Literal["websocket_url", "rest_url"]
 URL_NAMES: tuple[UrlName, ...] = ("websocket_url", "rest_url")
 """The two addresses of the exchange."""
-Positive = Annotated[Seconds, Gt(0)]
 Symbol = Annotated[str, Parsed(parse_symbol)]
 
 
@@ -45,7 +44,7 @@ Symbol = Annotated[str, Parsed(parse_symbol)]
 class ExchangeConfig:
     """Where the exchange is and what is wanted from it."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     # Scheme, host and port, without a path.
     websocket_url: Annotated[str, Parsed(parse_websocket_url)] = "wss://stream.binance.com:9443"
@@ -79,40 +78,10 @@ class ExchangeConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionConfig:
-    """How connections live, and when they are given up."""
-
-    __pydantic_config__ = _STRICT
-
-    # The exchange cuts at 24 h; six rotations a day keep them an everyday thing.
-    max_age: Annotated[Seconds, Gt(0), Le(_DAY_SECONDS)] = 4 * 3600.0
-    # For TCP, TLS and the upgrade together, and again for the answer to SUBSCRIBE.
-    handshake_timeout: Positive = 10.0
-    stale_after: Seconds = 30.0  # silence of one symbol's stream; 0 disables
-    # Of our own; the exchange's pings are answered at once.
-    ping_every: Positive = 180.0
-    # After which a connection that does not answer is rotated.
-    pong_within: Positive = 10.0
-    # The first delay before a new attempt, with full jitter; doubled up to `backoff_max`.
-    backoff_initial: Positive = 0.5
-    # The longest delay between two attempts.
-    backoff_max: Positive = 60.0
-    # Of the exchange's 300 per window and IP; the rest is left for people.
-    attempts_limit: Annotated[int, Ge(1)] = 250
-    # In which at most `attempts_limit` connections are attempted.
-    attempts_window: Positive = 300.0
-    rotation_overlap: Seconds = 5.0  # how long a quiet stream is heard on both connections
-    close_timeout: Positive = 2.0  # the server may never answer a close handshake
-    gap_wait: Seconds = 1.0  # another connection or a late frame may bring missing ids
-    # The largest payload known, a depth snapshot, stays below 100 kB.
-    max_message_bytes: Annotated[ByteCount, Ge(1024)] = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RepairConfig:
     """How gaps are repaired over REST, and when they are given up."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     enabled: bool = True  # False: a gap is declared after connection.gap_wait, asked of nobody
     # Without an answer that helps. Later data of the symbol waits meanwhile: a ban begins at
@@ -134,7 +103,7 @@ class RepairConfig:
 class SinkConfig:
     """Where records go."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     # `null` discards everything: for measurements.
     kind: Literal["files", "kafka", "null"] = "files"
@@ -153,7 +122,7 @@ class SinkConfig:
 class KafkaConfig:
     """The cluster, its topics, and settings passed through to librdkafka."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     # `host:port`, several with commas.
     bootstrap_servers: str = "localhost:9092"
@@ -217,7 +186,7 @@ class KafkaConfig:
 class TelemetryConfig:
     """How the streamer reports to whoever watches it."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     # Of the counts; the rule *heartbeat* acts when none came for 10 s.
     report_every: Positive = 1.0

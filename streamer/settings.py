@@ -19,7 +19,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.config import (
     URL_NAMES,
-    ConnectionConfig,
     ExchangeConfig,
     KafkaConfig,
     RepairConfig,
@@ -28,6 +27,7 @@ from streamer.config import (
     TelemetryConfig,
     UrlName,
 )
+from streamer.connection_config import ConnectionConfig
 from streamer.data.streams import kind_of
 from streamer.dialing.environment import environment_proxy
 from streamer.errors import SettingsError

@@ -200,15 +200,7 @@ def _parts(
 
 def rules_of(settings: Settings, spec: RunSpec) -> tuple[Rule, ...]:
     """Return the built-in rules with those of the settings. Raises UsageError."""
-    connection = settings.connection
-    built_in = built_in_rules(
-        spec.mode,
-        spec.profile,
-        connection_max_age_seconds=connection.max_age,
-        stale_after_seconds=connection.stale_after,
-        ping_every_seconds=connection.ping_every,
-        pong_within_seconds=connection.pong_within,
-    )
+    built_in = built_in_rules(spec.mode, spec.profile, settings.connection)
     return merged(built_in, [_rule(entry) for entry in settings.rules])
 
 

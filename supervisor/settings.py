@@ -10,12 +10,11 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 from pydantic import Field
 
-from streamer.config import Positive
+from streamer.connection_config import STRICT, Positive
 from streamer.settings import StreamerSettings
 from streamer.settings import load as load_model
 from streamer.units import Parsed, Seconds, parse_duration, parse_size
 
-_STRICT = {"extra": "forbid"}
 _RULE = {"extra": "forbid", "populate_by_name": True}  # the key `for` is a word of Python
 
 
@@ -23,7 +22,7 @@ _RULE = {"extra": "forbid", "populate_by_name": True}  # the key `for` is a word
 class MonitorConfig:
     """How often the streamer is looked at, and where the results are served."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     sample_every: Positive = 1.0  # 13 µs a look; a breach is acted on within two of them
     profile_every: Positive = 60.0  # one sample of the profile; the predecessor's interval
@@ -36,7 +35,7 @@ class MonitorConfig:
 class SupervisorConfig:
     """How streamers are launched, ended and launched again."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     runtime_directory: Path | None = None  # sockets; None: see the README
     # Evidence of runs: profiles, stack dumps, diagnoses. None: systemd's, or beside the sink's.

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from streamer.config import ConnectionConfig
+from streamer.connection_config import ConnectionConfig
 from streamer.errors import ConnectionEnded, ConnectionLost
 from streamer.network import frames
 from streamer.network.boundary import INTERNAL, explain_unexpected

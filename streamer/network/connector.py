@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streamer.config import ConnectionConfig, ExchangeConfig
+from streamer.config import ExchangeConfig
+from streamer.connection_config import ConnectionConfig
 from streamer.errors import HandshakeError, SettingsError
 from streamer.network.boundary import INTERNAL, explain_unexpected
 from streamer.network.handshake import open_transport

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 import websocket
 
-from streamer.config import ConnectionConfig, ExchangeConfig
+from streamer.config import ExchangeConfig
+from streamer.connection_config import ConnectionConfig
 from streamer.dialing.dial import dial
 from streamer.errors import ConnectionLost, HandshakeError, SettingsError
 from streamer.network import upgrade

@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streamer.config import ConnectionConfig, ExchangeConfig
+from streamer.config import ExchangeConfig
+from streamer.connection_config import ConnectionConfig
 from streamer.errors import HandshakeError
 from streamer.network.handshake import make_ssl_context, open_transport
 from streamer.repair.rest import RestClient

@@ -13,6 +13,7 @@ from monitor.reference import Reference
 from monitor.rules import built_in_rules
 from monitor.soak_plans import SoakPlan
 from monitor.state import State
+from streamer.connection_config import ConnectionConfig
 from streamer.messages import Report
 from tests.unit.monitor.observations import EPOCH, NAME, launched, report, sample, slot, stream
 
@@ -36,7 +37,8 @@ class Run:
     ) -> None:
         self.profile = profile
         mode = "soak" if profile else "run"
-        rules = built_in_rules(mode, profile, max_age_seconds)  # type: ignore[arg-type]
+        connection = ConnectionConfig(max_age=max_age_seconds)
+        rules = built_in_rules(mode, profile, connection)  # type: ignore[arg-type]
         ledger = Ledger(profile, max_age_seconds, reference=reference.curve if reference else None)
         self.state = State(rules, mode, ledger)  # type: ignore[arg-type]
         settings = {

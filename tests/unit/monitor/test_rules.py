@@ -5,6 +5,7 @@ import pytest
 from monitor.measurements import READERS
 from monitor.rules import METRICS, Rule, built_in_rules, merged
 from monitor.soak_plans import PROFILES
+from streamer.connection_config import ConnectionConfig
 
 
 def test_every_documented_metric_can_be_read() -> None:
@@ -25,7 +26,9 @@ def test_a_rule_with_a_new_name_is_added() -> None:
 
 
 def test_silence_can_be_switched_off() -> None:
-    assert "silence" not in {rule.name for rule in built_in_rules("run", stale_after_seconds=0)}
+    assert "silence" not in {
+        rule.name for rule in built_in_rules("run", None, ConnectionConfig(stale_after=0))
+    }
 
 
 def test_the_hour_has_no_rule_about_drops() -> None:

@@ -62,8 +62,6 @@ def test_uss_comes_with_a_later_sample_and_once_a_minute(process: subprocess.Pop
         assert later is not None
         assert later.uss_bytes is None
     assert next_look(61.0) is not None
-    sampler.look_soon()
-    assert next_look(62.0) is not None
 
 
 def test_zombie_and_dead_yield_nothing(process: subprocess.Popen[bytes]) -> None:
@@ -99,9 +97,7 @@ def test_a_look_that_hangs_is_given_up_and_not_doubled(monkeypatch: pytest.Monke
     look = SlowLook(1, within_seconds=10.0)
     assert look.begin(0.0)
     assert look.take(9.0) is None
-    assert look.late_total == 0
     assert look.take(11.0) is None
-    assert look.late_total == 1
     assert not look.begin(60.0)
     release.set()
     deadline = time.monotonic() + PATIENCE_SECONDS

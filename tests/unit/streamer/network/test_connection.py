@@ -15,7 +15,8 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side
 from websockets.sync.server import serve as serve_websockets
 
-from streamer.config import ConnectionConfig, ExchangeConfig
+from streamer.config import ExchangeConfig
+from streamer.connection_config import ConnectionConfig
 from streamer.errors import ConnectionEnded
 from streamer.network import boundary
 from streamer.network.connection import Connection

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 import streamer.network.connection_manager
-from streamer.config import ConnectionConfig, StreamerConfig
+from streamer.config import StreamerConfig
+from streamer.connection_config import ConnectionConfig
 from streamer.errors import ConnectionEnded, HandshakeError
 from streamer.feed_counters import FeedCounters
 from streamer.network.connection_manager import EXCHANGE_CUT_SECONDS, ConnectionManager

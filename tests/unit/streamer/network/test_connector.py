@@ -3,7 +3,8 @@ import weakref
 
 import pytest
 
-from streamer.config import ConnectionConfig, ExchangeConfig
+from streamer.config import ExchangeConfig
+from streamer.connection_config import ConnectionConfig
 from streamer.errors import HandshakeError, SettingsError
 from streamer.network import boundary
 from streamer.network import connector as module

@@ -13,7 +13,8 @@ import pytest
 import websocket
 from websockets.sync.server import serve as serve_websockets
 
-from streamer.config import ConnectionConfig, ExchangeConfig
+from streamer.config import ExchangeConfig
+from streamer.connection_config import ConnectionConfig
 from streamer.errors import HandshakeError, SettingsError, UpgradeError
 from streamer.network import boundary, handshake
 from streamer.network.frames import FrameParser
