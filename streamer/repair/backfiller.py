@@ -139,13 +139,13 @@ class Backfiller:
 
     def forget(self, route: Route) -> None:
         """Know nothing more of a route of which nothing is repaired."""
+        self._gap_tracker.drop(route)
         self._young.pop(route, None)
         self._unusable.pop(route, None)
         self.silences.forget(route.name)
 
     def start_anew(self, route: Route) -> None:
         """Handle that the ids of a route began anew: nothing of the earlier ones is asked for."""
-        self._gap_tracker.drop(route)
         self.forget(route)
 
     def close(self) -> None:
@@ -375,7 +375,7 @@ class Backfiller:
         seconds = self._silent_seconds(route, now)
         finding: Finding = "unconfirmed"
         if isinstance(outcome, RestFailure):
-            self._gap_tracker.pause(outcome.wait_seconds, now)
+            self._gap_tracker.pause(outcome.kind, outcome.wait_seconds, now)
         elif route.leaving:  # since the question was asked
             return
         else:
@@ -421,7 +421,7 @@ class Backfiller:
     def _measure(self, outcome: RestResponse | RestFailure, now: float) -> None:
         self._clock_at = now + CLOCK_RETRY_SECONDS
         if isinstance(outcome, RestFailure):
-            self._gap_tracker.pause(outcome.wait_seconds, now)
+            self._gap_tracker.pause(outcome.kind, outcome.wait_seconds, now)
             return
         try:
             exchange_time = read_time(outcome.body, in_milliseconds=self._in_milliseconds)

@@ -9,8 +9,8 @@ its ids: REST passing over them, twice alike, and time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, Literal, TypeVar
 
 from streamer.order.sequence import EMPTY
 from streamer.repair.rest_requests import PAGE_LIMIT, RestFailureKind
@@ -45,7 +45,8 @@ class GiveUp(Generic[Key]):
 REASONS = {
     EMPTY: "the exchange shows that there are no such ids: no loss",
     "lagging": "REST knew nothing of them for repair.give_up_after",
-    "throttled": "REST turned us away (429, 418) for repair.give_up_after",
+    "throttled": "REST turned us away (429, 418), or its weight was used up, for "
+    "repair.give_up_after",
     "blocked": "the exchange's firewall turned us away for repair.give_up_after",
     "unavailable": "REST was away, or told no JSON, for repair.give_up_after",
     "refused": "REST refuses the question itself",
@@ -69,6 +70,7 @@ class OpenGap:
     began_id: int  # where it began before anything was repaired
     ask_at: float
     progress_at: float  # when it was first missed, or last became smaller
+    asked_since: float | None = None  # the first outcome since the last progress
     attempts: int = 0  # since the last progress
     refusals: int = 0
     refused_since: float = 0.0
@@ -94,6 +96,9 @@ class GapTracker(Generic[Key]):
         self._give_up_after_seconds = give_up_after_seconds
         self._paused_until = 0.0
         self._troubles = 0  # in a row
+        self._trouble: RestFailureKind | Literal["lagging"] | None = None  # since REST last helped
+        self._helped_at = 0.0  # when REST last told an id, or there was first something to ask
+        self._given_up: dict[Key, tuple[float, OpenGap]] = {}  # when, and as it was then
 
     def suspect(
         self, key: Key, first_id: int, last_id: int, now: float, since: float | None = None
@@ -104,7 +109,12 @@ class GapTracker(Generic[Key]):
         """
         gap = self.open.get(key)
         if gap is None:
-            self.open[key] = OpenGap(first_id, last_id, first_id, now, since or now)
+            if not self.open and self._trouble is None:
+                self._helped_at = now
+            gap = self.open[key] = OpenGap(first_id, last_id, first_id, now, since or now)
+            given_up_at, before = self._given_up.pop(key, (0.0, gap))
+            if gap.progress_at <= given_up_at:  # it waited behind that one: as long in vain
+                gap.asked_since, gap.trouble = before.asked_since, before.trouble
             return
         gap.last_id = last_id
         self.advance(key, first_id, now)
@@ -115,7 +125,7 @@ class GapTracker(Generic[Key]):
         if next_id > gap.first_id:
             gap.first_id, gap.progress_at, gap.ask_at = next_id, now, now
             gap.attempts = gap.refusals = 0
-            gap.passed_over = None
+            gap.asked_since = gap.passed_over = None
             if gap.old_below is not None and gap.old_below < next_id:
                 gap.old_below = gap.young_from = None
         return self.open.pop(key) if next_id > gap.last_id else None
@@ -140,10 +150,14 @@ class GapTracker(Generic[Key]):
         are the caller's, who tells by `suspect` or `advance` what they have closed.
         """
         self._troubles = 0
+        if ids:
+            self._helped_at = now
+        self._trouble = None if ids else "lagging"
         gap = self.open.get(ask.key)
         if gap is None or ask.first_id != gap.asks_from:
             return None  # closed or grown smaller meanwhile
         gap.attempts += 1
+        gap.asked_since = now if gap.asked_since is None else gap.asked_since
         gap.refusals = 0
         gap.ask_at = now + _delay(gap.attempts)  # unless there is progress
         if not ids or ids[0] < ask.first_id:
@@ -167,9 +181,11 @@ class GapTracker(Generic[Key]):
         gap = self.open.get(ask.key)
         if gap is not None:
             gap.attempts += 1
+            gap.asked_since = now if gap.asked_since is None else gap.asked_since
             gap.trouble = kind
+        self._trouble = kind
         if kind not in LASTING:
-            self.pause(wait_seconds, now)
+            self.pause(kind, wait_seconds, now)
         elif gap is not None:
             if not gap.refusals:
                 gap.refused_since = now
@@ -180,11 +196,13 @@ class GapTracker(Generic[Key]):
         return None
 
     def drop(self, key: Key) -> None:
-        """Forget a gap of which nobody but REST has told, who is not believed any more."""
+        """Forget a key that is gone, or of whose gap REST alone told, which is not believed."""
         self.open.pop(key, None)
+        self._given_up.pop(key, None)
 
-    def pause(self, wait_seconds: float, now: float) -> None:
+    def pause(self, kind: RestFailureKind, wait_seconds: float, now: float) -> None:
         """Ask nothing for so long, or longer after one trouble upon another."""
+        self._trouble = kind
         self._troubles += 1
         self._paused_until = max(
             self._paused_until, now + max(wait_seconds, _delay(self._troubles))
@@ -195,12 +213,23 @@ class GapTracker(Generic[Key]):
         return now < self._paused_until
 
     def overdue(self, now: float) -> list[GiveUp[Key]]:
-        """Return the gaps that nothing has helped for too long, though it was tried."""
-        return [
-            GiveUp(key, gap.last_id, gap.trouble)
-            for key, gap in self.open.items()
-            if gap.attempts and now - gap.progress_at >= self._give_up_after_seconds
-        ]
+        """Return the gaps that have waited too long for help, by the clock alone.
+
+        Too long since they were first asked about in vain; or, asked about or not, too long while
+        REST told no id of any gap. A gap that waits for its turn behind others, which REST helps,
+        is not given up.
+        """
+        given_up = []
+        for key, gap in self.open.items():
+            asked_since = gap.asked_since if gap.asked_since is not None else now
+            since = max(gap.progress_at, min(asked_since, self._helped_at))
+            if now - since >= self._give_up_after_seconds:
+                reason = (
+                    gap.trouble if gap.asked_since is not None else self._trouble or "throttled"
+                )
+                given_up.append(GiveUp(key, gap.last_id, reason))
+                self._given_up[key] = now, replace(gap)
+        return given_up
 
     def _search(
         self, key: Key, gap: OpenGap, ids: Sequence[int], now: float, *, too_old: bool

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -337,3 +338,168 @@ def test_a_misfit_pauses_no_other_question_and_is_given_up_by_its_name() -> None
     repairs.trouble(ask, "misfit", 0.0, 1.0)
 
     assert repairs.trouble(ask, "misfit", 0.0, 61.0) == GiveUp("btc", 19, "misfit")
+
+
+def test_gaps_that_wait_for_their_turn_behind_others_are_not_given_up() -> None:
+    """A hundred of two pages each, a second for each answer: REST is at work for 2 x the limit."""
+    repairs = GapTracker[str](GIVE_UP_AFTER)
+    for number in range(100):
+        repairs.suspect(f"symbol {number}", 1, 2 * PAGE_LIMIT, 0.0)
+    now = 0.0
+    while repairs.open:
+        assert repairs.overdue(now) == []
+        ask = repairs.next(now)
+        assert ask is not None
+        if now % 7 == 3:  # trouble now and then
+            repairs.trouble(ask, "unavailable", 0.0, now)
+        else:
+            repairs.page(ask, range(ask.first_id, ask.first_id + ask.limit), now)
+            repairs.advance(ask.key, ask.first_id + ask.limit, now)
+        now += 1.0
+    assert now >= 2 * GIVE_UP_AFTER
+
+
+def test_gaps_nobody_asked_about_are_given_up_when_rest_helps_nobody() -> None:
+    """With the reason for which nobody asked: a ban of three days, told for another gap."""
+    repairs = open_gap(10, 14)
+    repairs.suspect("eth", 5, 6, 0.0)
+    repairs.pause("throttled", 3 * 24 * 3600.0, 1.0)
+    repairs.suspect("sol", 7, 8, 50.0)
+
+    assert repairs.next(60.0) is None
+    assert repairs.overdue(GIVE_UP_AFTER - 0.1) == []
+    due = [GiveUp("btc", 14, "throttled"), GiveUp("eth", 6, "throttled")]
+    assert repairs.overdue(GIVE_UP_AFTER) == due
+    assert repairs.overdue(50.0 + GIVE_UP_AFTER) == [*due, GiveUp("sol", 8, "throttled")]
+
+
+def test_gaps_of_one_stream_after_another_are_not_waited_for_one_after_another() -> None:
+    """While REST is away: the second was missed as long ago as the first."""
+    repairs = open_gap(10, 14)
+    for now in (0.0, GIVE_UP_AFTER):
+        ask = repairs.next(now)
+        assert ask is not None
+        repairs.trouble(ask, "blocked", 0.0, now)
+    assert repairs.overdue(GIVE_UP_AFTER) == [GiveUp("btc", 14, "blocked")]
+    repairs.advance("btc", 15, GIVE_UP_AFTER)
+    assert not repairs.open
+    repairs.suspect("btc", 20, 21, GIVE_UP_AFTER + 1.0, since=0.5)
+
+    assert repairs.overdue(GIVE_UP_AFTER + 1.0) == [GiveUp("btc", 21, "blocked")]
+
+
+@pytest.mark.parametrize(
+    ("since", "later"),
+    [(GIVE_UP_AFTER, 0.0), (GIVE_UP_AFTER + 1.0, GIVE_UP_AFTER)],
+    ids=["missed before: as long ago in vain", "missed later: a time of its own"],
+)
+def test_the_next_gap_of_a_stream_that_rest_does_not_help(since: float, later: float) -> None:
+    """Though it helps another one; the limit after it was missed is what it has in any case."""
+    repairs = open_gap(10, 14)
+    repairs.page(Ask("btc", 10, 5), [], 0.0)
+
+    def help_another(now: float) -> None:
+        repairs.suspect("eth", 5, 5000, now)
+        ask = Ask("eth", repairs.open["eth"].first_id, 1000)
+        repairs.page(ask, [ask.first_id], now)
+        repairs.advance("eth", ask.first_id + 1, now)
+
+    help_another(GIVE_UP_AFTER)
+    assert repairs.overdue(GIVE_UP_AFTER) == [GiveUp("btc", 14, "lagging")]
+    repairs.advance("btc", 15, GIVE_UP_AFTER)
+    repairs.suspect("btc", 20, 21, GIVE_UP_AFTER + 2.0, since=since)
+
+    due = since + GIVE_UP_AFTER
+    help_another(due)
+    assert repairs.overdue(due - 0.5) == []
+    if later:
+        assert repairs.overdue(due) == [], "it was never asked about"
+        repairs.page(Ask("btc", 20, 2), [], due)
+        help_another(due + later)
+    assert repairs.overdue(due + later) == [GiveUp("btc", 21, "lagging")]
+
+
+def test_gaps_nobody_could_ask_about_are_given_up_for_want_of_weight() -> None:
+    assert open_gap(10, 14).overdue(GIVE_UP_AFTER) == [GiveUp("btc", 14, "throttled")]
+
+
+def test_what_rest_helped_before_anything_was_open_is_no_matter() -> None:
+    repairs = GapTracker[str](GIVE_UP_AFTER)
+    now = 10 * GIVE_UP_AFTER
+    repairs.suspect("btc", 10, 14, now, since=now - 2 * GIVE_UP_AFTER)
+
+    assert repairs.overdue(now) == [], "it was never asked about"
+    ask = repairs.next(now)
+    assert ask is not None
+    repairs.trouble(ask, "unavailable", 0.0, now)
+    assert repairs.overdue(now + 1.0) == [], "one trouble, though it was missed long ago"
+    assert repairs.overdue(now + GIVE_UP_AFTER) == [GiveUp("btc", 14, "unavailable")]
+
+
+def test_an_answer_that_brings_nothing_that_can_be_used_does_not_go_on_for_ever() -> None:
+    """As a candle that REST still takes for open: its id is told, and nothing is closed."""
+    repairs = open_gap(10, 14)
+    now = 0.0
+    while not (given_up := repairs.overdue(now)):
+        if (ask := repairs.next(now)) is not None:
+            assert repairs.page(ask, [10], now) is None
+        now += 1.0
+    assert given_up == [GiveUp("btc", 14, "lagging")]
+    assert now == GIVE_UP_AFTER
+
+
+KINDS = st.sampled_from(["unavailable", "throttled", "blocked"])
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["page", "page", "empty", "trouble", "nothing", "live"]),
+        KINDS,
+        st.sampled_from([0.0, 5.0, 300.0]),
+        st.integers(1, 160).map(lambda each: each / 4),  # exact as binary fractions
+    ),
+    max_size=60,
+)
+
+
+@settings(deadline=None)
+@given(gaps=st.integers(1, 5), steps=STEPS)
+def test_a_gap_is_given_up_after_the_limit_and_never_while_rest_works_for_others(
+    gaps: int, steps: list[tuple[str, Any, float, float]]
+) -> None:
+    repairs = GapTracker[int](GIVE_UP_AFTER)
+    for key in range(gaps):
+        repairs.suspect(key, 0, 1000, 0.0)
+    now = helped_at = 0.0
+    asked_since: dict[int, float] = {}
+    progress_at = dict.fromkeys(range(gaps), 0.0)
+
+    def advance(key: int) -> None:
+        if key not in repairs.open:
+            return
+        repairs.advance(key, repairs.open[key].first_id + 1, now)
+        progress_at[key] = now
+        asked_since.pop(key, None)
+
+    def check() -> None:
+        due = {each.key for each in repairs.overdue(now)}
+        for key in repairs.open:
+            in_vain = now - asked_since.get(key, now) >= GIVE_UP_AFTER
+            alone = min(now - helped_at, now - progress_at[key]) >= GIVE_UP_AFTER
+            assert (key in due) == (in_vain or alone)
+
+    for what, kind, wait_seconds, seconds in steps:
+        now += seconds
+        check()
+        if what == "live":
+            advance(0)
+        if what in ("nothing", "live") or (ask := repairs.next(now)) is None:
+            continue
+        if what == "trouble":
+            repairs.trouble(ask, kind, wait_seconds, now)
+        else:
+            repairs.page(ask, [ask.first_id] if what == "page" else [], now)
+        asked_since.setdefault(ask.key, now)
+        if what == "page":
+            helped_at = now
+            advance(ask.key)
+    now += GIVE_UP_AFTER
+    assert len(repairs.overdue(now)) == len(repairs.open), "by the clock alone"
