@@ -16,6 +16,7 @@ from tests.campaign_plan import plan
 from tests.campaign_run import STREAMS, SYMBOLS, Result, run_seed
 from tests.campaign_sinks import CampaignSink, FilesSink, KafkaSink
 from tests.kafka_cluster import KafkaCluster
+from tests.leftovers import kill_after_this_process
 from tests.supervising import DEADLINE_SECONDS, Supervised
 
 AROUND_SECONDS = 25.0  # what start, repair, stop and audits take beside the faults
@@ -40,6 +41,7 @@ def main() -> int:
     add("--keep", type=Path, default=Path(tempfile.gettempdir()), metavar="DIRECTORY",
         help="where the logs and records of failed seeds go")  # fmt: skip
     options = parser.parse_args()
+    kill_after_this_process()  # nobody cleans up after a campaign that was killed
     seeds = [options.seed] if options.seed is not None else options.seeds
     results = []
     with ExitStack() as stack:

@@ -25,6 +25,11 @@ _GIVE_UP_SECONDS = 30.0  # a process that waits for a disk cannot be killed
 
 
 def pytest_sessionstart() -> None:
+    """Have pytest call it in each of its processes."""
+    kill_after_this_process()
+
+
+def kill_after_this_process() -> None:
     """Start the process that waits; what is started from now on has the token."""
     token = uuid.uuid4().hex
     without = {name: value for name, value in os.environ.items() if name != VARIABLE}
