@@ -370,7 +370,8 @@ class Ingest:
         self._counters.notice(
             "gap", stream=route.stream, symbol=route.symbol, reason="not_repaired", **times
         )
-        record = GapRecord(uncovered.from_us, route.symbol, route.stream, "not_repaired", **times)
+        from_us, symbol, stream = uncovered.from_us, route.symbol, route.stream
+        record = GapRecord(from_us, symbol, stream, "not_repaired", epoch=route.epoch, **times)
         self._sink.put(self.routes.gaps[route.symbol], record, uncovered.to_us)
 
     def _declare_unwanted(self, route: Route, left: Position, received_us: int) -> None:
@@ -392,7 +393,8 @@ class Ingest:
                 candles = candles_between(sequence.interval, first_id, last_id + 1)
                 ids = {"from_time": first_id, "to_time": last_id + 1, "missing": candles}
         first = next(iter(ids.values()))
-        record = GapRecord(first, route.symbol, route.stream, "not_wanted", **ids)
+        symbol, stream = route.symbol, route.stream
+        record = GapRecord(first, symbol, stream, "not_wanted", epoch=route.epoch, **ids)
         self._sink.put(self.routes.gaps[route.symbol], record, received_us)
 
     def _declare(self, route: Route, gap: Gap) -> None:

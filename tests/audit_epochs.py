@@ -26,7 +26,15 @@ class EpochAudit:
 
     audit: Audit
     numbering: dict[int, int]  # by epoch
+    ends: dict[int, tuple[Place, Place]]  # by epoch: the lowest and the highest record
     tape: dict[Place, Payload]
+
+    def before(self, epoch: int) -> list[Place]:
+        """Return what of the tape is between the first record of an epoch and the one before."""
+        first = self.ends[epoch][0] if epoch in self.ends else (0, 0)
+        earlier = [last for other, (_, last) in self.ends.items() if other < epoch]
+        last = max(earlier, default=(0, -1))
+        return [place for place in self.tape if last < place < first]
 
     @property
     def last_numbering(self) -> int:
@@ -63,8 +71,11 @@ def audit_epochs(
                                              if e == epoch], parts)
         for epoch in sorted(set(epochs))
     }  # fmt: skip
-    begin = min((numbering[e], record_id(kind, r)) for e, r in zip(epochs, mine, strict=True))
-    end = max((numbering[e], record_id(kind, r)) for e, r in zip(epochs, mine, strict=True))
+    places: dict[int, list[Place]] = {epoch: [] for epoch in numbering}
+    for epoch, record in zip(epochs, mine, strict=True):
+        places[epoch].append((numbering[epoch], record_id(kind, record)))
+    ends = {epoch: (min(those), max(those)) for epoch, those in places.items()}
+    begin, end = min(first for first, _ in ends.values()), max(last for _, last in ends.values())
     found = []
     for number, part in enumerate(parts):
         window = {i: payload for i, payload in part.items() if begin <= (number, i) <= end}
@@ -78,7 +89,7 @@ def audit_epochs(
         if numbering[after] < numbering[before]
     )
     whole = {(n, i): payload for n, part in enumerate(parts) for i, payload in part.items()}
-    return EpochAudit(_merged(found, went_back), numbering, whole)
+    return EpochAudit(_merged(found, went_back), numbering, ends, whole)
 
 
 def _numberings(kind: str, tape: Iterable[Payload]) -> list[dict[int, Payload]]:

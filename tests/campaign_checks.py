@@ -116,11 +116,17 @@ def _told(gap: dict[str, Any]) -> str:
 
 
 def _places(numbered: EpochAudit, gap: dict[str, Any]) -> list[Place]:
-    """Return what of the tape a gap record declares: by ids of its epoch, or by two times."""
+    """Return what of the tape a gap record declares: by ids of its epoch, or by two times.
+
+    Where ids began anew: all between the last record before and the first one after. The times
+    may be those of the local clock, whose offset a process does not know when it starts.
+    """
     if gap["first_id"] is not None:
         numbering = numbered.numbering.get(epoch_of(gap["record_id"]))
         ids = range(gap["first_id"], gap["last_id"] + 1)
         return [place for place in numbered.tape if place[0] == numbering and place[1] in ids]
+    if gap["reason"] == NEW_EPOCH:
+        return numbered.before(epoch_of(gap["record_id"]))
     begin, end = _us(gap["from_time"]), _us(gap["to_time"])
     return [place for place, one in numbered.tape.items() if begin <= one.get("T", -1) <= end]
 
@@ -136,8 +142,7 @@ def _may_be_lost(numbered: EpochAudit, gap: dict[str, Any]) -> bool:
         return False
     if gap["first_id"] is not None:
         return all(numbering < numbered.last_numbering for numbering, _ in places)
-    # Between the last event that was heard and the first one of another numbering.
-    return len({numbering for numbering, _ in places}) > 1
+    return numbered.numbering.get(epoch_of(gap["record_id"]), 1) > 0  # ids did begin anew
 
 
 def _stream_of(stream: str, record: dict[str, Any]) -> str:

@@ -34,6 +34,9 @@ class Sink:
     def remove(self, route):
         self.routes.remove(route)
 
+    def renew(self, route):
+        assert route in self.routes
+
     def put(self, route, event, received_us):
         self.records.append((route.name, event))
 
@@ -243,6 +246,20 @@ def test_one_that_comes_and_goes_without_a_word_is_remembered(stage):
     stage.hear("ethusdt@trade", 2)  # nothing was traded meanwhile
     stage.subscription_manager.turn(300.0)
     assert [event.id for _, event in stage.sink.records] == [1, 2]
+
+
+def test_what_nobody_wanted_is_of_the_epoch_in_which_it_left(tmp_path):
+    before = Stage(tmp_path)
+    before.hear("ethusdt@trade", 1)
+    before.routes.by_name["ethusdt@trade"].epoch = 1_795_784_389
+    before.want("BTCUSDT")
+    before.leave("ethusdt@trade")
+    stage = Stage(tmp_path, ["BTCUSDT"])
+    stage.want("BTCUSDT", "ETHUSDT")
+    stage.hear("ethusdt@trade", 9)
+    [(_, gap), _] = stage.sink.records
+    assert (gap.first_id, gap.last_id, gap.reason) == (2, 8, "not_wanted")
+    assert gap.epoch == 1_795_784_389
 
 
 @pytest.mark.parametrize("gone", [True, False])

@@ -55,6 +55,14 @@ def test_what_is_missing_at_either_side_of_the_beginning_is_told_by_numbering_an
     assert found.audit.intact
 
 
+def test_what_lies_between_two_epochs():
+    found = audit(recorded(*range(2, 8), *range(12, 20)))
+    assert found.before(EPOCH) == [(0, 5008), (0, 5009), (1, 1000), (1, 1001)]
+    assert found.before(0) == [(0, 5000), (0, 5001)]
+    assert audit(recorded(*range(20))).before(EPOCH) == []
+    assert audit(recorded(*range(20))).before(EPOCH + 1) == []
+
+
 def test_a_numbering_of_which_nothing_is_there_is_missing():
     found = audit([*recorded(8, 9), record(20, EPOCH), record(21, EPOCH)], LATER)
     assert found.audit.missing == tuple((1, trade_id) for trade_id in NEW)
