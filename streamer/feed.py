@@ -83,7 +83,16 @@ class Feed:
             overlap_seconds=connection.rotation_overlap,
         )
         positions = self._sink.positions()
-        self._ingest.resume(positions)
+        removed_streams = RemovedStreams(
+            None if config.sink.kind == "null" else config.sink.directory,
+            positions,
+            wanted=routes.by_name,
+            shared=config.sink.kind == "kafka",
+        )
+        returning = removed_streams.returning
+        self._ingest.resume({name: positions[name] for name in positions if name not in returning})
+        for name, left in returning.items():
+            self._ingest.rejoin(routes.by_name[name], left)
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()
         for descriptor in (self._wake_read, self._wake_write):
@@ -147,12 +156,7 @@ class Feed:
                 self._idle_clock,
                 self._backfiller,
             ),
-            removed_streams=RemovedStreams(
-                None if config.sink.kind == "null" else config.sink.directory,
-                positions,
-                wanted=routes.by_name,
-                shared=config.sink.kind == "kafka",
-            ),
+            removed_streams=removed_streams,
             overlap_seconds=connection.rotation_overlap,
         )
         self._lock = lock

@@ -116,6 +116,13 @@ class Ingest:
         for binary in connection.take_binary():
             self._reject(connection, binary, FrameRejected("binary", "a binary message"), now)
 
+    def rejoin(self, route: Route, left: Position) -> None:
+        """Go on with a stream that had left: what came meanwhile was not wanted."""
+        route.left = left
+        if left.epoch:
+            route.epoch = left.epoch
+            self._sink.renew(route)
+
     def resume(self, positions: Mapping[str, Position]) -> None:
         """Go on after the last records in the sink, given by route name."""
         for name, position in positions.items():

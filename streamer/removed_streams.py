@@ -9,7 +9,7 @@ what another streamer writes there has not left here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,17 @@ from streamer.sinks.directories import write_atomically
 FILE = "departures.json"
 
 _log = logging.getLogger(__name__)
+
+
+class _File(msgspec.Struct, frozen=True):
+    """Where streams have ended, and which of them have left.
+
+    `left` has the position at which one was wanted again, None before that: a record beyond it
+    shows that the stream is back.
+    """
+
+    positions: dict[str, Position]
+    left: dict[str, Position | None] = {}
 
 
 class RemovedStreams:
@@ -40,6 +51,9 @@ class RemovedStreams:
     ) -> None:
         self._path = None if directory is None else directory / FILE
         self._positions: dict[str, Position] = {}
+        self._left: dict[str, Position | None] = {}
+        self.returning: dict[str, Position] = {}
+        """The wanted ones that had left: where they ended. Nobody wanted what came after that."""
         if self._path is not None:
             self._read(self._path)
         ours = {
@@ -47,33 +61,61 @@ class RemovedStreams:
             for name, position in (stored or {}).items()
             if not shared or name in wanted or name in self._positions
         }
-        if ours:
-            self.note(furthest(self._positions, ours))
+        self._positions = furthest(self._positions, ours)
+        for name, position in self._positions.items():
+            if name not in wanted:
+                self._left[name] = None
+            elif name in self._left and self._left[name] in (None, position):
+                self._left[name] = self.returning[name] = position
+            else:
+                self._left.pop(name, None)
+        if self._positions:
+            self._write()
 
     def _read(self, path: Path) -> None:
         try:
-            self._positions = msgspec.json.decode(path.read_bytes(), type=dict[str, Position])
+            raw = path.read_bytes()
+            try:
+                found = msgspec.json.decode(raw, type=_File)
+            except msgspec.ValidationError:  # of an earlier version: positions alone
+                found = _File(msgspec.json.decode(raw, type=dict[str, Position]))
         except FileNotFoundError:
             return
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             _log.warning("%s cannot be read, streams that come back begin anew: %s", path, error)
+            return
+        self._positions, self._left = dict(found.positions), dict(found.left)
 
     def note(self, left: dict[str, Position]) -> None:
         """Note where streams end that leave. Waits for the disk: it is rare."""
         if not left:
             return
         self._positions.update(left)
-        if self._path is None:
-            return
-        try:
-            write_atomically(self._path, msgspec.json.encode(self._positions) + b"\n")
-        except OSError as error:
-            _log.warning("%s cannot be written: %s", self._path, error)
+        self._left.update(dict.fromkeys(left))
+        self._write()
+
+    def stay(self, names: Iterable[str]) -> None:
+        """Forget that these have left: they were wanted again before they were gone."""
+        known = [name for name in names if self._left.pop(name, self) is not self]
+        if known:
+            self._write()
 
     def take(self, route_name: str) -> Position | None:
-        """Return where a stream had ended that is wanted again.
+        """Return where a stream had ended that is wanted again while others run.
 
-        The file keeps it until the stream leaves again: a crash may come before it is on record,
-        and what is recorded all the same explains itself.
+        The file keeps it: a crash may come before its first record, and then it has not come back.
         """
-        return self._positions.pop(route_name, None)
+        position = self._positions.get(route_name)
+        if position is not None:
+            self._left[route_name] = position
+            self._write()
+        return position
+
+    def _write(self) -> None:
+        if self._path is None:
+            return
+        content = msgspec.json.encode(_File(self._positions, self._left)) + b"\n"
+        try:
+            write_atomically(self._path, content)
+        except OSError as error:
+            _log.warning("%s cannot be written: %s", self._path, error)

@@ -98,16 +98,16 @@ class SubscriptionManager:
         for route in fresh:
             self._routes.add(route)
             self._idle_clock.add(route, now)
-            route.left = self._removed_streams.take(route.name)
-            if route.left is not None and route.left.epoch:
-                route.epoch = route.left.epoch
-                self._sink.renew(route)
+            left = self._removed_streams.take(route.name)
+            if left is not None:
+                self._ingest.rejoin(route, left)
         for route in back:
             route.leaving = False
             del self._free_at[route]
             self._accepted.pop(route, None)
             self._idle_clock.add(route, now)
             self._interrupt(route)
+        self._removed_streams.stay(route.name for route in back)
         for route in leaving:
             route.leaving = True
             self._free_at[route] = None

@@ -168,7 +168,10 @@ def test_killed_as_it_comes_back_what_nobody_wanted_is_on_record_or_there(tmp_pa
         assert audit_files(exchange, lone.records, "trade", "BTCUSDT").clean
 
 
-def test_one_that_was_removed_while_no_streamer_ran_leaves_no_hole_without_a_record(tmp_path):
+@pytest.mark.parametrize("at_a_start", [False, True])
+def test_one_that_was_removed_while_no_streamer_ran_leaves_no_hole_without_a_record(
+    tmp_path, at_a_start
+):
     with Exchange(tmp_path, rate=300, symbols=SYMBOLS[:2]) as exchange:
         lone = Lone(tmp_path, exchange)
         lone.want(SYMBOLS[:2])
@@ -179,9 +182,15 @@ def test_one_that_was_removed_while_no_streamer_ran_leaves_no_hole_without_a_rec
         lone.want(SYMBOLS[:1])
         with lone.process as process:
             lone.grows("BTCUSDT", 10)
-            lone.change(SYMBOLS[:2])
-            lone.grows("ETHUSDT", 10)
+            if not at_a_start:
+                lone.change(SYMBOLS[:2])
+                lone.grows("ETHUSDT", 10)
             assert process.stop() == 0
+        if at_a_start:
+            lone.want(SYMBOLS[:2])
+            with lone.process as process:
+                lone.grows("ETHUSDT", 10)
+                assert process.stop() == 0
         audit = audit_files(exchange, lone.records, "trade", "ETHUSDT")
         [(first, last)] = audit.holes
         assert first == left + 1

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from streamer.order.positions import Position
+from streamer.removed_streams import FILE, RemovedStreams
+
+NAME = "ethusdt@trade"
+
+
+def at(last_id: int) -> Position:
+    return Position(last_id, last_id)
+
+
+def started(directory: Path, stored: int, *wanted: str) -> RemovedStreams:
+    return RemovedStreams(directory, {NAME: at(stored)}, wanted=wanted)
+
+
+def test_one_that_was_out_of_the_settings_at_a_start_returns_where_it_had_ended(
+    tmp_path: Path,
+) -> None:
+    assert not started(tmp_path, 5, NAME).returning
+    assert not started(tmp_path, 9).returning  # its settings do not name it
+    assert started(tmp_path, 9, NAME).returning == {NAME: at(9)}
+
+
+def test_it_returns_until_there_is_a_record_beyond_that(tmp_path: Path) -> None:
+    started(tmp_path, 9)
+    assert started(tmp_path, 9, NAME).returning
+    assert started(tmp_path, 9, NAME).returning  # killed before its first record
+    assert not started(tmp_path, 12, NAME).returning  # what was missed since then is a loss
+    assert not started(tmp_path, 12, NAME).returning
+
+
+def test_it_can_leave_again(tmp_path: Path) -> None:
+    started(tmp_path, 9)
+    started(tmp_path, 9, NAME)
+    started(tmp_path, 12)
+    assert started(tmp_path, 12, NAME).returning == {NAME: at(12)}
+
+
+def test_one_that_came_back_live_and_was_killed_has_lost_what_came_since(tmp_path: Path) -> None:
+    running = started(tmp_path, 9)
+    assert running.take(NAME) == at(9)
+    assert started(tmp_path, 9, NAME).returning == {NAME: at(9)}  # before its first record
+    assert not started(tmp_path, 10, NAME).returning
+
+
+def test_one_that_was_wanted_again_before_it_was_gone_has_not_left(tmp_path: Path) -> None:
+    running = started(tmp_path, 5, NAME)
+    running.note({NAME: at(7)})
+    running.stay([NAME, "unknown@trade"])
+    assert not started(tmp_path, 7, NAME).returning
+    running.note({NAME: at(7)})
+    assert started(tmp_path, 7, NAME).returning == {NAME: at(7)}
+
+
+def test_a_file_of_an_earlier_version_tells_of_nobody_who_left(tmp_path: Path) -> None:
+    earlier = {NAME: {"last_id": 5, "received_us": 5}}
+    (tmp_path / FILE).write_text(json.dumps(earlier))
+    assert not started(tmp_path, 5, NAME).returning
+    assert RemovedStreams(tmp_path).take(NAME) == at(5)
