@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -92,11 +92,12 @@ class _NumberedAggregate(msgspec.Struct):
 
 
 class _ServerTime(msgspec.Struct):
-    serverTime: Annotated[int, msgspec.Meta(ge=0)]  # noqa: N815 - the exchange's name
+    serverTime: Whole  # noqa: N815 - the exchange's name
 
 
 TRADES_WEIGHT, AGG_TRADES_WEIGHT, KLINES_WEIGHT, TIME_WEIGHT = 25, 4, 2, 1
 PAGE_LIMIT = 1000
+EARLIEST_SECONDS, LATEST_SECONDS = 1_499_990_400, 4_102_444_800  # the exchange opened; 2100
 REPAIRABLE = ("trade", "aggTrade", "kline")
 """The kinds of stream whose past can be asked for, by id or by time."""
 
@@ -171,8 +172,17 @@ def read_page(
 
 
 def read_time(body: bytes, *, in_milliseconds: bool = False) -> float:
-    """Return the exchange's Unix time in seconds. Raises ValueError."""
-    return _decode(_time, body).serverTime / (1e3 if in_milliseconds else 1e6)
+    """Return the exchange's Unix time in seconds. Raises ValueError.
+
+    A time that cannot be, such as one in another unit, would make all that the streams tell look
+    wrong: every event's time is judged by it.
+    """
+    told = _decode(_time, body).serverTime
+    seconds = told / (1e3 if in_milliseconds else 1e6)
+    if not EARLIEST_SECONDS <= seconds < LATEST_SECONDS:
+        unit = "milliseconds" if in_milliseconds else "microseconds"
+        raise ValueError(f"serverTime {told} is no time of these days in {unit}")
+    return seconds
 
 
 def _kline(symbol: str, interval: str, row: _RestCandle, factor: int, *, is_closed: bool) -> Kline:
