@@ -62,6 +62,11 @@ class UpgradeError(HandshakeError):
         super().__init__("upgrade", message, retry_after_seconds=retry_after_seconds)
         self.status = status
 
+    @property
+    def is_limit(self) -> bool:
+        """Whether the exchange refuses everybody at this IP for a time."""
+        return self.status in (418, 429)
+
 
 class ConnectionLost(StreamerError):  # noqa: N818 - an event of every day, not a fault
     """The byte stream is over: no more can be received or sent.

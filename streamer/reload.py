@@ -24,7 +24,8 @@ class Reload:
         try:
             after = self._load()
         except SettingsError as error:
-            log.error("SIGHUP: nothing is changed: %s", error)  # noqa: TRY400 - a person's typo
+            problems = "; ".join(str(error).splitlines())  # a line each, and a log's line is one
+            log.error("SIGHUP: nothing is changed: %s", problems)  # noqa: TRY400 - a person's typo
             return None
         waiting = sorted(set(changes(self._started_with, after)) - LIVE)
         if waiting:

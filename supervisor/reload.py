@@ -101,7 +101,8 @@ class Reload:
             after = self._derived.load()
             rules = self._derived.rules_of(after)
         except (SettingsError, UsageError) as error:
-            log.error("SIGHUP: nothing is changed: %s", error)  # noqa: TRY400 - a person's typo
+            problems = "; ".join(str(error).splitlines())  # a line each, and a log's line is one
+            log.error("SIGHUP: nothing is changed: %s", problems)  # noqa: TRY400 - a person's typo
             return Outcome(False, f"nothing is changed: {error}")
         changed = sorted(changes(self._settings, after))
         applied = [key for key in changed if key in RELOADABLE]

@@ -33,17 +33,26 @@ class FullJitter:
 
 
 class AttemptBudget:
-    """At most `limit` attempts in any `window_seconds`, as the exchange counts them per IP."""
+    """At most `limit` attempts in any `window_seconds`, as the exchange counts them per IP.
+
+    None before the time that the exchange has told with a limit or a ban, which is of the IP too.
+    """
 
     def __init__(self, limit: int, window_seconds: float) -> None:
         self._window_seconds = window_seconds
         self._spent: deque[float] = deque(maxlen=limit)
+        self._held_until = 0.0
 
     def delay(self, now: float) -> float:
         """Return the seconds until another attempt is allowed; 0 when it is allowed now."""
-        if len(self._spent) < (self._spent.maxlen or 0):
-            return 0.0
-        return max(0.0, self._spent[0] + self._window_seconds - now)
+        allowed_at = self._held_until
+        if len(self._spent) == self._spent.maxlen:
+            allowed_at = max(allowed_at, self._spent[0] + self._window_seconds)
+        return max(0.0, allowed_at - now)
+
+    def hold(self, until: float) -> None:
+        """Allow no attempt before a time, or before a later one that was told already."""
+        self._held_until = max(self._held_until, until)
 
     def spend(self, now: float) -> None:
         """Count an attempt that begins now."""

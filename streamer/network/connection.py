@@ -197,7 +197,7 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - it is told, and ends this connection
             self._end_unexpected(error, "taking the answer to a control message")
             return True
-        if messages:
+        if messages and not self.closing:
             self._queue.extend(messages)
             self._await_answers(self.last_message_at)
         if self._subscriptions.refusal is not None:

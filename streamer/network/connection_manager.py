@@ -14,7 +14,7 @@ from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from ssl import SSLContext
 
 from streamer.config import StreamerConfig
-from streamer.errors import ConnectionEnded
+from streamer.errors import ConnectionEnded, UpgradeError
 from streamer.feed_counters import FeedCounters
 from streamer.network.backoff import AttemptBudget, FullJitter
 from streamer.network.connection import Connection
@@ -263,8 +263,11 @@ class ConnectionManager:
 
     def _failed(self, result: Failed, now: float) -> None:
         slot = self._attempts.pop(result.connection_id)
-        delay = slot.failed(now, result.error.retry_after_seconds)
-        self._log.attempt_failed(slot, result.error, delay)
+        error = result.error
+        delay = slot.failed(now, error.retry_after_seconds)
+        if isinstance(error, UpgradeError) and error.is_limit and error.retry_after_seconds:
+            self._budget.hold(now + delay)  # whatever else wishes for a connection: bans grow
+        self._log.attempt_failed(slot, error, delay)
         if slot.rotation is not None:
             self._log.rotation_failed(slot, str(result.error))
 

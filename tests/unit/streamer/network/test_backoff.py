@@ -44,6 +44,16 @@ def test_budget_allows_the_limit_and_then_waits_for_the_oldest():
     assert budget.delay(300.0) == 10.0
 
 
+def test_what_the_exchange_has_told_holds_beside_the_budget():
+    budget = AttemptBudget(1, 300.0)
+    budget.hold(600.0)
+    budget.hold(100.0)  # told later, of an attempt that was under way: the ban stands
+    assert budget.delay(0.0) == 600.0
+    assert budget.delay(600.0) == 0.0
+    budget.spend(600.0)
+    assert budget.delay(601.0) == 299.0
+
+
 @given(
     limit=st.integers(1, 5),
     steps=st.lists(st.floats(0, 20), max_size=60),

@@ -445,6 +445,19 @@ def test_our_own_close_is_not_awaited_for_ever(connection, server):
     assert caught.value.reason == "close_timeout"
 
 
+def test_an_answer_after_our_close_makes_us_ask_nothing_more(connection, server):
+    connection.subscribe(["a@trade"], BEGAN)
+    server.receive(1)
+    connection.close(BEGAN)
+    server.receive(1)
+    assert connection.answer(b'{"result":null,"id":1}')
+    connection.tick(BEGAN + 1.0)
+    server.sock.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        server.sock.recv(1)
+    assert connection.next_deadline() == BEGAN + 2.0  # of the close
+
+
 def test_a_drop_while_closing_counts_as_closed(connection, server):
     connection.close(BEGAN)
     server.receive(1)

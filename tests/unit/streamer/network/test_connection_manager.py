@@ -7,7 +7,7 @@ import pytest
 import streamer.network.connection_manager
 from streamer.config import StreamerConfig
 from streamer.connection_config import ConnectionConfig
-from streamer.errors import ConnectionEnded, HandshakeError
+from streamer.errors import ConnectionEnded, HandshakeError, UpgradeError
 from streamer.feed_counters import FeedCounters
 from streamer.network.connection_manager import EXCHANGE_CUT_SECONDS, ConnectionManager
 from streamer.network.connector import Failed, Opened
@@ -207,6 +207,25 @@ def test_attempts_for_a_rotation_fail_and_are_repeated_with_growing_delays(stage
     new.agree()
     stage.connection_manager.tick(now)
     assert old.closing
+
+
+@pytest.mark.parametrize(("status", "again_at"), [(418, 600.0), (429, 600.0), (503, 120.0)])
+def test_nothing_makes_an_attempt_before_a_ban_is_over(stage, status, again_at):
+    """A ban is of the IP, and grows with each attempt; a 503 is of what was asked."""
+    old = stage.live()
+    stage.connection_manager.rotate(stage.slot, "age", 0.0)
+    stage.connection_manager.tick(0.0)
+    refused = UpgradeError("no", status=status, retry_after_seconds=600.0)
+    stage.connector.ready.append(Failed(stage.connector.asked[-1], refused, 0.1))
+    stage.connection_manager.tick(0.0)
+    old.end = ConnectionEnded("reset", 1006, "the connection was reset")
+    stage.connection_manager.tick(100.0)  # which wishes for another one at once
+    asked = len(stage.connector.asked)
+    moments = [again_at - 1.0, again_at] if again_at == 600.0 else [again_at]
+    for now in moments:
+        assert len(stage.connector.asked) == asked
+        stage.connection_manager.tick(now)
+    assert len(stage.connector.asked) == asked + 1
 
 
 def test_when_the_old_one_dies_while_the_new_one_is_half_open_the_new_one_serves(stage):
