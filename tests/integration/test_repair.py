@@ -5,6 +5,8 @@ REST of these exchanges does something unpleasant to a third of the requests.
 
 from __future__ import annotations
 
+import itertools
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from tests.audit import audit_files, read_files
 from tests.exchange import Exchange
 from tests.streaming import Process, at_exchange, eventually
+from tests.unit.streamer.loopback import read_head, serve
 
 STREAMS = ("trade", "aggTrade")
 NASTY = ("--rest-nasty", "0.3")
@@ -133,6 +136,54 @@ def test_what_rest_never_tells_becomes_a_record(tmp_path):
         assert (gap["symbol"], gap["stream"], gap["reason"]) == ("ETHUSDT", "trade", "lagging")
         assert (gap["first_id"], gap["last_id"], gap["missing"]) == (first, last, 5)
         assert gap["record_id"] == f"binance:spot:ETHUSDT:trade:gap:{first}-{last}"
+
+
+def hostile_rest(number):
+    """Return what the `number`-th connection to a hostile REST does."""
+
+    def drip(sock):
+        read_head(sock)
+        while True:
+            sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            time.sleep(0.05)
+
+    def say(sock):
+        read_head(sock)
+        sock.sendall(
+            [
+                b"HTTP/1.1 200 OK\r\nX-MBX-USED-WEIGHT-1M: " + b"9" * 5000
+                + b'\r\nContent-Length: 18\r\n\r\n{"serverTime":9e999',
+                b"HTTP/1.1 429 x\r\nRetry-After: " + b"9" * 5000 + b"\r\n\r\n",
+            ][number > 2]
+        )  # fmt: skip
+
+    return drip if number in (1, 2) else say
+
+
+def test_rest_that_never_ends_an_answer_and_then_bans_us_for_years_costs_one_gap(tmp_path):
+    """Every request has an end, and so has the wait for REST, though it forbids to be asked."""
+    numbers = itertools.count()
+    with (
+        serve(lambda sock: hostile_rest(next(numbers))(sock)) as port,
+        Exchange(tmp_path, rate=300) as exchange,
+        streamer(
+            tmp_path, exchange, repair__give_up_after="2s", repair__request_timeout="500ms",
+            exchange__rest_url=f"http://127.0.0.1:{port}",
+        ) as process,
+    ):  # fmt: skip
+        eventually(lambda: stored(tmp_path), what="records")
+        lost = exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=5)
+        withheld = exchange.happened(lost["number"])["withheld"]["ethusdt@trade"]
+        eventually(lambda: "gap: trade of ETHUSDT" in process.output, what="the gap")
+        await_growth(tmp_path)
+        assert process.stop() == 0, process.output
+        assert "Traceback" not in process.output
+        assert next(numbers) >= 3, "nothing was asked after an answer that did not end"
+        [gap] = read_files(tmp_path / "records", "gap")
+        assert (gap["first_id"], gap["last_id"]) == (withheld["first_id"], withheld["last_id"])
+        assert audits(tmp_path, exchange)["trade", "ETHUSDT"].holes == [
+            (withheld["first_id"], withheld["last_id"])
+        ]
 
 
 def test_a_time_in_which_quotes_were_missed_becomes_a_record(tmp_path):
