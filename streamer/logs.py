@@ -32,7 +32,8 @@ LogFormat = Literal["console", "json"]
 
 _NOT_LOGGED = "not_logged"
 _ABOUT_FOREIGN = ("streamer.network", "streamer.ingest", "streamer.repair", "streamer.telemetry")
-"""The loggers whose warnings others can cause as often as they like: exchange, REST, commands."""
+"""The loggers that others can make say what they like to: exchange, REST, commands."""
+_TELLS_GAPS = "streamer.ingest"
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every record has; anything else came as `extra`."""
@@ -96,19 +97,29 @@ class _JournalFormatter(logging.Formatter):
 
 
 class RepeatFilter(logging.Filter):
-    """Lets warnings about foreign input pass once, and their like with a count: `not_logged`."""
+    """Lets warnings about foreign input pass once, and their like with a count: `not_logged`.
+
+    A gap or a suspicion is told by its ids, each of which matters: of those there is only a bound.
+    """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._monotonic = monotonic
-        self._repeats = Repeats()
+        self._repeats = {name: Repeats() for name in _ABOUT_FOREIGN}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record is written."""
         record.__dict__.pop(_NOT_LOGGED, None)  # what another handler's filter has counted
-        if record.levelno < logging.WARNING or not record.name.startswith(_ABOUT_FOREIGN):
+        repeats = next(
+            (self._repeats[n] for n in _ABOUT_FOREIGN if record.name.startswith(n)), None
+        )
+        if repeats is None:
             return True
-        counted = self._repeats.admit(f"{record.name} {record.getMessage()}", self._monotonic())
+        counted = repeats.admit(
+            f"{record.name} {record.getMessage()}",
+            self._monotonic(),
+            collapse=record.levelno >= logging.WARNING and record.name != _TELLS_GAPS,
+        )
         if counted:
             record.__dict__[_NOT_LOGGED] = counted
         return counted is not None

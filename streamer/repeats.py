@@ -31,13 +31,14 @@ class Repeats:
         self._allowance = float(LINES_AT_ONCE)
         self._refilled_at = 0.0
 
-    def admit(self, text: str, now: float) -> int | None:
+    def admit(self, text: str, now: float, *, collapse: bool = True) -> int | None:
         """Return how many lines were counted instead of written before this one.
 
-        None means that this one is counted as well.
+        None means that this one is counted as well. Without `collapse`, each line matters by its
+        numbers: only the bound on all of them holds.
         """
         name = _NUMBER.sub("0", text[:_KIND_CHARACTERS])
-        kind = self._kinds.get(name)
+        kind = self._kinds.get(name) if collapse else None
         if kind is not None and now - kind.written_at < REPEAT_SECONDS:
             kind.counted += 1
             return None
@@ -49,8 +50,9 @@ class Repeats:
         self._allowance -= 1.0
         counted = self._forgotten + (kind.counted if kind else 0)
         self._forgotten = 0
-        self._kinds.pop(name, None)
-        self._kinds[name] = _Kind(now)
+        if collapse:
+            self._kinds.pop(name, None)
+            self._kinds[name] = _Kind(now)
         if len(self._kinds) > _KINDS_MAX:
             self._forgotten = self._kinds.pop(next(iter(self._kinds))).counted
         return counted

@@ -123,6 +123,19 @@ def test_what_is_said_of_foreign_input_is_counted_when_it_repeats(capsys, tmp_pa
         assert text.count("our own") == text.count("not a warning") == 72
 
 
+def test_every_gap_is_told_but_not_without_a_bound(capsys):
+    logs.configure("console", "info")
+    for number in range(90):
+        logging.getLogger("streamer.ingest").warning("gap: from %d", number)
+        logging.getLogger("streamer.repair.backfiller").info("suspected gap: from %d", number)
+    assert capsys.readouterr().err.count("gap: from") == 180
+    for number in range(10_000):
+        logging.getLogger("streamer.ingest").warning("gap: from %d", number)
+    assert capsys.readouterr().err.count("gap: from") < 1000
+    logging.getLogger("streamer.network.connection_log").warning("another matter")
+    assert "another matter" in capsys.readouterr().err
+
+
 def test_a_closed_stderr_costs_the_line_only(monkeypatch):
     class Closed:
         def write(self, text):

@@ -32,6 +32,13 @@ def test_the_count_of_a_kind_that_is_forgotten_is_told_with_the_next():
     assert told == [0] * 64 + [5]
 
 
+def test_where_numbers_matter_only_the_bound_holds():
+    repeats = Repeats()
+    told = [repeats.admit("gap from 1", 0.0, collapse=False) for _ in range(LINES_AT_ONCE + 5)]
+    assert told == [0] * LINES_AT_ONCE + [None] * 5
+    assert repeats.admit("gap from 1", 1.0, collapse=False) == 5
+
+
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "c1", "c2"]), st.floats(0, 20)), max_size=200))
 def test_every_line_is_written_or_counted_and_alike_ones_are_far_apart(lines):
     repeats, now, told, written_at = Repeats(), 0.0, 0, {}
