@@ -91,7 +91,13 @@ def parse_registry_url(value: object) -> object:
     if not isinstance(value, str):
         return value
     url = value.strip().rstrip("/")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # its text may repeat half of a password
+        raise ValueError(
+            "its host or its port is unusable; expected a URL such as https://registry:8081"
+        ) from None
     if parts.username or parts.password:
         raise ValueError(
             "user and password belong into kafka.schema_registry_user and _password, which are "

@@ -60,8 +60,14 @@ class HttpConnection:
         self._http.auto_open = 0
         self._socket: BoundedSocket | None = None
 
-    def get(
-        self, path: str, headers: Mapping[str, str], deadline: float, bytes_max: int
+    def ask(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        deadline: float,
+        bytes_max: int,
+        content: bytes | None = None,
     ) -> HttpAnswer:
         """Return the answer, whatever its status, by the monotonic `deadline`.
 
@@ -70,7 +76,11 @@ class HttpConnection:
         connection; whatever it was, the connection is closed then.
         """
         try:
-            return self._get(path, headers, deadline, bytes_max)
+            sock = self._connected(deadline)
+            sock.begin(deadline, HEAD_BYTES_MAX)
+            asked_at = time.time()
+            self._http.request(method, path, content, dict(headers))
+            return self._answer(sock, asked_at, deadline, bytes_max)
         except BaseException:
             self.close()
             raise
@@ -82,13 +92,9 @@ class HttpConnection:
             self._socket.disconnect()
             self._socket = None
 
-    def _get(
-        self, path: str, headers: Mapping[str, str], deadline: float, bytes_max: int
+    def _answer(
+        self, sock: BoundedSocket, asked_at: float, deadline: float, bytes_max: int
     ) -> HttpAnswer:
-        sock = self._connected(deadline)
-        sock.begin(deadline, HEAD_BYTES_MAX)
-        asked_at = time.time()
-        self._http.request("GET", path, headers=headers)
         response = self._http.getresponse()
         _check_framing(response.status, response.headers, bytes_max)
         # Framing has its share: a chunk of one byte comes with five more.
@@ -125,13 +131,14 @@ class HttpConnection:
             sock.close()
             reason = getattr(error, "verify_message", "") or str(error)
             text = f"TLS with {self._host}:{self._port} failed: {reason}"
-            raise HandshakeError("tls", text) from error
+            label = "tls" if isinstance(error, ssl.SSLError) else "lost"
+            raise HandshakeError(label, text) from error
 
 
 def _check_framing(status: int, headers: http.client.HTTPMessage, bytes_max: int) -> None:
     """Raise ValueError when nobody can tell where an answer ends, or how to read it."""
     if status < 200:
-        raise ValueError(f"HTTP {status} is no answer to a GET")
+        raise ValueError(f"HTTP {status} is no answer")
     codings = headers.get_all("Transfer-Encoding", [])
     lengths = headers.get_all("Content-Length", [])
     if codings and (len(codings) > 1 or codings[0].strip().lower() != "chunked" or lengths):

@@ -42,7 +42,7 @@ class RestClient:
             path += f"?{urlencode(request.parameters)}"
         deadline = time.monotonic() + self._timeout_seconds
         try:
-            answer = self._connection.get(path, self._headers, deadline, ANSWER_BYTES_MAX)
+            answer = self._connection.ask("GET", path, self._headers, deadline, ANSWER_BYTES_MAX)
         except Exception as error:  # noqa: BLE001 - whatever bytes came, they end this question only
             return failure_of(request.endpoint, error)
         return outcome_of(request.endpoint, answer)

@@ -6,24 +6,30 @@ so that a registry that goes away later disturbs nothing.
 
 from __future__ import annotations
 
+import base64
+import http.client
 import json
 import logging
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
-
-import urllib3
+from urllib.parse import quote, urlsplit
 
 from streamer.config import KafkaConfig
-from streamer.errors import SettingsError, SinkAway, SinkUnavailable
+from streamer.dialing.http_connection import HttpConnection
+from streamer.dialing.tcp import connect
+from streamer.errors import HandshakeError, SettingsError, SinkAway, SinkUnavailable
+from streamer.printable import printable
 from streamer.secret import Secret
 
 RETRY_SECONDS = 1.0  # a registry that restarts takes some seconds; asking costs it nothing
 _MAGIC = b"\0"  # Confluent's wire format: this byte, the schema's id in four bytes, the record
 _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 _TRY_AGAIN = {408, 425, 429}  # beside every 5xx
-_ANSWER_LIMIT = 300  # characters of an answer that are repeated in an error
+_ANSWER_LIMIT = 300  # bytes of an answer that are repeated in an error
+_ANSWER_BYTES_MAX = 1 << 20  # our largest schema has 8 kB
+_ID_MAX = (1 << 31) - 1  # ids have four bytes, signed in Java
 _NO_MEANING = {"doc", "aliases", "default"}  # what leaves the bytes of a record as they are
 
 _log = logging.getLogger(__name__)
@@ -38,65 +44,77 @@ class SchemaRegistry:
 
     def __init__(self, config: KafkaConfig) -> None:
         """Prepare; nothing is asked yet. Raises SettingsError."""
-        self._url = config.schema_registry_url
+        self._url = config.schema_registry_url or ""
+        self._path = urlsplit(self._url).path
+        self._timeout_seconds = config.schema_registry_timeout
         self._headers = {"Accept": _MEDIA_TYPE, "Content-Type": _MEDIA_TYPE}
         if config.schema_registry_user is not None:
             password = config.schema_registry_password or Secret("")
             credentials = f"{config.schema_registry_user}:{password.reveal()}"
-            self._headers |= urllib3.make_headers(
-                basic_auth=credentials.encode().decode("latin-1")  # its octets are sent, as UTF-8
-            )
+            encoded = base64.b64encode(credentials.encode()).decode()
+            self._headers["Authorization"] = f"Basic {encoded}"
         ca_file = config.schema_registry_ca_file
         context = None
-        if (config.schema_registry_url or "").startswith("https:"):
-            context = urllib3.util.ssl_.create_urllib3_context()
-            context.load_default_certs()
+        if self._url.startswith("https:"):
+            context = ssl.create_default_context()
             try:
                 context.load_verify_locations(ca_file) if ca_file else None
             except OSError as error:
                 raise SettingsError(
                     f"kafka.schema_registry_ca_file = {ca_file}: no certificates in PEM: {error}"
                 ) from None
-        self._http = urllib3.PoolManager(
-            timeout=config.schema_registry_timeout, retries=False, ssl_context=context
-        )
+        self._http = HttpConnection(self._url, connect, context)
 
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
         """Return the id of a schema, which becomes the subject's newest unless it is there."""
         body = {"schema": json.dumps(schema, ensure_ascii=False)}
-        return int(self._ask("POST", f"/subjects/{quote(subject, safe='')}/versions", body)["id"])
+        return self._ask("POST", f"/subjects/{quote(subject, safe='')}/versions", body)[0]
 
     def latest(self, subject: str) -> tuple[int, dict[str, Any]]:
         """Return the id and the schema of a subject's newest version."""
-        answer = self._ask("GET", f"/subjects/{quote(subject, safe='')}/versions/latest")
-        return int(answer["id"]), json.loads(answer["schema"])
+        return self._ask("GET", f"/subjects/{quote(subject, safe='')}/versions/latest")
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.clear()
+        self._http.close()
 
-    def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+    def _ask(
+        self, method: str, path: str, body: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Return the id and the schema, {} where none is told, of an answer."""
         url = f"{self._url}{path}"
         content = None if body is None else json.dumps(body).encode()
+        deadline = time.monotonic() + self._timeout_seconds
         try:
-            answer = self._http.request(method, url, body=content, headers=self._headers)
-        except urllib3.exceptions.SSLError as error:
+            answer = self._http.ask(
+                method, self._path + path, self._headers, deadline, _ANSWER_BYTES_MAX, content
+            )
+        except HandshakeError as error:
+            if error.error_type != "tls":
+                raise RegistryAway(f"{url}: {error}") from error
             raise SinkUnavailable(
                 f"{url}: {error}; kafka.schema_registry_ca_file names further certificates to trust"
             ) from error
-        except urllib3.exceptions.HTTPError as error:
-            raise RegistryAway(f"{url}: {error}") from error
-        text = answer.data.decode(errors="replace")[:_ANSWER_LIMIT]
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise RegistryAway(f"{url}: {printable(str(error), _ANSWER_LIMIT)}") from error
+        text = printable(answer.body.decode(errors="replace"), _ANSWER_LIMIT)
         if answer.status >= 500 or answer.status in _TRY_AGAIN:
             raise RegistryAway(f"{url}: HTTP {answer.status}: {text}")
         if answer.status != 200:
             raise SinkUnavailable(_refusal(method, url, answer.status, text))
         try:
-            found: dict[str, Any] = answer.json()
-            found["id"]
-        except (ValueError, KeyError, TypeError) as error:
+            return _read(answer.body)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SinkUnavailable(f"{url} is no schema registry; it answered: {text}") from error
-        return found
+
+
+def _read(body: bytes) -> tuple[int, dict[str, Any]]:
+    """Return the id and the schema of an answer. Raises as what is not the registry's JSON."""
+    found = json.loads(body)
+    schema_id = found["id"]
+    if type(schema_id) is not int or not 0 <= schema_id <= _ID_MAX:
+        raise ValueError(f"id {schema_id!r}")
+    return schema_id, json.loads(found.get("schema", "{}"))
 
 
 def _refusal(method: str, url: str, status: int, text: str) -> str:

@@ -101,6 +101,8 @@ def test_a_registry_may_have_a_path():
     [
         ("registry:8081", "https or http"),
         ("https://", "https or http"),
+        ("https://registry:99999", "its host or its port is unusable"),
+        ("https://[registry", "its host or its port is unusable"),
         ("https://registry?x=1", "https or http"),
         ("https://me@registry", "schema_registry_user and _password"),
         ("https://:pw@registry", "schema_registry_user and _password"),

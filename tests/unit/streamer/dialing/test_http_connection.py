@@ -36,7 +36,8 @@ def connected(handle, scheme="http", host="127.0.0.1", context=None):
 
 
 def get(connection, seconds=PATIENCE):
-    return connection.get("/x?y=1", {"Accept": "a/b"}, time.monotonic() + seconds, BYTES_MAX)
+    deadline = time.monotonic() + seconds
+    return connection.ask("GET", "/x?y=1", {"Accept": "a/b"}, deadline, BYTES_MAX)
 
 
 def says(*answers):

@@ -19,6 +19,7 @@ from streamer.errors import SettingsError, SinkUnavailable
 from streamer.secret import Secret
 from streamer.sinks.kafka import registry
 from streamer.sinks.kafka.registry import differences, wire_headers
+from tests.unit.streamer.loopback import read_head, serve
 
 SCHEMA = load_schema("trade")
 Answer = tuple[int, Any]
@@ -130,6 +131,12 @@ def test_what_lasts_is_an_error_at_the_deadline(monkeypatch):
         (422, {"message": "invalid"}, "does not take our schema"),
         (200, "<html>", "is no schema registry; it answered: <html>"),
         (200, {"name": "another service"}, "is no schema registry"),
+        (200, "[" * 100_000, "is no schema registry"),
+        (200, '{"id":' + "9" * 5000 + "}", "is no schema registry"),
+        (200, {"id": 1 << 31}, "is no schema registry"),
+        (200, {"id": True}, "is no schema registry"),
+        (200, {"id": 1, "schema": 7}, "is no schema registry"),
+        (200, "\x1b[2J", r"it answered: \x1b[2J"),
     ],
 )
 def test_a_refusal_is_told_at_once_with_its_cure(status, content, cure):
@@ -137,6 +144,21 @@ def test_a_refusal_is_told_at_once_with_its_cure(status, content, cure):
         assert cure in refused(asked.url)
 
     assert len(asked.requests) == 1
+
+
+def test_an_answer_that_never_ends_is_waited_for_no_longer_than_the_timeout(monkeypatch):
+    monkeypatch.setattr(registry, "RETRY_SECONDS", 0.01)
+
+    def drip(sock):
+        read_head(sock)
+        while True:
+            sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            time.sleep(0.02)
+
+    with serve(drip) as port:
+        said = refused(f"http://127.0.0.1:{port}", 0.3, schema_registry_timeout=0.1)
+    assert "did not answer within kafka.start_within (0.3 s)" in said
+    assert "timed out" in said
 
 
 def latest(schema: Any) -> Callable[[int], Answer]:
