@@ -79,7 +79,6 @@ class Feed:
             self._sink,
             self._rejected,
             self._counters,
-            lambda link: self._rotate_now(link, "server_shutdown"),
             overlap_seconds=connection.rotation_overlap,
         )
         positions = self._sink.positions()
@@ -107,8 +106,6 @@ class Feed:
             connector=Connector(self.wake),
             ssl_context=ssl_context,
             covered=self._ingest.covered,
-            lost=self._ingest.lose_sight,
-            missed=self._ingest.declare_missed,
         )
         if positions:
             self._connection_manager.resume(now)
@@ -228,6 +225,7 @@ class Feed:
     def _read(self, connection: Connection) -> None:
         now = time.monotonic()
         payloads = self._connection_manager.receive(connection, now)
+        self._take_events()
         if payloads:
             self._flow_control.take(connection, payloads)
             self._unpolled += len(payloads)
@@ -238,12 +236,18 @@ class Feed:
         if connection.wants_write:
             self._connection_manager.follow_interest(connection)
 
+    def _take_events(self) -> None:
+        for event in self._connection_manager.take_events():
+            self._ingest.take_event(event)
+
     def _poll_sink(self, now: float) -> None:
         self._sink.poll(now)
         self._unpolled = 0
 
     def _housekeep(self, now: float) -> None:
-        for connection in self._connection_manager.tick(now):
+        opened = self._connection_manager.tick(now)
+        self._take_events()
+        for connection in opened:
             self._read(connection)  # messages may have come with the upgrade
         self._poll_sink(now)
         self._flow_control.update(now)
@@ -336,11 +340,6 @@ class Feed:
     def _listen(self, telemetry: Telemetry, now: float) -> None:
         for command in telemetry.commands():
             telemetry.send(self._requests.carry_out(command, now))
-
-    def _rotate_now(self, connection: Connection, reason: str) -> None:
-        slot = self._connection_manager.slot_of(connection)
-        if slot.active is not None and slot.active.connection_id == connection.connection_id:
-            self._connection_manager.rotate(slot, reason, time.monotonic())
 
     def _state(self) -> State:
         return (

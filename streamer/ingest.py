@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import assert_never
 
 from streamer.classify import ServerShutdown, Unsupported, classify
 from streamer.data.events import Depth, Event, GapRecord, StreamEvent
@@ -15,6 +16,7 @@ from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
 from streamer.network.boundary import INTERNAL, explain_unexpected
 from streamer.network.connection import Connection
+from streamer.network.events import Lost, NetworkEvent, Restored
 from streamer.network.slot import SlotConnection
 from streamer.order import coverage
 from streamer.order.candles import CandleGap, CandleSequence
@@ -34,10 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class Ingest:
-    """Takes payloads from any connection and hands events to the sink, in order, each once.
-
-    `on_shutdown(connection)` is called when the exchange announces that it will close one.
-    """
+    """Takes payloads from any connection and hands events to the sink, in order, each once."""
 
     def __init__(
         self,
@@ -45,7 +44,6 @@ class Ingest:
         sink: Sink,
         rejected: RejectedFrames,
         counters: FeedCounters,
-        on_shutdown: Callable[[Connection], None],
         *,
         overlap_seconds: float,
     ) -> None:
@@ -53,7 +51,6 @@ class Ingest:
         self._sink = sink
         self._rejected = rejected
         self._counters = counters
-        self._on_shutdown = on_shutdown
         self.on_epoch: Callable[[Route], None] = lambda _: None  # when the ids of one began anew
         self._overlap_seconds = overlap_seconds
         self._recent: Recent[Event] = Recent()  # while connections overlap
@@ -281,7 +278,6 @@ class Ingest:
             if not connection.shutdown_announced:  # repeats would push the others out
                 connection.shutdown_announced = True
                 self._counters.notice("server_shutdown", connection_id=connection.connection_id)
-            self._on_shutdown(connection)
         elif isinstance(found, Unsupported):
             if found.kind not in self._counters.unsupported:  # once; the count tells the rest
                 self._counters.notice(
@@ -316,6 +312,16 @@ class Ingest:
             else:
                 self._sink.put(route, item[0], item[1])
                 route.latest = item[0]
+
+    def take_event(self, event: NetworkEvent) -> None:
+        """Keep account of what was covered. To be told of it before anything that came after."""
+        match event:
+            case Lost(names):
+                self.lose_sight(names)
+            case Restored(names, seconds):
+                self.declare_missed(names, seconds)
+            case _:
+                assert_never(event)
 
     def lose_sight(self, names: Iterable[str]) -> None:
         """Handle that nothing is heard of these streams from now on.

@@ -34,7 +34,8 @@ class Connection:
     `opened_at` and `last_message_at` (of a text message; at first the same as `opened_at`) are
     monotonic, `last_pong_time` is Unix time by `wall`, None before the first pong to our own
     ping. `missing_streams` are those that the exchange does not list though it acknowledged them.
-    `shutdown_announced` is for the owner to note that the exchange has told of its end.
+    `shutdown_announced` is for who reads it to note that the exchange has told of its end: it is
+    replaced then.
     """
 
     def __init__(

@@ -20,6 +20,7 @@ from streamer.network.backoff import AttemptBudget, FullJitter
 from streamer.network.connection import Connection
 from streamer.network.connection_log import ConnectionLog
 from streamer.network.connector import Connector, Failed, Opened
+from streamer.network.events import Lost, NetworkEvent, Restored
 from streamer.network.frame_pace import FramePace
 from streamer.network.slot import Slot, SlotConnection
 from streamer.network.slots import Slots
@@ -32,8 +33,8 @@ class ConnectionManager:
     """Owns slots and connections.
 
     `covered(serving, wire_names, now)` tells whether a successor has been heard on every stream
-    without a hole, so that its predecessor may go. `lost(wire_names)` is called when nothing serves
-    streams any more, `missed(wire_names, seconds)` when they are heard again.
+    without a hole, so that its predecessor may go. What happens to streams waits in `take_events`,
+    to be taken before anything that was received since.
     """
 
     def __init__(
@@ -46,8 +47,6 @@ class ConnectionManager:
         connector: Connector,
         ssl_context: SSLContext | None,
         covered: Callable[[SlotConnection, Iterable[str], float], bool],
-        lost: Callable[[Iterable[str]], None],
-        missed: Callable[[Iterable[str], float], None],
     ) -> None:
         random = Random()
         settings = config.connection
@@ -63,8 +62,7 @@ class ConnectionManager:
         self._connector = connector
         self._ssl_context = ssl_context
         self._covered = covered
-        self._lost = lost
-        self._missed = missed
+        self._events: list[NetworkEvent] = []
         self._attempts: dict[int, Slot] = {}  # by the number that the connection will have
         self._retiring: dict[int, str] = {}  # connection → reason of the rotation that ended it
         self._numbers = itertools.count(1)
@@ -78,9 +76,10 @@ class ConnectionManager:
             "?timeUnit=MICROSECOND" if config.exchange.time_unit == "us" else ""
         )
 
-    def slot_of(self, connection: Connection) -> Slot:
-        """Return the slot that a connection was opened for."""
-        return self._slot_of[connection.slot]
+    def take_events(self) -> list[NetworkEvent]:
+        """Return what has happened to streams since the last call, in its order."""
+        events, self._events = self._events, []
+        return events
 
     def receive(self, connection: Connection, now: float) -> list[bytes]:
         """Return the text payloads that have come; an end is dealt with here."""
@@ -141,7 +140,7 @@ class ConnectionManager:
                     slot_connection.first_ids.pop(name, None)
         for slot, names in placed.items():
             if not slot.live:
-                self._lost(names)
+                self._events.append(Lost(tuple(names)))
         for slot in empty:
             slot.close()
             for number in [number for number, one in self._attempts.items() if one is slot]:
@@ -280,6 +279,8 @@ class ConnectionManager:
                 self._settled(slot, slot_connection, connection, now)
                 if slot_connection.settled_at is None:
                     return  # it was given up
+            if connection.shutdown_announced and slot_connection is slot.active:
+                self.rotate(slot, "server_shutdown", now)
             if connection.trouble != slot_connection.trouble:
                 self._troubled(slot, slot_connection, connection, now)
             # A successor serves nothing before the exchange has listed its streams.
@@ -289,7 +290,7 @@ class ConnectionManager:
             if slot_connection.subscribed_at is None and ready:
                 slot.subscribed(connection.connection_id, now)
                 if (seconds := slot.heard_again(now)) is not None:
-                    self._missed(slot.wire_names, seconds)
+                    self._events.append(Restored(tuple(slot.wire_names), seconds))
         if connection.connection_id in self.connections:
             self.follow_interest(connection)
 
@@ -345,7 +346,7 @@ class ConnectionManager:
         meaning = slot.ended(connection.connection_id, end.reason, now)
         self._forget(connection)
         if not slot.live:  # also when it was not before: some may have been heard already
-            self._lost(slot.wire_names)
+            self._events.append(Lost(tuple(slot.wire_names)))
         self._log.ended(connection, end, planned, now, dropped=meaning == "dropped")
         if meaning == "replaced" and rotation is not None:
             self._log.rotation_completed(slot, rotation, old, now)

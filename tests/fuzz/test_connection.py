@@ -129,7 +129,7 @@ def play(actions):
     theirs.setblocking(False)
     counters = FeedCounters()
     routes = Routes(["trade", "bookTicker"], ["BTCUSDT"])
-    ingest = Ingest(routes, Sink(), Rejected(), counters, lambda _: None, overlap_seconds=5.0)
+    ingest = Ingest(routes, Sink(), Rejected(), counters, overlap_seconds=5.0)
     now, sent, reason, detail, parser = 0.0, [], None, "", Unmasked()
     with ours, theirs:
         connection = Connection(

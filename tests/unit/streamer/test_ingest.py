@@ -49,9 +49,7 @@ class Stage:
     def __init__(self):
         self.sink, self.counters = Sink(), FeedCounters()
         self.routes = Routes(["bookTicker", "trade"], ["BTCUSDT", "ETHUSDT"])
-        self.ingest = Ingest(
-            self.routes, self.sink, Rejected(), self.counters, lambda _: None, overlap_seconds=5.0
-        )
+        self.ingest = Ingest(self.routes, self.sink, Rejected(), self.counters, overlap_seconds=5.0)
 
     def hear(self, name, number):
         symbol, stream = name.split("@")

@@ -26,7 +26,7 @@ class Stage:
         routes = Routes(STREAMS, ["BTCUSDT"])
         self.rejected = RejectedFrames(directory, 1 << 20)
         self.ingest = Ingest(
-            *(routes, self.sink, self.rejected, self.counters, lambda _: None), overlap_seconds=5.0
+            *(routes, self.sink, self.rejected, self.counters), overlap_seconds=5.0
         )
 
     def hear(self, stream, *payloads, overlapping=False):

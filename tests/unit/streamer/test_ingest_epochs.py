@@ -47,9 +47,7 @@ class Stage:
     def __init__(self):
         self.sink, self.counters = RenewingSink(), FeedCounters()
         self.routes = Routes(STREAMS, ["BTCUSDT"])
-        self.ingest = Ingest(
-            self.routes, self.sink, None, self.counters, lambda _: None, overlap_seconds=5.0
-        )
+        self.ingest = Ingest(self.routes, self.sink, None, self.counters, overlap_seconds=5.0)
         self.begun = []
         self.ingest.on_epoch = self.begun.append
 

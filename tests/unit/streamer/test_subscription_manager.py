@@ -95,9 +95,7 @@ class Stage:
         for route in (*self.routes, *self.routes.gaps.values()):
             self.sink.add(route)
         self.connection_manager.pending = set(self.routes.by_name)
-        self.ingest = Ingest(
-            self.routes, self.sink, None, self.counters, lambda _: None, overlap_seconds=OVERLAP
-        )
+        self.ingest = Ingest(self.routes, self.sink, None, self.counters, overlap_seconds=OVERLAP)
         self.silence = IdleClock(self.routes, 0.0)
         self.subscription_manager = SubscriptionManager(
             *(

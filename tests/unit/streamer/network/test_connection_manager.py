@@ -11,6 +11,7 @@ from streamer.errors import ConnectionEnded, HandshakeError, UpgradeError
 from streamer.feed_counters import FeedCounters
 from streamer.network.connection_manager import EXCHANGE_CUT_SECONDS, ConnectionManager
 from streamer.network.connector import Failed, Opened
+from streamer.network.events import Lost, Restored
 
 NAMES = ("btcusdt@trade", "ethusdt@trade")
 
@@ -22,6 +23,7 @@ class Connection:
         self.pace = pace
         self.connection_id, self.slot, self.opened_at = connection_id, slot, now
         self.subscribed = self.listed = self.wants_write = self.closing = self.stuck = False
+        self.shutdown_announced = False
         self.missing_streams = ()
         self.trouble = self.end = self.last_pong_time = None
         self.wished = set()
@@ -85,7 +87,6 @@ class Stage:
     def __init__(self, monkeypatch, names=NAMES):
         monkeypatch.setattr(streamer.network.connection_manager, "Connection", Connection)
         self.connector, self.counters, self.covers = Connector(), FeedCounters(), True
-        self.lost, self.missed = [], []
         self.connection_manager = ConnectionManager(
             StreamerConfig(connection=ConnectionConfig(backoff_initial=1.0)),
             names,
@@ -94,10 +95,8 @@ class Stage:
             connector=self.connector,
             ssl_context=None,
             covered=lambda *_: self.covers,
-            lost=lambda names: self.lost.append(list(names)),
-            missed=lambda names, seconds: self.missed.append(seconds),
         )
-        self.lost.clear()  # nothing was heard of them before
+        self.connection_manager.take_events()  # nothing was heard of them before
 
     @property
     def slot(self):
@@ -240,8 +239,7 @@ def test_when_the_old_one_dies_while_the_new_one_is_half_open_the_new_one_serves
     new.agree()
     stage.connection_manager.tick(12.5)
     assert stage.slot.live
-    assert stage.missed == [1.5]
-    assert stage.lost == [list(NAMES)]
+    assert stage.connection_manager.take_events() == [Lost(NAMES), Restored(NAMES, 1.5)]
     assert len(stage.connector.asked) == attempts  # no third connection
 
 
@@ -253,7 +251,7 @@ def test_sight_is_lost_again_when_one_ends_that_was_subscribed_in_part(stage):
     new.end = ConnectionEnded("reset", 1006, "reset")
     stage.connection_manager.tick(10.0)
     assert stage.slot.drops_total == 1
-    assert stage.lost == [list(NAMES), list(NAMES)]
+    assert stage.connection_manager.take_events() == [Lost(NAMES), Lost(NAMES)]
 
 
 def test_sight_is_lost_again_when_what_a_rotation_replaced_ends_after_what_replaced_it(stage):
@@ -265,18 +263,30 @@ def test_sight_is_lost_again_when_what_a_rotation_replaced_ends_after_what_repla
     stage.connection_manager.tick(11.0)
     old.end = ConnectionEnded("closed", 1000, "closed")  # what it had on the way was taken
     stage.connection_manager.tick(11.1)
-    assert stage.lost == [list(NAMES), list(NAMES)]
+    assert stage.connection_manager.take_events() == [Lost(NAMES), Lost(NAMES)]
 
 
 def test_nothing_is_heard_of_streams_that_join_what_nothing_serves(stage):
     old = stage.live()
     stage.connection_manager.change(["bnbusdt@trade"], [], 1.0)
-    assert stage.lost == []
+    assert stage.connection_manager.take_events() == []
     old.end = ConnectionEnded("reset", 1006, "reset")
     stage.connection_manager.tick(2.0)
-    stage.lost.clear()
+    stage.connection_manager.take_events()
     stage.connection_manager.change(["solusdt@trade"], [], 2.0)
-    assert stage.lost == [["solusdt@trade"]]
+    assert stage.connection_manager.take_events() == [Lost(("solusdt@trade",))]
+
+
+def test_one_whose_end_is_announced_is_replaced(stage):
+    old = stage.live()
+    old.shutdown_announced = True
+    stage.connection_manager.tick(1.0)
+    new = stage.opened(1.0)
+    new.agree()
+    stage.connection_manager.tick(2.0)
+    assert old.closing
+    assert stage.slot.active.connection_id == new.connection_id
+    assert stage.kinds().count("rotation_started") == 1
 
 
 def test_when_the_old_one_dies_during_an_attempt_its_result_serves(stage):
