@@ -9,7 +9,9 @@ import re
 import socket
 import threading
 
-from tests.streaming import Process, eventually
+from tests.audit import audit_files
+from tests.exchange import Exchange
+from tests.streaming import Process, at_exchange, eventually
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 FORGED = b"\x1b]0;title\x07\\n2026-01-01T00:00:00Z error forged"
@@ -105,3 +107,20 @@ def test_a_hostile_exchange_ends_no_streamer(tmp_path):
     assert "Traceback" not in process.output
     assert "not followed" in process.output
     assert not any(line.startswith("2026-01-01") for line in lines)
+
+
+def test_a_complaint_about_our_frames_is_learned_from(tmp_path):
+    """An exchange that takes fewer of them than ours documents: one 1008, and none after it."""
+    records = tmp_path / "records"
+    limit = ("--message-limit", "1")
+    with Exchange(tmp_path, rate=50, symbols=("BTCUSDT",), extra=limit) as exchange:
+        settings = {"sink.directory": records, "connection.backoff_initial": "200ms"}
+        arguments = at_exchange(exchange, **settings)
+        with Process(tmp_path / "streamer.log", "streamer", *arguments) as process:
+            eventually(lambda: "control frames are 1 s apart" in process.output, what="a complaint")
+            served_at = exchange.status()["time"]
+            eventually(lambda: exchange.status()["time"] - served_at > 3.0)
+            assert exchange.status()["attempts_total"] == 2, process.output
+            assert exchange.status()["connections"] == 1
+            assert process.stop() == 0
+        assert audit_files(exchange, records, "trade", "BTCUSDT").clean, process.output
