@@ -139,3 +139,13 @@ def test_a_stream_that_comes_back_with_lower_ids_is_in_a_new_epoch():
 
     assert stage.stored == [("new_epoch", route.epoch), 1000, 1001]
     assert route.left is None
+
+
+def test_a_time_without_quotes_is_of_the_epoch_that_goes_on():
+    stage = Stage()
+    route = stage.routes.by_name["btcusdt@bookTicker"]
+    stage.ingest.resume({route.name: Position(1000, 1, epoch=5)})
+    stage.hear("bookTicker", quote(1001, 0))
+    stage.ingest.lose_sight([route.name])
+    stage.hear("bookTicker", quote(1002, 0))
+    assert stage.stored == [("not_repaired", 5), 1001, ("not_repaired", 5), 1002]
