@@ -28,7 +28,7 @@ class Ask(Protocol):
 class RestWorker:
     """Asks the exchange; `wake` is called from the helper thread when there is an outcome.
 
-    The thread, the client and its library (5 MiB) come with the first question.
+    The thread, the client and its library (0.7 MiB) come with the first question.
     """
 
     def __init__(
