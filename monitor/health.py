@@ -17,6 +17,11 @@ Files acknowledge every second; Kafka within milliseconds, or 20 s over a change
 DOUBT_FACTOR: Final = 2.0
 """A silence about which REST tells nothing is held for a fault once it is this much longer."""
 
+UNAVAILABLE: Final = {
+    "unknown_symbol": "the exchange does not know the symbol of",
+    "refused": "the exchange refuses the subscription of",
+}
+
 NAMED_STREAMS: Final = 5  # in a sentence; `binance_stream_silent_seconds` has all of them
 
 
@@ -34,7 +39,11 @@ def is_fresh(one: StreamCounts, silent_seconds: float, limit_seconds: float, liv
 
 
 def freshness(streamer: StreamerSnapshot, limit_seconds: float) -> Mapping[tuple[str, str], bool]:
-    """Return by stream and symbol whether each wanted one is fresh, by the latest report."""
+    """Return by stream and symbol whether each one is fresh, by the latest report.
+
+    One that leaves is not among them, nor one that the exchange does not serve: there is nothing to
+    be had of it, which `unavailable` tells.
+    """
     if streamer.report is None:
         return {}
     # What a process that reports no more had is as old as its last report, and older by that.
@@ -48,8 +57,33 @@ def freshness(streamer: StreamerSnapshot, limit_seconds: float) -> Mapping[tuple
             live.get(one.slot, True) if one.slot is not None else all(live.values()),
         )
         for one in streamer.report.streams
-        if not one.leaving
+        if not one.leaving and not one.unavailable
     }
+
+
+def unavailable(streamer: StreamerSnapshot) -> Mapping[tuple[str, str], str]:
+    """Return why the exchange does not serve a wanted stream, by stream and symbol."""
+    if streamer.report is None:
+        return {}
+    return {
+        (one.stream, one.symbol): one.unavailable
+        for one in streamer.report.streams
+        if one.unavailable and not one.leaving
+    }
+
+
+def warnings(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return what is wrong though the rest is well, a sentence each: people have to see to it."""
+    found = []
+    for one in snapshot.streamers:
+        by_reason: dict[str, list[str]] = {}
+        for (stream, symbol), reason in unavailable(one).items():
+            by_reason.setdefault(reason, []).append(f"{symbol} {stream}")
+        found += [
+            f"{one.name}: {UNAVAILABLE.get(reason, reason)}: {_named(names)}"
+            for reason, names in sorted(by_reason.items())
+        ]
+    return tuple(found)
 
 
 def obstacles(snapshot: Snapshot) -> tuple[str, ...]:
@@ -81,7 +115,14 @@ def _obstacles(one: StreamerSnapshot, snapshot: Snapshot) -> Iterator[str]:
             f"acknowledged none for {one.unacknowledged_seconds:.0f} s"
         )
     fresh = freshness(one, snapshot.stale_after_seconds)
-    silent = sorted(f"{symbol} {stream}" for (stream, symbol), good in fresh.items() if not good)
+    silent = [f"{symbol} {stream}" for (stream, symbol), good in fresh.items() if not good]
     if silent:
-        more = f" and {len(silent) - NAMED_STREAMS} more" if len(silent) > NAMED_STREAMS else ""
-        yield f"{one.name}: silent: {', '.join(silent[:NAMED_STREAMS])}{more}"
+        yield f"{one.name}: silent: {_named(silent)}"
+    if not fresh and unavailable(one):
+        yield f"{one.name}: the exchange serves none of its streams"
+
+
+def _named(names: list[str]) -> str:
+    """Return names for a sentence: the first ones, and how many more there are."""
+    more = f" and {len(names) - NAMED_STREAMS} more" if len(names) > NAMED_STREAMS else ""
+    return f"{', '.join(sorted(names)[:NAMED_STREAMS])}{more}"

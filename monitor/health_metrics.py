@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from monitor.health import freshness, obstacles
+from monitor.health import freshness, obstacles, unavailable
 from monitor.snapshot import Snapshot
 
 
@@ -46,6 +46,15 @@ def _streams(snapshot: Snapshot) -> Iterator[Metric]:
         for labels, good in found.items():
             fresh.add_metric(labels, float(good))
     yield fresh
+    absent = GaugeMetricFamily(
+        "vigil_stream_unavailable",
+        "1 for a stream that the exchange does not serve; no series when it serves all.",
+        labels=["stream", "symbol", "reason"],
+    )
+    for streamer in snapshot.streamers:
+        for labels, reason in unavailable(streamer).items():
+            absent.add_metric([*labels, reason], 1.0)
+    yield absent
 
 
 def _streamers(snapshot: Snapshot) -> Iterator[Metric]:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from monitor.health import obstacles
+from monitor.health import obstacles, warnings
 from monitor.metrics import registry_of
 from monitor.snapshot import Snapshot
 from monitor.status import as_status
@@ -111,7 +111,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(alive, "alive", "the control loop makes no progress")
         elif path == "/readyz":
             why = obstacles(latest[0]) if latest is not None else ("nothing is known yet",)
-            self._say(not why, "streaming", "\n".join(why))
+            also = warnings(latest[0]) if latest is not None else ()
+            self._say(not why, "\n".join(("streaming", *also)), "\n".join((*why, *also)))
         elif path == "/status" and latest is not None:
             body = json.dumps(as_status(latest[0]), indent=2).encode()
             self._answer(HTTPStatus.OK, body, "application/json")

@@ -74,7 +74,8 @@ def _silences(_state: State, child: Child, rule: Rule, _now: float) -> Iterator[
     """Yield silences that the connection could be to blame for.
 
     A slot that is down or rotating is being helped already, a connection younger than the limit
-    has had no chance yet, and of a stream that leaves nothing is expected. Where REST is asked,
+    has had no chance yet, and of a stream that leaves, or that the exchange does not serve,
+    nothing is expected. Where REST is asked,
     only a silence about which it has news counts: that it is busy or away blames no connection.
     """
     if child.process.report is None:
@@ -88,7 +89,7 @@ def _silences(_state: State, child: Child, rule: Rule, _now: float) -> Iterator[
             not slot.live or slot.rotating or (slot.age_seconds or 0.0) < rule.limit
         ):
             continue
-        if one.leaving or one.silence in ("quiet", "unconfirmed"):
+        if one.leaving or one.unavailable or one.silence in ("quiet", "unconfirmed"):
             continue
         yield Measurement(
             one.silent_seconds, (one.stream, one.symbol), name, one.stream, one.symbol

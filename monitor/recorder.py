@@ -285,6 +285,7 @@ class Recorder:
                     totals["events", one.stream, one.symbol],
                     generation.rate(one.stream, one.symbol),
                     one.silent_seconds,
+                    one.unavailable,
                 )
                 for one in (report.streams if report else ())
                 if not one.leaving

@@ -24,6 +24,7 @@ class StreamSnapshot:
     events_total: int  # over all generations
     per_second: float  # mean of the last 10 s
     silent_seconds: float
+    unavailable: str | None = None  # why the exchange does not serve it, see StreamCounts
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from monitor.events import as_json, iso
-from monitor.health import obstacles
+from monitor.health import obstacles, warnings
 from monitor.snapshot import Snapshot, StreamerSnapshot
 
 
@@ -17,6 +17,7 @@ def as_status(snapshot: Snapshot) -> dict[str, Any]:
         "time": iso(snapshot.time),
         "ready": not why,
         "not_ready_because": list(why),
+        "warnings": list(warnings(snapshot)),
         "profile": snapshot.profile,
         "elapsed_seconds": snapshot.elapsed_seconds,
         "duration_seconds": snapshot.duration_seconds,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from streamer.availability import Availability
 from streamer.command_handler import Requests
 from streamer.config import ExchangeConfig, StreamerConfig
 from streamer.data.rejected import RejectedFrames
@@ -23,13 +24,14 @@ from streamer.messages import State
 from streamer.network.connection import Connection
 from streamer.network.connection_manager import ConnectionManager
 from streamer.network.connector import Connector
+from streamer.network.events import Accepted, Refused
 from streamer.network.handshake import make_ssl_context
 from streamer.removed_streams import RemovedStreams
 from streamer.repair.backfiller import Backfiller
 from streamer.repair.rest_worker import RestWorker
 from streamer.repair.staleness import StalenessProbe
 from streamer.report import IdleClock, Reporter
-from streamer.routes import Routes, Waiting
+from streamer.routes import Route, Routes, Waiting
 from streamer.sinks import Sink, open_letter_box
 from streamer.subscription_manager import SubscriptionManager
 from streamer.telemetry import Telemetry
@@ -98,6 +100,8 @@ class Feed:
             os.set_blocking(descriptor, False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         ssl_context = make_ssl_context(exchange)
+        self._availability = Availability(routes, self._counters)
+        self._availability.on_listed = self._subscribe_anew
         self._connection_manager = ConnectionManager(
             config,
             routes.by_name,
@@ -106,6 +110,7 @@ class Feed:
             connector=Connector(self.wake),
             ssl_context=ssl_context,
             covered=self._ingest.covered,
+            unavailable=self._availability.streams,
         )
         if positions:
             self._connection_manager.resume(now)
@@ -126,6 +131,7 @@ class Feed:
                 now,
             ),
             silences=silences,
+            unavailable=self._availability.streams,
         )
         if silences is not None:
             self._backfiller = Backfiller(
@@ -136,6 +142,7 @@ class Feed:
                 self._ingest.refuse,
                 self._counters,
                 silences,
+                self._availability,
                 silent_seconds=self._reporter.silent_seconds,
                 unix_time=time.time,
                 in_milliseconds=exchange.time_unit == "ms",
@@ -238,7 +245,13 @@ class Feed:
 
     def _take_events(self) -> None:
         for event in self._connection_manager.take_events():
-            self._ingest.take_event(event)
+            match event:
+                case Refused(name, error):
+                    self._availability.refused(name, error, time.monotonic())
+                case Accepted(name):
+                    self._availability.accepted(name)
+                case _:
+                    self._ingest.take_event(event)
 
     def _poll_sink(self, now: float) -> None:
         self._sink.poll(now)
@@ -284,6 +297,7 @@ class Feed:
         self._look_for_the_directory(now)
         self._idle_clock.update(now, time.time_ns() // 1000)
         self._subscription_manager.turn(now)
+        self._availability.update()
         if not self._flow_control.is_open:
             self._idle_clock.excuse(now)
         connection = self._config.connection
@@ -317,6 +331,8 @@ class Feed:
 
     def _is_dead(self, name: str, now: float) -> bool:
         """Return whether a stream is silent though there is news of it, as far as can be told."""
+        if self._availability.streams.reason(name) is not None:
+            return False
         route = self._ingest.routes.by_name[name]
         seconds = self._idle_clock.seconds(route, now)
         if self._backfiller is None:
@@ -340,6 +356,12 @@ class Feed:
     def _listen(self, telemetry: Telemetry, now: float) -> None:
         for command in telemetry.commands():
             telemetry.send(self._requests.carry_out(command, now))
+
+    def _subscribe_anew(self, routes: list[Route], now: float) -> None:
+        """Ask for streams again that were subscribed while the exchange did not know them."""
+        self._connection_manager.resubscribe([route.name for route in routes], now)
+        for route in routes:
+            self._idle_clock.add(route, now)
 
     def _state(self) -> State:
         return (

@@ -16,7 +16,7 @@ from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
 from streamer.network.boundary import INTERNAL, explain_unexpected
 from streamer.network.connection import Connection
-from streamer.network.events import Lost, NetworkEvent, Restored
+from streamer.network.events import CoverageEvent, Lost, Restored
 from streamer.network.slot import SlotConnection
 from streamer.order import coverage
 from streamer.order.candles import CandleGap, CandleSequence
@@ -313,7 +313,7 @@ class Ingest:
                 self._sink.put(route, item[0], item[1])
                 route.latest = item[0]
 
-    def take_event(self, event: NetworkEvent) -> None:
+    def take_event(self, event: CoverageEvent) -> None:
         """Keep account of what was covered. To be told of it before anything that came after."""
         match event:
             case Lost(names):

@@ -62,6 +62,9 @@ class StreamCounts(msgspec.Struct, frozen=True):
     silence: str | None = None
     epochs_total: int = 0  # how often its ids began anew
     leaving: bool = False  # no longer wanted; it goes once nothing of it can come any more
+    # Why the exchange does not serve it: "unknown_symbol" (REST does not know it, and nothing
+    # comes), "refused" (its SUBSCRIBE); None: it does, as far as known.
+    unavailable: str | None = None
 
 
 class SlotState(msgspec.Struct, frozen=True):
@@ -130,6 +133,8 @@ NOTICE_KINDS = {
     "sink_error": "error_type, error",
     "let_go": "events, seconds: read and not kept while the sink took nothing; told at the end",
     "subscription_changed": "added, removed: wire names, the first 20 of each",
+    "stream_unavailable": "stream, symbol, reason, error: the exchange does not serve it",
+    "stream_available": "stream, symbol: it does again",
     "warning": "message",
 }
 """Kinds of notice with the keys of their `detail`; a reader must not choke on others."""

@@ -14,6 +14,7 @@ from streamer.network.slot import Slot
 from streamer.repair.staleness import StalenessProbe
 from streamer.routes import Route
 from streamer.sinks import Sink
+from streamer.unavailable import UnavailableStreams
 
 NOTICE_REPEATED_SECONDS = 30.0
 """A notice is in every report of this long: a lost report then loses none."""
@@ -73,6 +74,7 @@ class Reporter:
         now: float,
         *,
         silences: StalenessProbe | None = None,
+        unavailable: UnavailableStreams,
     ) -> None:
         self._config = config
         self._routes = routes
@@ -81,6 +83,7 @@ class Reporter:
         self._counters = counters
         self._idle_clock = silence
         self._staleness = silences  # what REST says about them
+        self._unavailable = unavailable
         self._started_at = now
         self._sequence = 0
 
@@ -150,6 +153,7 @@ class Reporter:
             if self._staleness is None
             else self._staleness.finding(route.name, seconds, now),
             leaving=route.leaving,
+            unavailable=self._unavailable.reason(route.name),
         )
 
     def silent_seconds(self, route: Route, now: float) -> float:

@@ -90,10 +90,12 @@ def plain_report(snapshot: Snapshot) -> str:
             side = "behind" if offset > 0 else "ahead of"
             lines.append(f"  clock      {abs(offset):,.1f} s {side} the exchange's")
         if streamer.streams:
+            absent = sum(one.unavailable is not None for one in streamer.streams)
             worst = max(streamer.streams, key=lambda one: one.silent_seconds)
             lines.append(
                 f"  streams    {len(streamer.streams):,}, longest silence "
                 f"{worst.silent_seconds:.1f} s ({worst.stream} {worst.symbol})"
+                + (f", {absent:,} not served by the exchange" if absent else "")
             )
     return "\n".join(lines)
 
@@ -106,6 +108,7 @@ def stream_table(streamers: Iterable[Mapping[str, Any]], shown: int | None) -> s
     lines += [
         f"{row['stream']:<12} {row['symbol']:<12} {row['events_total']:>14,} "
         f"{row['per_second']:>10,.1f}/s {row['silent_seconds']:>10,.1f} s"
+        + (f"  {row['unavailable']}" if row.get("unavailable") else "")
         for row in rows[:shown]
     ]
     if shown is not None and len(rows) > shown:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import select
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from streamer.connection_config import ConnectionConfig
@@ -98,6 +98,10 @@ class Connection:
     def missing_streams(self) -> tuple[str, ...]:
         """Streams that were acknowledged, but that LIST_SUBSCRIPTIONS did not name."""
         return self._subscriptions.missing
+
+    def take_refused(self) -> Mapping[str, str]:
+        """Return the streams whose subscription was refused since the last call, and why."""
+        return self._subscriptions.take_refused()
 
     @property
     def listed(self) -> bool:

@@ -20,10 +20,11 @@ from streamer.network.backoff import AttemptBudget, FullJitter
 from streamer.network.connection import Connection
 from streamer.network.connection_log import ConnectionLog
 from streamer.network.connector import Connector, Failed, Opened
-from streamer.network.events import Lost, NetworkEvent, Restored
+from streamer.network.events import Accepted, Lost, NetworkEvent, Refused, Restored
 from streamer.network.frame_pace import FramePace
 from streamer.network.slot import Slot, SlotConnection
 from streamer.network.slots import Slots
+from streamer.unavailable import UnavailableStreams
 
 EXCHANGE_CUT_SECONDS = 24 * 3600.0
 PLANNED_BEFORE_CUT_SECONDS = 600.0  # time enough for a rotation that has to be tried again
@@ -34,7 +35,8 @@ class ConnectionManager:
 
     `covered(serving, wire_names, now)` tells whether a successor has been heard on every stream
     without a hole, so that its predecessor may go. What happens to streams waits in `take_events`,
-    to be taken before anything that was received since.
+    to be taken before anything that was received since. `unavailable` tells which streams the
+    exchange refused before, and when they are due to be asked for again.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class ConnectionManager:
         connector: Connector,
         ssl_context: SSLContext | None,
         covered: Callable[[SlotConnection, Iterable[str], float], bool],
+        unavailable: UnavailableStreams,
     ) -> None:
         random = Random()
         settings = config.connection
@@ -62,6 +65,7 @@ class ConnectionManager:
         self._connector = connector
         self._ssl_context = ssl_context
         self._covered = covered
+        self._unavailable = unavailable
         self._events: list[NetworkEvent] = []
         self._attempts: dict[int, Slot] = {}  # by the number that the connection will have
         self._retiring: dict[int, str] = {}  # connection → reason of the rotation that ended it
@@ -112,6 +116,8 @@ class ConnectionManager:
             self._follow(connection, now)
         for slot in self.slots:
             self._finish_rotation(slot, now)
+        if self._unavailable:
+            self._ask_again(now)
         return fresh
 
     def resume(self, now: float) -> None:
@@ -146,6 +152,31 @@ class ConnectionManager:
             for number in [number for number, one in self._attempts.items() if one is slot]:
                 self._connector.cancel(number)
                 del self._attempts[number]
+
+    def resubscribe(self, wire_names: Iterable[str], now: float) -> None:
+        """Give streams back and ask for them again, on whatever serves them."""
+        for name in wire_names:
+            self._ask_for(name, now, anew=True)
+
+    def _ask_again(self, now: float) -> None:
+        """Ask for the streams that were refused, where it is time to."""
+        for name in tuple(self._unavailable):
+            if self._is_refused(name) and self._unavailable.due(name, now):
+                self._unavailable.asked(name, now)
+                self._ask_for(name, now, anew=False)
+
+    def _ask_for(self, name: str, now: float, *, anew: bool) -> None:
+        slot = self.slots.find(name)
+        for slot_connection in (slot.active, slot.successor) if slot is not None else ():
+            if slot_connection is None:
+                continue
+            connection = self.connections.get(slot_connection.connection_id)
+            if connection is not None:
+                connection.change((name,), (name,) if anew else (), now)
+                slot_connection.settled_at = None
+
+    def _is_refused(self, name: str) -> bool:
+        return self._unavailable.reason(name) == "refused"
 
     def holds(self, wire_name: str) -> bool:
         """Return whether frames of a stream may still come."""
@@ -255,7 +286,8 @@ class ConnectionManager:
         )
         self.connections[connection.connection_id] = connection
         slot.opened(connection.connection_id, now)
-        connection.subscribe(slot.wire_names, now)
+        names = [name for name in slot.wire_names if not self._is_refused(name)]
+        connection.subscribe(names or slot.wire_names, now)
         self.follow_interest(connection)
         self._log.opened(connection)
         return connection
@@ -309,6 +341,11 @@ class ConnectionManager:
                 self._ended(connection, ConnectionEnded("not_listed", 1006, text), now)
                 return
         slot_connection.settled_at = now
+        for name, error in connection.take_refused().items():
+            self._events.append(Refused(name, error))
+        for name in tuple(self._unavailable):
+            if self._is_refused(name) and connection.holds(name):
+                self._events.append(Accepted(name))
         if missing:
             self._log.warning(slot, f"not subscribed, though asked for: {', '.join(missing)}")
 

@@ -21,4 +21,20 @@ class Restored:
     seconds: float
 
 
-NetworkEvent: TypeAlias = Lost | Restored
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The exchange refuses the subscription of one stream, though it accepts others."""
+
+    wire_name: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The exchange accepts the subscription of a stream that it had refused."""
+
+    wire_name: str
+
+
+CoverageEvent: TypeAlias = Lost | Restored
+NetworkEvent: TypeAlias = CoverageEvent | Refused | Accepted

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from streamer.availability import Availability
 from streamer.config import RepairConfig
 from streamer.data.events import AggTrade, Trade
 from streamer.data.streams import CONTIGUOUS, interval_of, next_open_time
@@ -18,8 +19,8 @@ from streamer.feed_counters import FeedCounters
 from streamer.order.sequence import Gap
 from streamer.repair.clock import ExchangeClock
 from streamer.repair.fit import Misfit, Repaired, compare
+from streamer.repair.gap_tracker import LASTING, GapTracker, GiveUp
 from streamer.repair.gap_tracker import Ask as GapAsk
-from streamer.repair.gap_tracker import GapTracker, GiveUp
 from streamer.repair.rest_requests import (
     PAGE_LIMIT,
     TIME_REQUEST,
@@ -79,6 +80,7 @@ class Backfiller:
         refuse: Refuse,
         counters: FeedCounters,
         silences: StalenessProbe,
+        availability: Availability,
         *,
         silent_seconds: Callable[[Route, float], float],
         unix_time: Callable[[], float],
@@ -86,6 +88,7 @@ class Backfiller:
         same_venue: bool = False,
     ) -> None:
         self.silences = silences
+        self._availability = availability
         self._config = config
         self._routes = routes
         self._ask = ask
@@ -226,13 +229,24 @@ class Backfiller:
             return False
         self._look_at = now + 1.0  # silence is counted in seconds
         for route in self._routes:
-            seconds = self._silent_seconds(route, now)
-            if not route.leaving and self.silences.due(route.name, seconds, now):
+            if self._is_look_due(route, now):
                 if self._begin(latest_request(route.symbol), self._looker(route)):
                     self._look_at = now  # there may be more of them
                     return True
                 return False
         return False
+
+    def _is_look_due(self, route: Route, now: float) -> bool:
+        if route.leaving:
+            return False
+        unavailable = self._availability.streams
+        match unavailable.reason(route.name):
+            case None:
+                return self.silences.due(route.name, self._silent_seconds(route, now), now)
+            case "unknown_symbol":
+                return unavailable.due(route.name, now)
+            case "refused":
+                return False  # it is asked for on the connections
 
     def _ask_for_time(self, now: float) -> bool:
         return now >= self._clock_at and self._begin(TIME_REQUEST, self._measure)
@@ -374,10 +388,13 @@ class Backfiller:
         """Return whether the exchange has news of a symbol that its stream did not bring."""
         seconds = self._silent_seconds(route, now)
         finding: Finding = "unconfirmed"
-        if isinstance(outcome, RestFailure):
+        if isinstance(outcome, RestFailure) and outcome.kind not in LASTING:
             self._gap_tracker.pause(outcome.kind, outcome.wait_seconds, now)
         elif route.leaving:  # since the question was asked
             return
+        elif isinstance(outcome, RestFailure):  # about this symbol alone
+            if outcome.kind == "unknown_symbol":
+                self._note_unknown(route, outcome.detail, now)
         else:
             try:
                 latest = read_page(
@@ -386,12 +403,23 @@ class Backfiller:
             except ValueError as error:
                 self._notice_trouble(RestFailure("unavailable", str(error)), now)
             else:
+                if self._availability.known_symbol(route.symbol, now):
+                    return  # it is subscribed anew, and has its time to speak
                 finding = "unconfirmed" if self._doubted else "quiet"
                 if not self._doubted and latest and isinstance(event := latest[-1], AggTrade):
                     finding = self._judge(route, event, seconds, now)
         self.silences.told(route.name, finding, seconds, now)
         if finding == "news":
             log.warning("%s has been silent for %.0f s, though there is news", route.name, seconds)
+
+    def _note_unknown(self, route: Route, error: str, now: float) -> None:
+        """Handle that REST does not know a symbol: believed unless one of its streams speaks."""
+        routes = [each for each in self._routes if each.symbol == route.symbol]
+        is_noted = self._availability.streams.reason(route.name) is not None
+        if is_noted or all(
+            self._silent_seconds(each, now) >= self.silences.after_seconds for each in routes
+        ):
+            self._availability.unknown_symbol(routes, error, now)
 
     def _judge(self, route: Route, latest: AggTrade, seconds: float, now: float) -> Finding:
         """Tell what the exchange's latest trade means for a stream silent for so long.
@@ -407,10 +435,10 @@ class Backfiller:
         if age_seconds < UNSURE_SECONDS:
             self._young[route] = latest
             return "unconfirmed"
-        if route.repaired is not None and route.kind in CONTIGUOUS:
-            last_id = route.repaired.last_id
+        last_id = route.repaired.last_id if route.repaired is not None else None
+        if last_id is not None and route.kind in CONTIGUOUS:
             latest_id = latest.id if route.kind == "aggTrade" else latest.last_trade_id
-            if last_id is None or latest_id <= last_id:
+            if latest_id <= last_id:
                 return "quiet"
             if route not in self._gap_tracker.open:  # lost before the silence, or in it
                 self._gap_tracker.suspect(route, last_id + 1, latest_id, now)
@@ -449,6 +477,8 @@ class Backfiller:
 
     def _notice_trouble(self, trouble: RestFailure, now: float) -> None:
         self._counters.rest_errors[trouble.kind] += 1
+        if trouble.kind == "unknown_symbol":
+            return  # it is named once, by `Availability`, or as the reason of a gap
         noticed_at = self._noticed_at.get(trouble.kind)
         if noticed_at is None or now - noticed_at >= TROUBLE_REPEAT_SECONDS:
             self._noticed_at[trouble.kind] = now

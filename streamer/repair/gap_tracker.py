@@ -19,7 +19,8 @@ Key = TypeVar("Key")
 
 CONFIRM_SECONDS = 1.0  # between two looks that agree that ids do not exist; a replica may lag
 DELAY_FIRST_SECONDS, DELAY_MAX_SECONDS = 0.25, 10.0  # a lagging tail; REST being away
-LASTING = ("refused", "misfit")  # troubles that do not heal by waiting, and concern one question
+LASTING = ("refused", "misfit", "unknown_symbol")
+"""Troubles that do not heal by waiting, and concern one question."""
 REFUSALS, REFUSED_SECONDS = 3, 60.0  # of one question; a refusal in error heals by then
 _DOUBLINGS_MAX = 10
 
@@ -50,6 +51,7 @@ REASONS = {
     "blocked": "the exchange's firewall turned us away for repair.give_up_after",
     "unavailable": "REST was away, or told no JSON, for repair.give_up_after",
     "refused": "REST refuses the question itself",
+    "unknown_symbol": "the exchange does not know the symbol (any more)",
     "misfit": "REST tells something else than the stream did: another venue, or wrong data",
     "unusable": "REST confirms it, and it is no trade: a price, quantity or field cannot be",
     "too_old": "older than repair.max_age",

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from streamer.dialing.http_connection import HttpAnswer
 from streamer.printable import printable
-from streamer.repair.rest_requests import RestFailure, RestFailureKind, RestResponse
+from streamer.repair.rest_requests import (
+    RestFailure,
+    RestFailureKind,
+    RestResponse,
+    kind_of_refusal,
+)
 from streamer.retry_after import read_retry_after
 
 THROTTLED_SECONDS = 60.0  # where a 429 or 418 tells no time: the budget's minute
@@ -32,7 +37,7 @@ def outcome_of(endpoint: str, answer: HttpAnswer) -> RestResponse | RestFailure:
     if answer.status == 403:
         return _failure("blocked", text, wait_seconds or BLOCKED_SECONDS, used)
     if 400 <= answer.status < 500:
-        return _failure("refused", text, wait_seconds, used)
+        return _failure(kind_of_refusal(answer.body), text, wait_seconds, used)
     return _failure("unavailable", text, wait_seconds, used)  # 5xx; redirects to pages for people
 
 

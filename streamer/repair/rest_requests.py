@@ -16,9 +16,11 @@ from streamer.data.field_types import Whole
 from streamer.data.streams import interval_of, kind_of
 from streamer.data.summaries import Candle, Kline
 
-RestFailureKind = Literal["throttled", "blocked", "refused", "unavailable", "misfit"]
-"""429 or 418; 403; another 4xx, which no repetition will heal; 5xx, network, time, no JSON; and
-what is not what the stream told."""
+RestFailureKind = Literal[
+    "throttled", "blocked", "refused", "unknown_symbol", "unavailable", "misfit"
+]
+"""429 or 418; 403; another 4xx, which no repetition will heal; the same about the symbol; 5xx,
+network, time, no JSON; and what is not what the stream told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,11 @@ class _NumberedAggregate(msgspec.Struct):
     a: Whole
 
 
+class _Error(msgspec.Struct):
+    code: int
+    msg: str = ""
+
+
 class _ServerTime(msgspec.Struct):
     serverTime: Whole  # noqa: N815 - the exchange's name
 
@@ -98,6 +105,7 @@ class _ServerTime(msgspec.Struct):
 TRADES_WEIGHT, AGG_TRADES_WEIGHT, KLINES_WEIGHT, TIME_WEIGHT = 25, 4, 2, 1
 PAGE_LIMIT = 1000
 EARLIEST_SECONDS, LATEST_SECONDS = 1_499_990_400, 4_102_444_800  # the exchange opened; 2100
+UNKNOWN_SYMBOL = -1121  # errors.md: "Invalid symbol."
 REPAIRABLE = ("trade", "aggTrade", "kline")
 """The kinds of stream whose past can be asked for, by id or by time."""
 
@@ -127,6 +135,17 @@ def latest_request(symbol: str) -> RestRequest:
 
 
 TIME_REQUEST = RestRequest("time", (), TIME_WEIGHT)
+
+
+def kind_of_refusal(body: bytes) -> RestFailureKind:
+    """Return what a 4xx is about that speaks of the question itself, by its body."""
+    try:
+        error = _decode(_error, body)
+    except ValueError:
+        return "refused"
+    # Of -1100, illegal characters, the message names the parameter.
+    about_symbol = error.code == -1100 and "'symbol'" in error.msg
+    return "unknown_symbol" if error.code == UNKNOWN_SYMBOL or about_symbol else "refused"
 
 
 def read_page(
@@ -207,6 +226,7 @@ _numbered_aggregate = msgspec.json.Decoder(_NumberedAggregate)
 _raw = msgspec.json.Decoder(list[msgspec.Raw])
 _candles = msgspec.json.Decoder(list[_RestCandle])
 _time = msgspec.json.Decoder(_ServerTime)
+_error = msgspec.json.Decoder(_Error)
 _T = TypeVar("_T")
 _EventT = TypeVar("_EventT", Trade, AggTrade, Kline)
 

@@ -31,12 +31,13 @@ def run(options: argparse.Namespace) -> int:
     if not options.json:
         shown = None if options.all else SHOWN
         status = json.loads(text)
-        through = "".join(
-            f"\nexchange.{name} through {proxy}"
+        through = [
+            f"exchange.{name} through {proxy}"
             for name, proxy in status.get("proxies", {}).items()
             if proxy is not None
-        )
-        text = f"{answer['detail']}{through}\n\n{stream_table(status['streamers'], shown)}"
+        ]
+        head = "\n".join((answer["detail"], *through, *status.get("warnings", ())))
+        text = f"{head}\n\n{stream_table(status['streamers'], shown)}"
     sys.stdout.write(f"{text}\n")
     return ExitCode.PASS
 

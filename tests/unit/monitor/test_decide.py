@@ -263,6 +263,12 @@ def test_silence_counts_when_rest_confirms_it_or_is_not_to_be_asked(
     assert bool(watcher.actions) == rotates
 
 
+def test_what_the_exchange_does_not_serve_rotates_nothing(watcher: Watcher) -> None:
+    one = replace(stream(5, silent_seconds=9e4), unavailable="unknown_symbol")
+    watcher.feed(reported(1, streams=(one,)), 1.0)
+    assert watcher.actions == []
+
+
 def test_lasting_silence_is_no_storm_of_rotations(watcher: Watcher) -> None:
     streams = (stream(5, "QUIET", silent_seconds=99.0), stream(5))
     rotations = []

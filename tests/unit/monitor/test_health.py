@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from monitor.health import freshness, is_fresh, obstacles
+from monitor.health import freshness, is_fresh, obstacles, warnings
+from monitor.health_metrics import health
 from monitor.model import Exited
 from monitor.snapshot import Snapshot
 from monitor.soak_plans import PROFILES
@@ -147,3 +149,43 @@ def test_silent_streams_that_trade_are_not_ready_and_named() -> None:
     )
     run = after(5, streams=(stream(9, silent_seconds=31.0, silence="news"),))
     assert obstacles(shown(run)) == (f"{NAME}: silent: BTCUSDT trade",)
+
+
+def test_what_the_exchange_does_not_serve_is_a_warning_and_the_rest_is_ready() -> None:
+    absent = stream(0, "XUSDT", silent_seconds=9e4, silence="unconfirmed")
+    run = after(
+        5,
+        streams=(
+            stream(9),
+            replace(absent, unavailable="unknown_symbol"),
+            replace(absent, stream="aggTrade", unavailable="refused"),
+        ),
+    )
+    found = shown(run)
+    assert obstacles(found) == ()
+    assert warnings(found) == (
+        f"{NAME}: the exchange refuses the subscription of: XUSDT aggTrade",
+        f"{NAME}: the exchange does not know the symbol of: XUSDT trade",
+    )
+    assert freshness(found.streamers[0], 30.0) == {("trade", "BTCUSDT"): True}
+    status = as_status(found)
+    assert status["ready"]
+    assert status["warnings"] == list(warnings(found))
+    assert [one["unavailable"] for one in status["streamers"][0]["streams"]] == [
+        None,
+        "unknown_symbol",
+        "refused",
+    ]
+    series = {
+        (sample.labels["stream"], sample.labels["reason"]): sample.value
+        for family in health(found)
+        for sample in family.samples
+        if sample.name == "vigil_stream_unavailable"
+    }
+    assert series == {("trade", "unknown_symbol"): 1.0, ("aggTrade", "refused"): 1.0}
+
+
+def test_where_the_exchange_serves_nothing_nothing_is_ready() -> None:
+    absent = replace(stream(0, "XUSDT", silent_seconds=9e4), unavailable="unknown_symbol")
+    found = shown(after(5, streams=(absent,)))
+    assert obstacles(found) == (f"{NAME}: the exchange serves none of its streams",)

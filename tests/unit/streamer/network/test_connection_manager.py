@@ -11,7 +11,8 @@ from streamer.errors import ConnectionEnded, HandshakeError, UpgradeError
 from streamer.feed_counters import FeedCounters
 from streamer.network.connection_manager import EXCHANGE_CUT_SECONDS, ConnectionManager
 from streamer.network.connector import Failed, Opened
-from streamer.network.events import Lost, Restored
+from streamer.network.events import Accepted, Lost, Refused, Restored
+from streamer.unavailable import AGAIN_FIRST_SECONDS, UnavailableStreams
 
 NAMES = ("btcusdt@trade", "ethusdt@trade")
 
@@ -28,6 +29,7 @@ class Connection:
         self.trouble = self.end = self.last_pong_time = None
         self.wished = set()
         self.pending = set()
+        self.refused = {}
 
     def fileno(self):
         return -1
@@ -45,6 +47,16 @@ class Connection:
         self.subscribed = self.listed = True
         self.missing_streams = missing
         self.pending = set(self.wished)
+
+    def refuse(self, **errors):
+        """Agree to all but these, named without the stream."""
+        self.refused = {f"{name}@trade": error for name, error in errors.items()}
+        self.wished -= set(self.refused)
+        self.agree()
+
+    def take_refused(self):
+        refused, self.refused = self.refused, {}
+        return refused
 
     def holds(self, name):
         return name in self.pending
@@ -87,6 +99,7 @@ class Stage:
     def __init__(self, monkeypatch, names=NAMES):
         monkeypatch.setattr(streamer.network.connection_manager, "Connection", Connection)
         self.connector, self.counters, self.covers = Connector(), FeedCounters(), True
+        self.unavailable, self.events = UnavailableStreams(), []
         self.connection_manager = ConnectionManager(
             StreamerConfig(connection=ConnectionConfig(backoff_initial=1.0)),
             names,
@@ -95,8 +108,19 @@ class Stage:
             connector=self.connector,
             ssl_context=None,
             covered=lambda *_: self.covers,
+            unavailable=self.unavailable,
         )
         self.connection_manager.take_events()  # nothing was heard of them before
+
+    def tick(self, now):
+        """Let the owner act, and note what is told of single subscriptions, as the feed does."""
+        self.connection_manager.tick(now)
+        for event in self.connection_manager.take_events():
+            self.events.append(event)
+            if isinstance(event, Refused):
+                self.unavailable.note(event.wire_name, "refused", None, now)
+            elif isinstance(event, Accepted):
+                self.unavailable.forget(event.wire_name)
 
     @property
     def slot(self):
@@ -411,3 +435,66 @@ def test_complaints_without_an_end_are_no_loop(stage):
         assert connection.pace.seconds <= 2.0
         now = max(now, stage.slot.attempt_at)
     assert attempts < 100
+
+
+def test_a_name_that_is_refused_is_left_out_and_asked_for_again_when_it_is_due(stage):
+    connection = stage.opened(0.0)
+    connection.refuse(ethusdt="no")
+    stage.tick(1.0)
+
+    assert stage.slot.live
+    assert list(stage.unavailable) == ["ethusdt@trade"]
+    assert stage.connection_manager.rotate(stage.slot, "age", 2.0)
+    successor = stage.opened(2.0)
+    assert successor.wished == {"btcusdt@trade"}
+    successor.agree()
+    stage.tick(3.0)
+    assert stage.slot.active.connection_id == successor.connection_id
+    assert stage.kinds().count("rotation_completed") == 1  # it is in nobody's way
+
+    stage.tick(0.9 + AGAIN_FIRST_SECONDS)
+    assert successor.wished == {"btcusdt@trade"}
+    stage.tick(1.0 + AGAIN_FIRST_SECONDS)
+    assert successor.wished == set(NAMES)
+    successor.refuse(ethusdt="no")
+    for second in range(62, 62 + int(2 * AGAIN_FIRST_SECONDS) - 1):
+        stage.tick(float(second))
+    assert successor.wished == {"btcusdt@trade"}  # the pauses double
+    stage.tick(63.0 + 2 * AGAIN_FIRST_SECONDS)
+    assert successor.wished == set(NAMES)
+    successor.agree()
+    stage.tick(64.0 + 2 * AGAIN_FIRST_SECONDS)
+    assert stage.events[-1] == Accepted("ethusdt@trade")
+    assert stage.events.count(Refused("ethusdt@trade", "no")) == 2
+    assert not stage.unavailable
+
+
+def test_where_all_names_are_refused_all_are_asked_for_on_a_new_connection(stage):
+    for name in NAMES:
+        stage.unavailable.note(name, "refused", None, 0.0)
+
+    assert stage.opened(0.0).wished == set(NAMES)
+
+
+def test_a_refused_name_without_a_connection_is_no_error(stage):
+    stage.unavailable.note("ethusdt@trade", "refused", None, 0.0)
+    stage.connection_manager.tick(AGAIN_FIRST_SECONDS)
+    stage.connection_manager.resubscribe(["ethusdt@trade", "unheard@trade"], 1.0)
+    assert stage.connection_manager.connections == {}
+
+
+def test_a_stream_is_given_back_and_asked_for_again_on_all_that_serve_it(stage):
+    stage.live()
+    stage.connection_manager.rotate(stage.slot, "age", 1.0)
+    stage.opened(1.0).agree()
+    stage.covers = False
+    stage.connection_manager.tick(2.0)
+
+    for connection in stage.connection_manager.connections.values():
+        connection.changes = []
+        connection.change = lambda *change, to=connection.changes: to.append(change)
+    stage.connection_manager.resubscribe(["ethusdt@trade"], 3.0)
+
+    changes = [each.changes for each in stage.connection_manager.connections.values()]
+    assert changes == [[(("ethusdt@trade",), ("ethusdt@trade",), 3.0)]] * 2
+    assert stage.slot.successor.settled_at is None

@@ -3,7 +3,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from streamer.network.subscriptions import SubscriptionResponse, Subscriptions
@@ -227,17 +227,88 @@ def test_a_stream_that_is_wanted_again_before_it_was_given_back_is_held():
     assert subject.holds("a@trade")
 
 
+def converse(subject, messages, bad, *, anonymous=False):
+    """Answer as an exchange that refuses every list with a bad name; return how many it heard."""
+    listed, heard = set(), 0
+    while messages:
+        heard += 1
+        request = json.loads(messages.pop(0))
+        names = request.get("params", [])
+        if bad.isdisjoint(names):
+            listed.update(names)
+            answer = SubscriptionResponse(request["id"], None, sorted(listed))
+        else:
+            answer = SubscriptionResponse(None if anonymous else request["id"], "no (code 2)")
+        messages += subject.take(answer)
+        if subject.refusal is not None:
+            break
+    return heard
+
+
 def test_a_later_refusal_costs_only_what_was_asked_for():
     subject = established("a@trade")
     [message] = subject.ask(["b@trade"])
     [look] = subject.take(SubscriptionResponse(json.loads(message)["id"], "no (code 2)"))
     assert subject.refusal is None
+    assert subject.trouble is None
     assert not subject.stuck
-    assert subject.trouble == "SUBSCRIBE of b@trade: the exchange refused: no (code 2)"
+    assert subject.take_refused() == {"b@trade": "the exchange refused: no (code 2)"}
+    assert subject.take_refused() == {}
     assert not subject.holds("b@trade")
     subject.take(SubscriptionResponse(json.loads(look)["id"], None, ["a@trade"]))
-    assert subject.missing == ("b@trade",)
+    assert subject.missing == ()
     assert subject.complete
+    assert subject.give_back(["b@trade"]) == []
+    [again] = subject.ask(["b@trade"])
+    subject.take(agree(again))
+    assert subject.holds("b@trade")
+
+
+@given(
+    st.integers(2, 300).flatmap(
+        lambda count: st.tuples(st.just(count), st.sets(st.integers(0, count - 1), max_size=4))
+    ),
+    st.booleans(),
+)
+def test_names_that_are_refused_are_isolated_and_all_others_are_accepted(drawn, anonymous):
+    count, bad = drawn
+    assume(len(bad) < count)
+    names = [f"symbol{number:04}usdt@aggTrade" for number in range(count)]
+    refused = {names[number] for number in bad}
+    subject = Subscriptions()
+
+    heard = converse(subject, subject.ask(names), refused, anonymous=anonymous)
+
+    assert subject.complete
+    assert set(subject.take_refused()) == refused
+    assert [name for name in names if not subject.holds(name)] == [
+        name for name in names if name in refused
+    ]
+    assert subject.missing == ()
+    assert heard <= 4 + 2 * len(refused) * count.bit_length()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 1000])
+def test_an_exchange_that_accepts_nothing_at_all_refuses_the_connection(count):
+    names = [f"symbol{number:04}usdt@trade" for number in range(count)]
+    subject = Subscriptions()
+    heard = converse(subject, subject.ask(names), set(names))
+    assert subject.refusal == "the exchange refused: no (code 2)"
+    assert not subject.acknowledged
+    assert heard <= 101
+
+
+def test_what_is_given_back_while_it_is_isolated_is_not_asked_for_again():
+    subject = established("z@trade")
+    [both] = subject.ask(["a@trade", "b@trade"])
+    [away] = subject.give_back(["a@trade"])
+    [other] = subject.take(SubscriptionResponse(json.loads(both)["id"], "no (code 2)"))
+    assert json.loads(other)["params"] == ["b@trade"]  # it may have been the other one
+    subject.take(agree(away))
+    subject.take(agree(other))
+    assert not subject.holds("a@trade")
+    assert subject.holds("b@trade")
+    assert subject.take_refused() == {}
 
 
 def test_one_that_the_exchange_does_not_take_back_is_stuck():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 
+from streamer.availability import Availability
 from streamer.config import RepairConfig
 from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
@@ -49,6 +51,11 @@ class World:
         )
         self.route = self.routes.by_name[f"btcusdt@{stream}"]
         self.counters = FeedCounters()
+        self.availability = Availability(self.routes, self.counters)
+        self.listed: list[str] = []
+        self.availability.on_listed = lambda routes, _: self.listed.extend(
+            route.name for route in routes
+        )
         self.exchange = Exchange()
         self.stored: list[object] = []
         self.refused: list[tuple[str, str]] = []
@@ -62,6 +69,7 @@ class World:
             self.refuse,
             self.counters,
             StalenessProbe(SILENT_AFTER),
+            self.availability,
             silent_seconds=lambda route, now: self.silent_seconds,
             unix_time=lambda: UNIX + self.now + self.set_by,
             same_venue=same_venue,
@@ -354,6 +362,84 @@ def test_a_long_back_fill_leaves_room_for_questions_about_silence(world):
     assert world.now < 60.0  # the minute is not over, and its weight is spent
     world.silent_seconds = world.now - silent_since + 20.0
     assert world.turn(20.0) == RestRequest("aggTrades", (("symbol", "BTCUSDT"), ("limit", "1")), 4)
+
+
+UNKNOWN = RestFailure("unknown_symbol", "aggTrades: HTTP 400: Invalid symbol.")
+
+
+def test_an_unknown_symbol_is_named_once_asked_about_ever_more_rarely_and_pauses_nothing(
+    world, caplog
+):
+    """A day of it: what comes first, hourly in the end, and as soon as it is listed."""
+    silences, asked_at = world.backfiller.silences, []
+    while world.now < 86_400.0:
+        world.silent_seconds = world.now % (4 * 3600)  # a rotation begins it anew
+        request = world.turn(1.0 if world.now < 300 else 10.0)
+        if request is not None and request.endpoint == "aggTrades":
+            asked_at.append(world.now)
+            world.exchange.outcome = UNKNOWN
+            world.turn()
+            assert not world.backfiller._gap_tracker.paused(world.now)
+        elif request is not None:
+            world.say({"serverTime": round((UNIX + world.now) * 1e6)})
+        assert not silences.blames("btcusdt@trade", world.silent_seconds, world.now)
+
+    pauses = [after - before for before, after in pairwise(asked_at)]
+    assert SILENT_AFTER <= asked_at[0] < SILENT_AFTER + 2
+    assert 60 <= pauses[0] < 62
+    assert pauses == sorted(pauses)
+    assert 3600 <= pauses[-1] <= 3610
+    assert len(asked_at) < 35
+    assert caplog.text.count("does not know the symbol BTCUSDT") == 1
+    [notice] = world.notices("stream_unavailable")
+    assert notice["reason"] == "unknown_symbol"
+    assert world.notices("rest_trouble") == []
+    assert world.counters.rest_errors["unknown_symbol"] == len(asked_at)
+
+    world.silent_seconds = 86_400.0
+    while (request := world.turn(10.0)) is None or request.endpoint != "aggTrades":
+        if request is not None:
+            world.say({"serverTime": round((UNIX + world.now) * 1e6)})
+    assert world.availability.streams.reason("btcusdt@trade") == "unknown_symbol"
+    world.say([latest(trade_id=5, age_seconds=3.0)])
+    assert world.listed == ["btcusdt@trade"]
+    assert world.availability.streams.reason("btcusdt@trade") is None
+    assert not silences.blames("btcusdt@trade", world.silent_seconds, world.now)
+    assert len(world.notices("stream_available")) == 1
+
+
+def test_a_symbol_is_not_unknown_while_one_of_its_streams_speaks(world):
+    heard = world.routes.make("bookTicker", "BTCUSDT")
+    world.routes.add(heard)
+    world.silent_seconds = SILENT_AFTER + 1
+    world.backfiller._silent_seconds = lambda route, now: 0.0 if route is heard else 31.0
+    assert world.turn(1.0).endpoint == "aggTrades"
+    world.exchange.outcome = UNKNOWN
+    world.turn()
+
+    assert world.availability.streams.reason("btcusdt@trade") is None
+    assert world.backfiller.silences.finding("btcusdt@trade", 31.0, world.now) == "unconfirmed"
+
+
+def test_a_gap_of_an_unknown_symbol_is_declared_with_that_reason(world):
+    world.hear(10, 14)
+    world.turn(0.6)
+    while world.backfiller.open_gaps and world.now < 200:
+        world.exchange.outcome = RestFailure("unknown_symbol", "historicalTrades: HTTP 400")
+        world.turn(1.0)
+
+    assert REFUSED_SECONDS < world.now < 2 * REFUSED_SECONDS
+    assert world.stored == [10, Gap(11, 13), 14]
+    assert world.stored[1].reason == "unknown_symbol"
+
+
+def test_a_stream_that_never_spoke_is_blamed_when_there_is_news(world):
+    world.silent_seconds = SILENT_AFTER + 1
+    assert world.turn(1.0).endpoint == "aggTrades"
+    world.say([latest(trade_id=5, age_seconds=5.0)])
+
+    silences = world.backfiller.silences
+    assert silences.blames("btcusdt@trade", world.silent_seconds, world.now)
 
 
 def test_while_rest_is_doubted_it_says_nothing_about_silence(world):
