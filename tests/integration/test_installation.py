@@ -25,7 +25,7 @@ PIN = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([\w.]+)(?: ; (.*?))? \\$", re.MU
 IMAGE = ROOT / "deploy/container/Dockerfile"
 COMMANDS = ["README.md", "deploy/README.md", IMAGE, ".github/workflows/soak.yml"]
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("installation")]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -43,10 +43,7 @@ from tests.kafka_reader import decode, every, records
 from tests.streaming import Process, at_exchange, eventually
 from tests.supervising import Supervised
 
-pytestmark = [
-    pytest.mark.timeout(900),  # the first run on a machine fetches 190 MB
-    pytest.mark.xdist_group("kafka_failures"),
-]
+pytestmark = pytest.mark.timeout(900)  # the first run on a machine fetches 190 MB
 
 SECONDS = 30.0
 # A killed node may come back after two seconds instead of nine.

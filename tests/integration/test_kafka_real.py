@@ -41,10 +41,7 @@ from tests.kafka_cluster import KafkaCluster
 from tests.kafka_reader import consume, every
 from tests.streaming import ROOT, Process, at_exchange, eventually
 
-pytestmark = [
-    pytest.mark.timeout(900),  # the first run on a machine fetches 190 MB
-    pytest.mark.xdist_group("kafka_real"),
-]
+pytestmark = pytest.mark.timeout(900)  # the first run on a machine fetches 190 MB
 
 NOW_US = 1_795_000_000_000_000
 STREAMS = ("trade", "aggTrade", "bookTicker")

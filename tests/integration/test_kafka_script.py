@@ -26,10 +26,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented,
 
 from tests.kafka_cluster import SCRIPT, KafkaCluster
 
-pytestmark = [
-    pytest.mark.timeout(900),  # the first run on a machine fetches 190 MB
-    pytest.mark.xdist_group("kafka_script"),
-]
+pytestmark = pytest.mark.timeout(900)  # the first run on a machine fetches 190 MB
 
 DEADLINE_SECONDS = 30.0
 

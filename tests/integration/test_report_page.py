@@ -11,8 +11,6 @@ from monitor.report import write_report
 from tests import profiles
 from tests.browser import DRAWN, Page, browser
 
-pytestmark = pytest.mark.xdist_group("report_page")
-
 TEXT_COLOUR = "getComputedStyle(document.querySelector('.xtick text')).fill"
 LIGHTNESS = f"{TEXT_COLOUR}.match(/\\d+/g).slice(0, 3).reduce((sum, one) => sum + Number(one), 0)"
 DESKTOP, PHONE = 1100, 375  # CSS pixels; a small phone

@@ -22,10 +22,7 @@ from tests.kafka_cluster import KafkaCluster
 from tests.kafka_reader import every, records
 from tests.streaming import Process, at_exchange, eventually
 
-pytestmark = [
-    pytest.mark.timeout(900),  # the first run on a machine fetches 190 MB
-    pytest.mark.xdist_group("resume_kafka"),
-]
+pytestmark = pytest.mark.timeout(900)  # the first run on a machine fetches 190 MB
 
 STREAMS = ("trade", "aggTrade")
 

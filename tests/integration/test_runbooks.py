@@ -22,8 +22,6 @@ from tests.runbook_pages import PAGES, Command, commands, differs
 from tests.streaming import ROOT
 from tests.tools import required
 
-pytestmark = pytest.mark.xdist_group("runbooks")
-
 SECONDS = 90.0
 # What a test on loopback cannot have: the command's program and words are looked at instead.
 ELSEWHERE = {

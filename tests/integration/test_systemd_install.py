@@ -31,11 +31,7 @@ COPIED += ("README.md", "requirements.txt", "requirements-build.txt")
 CA_FILE = "/etc/exchange-ca.pem"
 SETTLE_SECONDS = 3.0
 
-pytestmark = [
-    pytest.mark.full,
-    pytest.mark.timeout(1200),
-    pytest.mark.xdist_group("systemd_install"),
-]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
 
 
 def page_commands() -> dict[str, list[str]]:

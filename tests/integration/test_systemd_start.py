@@ -20,8 +20,6 @@ from tests.kafka_cluster import KafkaCluster
 from tests.machine import Machine
 from tests.streaming import ROOT, eventually
 
-pytestmark = pytest.mark.xdist_group("systemd_start")
-
 UNIT = ROOT / "deploy" / "systemd" / "vigil.service"
 SETTINGS = """
 [exchange]

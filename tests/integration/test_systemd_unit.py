@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("systemd_unit")
-
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "vigil.service"
 WORST_SCORE = 1.3  # of systemd-analyze security; 1.2 is what network access alone costs
