@@ -108,6 +108,7 @@ class Settings:
     attempt_window: float
     large_frame_bytes: int
     large_frame_delay: float
+    refused_streams: frozenset[str]
     buffer_limit: int
     weight_limit: int
     ban_after: int
@@ -197,6 +198,8 @@ def _add_websocket(group: argparse._ArgumentGroup) -> None:
     add("--attempt-window", type=interval, default=300.0, help="of the attempt limit")
     add("--large-frame-bytes", type=int, default=4096, help="a control frame above is slow")
     add("--large-frame-delay", type=duration, default=10.0, help="how slow (observed by users)")
+    add("--refused-streams", type=lambda text: frozenset(text.split(",")), default=frozenset(),
+        help="such as bnbusdt@trade: a SUBSCRIBE with one of them is refused")  # fmt: skip
     add("--buffer-limit", type=int, default=64 << 20,
         help="unsent bytes after which a slow reader is dropped: it is our memory")  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Control messages of one connection: text in, text out, without I/O.
 
 Answers and errors are those of web-socket-streams.md. Unknown stream names are accepted and
-listed like any other, and never deliver.
+listed like any other, and never deliver; a SUBSCRIBE with one of `refused` is refused as a whole.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Subscriptions:
     limit: int = 1024
     combined: bool = False
     names: dict[str, None] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
 
     def answer(self, text: str) -> str:
         """Carry out a control message and return what the exchange answers."""
@@ -43,7 +44,10 @@ class Subscriptions:
         return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
 
     def subscribe(self, names: list[str]) -> None:
-        """Add streams; raises Refused when there would be too many."""
+        """Add streams; raises Refused when there would be too many, or one is refused."""
+        if not self.refused.isdisjoint(names):
+            # The exchange does not document which names it refuses, and how: a guess as well.
+            raise Refused(2, "Invalid request: invalid stream")
         if len(self.names.keys() | set(names)) > self.limit:
             # The exchange documents the limit, not its answer: the wording is a guess.
             raise Refused(2, f"Invalid request: more than {self.limit} streams")

@@ -44,7 +44,9 @@ class _Server:
         await self._admit()
         try:
             unit = time_unit(request.query.get("timeUnit", "MILLISECOND"))
-            subscriptions = Subscriptions(self._settings.stream_limit, combined)
+            subscriptions = Subscriptions(
+                self._settings.stream_limit, combined, refused=self._settings.refused_streams
+            )
             subscriptions.subscribe([name for name in names.split("/") if name])
         except (ValueError, Refused) as error:
             raise web.HTTPBadRequest(text=str(error)) from None

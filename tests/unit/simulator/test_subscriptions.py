@@ -93,3 +93,12 @@ def test_beyond_the_limit_nothing_is_subscribed() -> None:
 @given(st.text())
 def test_whatever_comes_an_answer_goes(text: str) -> None:
     assert isinstance(json.loads(Subscriptions().answer(text)), dict)
+
+
+def test_a_list_with_a_name_that_is_refused_is_refused_as_a_whole():
+    state = Subscriptions(refused=frozenset({"b@trade"}))
+    request_ = {"method": "SUBSCRIBE", "params": ["a@trade", "b@trade"], "id": 1}
+    assert json.loads(state.answer(json.dumps(request_)))["code"] == 2
+    assert not state.names
+    request_["params"] = ["a@trade"]
+    assert json.loads(state.answer(json.dumps(request_))) == {"result": None, "id": 1}
