@@ -23,6 +23,7 @@ from tests.supervising import Supervised
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "PEPEUSDT")
 EXTRA_SYMBOL = "XRPUSDT"  # is added and removed
+UNKNOWN_SYMBOL = "GONEUSDT"  # is wanted all the time, and the exchange does not know it
 STREAMS = ("trade", "aggTrade")
 TRADES_PER_SECOND = 240  # over 6 symbols; with half as many aggregates 300 messages of 5 of them
 REPAIRED_WITHIN_SECONDS = 60.0  # after the last fault, nasty as REST is
@@ -235,7 +236,8 @@ class _Driver:
 
     def _want(self, symbols: tuple[str, ...]) -> None:
         beside = self._config.with_suffix(".new")
-        beside.write_text(f"[exchange]\nsymbols = {json.dumps(symbols)}\n")
+        wanted = [*symbols, UNKNOWN_SYMBOL]
+        beside.write_text(f"[exchange]\nsymbols = {json.dumps(wanted)}\n")
         beside.rename(self._config)
 
     def _kill(self) -> None:
