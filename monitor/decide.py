@@ -48,8 +48,11 @@ def decide(state: State, event: Event, now: float) -> tuple[State, tuple[Action,
     once a second. The exit of a process leads to no action: launching, restarting and ending are
     the lifecycle's, judging is this module's.
     """
-    if state.last_event_at is None or now - state.last_event_at > AWAY_SECONDS:
-        state.awake_since = now
+    if state.last_event_at is not None and now - state.last_event_at > AWAY_SECONDS:
+        for child in state.children.values():
+            # Once for each report: a supervisor that is slow all the time must not excuse silence.
+            if child.process.report_at > child.excused_at:
+                child.excused_at = now
     state.last_event_at = now
     return state, tuple(_actions(state, event, now))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from monitor.rules import HEARTBEAT_SECONDS
 from monitor.snapshot import Snapshot, StreamerSnapshot
 from streamer.messages import StreamCounts
 
@@ -100,6 +101,9 @@ def _obstacles(one: StreamerSnapshot, snapshot: Snapshot) -> Iterator[str]:
     if one.report is None:
         yield f"{one.name}: has not reported yet"
         return
+    age_seconds = one.report_age_seconds or 0.0
+    if age_seconds > HEARTBEAT_SECONDS:
+        yield f"{one.name}: has not reported for {age_seconds:.0f} s"
     if not one.streaming:
         down = [slot.slot for slot in one.report.slots if not slot.live]
         which = f", no live connection in {', '.join(down)}" if down else ""

@@ -120,10 +120,10 @@ def _rate_of(child: Child, rule: Rule, now: float) -> float | None:
     return (last - before[1]) / max(last_at - before[0], rule.for_seconds)
 
 
-def _report_age(state: State, child: Child, _rule: Rule, now: float) -> Iterator[Measurement]:
+def _report_age(_state: State, child: Child, _rule: Rule, now: float) -> Iterator[Measurement]:
     """Yield the time without a report, not counting time in which we did not run ourselves."""
     if child.process.report is not None and not child.process.report.final:
-        yield Measurement(now - max(child.process.report_at, state.awake_since))
+        yield Measurement(now - max(child.process.report_at, child.excused_at))
 
 
 def _drops(state: State, child: Child, _rule: Rule, _now: float) -> Iterator[Measurement]:

@@ -323,6 +323,14 @@ def _judgement(snapshot: Snapshot) -> Iterator[Metric]:
     for (rule, action), count in snapshot.actions.items():
         actions.add_metric([rule, action], count)
     yield actions
+    refused = CounterMetricFamily(
+        "vigil_telemetry_refused_messages",
+        "Messages at the telemetry's socket that were not taken.",
+        labels=["reason"],
+    )
+    for reason, count in snapshot.telemetry_refused.items():
+        refused.add_metric([reason], count)
+    yield refused
     yield _gauge(
         "vigil_memory_ceiling_bytes",
         "RSS above which a streamer is ended.",

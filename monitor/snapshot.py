@@ -84,6 +84,7 @@ class Snapshot:
         CONNECTION_DEFAULTS.stale_after
     )  # connection.stale_after; 0: no silence is too long
     restarts_remaining: Mapping[str, int] = field(default_factory=dict)  # by streamer
+    telemetry_refused: Mapping[str, int] = field(default_factory=dict)  # messages, by why
     disk: DiskSpace | None = None  # of sink.directory; None: not known
     # Through which the exchange's URLs are reached, by name, passwords masked; None: straight.
     proxies: Mapping[str, str | None] = field(default_factory=dict)

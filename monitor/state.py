@@ -38,6 +38,7 @@ class Child:
     events: deque[tuple[float, int]] = field(default_factory=deque)  # at, rated events so far
     rated_events: EventTotal = field(default_factory=lambda: EventTotal(RATED_STREAMS))
     drops_total: int = 0  # of its slots, as counted in `State.drops`
+    excused_at: float = float("-inf")  # silence counts from here: we did not run until then
     ending: Ending = Ending.NONE
     breached_since: dict[tuple[str, Subject], float] = field(default_factory=dict)
     acted_at: dict[tuple[str, str, str], float] = field(default_factory=dict)
@@ -60,7 +61,6 @@ class State:
     failed: set[str] = field(default_factory=set)  # rules that have marked the verdict
     aborted: bool = False  # a soak that was ended needs no further judgement
     last_event_at: float | None = None
-    awake_since: float = 0.0  # when we last came back after not running ourselves
 
     def child(self, streamer: str, generation: int) -> Child | None:
         """Return the living process, or None when it is of a generation that is gone."""

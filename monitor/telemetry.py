@@ -1,14 +1,19 @@
 """The watcher's end of the telemetry: a ROUTER socket that listens to the streamers it expects.
 
-Who may speak: a peer of our own user whose process id and identity (`NAME.GENERATION`) were
-announced with `expect`. On `ipc://` libzmq gives the credentials that the kernel vouches for as
-message property `Peer-Address`, in the form `HOST:UID:GID:PID` (measured with libzmq 4.3.5).
-Whatever else comes is counted and dropped. One thread owns the server.
+Who may connect: who holds the keys that `admit` made for one launch. All keys are made anew in each
+run and never stored; a process without them neither gets a message in nor is taken for the server
+when it puts a socket of its own at the path (decision 0072).
+
+Who may speak: of those, a process of our own user whose process id and identity
+(`NAME.GENERATION`) were announced with `expect`. On `ipc://` libzmq gives the credentials that the
+kernel vouches for as message property `Peer-Address`, in the form `HOST:UID:GID:PID` (measured with
+libzmq 4.3.5). Whatever else comes is counted and dropped. One thread owns the server.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -17,6 +22,7 @@ from typing import IO
 
 import zmq
 
+from monitor.authenticator import Authenticator
 from streamer.messages import (
     MAX_MESSAGE_BYTES,
     Command,
@@ -26,16 +32,26 @@ from streamer.messages import (
     pack,
     unpack,
 )
+from streamer.secret import Secret
+from streamer.telemetry_keys import TelemetryKeys
+
+log = logging.getLogger(__name__)
 
 SOCKET_NAME = "telemetry"
 PATH_LIMIT_BYTES = 107  # of a Unix socket's address on Linux, its final zero excluded
 SEND_QUEUE = 64  # commands are rare; a streamer that takes none is dealt with by signals
 RECEIVE_QUEUE = 1000  # 1,000 s of one streamer's reports, should we be stopped for a while
+HANDSHAKE_MILLISECONDS = 2000  # an honest peer takes some; who does not speak is dropped after it
+_DOMAIN = b"telemetry"  # ZAP's name for the socket; with it libzmq lets nobody in unasked
 AT_ONCE = 1000  # messages taken per call, so that a flood cannot hold the control loop
 
 
 class TelemetryError(RuntimeError):
     """The server cannot be opened: says why and what helps."""
+
+
+class NoCurveError(TelemetryError):
+    """The ZeroMQ at hand cannot keep other processes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,11 @@ class TelemetryServer:
     """Receives reports and answers, sends commands. `directory` becomes 0700 and is locked."""
 
     def __init__(self, directory: Path) -> None:
+        if not zmq.has("curve"):
+            raise NoCurveError(
+                "this ZeroMQ was built without CURVE, which keeps other processes out of the "
+                "telemetry; install pyzmq from its wheels, or build libzmq with libsodium"
+            )
         path = directory.absolute() / SOCKET_NAME
         if len(os.fsencode(path)) > PATH_LIMIT_BYTES:
             raise TelemetryError(
@@ -57,9 +78,16 @@ class TelemetryServer:
         self.endpoint = f"ipc://{path}"
         self.refused: Counter[str] = Counter()  # by why
         self._expected: dict[str, _Peer] = {}
+        self._admitted: dict[str, tuple[str, str]] = {}  # by streamer: public key, NAME.GENERATION
+        self._public_key, secret_key = (key.decode() for key in zmq.curve_keypair())
         self._lock = _locked(directory)
         self._context = zmq.Context()
+        self._authenticator = Authenticator(self._context)
         self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.set(zmq.CURVE_SERVER, 1)
+        self._socket.set(zmq.CURVE_SECRETKEY, secret_key.encode())
+        self._socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
+        self._socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MILLISECONDS)
         self._socket.set(zmq.LINGER, 0)  # what a dead streamer has not read, nobody will
         self._socket.set(zmq.SNDHWM, SEND_QUEUE)
         self._socket.set(zmq.RCVHWM, RECEIVE_QUEUE)
@@ -77,6 +105,13 @@ class TelemetryServer:
         It is edge-triggered: call `receive` until it returns nothing, and once per turn anyway.
         """
         return int(self._socket.getsockopt(zmq.FD))
+
+    def admit(self, streamer: str, generation: int) -> TelemetryKeys:
+        """Return fresh keys for a launch; those of the generation before connect no more."""
+        public, secret = (key.decode() for key in zmq.curve_keypair())
+        self._admitted[streamer] = public, f"{streamer}.{generation}"
+        self._authenticator.accept(dict(self._admitted.values()))
+        return TelemetryKeys(public=public, secret=Secret(secret), server=self._public_key)
 
     def expect(self, streamer: str, generation: int, pid: int) -> None:
         """Listen to this process as `streamer`, and no longer to the generation before."""
@@ -121,22 +156,32 @@ class TelemetryServer:
         name = identity.decode(errors="replace").rpartition(".")[0]
         peer = self._expected.get(name)
         if peer is None or peer.identity != identity:
-            self.refused["unexpected identity"] += 1
+            self._refuse("unexpected identity", identity)
             return None
         if not frames or _credentials(frames[0]) != (os.getuid(), peer.pid):
-            self.refused["foreign process"] += 1
+            self._refuse("foreign process", identity)
+            return None
+        if str(frames[0].get("User-Id")).encode() != identity:
+            self._refuse("keys of another", identity)
             return None
         try:
             message = unpack([frame.bytes for frame in frames])
         except WireError:
-            self.refused["not understood"] += 1
+            self._refuse("not understood", identity)
             return None
         if isinstance(message, Report):
             claimed = f"{message.streamer}.{message.generation}".encode()
             if claimed != identity or message.pid != peer.pid:
-                self.refused["false claim"] += 1
+                self._refuse("false claim", identity)
                 return None
         return message
+
+    def _refuse(self, why: str, identity: bytes) -> None:
+        """Count a message that is not taken; the first, tenth, hundredth … of a kind is logged."""
+        self.refused[why] += 1
+        count = self.refused[why]
+        if str(count).strip("0") == "1":
+            log.warning("telemetry of %r is refused: %s (%d so far)", identity[:80], why, count)
 
 
 def _credentials(frame: zmq.Frame) -> tuple[int, int] | None:

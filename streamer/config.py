@@ -16,6 +16,7 @@ from streamer.client_keys import ClientValue
 from streamer.connection_config import STRICT, ConnectionConfig, Positive
 from streamer.dialing.proxy import checked_proxy
 from streamer.secret import Secret, SecretUrl
+from streamer.telemetry_keys import TelemetryKeys
 from streamer.units import ByteCount, Parsed, Seconds
 from streamer.values import (
     Listed,
@@ -205,6 +206,7 @@ class StreamerConfig:
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     name: str = "streamer-1"
     generation: int = 1  # counts the launches of this streamer by one supervisor
+    telemetry_keys: TelemetryKeys | None = None  # None: the telemetry is neither signed nor secret
     supervised: bool = False  # True leaves age and silence to the watcher's rules
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -150,7 +150,11 @@ class Feed:
             )
             self._ingest.on_epoch = self._backfiller.start_anew
         endpoint = config.telemetry.endpoint
-        self._telemetry = Telemetry(endpoint, config.name, config.generation) if endpoint else None
+        self._telemetry = (
+            Telemetry(endpoint, config.name, config.generation, config.telemetry_keys)
+            if endpoint
+            else None
+        )
         self._subscription_manager = SubscriptionManager(
             *(
                 self._ingest,

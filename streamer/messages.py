@@ -9,7 +9,7 @@ understood raises `WIRE_VERSION`.
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -28,6 +28,12 @@ NO_PAST = ("depth", "depth@100ms")
 State = Literal["connecting", "streaming", "draining", "stopped"]
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Number = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]  # neither NaN nor infinite
+UnixTime = Annotated[float, msgspec.Meta(ge=0.0, le=253_402_300_799.0)]  # until the year 9999
+Name = Annotated[str, msgspec.Meta(max_length=200)]
+
+
 class Histogram(msgspec.Struct, frozen=True):
     """Cumulative latencies by bucket.
 
@@ -35,32 +41,32 @@ class Histogram(msgspec.Struct, frozen=True):
     count is everything above the last bound.
     """
 
-    counts: tuple[int, ...] = (0,) * (len(LATENCY_BUCKETS_SECONDS) + 1)
-    sum_seconds: float = 0.0
+    counts: tuple[Count, ...] = (0,) * (len(LATENCY_BUCKETS_SECONDS) + 1)
+    sum_seconds: Number = 0.0
 
 
 class StreamCounts(msgspec.Struct, frozen=True):
     """One stream of one symbol."""
 
-    stream: str  # what comes after @ on the wire: trade, depth@100ms, kline_1m
-    symbol: str  # upper case, as in the payload
-    events_total: int  # unique events handed to the sink
-    duplicates_total: int
-    gaps_total: int
-    missing_total: int  # ids inside those gaps
+    stream: Name  # what comes after @ on the wire: trade, depth@100ms, kline_1m
+    symbol: Name  # upper case, as in the payload
+    events_total: Count  # unique events handed to the sink
+    duplicates_total: Count
+    gaps_total: Count
+    missing_total: Count  # ids inside those gaps
     # Trade id, aggregate trade id or update id; else Unix µs: when the last event was made.
-    last_id: int | None
-    silent_seconds: float  # since its last event; since its subscription while there is none
-    last_event_time: float | None  # Unix time of the last arrival
-    slot: str | None = None  # which slot subscribes it; None: not said, fine with a single one
-    repaired_total: int = 0  # ids that REST brought
-    repaired_gaps_total: int = 0
-    empty_total: int = 0  # ids that the exchange shows not to exist: no loss
-    pending: int = 0  # events that wait above an open gap
+    last_id: Count | None
+    silent_seconds: Number  # since its last event; since its subscription while there is none
+    last_event_time: UnixTime | None  # Unix time of the last arrival
+    slot: Name | None = None  # which slot subscribes it; None: not said, fine with a single one
+    repaired_total: Count = 0  # ids that REST brought
+    repaired_gaps_total: Count = 0
+    empty_total: Count = 0  # ids that the exchange shows not to exist: no loss
+    pending: Count = 0  # events that wait above an open gap
     # What REST says about a long silence: "quiet" (no news there either), "news" (which the
     # stream did not bring), "unconfirmed" (asked, nothing known yet); None: not asked.
     silence: str | None = None
-    epochs_total: int = 0  # how often its ids began anew
+    epochs_total: Count = 0  # how often its ids began anew
     leaving: bool = False  # no longer wanted; it goes once nothing of it can come any more
     # Why the exchange does not serve it: "unknown_symbol" (REST does not know it, and nothing
     # comes), "refused" (its SUBSCRIBE); None: it does, as far as known.
@@ -70,12 +76,12 @@ class StreamCounts(msgspec.Struct, frozen=True):
 class SlotState(msgspec.Struct, frozen=True):
     """One subscription set and the connection that serves it now."""
 
-    slot: str
+    slot: Name
     live: bool  # connected, upgraded and subscribed
-    connection_id: int | None
-    age_seconds: float | None  # since the upgrade; None while there is no connection
-    drops_total: int  # ends of a live connection outside our plan
-    last_pong_time: float | None  # Unix time of the last pong to our own ping
+    connection_id: Count | None
+    age_seconds: Number | None  # since the upgrade; None while there is no connection
+    drops_total: Count  # ends of a live connection outside our plan
+    last_pong_time: UnixTime | None  # Unix time of the last pong to our own ping
     rotating: bool = False
 
 
@@ -83,34 +89,34 @@ class SinkCounts(msgspec.Struct, frozen=True):
     """What the sink did."""
 
     kind: str
-    accepted_total: int = 0
-    acknowledged_total: int = 0  # written (files) or confirmed by the brokers (kafka)
-    errors_total: int = 0
-    queued: int = 0  # accepted, not yet acknowledged
-    bytes_total: int = 0
-    serializer_cache_size: int = 0
-    serializer_cache_evictions_total: int = 0
+    accepted_total: Count = 0
+    acknowledged_total: Count = 0  # written (files) or confirmed by the brokers (kafka)
+    errors_total: Count = 0
+    queued: Count = 0  # accepted, not yet acknowledged
+    bytes_total: Count = 0
+    serializer_cache_size: Count = 0
+    serializer_cache_evictions_total: Count = 0
     acknowledge_seconds: Histogram = Histogram()  # from accepted to acknowledged
-    refused_total: int = 0  # given up: no attempt could end otherwise; kept as dead letters
-    queued_bytes: int = 0  # of `queued`, as of the client's last look at itself
-    retries_total: int = 0  # requests to brokers that were sent again
-    timeouts_total: int = 0  # requests to brokers that had no answer in time
-    producers_replaced_total: int = 0
-    broker_latency_seconds: dict[str, float] = {}  # by HOST:PORT; 99 of 100 requests are below
+    refused_total: Count = 0  # given up: no attempt could end otherwise; kept as dead letters
+    queued_bytes: Count = 0  # of `queued`, as of the client's last look at itself
+    retries_total: Count = 0  # requests to brokers that were sent again
+    timeouts_total: Count = 0  # requests to brokers that had no answer in time
+    producers_replaced_total: Count = 0
+    broker_latency_seconds: dict[str, Number] = {}  # by HOST:PORT; 99 of 100 requests are below
     # By stream; while records are queued as of the last look, never too many.
-    acknowledged_by_stream: dict[str, int] = {}
-    overflow_records: int = 0  # of `queued`: those that wait on disk while Kafka takes nothing
-    overflow_bytes: int = 0  # of the files that hold them, and some that are delivered already
+    acknowledged_by_stream: dict[str, Count] = {}
+    overflow_records: Count = 0  # of `queued`: those that wait on disk while Kafka takes nothing
+    overflow_bytes: Count = 0  # of the files that hold them, and some that are delivered already
     opened: bool = True  # False: what it writes to has not answered since the start
 
 
 class Notice(msgspec.Struct, frozen=True):
     """Something worth a line in a log and in the profile, numbered from 1 without holes."""
 
-    number: int
-    time: float  # Unix time
+    number: Count
+    time: UnixTime  # Unix time
     kind: str  # one of NOTICE_KINDS
-    detail: dict[str, str | int | float | bool | None]
+    detail: dict[str, str | int | Number | bool | None]
 
 
 NOTICE_KINDS = {
@@ -143,31 +149,31 @@ NOTICE_KINDS = {
 class Report(msgspec.Struct, frozen=True, tag="report"):
     """A streamer's state and counts; sent every second and once more at the end."""
 
-    streamer: str
-    generation: int
-    sequence: int  # 1, 2, 3, … within a generation
-    pid: int
-    time: float  # Unix time
-    uptime_seconds: float
+    streamer: Name
+    generation: Count
+    sequence: Count  # 1, 2, 3, … within a generation
+    pid: Count
+    time: UnixTime  # Unix time
+    uptime_seconds: Number
     state: State
     streams: tuple[StreamCounts, ...]
     slots: tuple[SlotState, ...]
     sink: SinkCounts
-    message_errors: dict[str, int] = {}  # by error_type
-    connection_errors: dict[str, int] = {}  # by error_type
-    reconnects: dict[str, int] = {}  # by reason
-    rotations: dict[str, int] = {}  # by reason; completed ones
-    rotations_failed_total: int = 0
-    pong_timeouts_total: int = 0
-    reconnect_delay_seconds: float = 0.0  # the delay before the latest attempt
-    unsupported: dict[str, int] = {}  # frames of kinds without a schema, by kind
+    message_errors: dict[str, Count] = {}  # by error_type
+    connection_errors: dict[str, Count] = {}  # by error_type
+    reconnects: dict[str, Count] = {}  # by reason
+    rotations: dict[str, Count] = {}  # by reason; completed ones
+    rotations_failed_total: Count = 0
+    pong_timeouts_total: Count = 0
+    reconnect_delay_seconds: Number = 0.0  # the delay before the latest attempt
+    unsupported: dict[str, Count] = {}  # frames of kinds without a schema, by kind
     # Exchange's event time → received, corrected by the clocks' offset once that is known.
-    dead_letters_total: int = 0  # what could not be decoded, encoded or delivered, kept
-    dead_letters_dropped_total: int = 0  # the same, beyond the bounds of rate and size
+    dead_letters_total: Count = 0  # what could not be decoded, encoded or delivered, kept
+    dead_letters_dropped_total: Count = 0  # the same, beyond the bounds of rate and size
     receive_latency: Histogram = Histogram()
-    rest_errors: dict[str, int] = {}  # by kind of trouble
-    clock_offset_seconds: float | None = None  # the exchange's clock less ours
-    shed_total: int = 0  # events read and not kept, since the sink took nothing for too long
+    rest_errors: dict[str, Count] = {}  # by kind of trouble
+    clock_offset_seconds: Number | None = None  # the exchange's clock less ours
+    shed_total: Count = 0  # events read and not kept, since the sink took nothing for too long
     notices: tuple[Notice, ...] = ()  # those of the last half minute
     final: bool = False  # nothing follows: everything is flushed, or `exit_reason` says why not
     exit_reason: str | None = None
@@ -178,7 +184,7 @@ class Command(msgspec.Struct, frozen=True, tag="command"):
 
     id: str
     name: str  # one of COMMANDS
-    within_seconds: float  # from its arrival; afterwards it is refused, not carried out late
+    within_seconds: Number  # from its arrival; afterwards it is refused, not carried out late
     arguments: dict[str, str | int | float | bool] = {}
 
 
@@ -198,7 +204,7 @@ class CommandResult(msgspec.Struct, frozen=True, tag="answer"):
     id: str
     ok: bool
     detail: str = ""
-    result: dict[str, str | int | float | bool | None] = {}
+    result: dict[str, str | int | Number | bool | None] = {}
 
 
 Message = Report | CommandResult  # from a streamer

@@ -1,7 +1,8 @@
 """The streamer's end of the telemetry: reports go out, commands come in, nothing ever waits.
 
 One DEALER socket, used by the feed's own thread. What the watcher cannot take is dropped: reports
-are cumulative, so the next one says it all again.
+are cumulative, so the next one says it all again. With keys nobody but the watcher that holds the
+other half can read a report or be obeyed, whoever listens at the endpoint.
 """
 
 from __future__ import annotations
@@ -20,18 +21,23 @@ from streamer.messages import (
     pack,
     unpack_command,
 )
+from streamer.telemetry_keys import TelemetryKeys
 
 log = logging.getLogger(__name__)
 
 SEND_QUEUE = 16  # reports are cumulative: older ones than these help nobody
 RECEIVE_QUEUE = 64
+AT_ONCE = 16  # commands taken per call; they are rare, and the feed comes first
 LINGER_MILLISECONDS = 1000  # for the final report; the default would wait for ever
 
 
 class Telemetry:
     """Reports to a watcher's ROUTER socket at `endpoint`, as `NAME.GENERATION`."""
 
-    def __init__(self, endpoint: str, name: str, generation: int) -> None:
+    def __init__(
+        self, endpoint: str, name: str, generation: int, keys: TelemetryKeys | None = None
+    ) -> None:
+        """Connect in the background; without `keys` to whoever is there."""
         self._parent_pid = os.getppid()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
@@ -40,20 +46,34 @@ class Telemetry:
         self._socket.set(zmq.SNDHWM, SEND_QUEUE)
         self._socket.set(zmq.RCVHWM, RECEIVE_QUEUE)
         self._socket.set(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        if keys is not None:
+            self._socket.set(zmq.CURVE_SERVERKEY, keys.server.encode())
+            self._socket.set(zmq.CURVE_PUBLICKEY, keys.public.encode())
+            self._socket.set(zmq.CURVE_SECRETKEY, keys.secret.reveal().encode())
         self._socket.connect(endpoint)
         self.dropped_total = 0
 
     def send(self, message: Report | CommandResult) -> None:
-        """Hand a message to ZeroMQ, or drop it when its queue is full."""
+        """Hand a message to ZeroMQ, or drop it when its queue is full or it is too large.
+
+        Of one that is too large the watcher would hear nothing: it ends the connection.
+        """
+        frames = pack(message)
+        if (size_bytes := sum(map(len, frames))) > MAX_MESSAGE_BYTES:
+            log.error("a report of %d bytes is not sent: above %d", size_bytes, MAX_MESSAGE_BYTES)
+            self.dropped_total += 1
+            return
         try:
-            self._socket.send_multipart(pack(message), flags=zmq.NOBLOCK)
+            self._socket.send_multipart(frames, flags=zmq.NOBLOCK)
         except zmq.Again:
             self.dropped_total += 1
 
     def commands(self) -> list[Command]:
         """Return the commands that came since the last call."""
         received: list[Command] = []
-        while int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        for _ in range(AT_ONCE):
+            if not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+                break
             try:
                 received.append(unpack_command(self._socket.recv_multipart(flags=zmq.NOBLOCK)))
             except WireError as error:

@@ -26,7 +26,7 @@ from monitor.sampler import Sampler
 from monitor.soak_plans import SoakPlan
 from monitor.state import State
 from monitor.status import as_status
-from monitor.telemetry import TelemetryError, TelemetryServer
+from monitor.telemetry import NoCurveError, TelemetryError, TelemetryServer
 from streamer import core_dumps, logs
 from streamer.config import URL_NAMES
 from streamer.secret import SecretUrl
@@ -39,7 +39,7 @@ from supervisor.control_server import Commanded, ControlServer
 from supervisor.control_socket import ControlSocket
 from supervisor.diagnosis import Diagnoses
 from supervisor.display import Display, open_display
-from supervisor.errors import ExitCode, UsageError
+from supervisor.errors import ExitCode, SupervisorError, UsageError
 from supervisor.escalation import Graces
 from supervisor.fleet import Fleet
 from supervisor.fleet_controller import FleetController
@@ -137,7 +137,9 @@ def _parts(
     commands = resources.enter_context(closing(ControlSocket(directory)))
     logs.keep_recent(directory / f"supervisor{runtime_directory.RECENT_LOG}")
     recent_log = directory / f"{STREAMER}{runtime_directory.RECENT_LOG}"
-    child_configs = ChildConfigFactory(settings, STREAMER, telemetry.endpoint, recent_log)
+    child_configs = ChildConfigFactory(
+        settings, STREAMER, telemetry.endpoint, telemetry.admit, recent_log
+    )
     starts = Starts(directory)
     first_launch_at = now + _delay(starts, settings) if spec.mode == "run" else now
     fleet = _fleet(
@@ -165,7 +167,7 @@ def _parts(
         # A breach is seen within one sampling period and acted on within two.
         evidence_within_seconds=monitor.sample_every,
     )
-    observer = Observer(state, recorder, controller, fleet, disk)
+    observer = Observer(state, recorder, controller, fleet, disk, telemetry)
     report_every = settings.supervisor.report_every
     schedule = Schedule(
         sample=Every(monitor.sample_every, now),
@@ -297,6 +299,8 @@ def _fleet(
 def _telemetry(directory: Path) -> Iterator[TelemetryServer]:
     try:
         server = TelemetryServer(directory)
+    except NoCurveError as error:
+        raise SupervisorError(str(error)) from None
     except TelemetryError as error:
         raise UsageError(f"supervisor.runtime_directory = {directory}: {error}") from None
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from streamer.config import StreamerConfig
+from streamer.telemetry_keys import TelemetryKeys
 from supervisor.settings import Settings
 
 
@@ -14,9 +15,18 @@ class ChildConfigFactory:
     """Makes the arguments of a streamer's next process from its generation."""
 
     def __init__(
-        self, settings: Settings, name: str, endpoint: str, recent_log: Path | None = None
+        self,
+        settings: Settings,
+        name: str,
+        endpoint: str,
+        admit: Callable[[str, int], TelemetryKeys],
+        recent_log: Path | None = None,
     ) -> None:
-        """Every process of the streamer keeps its last log lines in `recent_log`."""
+        """`admit` makes the keys of a streamer's generation for the telemetry at `endpoint`.
+
+        Every process of the streamer keeps its last log lines in `recent_log`.
+        """
+        self._admit = admit
         self._settings = settings
         self._recent_log = recent_log
         self._name = name
@@ -34,6 +44,7 @@ class ChildConfigFactory:
         config: StreamerConfig = self._settings.streamer_config(
             name=self._name,
             generation=generation,
+            telemetry_keys=self._admit(self._name, generation),
             supervised=True,
             recent_log=self._recent_log,
             stop_within=supervisor.drain_grace,

@@ -12,6 +12,7 @@ from typing import Protocol
 from monitor.snapshot import Snapshot
 from monitor.verdict import Verdict
 from streamer.logs import LogFormat
+from streamer.printable import printable_lines
 from supervisor.report import MEBIBYTE, events_total, plain_report, verdict_block
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ def _mib(count: float | None) -> float | None:
 
 def _write(text: str) -> None:
     try:
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(printable_lines(text) + "\n")
         sys.stdout.flush()
     except OSError as error:  # a closed pipe or terminal ends no run
         log.warning("stdout cannot be written: %s", error)

@@ -11,6 +11,7 @@ from monitor.recorder import Recorder
 from monitor.rules import Rule, memory_ceiling
 from monitor.snapshot import Snapshot
 from monitor.state import State
+from monitor.telemetry import TelemetryServer
 from supervisor.fleet import Fleet
 from supervisor.fleet_controller import FleetController
 
@@ -25,12 +26,14 @@ class Observer:
         controller: FleetController,
         fleet: Fleet,
         disk: DiskWatch,
+        telemetry: TelemetryServer,
     ) -> None:
         self._state = state
         self._recorder = recorder
         self._controller = controller
         self._fleet = fleet
         self._disk = disk  # of sink.directory
+        self._telemetry = telemetry
 
     def observe(self, event: Event, now: float, time: float) -> None:
         """Judge an event, keep it, and do what follows from it."""
@@ -60,4 +63,5 @@ class Observer:
             memory_ceiling_bytes=memory_ceiling(self._state.rules, snapshot.memory_ceiling_bytes),
             restarts_remaining=self._fleet.restarts_remaining(now),
             disk=self._disk.latest,
+            telemetry_refused=dict(self._telemetry.refused),
         )

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from monitor.snapshot import Snapshot, StreamerSnapshot
 from monitor.verdict import Verdict
+from streamer.printable import printable_lines
 from supervisor.report import (
     clock,
     connection_state,
@@ -62,7 +63,7 @@ class LiveView:
         """Leave the last state on the screen and write the final block below it."""
         self._live.stop()
         text = verdict_block(verdict, path) if verdict else f"profile: {path}"
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(printable_lines(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def render(snapshot: Snapshot) -> RenderableType:

@@ -13,8 +13,11 @@ from monitor.evidence import foreign
 from monitor.online import Online, judge_online
 from monitor.report import ReportError, write_report
 from monitor.verdict import DocumentError, Verdict, judge
+from streamer.printable import printable_lines
 from supervisor.errors import UsageError
 from supervisor.report import change_line, exit_code_of, verdict_block
+
+_TEXT_BYTES_MAX = 1 << 20  # more than the sentences of any real profile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
             text = _text(online or verdict, options)
     except (checkpoint.CheckpointError, DocumentError, ReportError) as error:
         raise UsageError(str(error)) from None
-    sys.stdout.write(text)
+    # A profile may come from anybody: what it says must not steer the terminal.
+    sys.stdout.write(text if options.json else printable_lines(text, _TEXT_BYTES_MAX))
     return exit_code_of(verdict)
 
 

@@ -31,7 +31,9 @@ class Speaker:
     def __init__(self, config: StreamerConfig) -> None:
         assert config.telemetry.endpoint
         self.config = config
-        self.telemetry = Telemetry(config.telemetry.endpoint, config.name, config.generation)
+        self.telemetry = Telemetry(
+            config.telemetry.endpoint, config.name, config.generation, config.telemetry_keys
+        )
         self.began = time.monotonic()
         self.sequence = 0
         self.stopping = False

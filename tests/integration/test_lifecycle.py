@@ -44,7 +44,13 @@ class Stage:
         self.lifecycle = Lifecycle(
             "streamer-1",
             target,
-            lambda generation: (replace(config, generation=generation),),
+            lambda generation: (
+                replace(
+                    config,
+                    generation=generation,
+                    telemetry_keys=self.telemetry.admit("streamer-1", generation),
+                ),
+            ),
             graces,
             self.directory,
         )

@@ -352,6 +352,13 @@ def test_our_own_sleep_is_not_the_streamers_silence(watcher: Watcher) -> None:
     assert len(watcher.feed(Tick(), 111.0)) == 1
 
 
+def test_a_supervisor_that_is_slow_all_the_time_misses_no_heartbeat(watcher: Watcher) -> None:
+    watcher.feed(reported(1), 1.0)
+    for at in (5.0, 9.0, 13.0):  # the first pause is excused, until a report comes
+        assert watcher.feed(Tick(), at) == ()
+    assert len(watcher.feed(Tick(), 17.0)) == 1
+
+
 def test_own_ping_is_the_streamers_business(watcher: Watcher) -> None:
     (rule,) = [rule for rule in watcher.state.rules if rule.name == "own ping"]
     assert (rule.action, rule.limit, rule.enforced_by) == ("rotate", 190.0, "streamer")

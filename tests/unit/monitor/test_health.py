@@ -76,6 +76,12 @@ def test_what_streams_and_stores_is_ready() -> None:
     assert obstacles(shown(after(5))) == ()
 
 
+def test_one_that_reports_no_more_is_not_ready() -> None:
+    run = after(5)
+    run.now += 11.0
+    assert f"{NAME}: has not reported for 11 s" in obstacles(shown(run))
+
+
 def test_no_streamer_is_not_ready() -> None:
     run = Run(PROFILES["smoke"])
     assert obstacles(shown(run)) == (f"{NAME}: has not reported yet",)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import stat
 import subprocess
@@ -13,6 +14,7 @@ import zmq
 
 from monitor.telemetry import TelemetryError, TelemetryServer
 from streamer.messages import WIRE_VERSION, Command, CommandResult, Report, pack
+from streamer.telemetry_keys import TelemetryKeys
 from tests.unit.monitor.observations import NAME, replace, report
 
 PATIENCE_SECONDS = 10
@@ -29,8 +31,11 @@ def server(tmp_path: Path) -> Iterator[TelemetryServer]:
 def dealer(server: TelemetryServer) -> Iterator[Callable[[str], zmq.Socket[bytes]]]:
     context = zmq.Context()
 
-    def connect(identity: str = f"{NAME}.1") -> zmq.Socket[bytes]:
+    def connect(
+        identity: str = f"{NAME}.1", keys: TelemetryKeys | None = None
+    ) -> zmq.Socket[bytes]:
         socket = context.socket(zmq.DEALER)
+        show(socket, keys or server.admit(NAME, 1))
         socket.set(zmq.IDENTITY, identity.encode())
         socket.set(zmq.LINGER, 0)
         socket.connect(server.endpoint)
@@ -38,6 +43,12 @@ def dealer(server: TelemetryServer) -> Iterator[Callable[[str], zmq.Socket[bytes
 
     yield connect
     context.destroy(linger=0)
+
+
+def show(socket: zmq.Socket[bytes], keys: TelemetryKeys) -> None:
+    socket.set(zmq.CURVE_SERVERKEY, keys.server.encode())
+    socket.set(zmq.CURVE_PUBLICKEY, keys.public.encode())
+    socket.set(zmq.CURVE_SECRETKEY, keys.secret.reveal().encode())
 
 
 def wait_for(
@@ -90,6 +101,10 @@ def test_commands_reach_the_expected_generation(
         (f"{NAME}.1", [WIRE_VERSION, b"\xc1"], "not understood"),
         (f"{NAME}.1", [b"vigil/99", b""], "not understood"),
         (f"{NAME}.1", [*pack(own()), b"more"], "not understood"),
+        (f"{NAME}.1", pack(own(uptime_seconds=math.nan)), "not understood"),
+        (f"{NAME}.1", pack(own(time=-1.0)), "not understood"),
+        (f"{NAME}.1", pack(own(shed_total=-1)), "not understood"),
+        (f"{NAME}.1", pack(own(rest_errors={"x": 1 << 63})), "not understood"),
         (f"{NAME}.1", pack(own(generation=2)), "false claim"),
         (f"{NAME}.1", pack(own(streamer="streamer-2")), "false claim"),
         (f"{NAME}.1", pack(replace(own(), pid=1)), "false claim"),
@@ -101,19 +116,25 @@ def test_what_is_wrong_is_counted_and_dropped(
     identity: str,
     frames: list[bytes],
     why: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     server.expect(NAME, 1, os.getpid())
     peer = dealer(identity)  # kept: a socket that is collected loses what it sent
     peer.send_multipart(frames)
     wait_for(server, lambda got: server.refused == {why: 1} and not got)
+    assert f"is refused: {why} (1 so far)" in caplog.text
 
 
-def test_another_process_cannot_speak_for_the_streamer(server: TelemetryServer) -> None:
+def test_another_process_cannot_speak_even_with_the_keys(server: TelemetryServer) -> None:
     server.expect(NAME, 1, os.getpid())
+    keys = server.admit(NAME, 1)
     code = (
         "import sys, zmq\n"
         "socket = zmq.Context().socket(zmq.DEALER)\n"
         f"socket.set(zmq.IDENTITY, b'{NAME}.1')\n"
+        f"socket.set(zmq.CURVE_SERVERKEY, {keys.server.encode()})\n"
+        f"socket.set(zmq.CURVE_PUBLICKEY, {keys.public.encode()})\n"
+        f"socket.set(zmq.CURVE_SECRETKEY, {keys.secret.reveal().encode()})\n"
         f"socket.connect({server.endpoint!r})\n"
         "socket.send_multipart([b'vigil/1', b''])\n"
         "sys.stdin.read()\n"

@@ -1,10 +1,12 @@
 import os
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 import zmq
 
 from streamer.messages import (
+    MAX_MESSAGE_BYTES,
     WIRE_VERSION,
     Command,
     CommandResult,
@@ -98,6 +100,14 @@ def test_nobody_listening_costs_reports_and_never_time(tmp_path):
         lonely.send(report(sequence))
     assert lonely.dropped_total == 10
     lonely.close()
+
+
+def test_a_report_that_is_too_large_is_said_and_not_sent(watcher, telemetry, caplog):
+    telemetry.send(msgspec.structs.replace(report(), exit_reason="x" * MAX_MESSAGE_BYTES))
+    assert "is not sent: above 1048576" in caplog.text
+    telemetry.send(report())  # the connection stands
+    watcher.recv_multipart()
+    assert telemetry.dropped_total == 1
 
 
 def test_an_orphan_waits_for_nobody(tmp_path, monkeypatch):
