@@ -10,6 +10,7 @@ import pytest
 from monitor.report import write_report
 from tests import profiles
 from tests.browser import DRAWN, Page, browser
+from tests.unit.monitor.report.test_page import nasty
 
 TEXT_COLOUR = "getComputedStyle(document.querySelector('.xtick text')).fill"
 LIGHTNESS = f"{TEXT_COLOUR}.match(/\\d+/g).slice(0, 3).reduce((sum, one) => sum + Number(one), 0)"
@@ -60,6 +61,17 @@ def test_it_is_drawn_and_fits(
     assert [one for one in page.requested if not one.startswith(("data:", "blob:"))] == [
         path.as_uri()
     ]
+
+
+def test_no_script_of_a_profile_runs(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "nasty.html"
+    write_report(nasty(), path)
+    page.show(path, width=DESKTOP, dark=False)
+    page.wait_for(DRAWN)
+    assert page.complaints == []  # a dialog, an error, a handler that the policy has stopped
+    assert page.value("document.body.innerText.includes('onerror=alert(2)')")
+    assert page.value("document.querySelectorAll('script').length") == 3
+    assert page.value("document.querySelectorAll('img, iframe, [onerror], [onload]').length") == 0
 
 
 def assert_fits(page: Page, outcome: str, width: int, *, dark: bool, picture: Path) -> None:
