@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from monitor.disk import DiskWatch
-from monitor.http import HttpError, MetricsServer
 from monitor.ledger import Ledger
 from monitor.model import Mode
 from monitor.recorder import Recorder
@@ -27,6 +26,7 @@ from monitor.soak_plans import SoakPlan
 from monitor.state import State
 from monitor.status import as_status
 from monitor.telemetry import NoCurveError, TelemetryError, TelemetryServer
+from monitor.web.server import HttpError, MetricsServer
 from streamer import core_dumps, logs
 from streamer.config import URL_NAMES
 from streamer.secret import SecretUrl
@@ -52,7 +52,7 @@ from supervisor.reload import Derived, Reload, Reloaded
 from supervisor.restart import RestartPolicy, delay_of_start
 from supervisor.schedule import Schedule
 from supervisor.service import Parts, Service
-from supervisor.settings import RuleConfig, Settings, load
+from supervisor.settings import MonitorConfig, RuleConfig, Settings, load
 from supervisor.starts import Starts
 from supervisor.stopping import Stopping
 from supervisor.timers import Every
@@ -130,7 +130,7 @@ def _parts(
     )
     state = State(rules_of(settings, spec), spec.mode, ledger)
     telemetry = resources.enter_context(_telemetry(directory))
-    metrics = resources.enter_context(_metrics(settings.monitor.metrics_address))
+    metrics = resources.enter_context(_metrics(settings.monitor))
     disk = resources.enter_context(closing(DiskWatch(settings.sink.directory)))
     disk.start()
     become_subreaper()
@@ -310,11 +310,11 @@ def _telemetry(directory: Path) -> Iterator[TelemetryServer]:
 
 
 @contextmanager
-def _metrics(address: str) -> Iterator[MetricsServer]:
+def _metrics(monitor: MonitorConfig) -> Iterator[MetricsServer]:
     try:
-        server = MetricsServer(address)
+        server = MetricsServer(monitor.metrics_address, monitor.allowed_hosts)
     except HttpError as error:
-        raise UsageError(f"monitor.metrics_address = {address}: {error}") from None
+        raise UsageError(f"monitor.metrics_address = {monitor.metrics_address}: {error}") from None
     try:
         server.start()
         yield server

@@ -13,10 +13,10 @@ from typing import Final
 
 import zmq
 
-from monitor.http import MetricsServer
 from monitor.model import Reported, Tick
 from monitor.sampler import Sampler
 from monitor.telemetry import TelemetryServer
+from monitor.web.server import MetricsServer
 from streamer.messages import CommandResult, Report
 from supervisor.control_server import ControlServer
 from supervisor.display import Display

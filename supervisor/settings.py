@@ -14,6 +14,7 @@ from streamer.connection_config import STRICT, Positive
 from streamer.settings import StreamerSettings
 from streamer.settings import load as load_model
 from streamer.units import Parsed, Seconds, parse_duration, parse_size
+from streamer.values import Listed
 
 _RULE = {"extra": "forbid", "populate_by_name": True}  # the key `for` is a word of Python
 
@@ -29,6 +30,9 @@ class MonitorConfig:
     slow_sample_every: Positive = 60.0  # USS and PSS: 10 ms per GB and a lock in the target
     # `host:port` of metrics and health; port 0: any free one.
     metrics_address: str = "127.0.0.1:9091"
+    # Names by which the metrics port may be asked, beside addresses and localhost; `.example.org`:
+    # a domain with its subdomains, `*`: any.
+    allowed_hosts: Annotated[tuple[str, ...], Listed()] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -183,7 +183,7 @@ def test_started_again_while_kafka_is_away_it_goes_on_until_kafka_is_back(
 @pytest.mark.parametrize(
     ("setting", "cure"),
     [
-        ("monitor.metrics_address = '127.0.0.1:9191'", "a free HOST:PORT is expected"),
+        ("monitor.metrics_address = '127.0.0.1:9191'", "expected a free HOST:PORT"),
         ("exchange.ca_file = '/etc/shadow'", "expected a file of PEM certificates"),
     ],
 )

@@ -1,0 +1,1 @@
+"""The supervisor's HTTP port: metrics, health, status."""

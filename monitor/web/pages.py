@@ -1,0 +1,116 @@
+"""What is served: each page is rendered once per snapshot, however many ask for it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+
+from monitor.health import obstacles, warnings
+from monitor.metrics import registry_of
+from monitor.snapshot import Snapshot
+from monitor.status import as_status
+from monitor.web.counts import HttpCounts
+from monitor.web.response import JSON, Request, Response, said
+
+STALE_SECONDS = 10.0  # the loop publishes every second; ten missed turns are a hang
+_NOTHING_YET = "nothing is known yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A snapshot, when it came, and what was rendered from it so far."""
+
+    snapshot: Snapshot
+    monotonic: float
+    rendered: dict[str, Response] = field(default_factory=dict)
+
+
+class Pages:
+    """The pages by path. `publish` may be called by any thread, the rest by the server's only."""
+
+    def __init__(self, counts: HttpCounts) -> None:
+        self.latest: Published | None = None
+        self._registry = registry_of(lambda: self.latest.snapshot if self.latest else None)
+        self._registry.register(counts)
+        self.paths: dict[str, Callable[[Request], Response]] = {
+            "/metrics": self._metrics,
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/status": self._status,
+        }
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Let this be what is told from now on."""
+        self.latest = Published(snapshot, time.monotonic())
+
+    def respond(self, request: Request) -> Response:
+        """Answer a request for one of `paths`."""
+        return self.paths[request.path](request)
+
+    def _metrics(self, request: Request) -> Response:
+        # Two formats whatever is asked for, so that nobody can have more of them rendered.
+        if _accepts_openmetrics(request.headers.get("accept", "")):
+            return self._once(
+                "/metrics in OpenMetrics",
+                lambda _: _exposition(
+                    openmetrics.generate_latest, self._registry, openmetrics.CONTENT_TYPE_LATEST
+                ),
+            )
+        return self._once(
+            "/metrics",
+            lambda _: _exposition(generate_latest, self._registry, CONTENT_TYPE_PLAIN_0_0_4),
+        )
+
+    def _healthz(self, _: Request) -> Response:
+        latest = self.latest
+        if latest is not None and time.monotonic() - latest.monotonic < STALE_SECONDS:
+            return said(HTTPStatus.OK, "alive")
+        return said(HTTPStatus.SERVICE_UNAVAILABLE, "the control loop makes no progress")
+
+    def _readyz(self, _: Request) -> Response:
+        return self._once("/readyz", _ready)
+
+    def _status(self, _: Request) -> Response:
+        return self._once("/status", _status)
+
+    def _once(self, name: str, render: Callable[[Snapshot | None], Response]) -> Response:
+        """Return what was rendered for this snapshot, or render it."""
+        latest = self.latest
+        if latest is None:
+            return render(None)
+        if name not in latest.rendered:
+            latest.rendered[name] = render(latest.snapshot)
+        return latest.rendered[name]
+
+
+def _accepts_openmetrics(accept: str) -> bool:
+    kinds = (kind.partition(";")[0].strip().lower() for kind in accept.split(","))
+    return "application/openmetrics-text" in kinds
+
+
+def _exposition(
+    generate: Callable[[CollectorRegistry], bytes], registry: CollectorRegistry, content_type: str
+) -> Response:
+    return Response(HTTPStatus.OK, generate(registry), content_type)
+
+
+def _ready(snapshot: Snapshot | None) -> Response:
+    why = obstacles(snapshot) if snapshot is not None else (_NOTHING_YET,)
+    also = warnings(snapshot) if snapshot is not None else ()
+    if why:
+        return said(HTTPStatus.SERVICE_UNAVAILABLE, "\n".join((*why, *also)))
+    return said(HTTPStatus.OK, "\n".join(("streaming", *also)))
+
+
+def _status(snapshot: Snapshot | None) -> Response:
+    if snapshot is None:
+        return said(HTTPStatus.SERVICE_UNAVAILABLE, _NOTHING_YET)
+    body = json.dumps(as_status(snapshot), indent=2).encode()
+    return Response(HTTPStatus.OK, body, JSON)

@@ -1,0 +1,86 @@
+"""Whatever is sent to the metrics port ends in an HTTP response or a closed connection."""
+
+import http.client
+import re
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.web.server import MetricsServer
+from tests.fuzzing import fuzz
+
+METHODS = st.sampled_from([b"GET", b"HEAD", b"POST", b"OPTIONS", b"PRI", b""]) | st.binary(
+    max_size=8
+)
+TARGETS = st.sampled_from([b"/metrics", b"/healthz", b"/status", b"/", b"*", b"//["]) | st.binary()
+NAMES = st.sampled_from(
+    [b"Host", b"Accept", b"Content-Length", b"Transfer-Encoding", b"Expect", b"Connection"]
+) | st.binary(max_size=8)
+VALUES = st.sampled_from(
+    [
+        b"localhost",
+        b"127.0.0.1:1",
+        b"evil",
+        b"3",
+        b"-1",
+        b"chunked",
+        b"100-continue",
+        b"[",
+        b"\xff",
+        b"application/openmetrics-text;version=x;escaping=y",
+        b"9" * 5000,
+    ]
+) | st.binary(max_size=40)
+REQUESTS = st.builds(
+    lambda method, target, version, headers, end: (
+        method
+        + b" "
+        + target
+        + b" "
+        + version
+        + b"\r\n"
+        + b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        + end
+    ),
+    METHODS,
+    TARGETS,
+    st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/9"]) | st.binary(max_size=10),
+    st.lists(st.tuples(NAMES, VALUES), max_size=5),
+    st.sampled_from([b"\r\n", b"\n", b"", b"\r\n{}"]),
+)
+SENT = st.one_of(
+    st.binary(max_size=300),
+    REQUESTS,
+    st.builds(lambda piece, times: piece * times, st.binary(min_size=1), st.integers(1, 5000)),
+)
+
+
+@pytest.fixture(scope="module")
+def server():
+    opened = MetricsServer("127.0.0.1:0")
+    opened.start()
+    yield opened
+    connection = http.client.HTTPConnection(*opened.address, timeout=10)
+    connection.request("GET", "/metrics")
+    told = connection.getresponse().read().decode()
+    assert "internal error" not in told
+    assert "vigil_http_clients 1.0" in told, "nothing of a client stays"
+    opened.close()
+
+
+@fuzz
+@given(st.lists(SENT, min_size=1, max_size=3))
+def test_everything_is_answered_or_hung_up_on(server, pieces):
+    with socket.create_connection(server.address, timeout=10) as client:
+        said = b""
+        try:
+            for piece in pieces:
+                client.sendall(piece)
+            client.shutdown(socket.SHUT_WR)
+            while data := client.recv(65536):
+                said += data
+        except ConnectionError:
+            pass  # it was answered and hung up on before the rest
+    assert said == b"" or re.match(rb"HTTP/1\.1 (200|400|403|404|405|431|501|503) ", said), said

@@ -1,0 +1,39 @@
+from http import HTTPStatus
+
+import pytest
+
+from monitor.web.response import Request, refusal
+
+PATHS = {"/metrics": None, "/status": None}
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/status", "/status"),
+        ("/status?a=/b", "/status"),
+        ("http://host:1/status?x", "/status"),
+        ("HTTPS://host", "/"),
+        ("*", "*"),
+        ("//[", "//["),
+    ],
+)
+def test_the_path_of_a_target(target: str, path: str) -> None:
+    assert Request("GET", target, {}).path == path
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (Request("GET", "/status", {"host": "good"}), None),
+        (Request("HEAD", "/status", {}), None),
+        (Request("GET", "/status", {"host": "bad"}), HTTPStatus.FORBIDDEN),
+        (Request("GET", "/status", {"host": ""}), HTTPStatus.FORBIDDEN),
+        (Request("OPTIONS", "/status", {"host": "good"}), HTTPStatus.METHOD_NOT_ALLOWED),
+        (Request("get", "/status", {"host": "good"}), HTTPStatus.METHOD_NOT_ALLOWED),
+        (Request("GET", "/", {"host": "good"}), HTTPStatus.NOT_FOUND),
+    ],
+)
+def test_what_is_refused(request_: Request, status: HTTPStatus | None) -> None:
+    refused = refusal(request_, lambda host: host == "good", PATHS)
+    assert (refused and refused.status) == status
