@@ -86,11 +86,14 @@ class RemovedStreams:
             return
         self._positions, self._left = dict(found.positions), dict(found.left)
 
-    def note(self, left: dict[str, Position]) -> None:
-        """Note where streams end that leave. Waits for the disk: it is rare."""
+    def note(self, left: Mapping[str, Position | None]) -> None:
+        """Note streams that leave, and where they end; None: only the sink can tell, later.
+
+        Waits for the disk: it is rare.
+        """
         if not left:
             return
-        self._positions.update(left)
+        self._positions.update({name: end for name, end in left.items() if end is not None})
         self._left.update(dict.fromkeys(left))
         self._write()
 

@@ -112,8 +112,10 @@ class SubscriptionManager:
             route.leaving = True
             self._free_at[route] = None
         if leaving:  # now, too: a crash may come before they are gone
-            self._sink.flush(STORED_WITHIN_SECONDS)
-            self._removed_streams.note(dict(filter(None, map(self._end_of, leaving))))
+            is_stored = self._sink.flush(STORED_WITHIN_SECONDS) == 0
+            # What a kill takes must not be taken for stored: then the sink tells where they end.
+            ends = dict(filter(None, map(self._end_of, leaving))) if is_stored else {}
+            self._removed_streams.note({route.name: ends.get(route.name) for route in leaving})
         change = Change(
             tuple(route.name for route in (*back, *fresh)),
             tuple(route.name for route in leaving),

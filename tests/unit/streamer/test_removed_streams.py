@@ -56,6 +56,12 @@ def test_one_that_was_wanted_again_before_it_was_gone_has_not_left(tmp_path: Pat
     assert started(tmp_path, 7, NAME).returning == {NAME: at(7)}
 
 
+def test_one_that_left_while_the_sink_took_nothing_ends_where_the_sink_says(tmp_path: Path) -> None:
+    running = started(tmp_path, 5, NAME)
+    running.note({NAME: None})  # it was heard up to 9, and killed before that was stored
+    assert started(tmp_path, 7, NAME).returning == {NAME: at(7)}
+
+
 def test_a_file_of_an_earlier_version_tells_of_nobody_who_left(tmp_path: Path) -> None:
     earlier = {NAME: {"last_id": 5, "received_us": 5}}
     (tmp_path / FILE).write_text(json.dumps(earlier))
