@@ -182,7 +182,8 @@ class Ingest:
         Returns the first one where this is a copy, if it is known still.
         """
         if self._may_begin_anew(route, event, received_us, now):
-            return None
+            first = route.anew.waiting(_number(event))
+            return first[0] if first is not None else None
         sequence = route.sequence
         copies = sequence.duplicates_total
         released = sequence.take(event.id, (event, received_us), now)
@@ -195,6 +196,9 @@ class Ingest:
             return None
         if route.latest is not None and route.latest.id == event.id:
             return route.latest
+        if isinstance(sequence, ContiguousSequence):
+            waits: Arrival | None = sequence.waiting(event.id)
+            return waits[0] if waits is not None else self._recent.find((route, event.id))
         return self._recent.find((route, event.id))
 
     def _may_begin_anew(
@@ -202,7 +206,7 @@ class Ingest:
     ) -> bool:
         """Return whether an event is of a new epoch, and is dealt with: it waits, or begins it."""
         last_id, latest = route.sequence.last_id, route.latest
-        number = event.last_update_id if isinstance(event, Depth) else event.id
+        number = _number(event)
         if route.kind not in NUMBERED:
             return False
         left = route.left
@@ -442,6 +446,11 @@ class Ingest:
             **ends,
         )
         self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)
+
+
+def _number(event: StreamEvent) -> int:
+    """Return the id by which an event is told to be below what is dealt with."""
+    return event.last_update_id if isinstance(event, Depth) else event.id
 
 
 def _unexpected(error: Exception) -> FrameRejected:

@@ -53,10 +53,14 @@ class EpochWatch(Generic[Item]):
             self._suspects.clear()
             self._forwarded = forwarded
         if self._suspects and event_id <= self._suspects[-1][0]:
-            return []  # its copy, by another connection
+            return []  # its copy, by another connection: `waiting` has what came first
         self._suspects.append((event_id, item))
         if len(self._suspects) < CONFIRMED:
             return []
         begun = [suspect for _, suspect in self._suspects]
         self._suspects.clear()
         return begun
+
+    def waiting(self, event_id: int) -> Item | None:
+        """Return what came first with an id and waits to be confirmed, None if nothing does."""
+        return next((item for known, item in self._suspects if known == event_id), None)

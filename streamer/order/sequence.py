@@ -237,6 +237,10 @@ class ContiguousSequence(Generic[Item]):
             return self._declare(now, "no_room")
         return []
 
+    def waiting(self, event_id: int) -> Item | None:
+        """Return what waits above a gap with an id; None where nothing does in memory."""
+        return self._store.peek(event_id)
+
     def lowest_held(self) -> Item | None:
         """Return the item right above the lowest gap; None where there is none in memory."""
         return self._store.peek(self._runs.lowest.first_id) if self._runs else None

@@ -72,6 +72,33 @@ def test_while_connections_overlap_earlier_events_are_compared_too(stage, stream
     assert stage.counters.message_errors == {"differing_copy": 1}
 
 
+@pytest.mark.parametrize("stream", ["trade", "aggTrade"])
+def test_what_waits_above_a_gap_is_compared_too(stage, stream):
+    first, change, following = STREAMS[stream]
+    [key] = following
+    waits = {**first, key: first[key] + 5}
+    stage.hear(stream, first, waits, waits)
+    assert not stage.counters.message_errors
+
+    stage.hear(stream, {**waits, **change})
+
+    assert stage.counters.message_errors == {"differing_copy": 1}
+
+
+@pytest.mark.parametrize("stream", ["trade", "aggTrade", "depth"])
+def test_what_may_begin_a_new_epoch_is_compared_too(stage, stream):
+    first, change, _ = STREAMS[stream]
+    time_key = "E" if stream == "depth" else "T"
+    anew = {**first, time_key: first[time_key] + 5_000_000}
+    anew |= {"U": 7, "u": 9} if stream == "depth" else {"t": 7} if stream == "trade" else {"a": 7}
+    stage.hear(stream, first, anew, anew)
+    assert not stage.counters.message_errors
+
+    stage.hear(stream, {**anew, **change})
+
+    assert stage.counters.message_errors == {"differing_copy": 1}
+
+
 def test_after_the_overlap_nothing_is_remembered(stage):
     first, change, following = STREAMS["trade"]
     stage.hear("trade", first, {**first, **following}, overlapping=True)
