@@ -34,6 +34,7 @@ def test_some_in_a_row_begin_an_epoch(time_us):
     for number in range(1000, 1000 + CONFIRMED - 1):
         assert take(watch, number, time_us) == []
         assert take(watch, number, time_us) == []  # by another connection
+        assert (watch.waiting(number), watch.waiting(number + 1)) == (number, None)
     last = 1000 + CONFIRMED - 1
     assert take(watch, last, time_us) == list(range(1000, last + 1))
     assert take(watch, last + 1, time_us) == []
@@ -171,3 +172,10 @@ def test_the_open_time_of_a_candle_is_no_epoch():
 
 def test_candles_do_not_start_anew():
     assert CandleSequence[int](lambda _: Mark(0, 1, 2, True), "1m").start_anew("new_epoch") == []
+
+
+def test_what_waits_above_a_gap_can_be_looked_at():
+    sequence = ContiguousSequence[str](wait_seconds=1.0)
+    sequence.take(1, "first", 0.0)
+    sequence.take(5, "above", 0.0)
+    assert (sequence.waiting(5), sequence.waiting(1), sequence.waiting(6)) == ("above", None, None)
