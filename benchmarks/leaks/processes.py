@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.leaks.programs import HEALTHY, HOURS_BETWEEN_ROTATIONS, LEAKING
 from monitor.decide import decide
 from monitor.leak import Assessment
+from monitor.ledger import Ledger
 from monitor.model import Action, Collect, Collected, Event, Fail, Launched, Reported
 from monitor.rules import built_in_rules
 from monitor.sampler import Sampler
@@ -99,7 +100,10 @@ class Watch:
 
     def __init__(self, name: str, process: Child) -> None:
         rules = built_in_rules("soak", PROFILES["24h"])
-        self.state = State(tuple(rule for rule in rules if rule.name in LEAK_RULES), "soak")
+        plan = PROFILES["24h"]
+        ledger = Ledger(plan, max_age_seconds=plan.duration_seconds)  # connections do not matter
+        of_leaks = tuple(rule for rule in rules if rule.name in LEAK_RULES)
+        self.state = State(of_leaks, "soak", ledger)
         self.actions: list[tuple[float, Action]] = []
         self.seen_mib: list[float] = []
         self._name = name

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from monitor.health import freshness, is_fresh, obstacles, warnings
+from monitor.health import freshness, is_fresh, obstacles, unavailable, warnings
 from monitor.health_metrics import health
 from monitor.model import Exited
 from monitor.snapshot import Snapshot
@@ -74,6 +74,10 @@ def test_a_stream_is_judged_by_the_slot_that_serves_it() -> None:
 
 def test_what_streams_and_stores_is_ready() -> None:
     assert obstacles(shown(after(5))) == ()
+
+
+def test_of_one_that_has_not_reported_nothing_is_unavailable() -> None:
+    assert unavailable(shown(Run(PROFILES["smoke"])).streamers[0]) == {}
 
 
 def test_one_that_reports_no_more_is_not_ready() -> None:
