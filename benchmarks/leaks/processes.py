@@ -149,7 +149,7 @@ class Watch:
 
     def judged(self) -> Judged:
         """Return what was found."""
-        leak = self.state.children[self._name].leak
+        leak = self.state.children[self._name].process.leak
         first = {
             kind: next((at / 3600 for at, action in self.actions if isinstance(action, kind)), None)
             for kind in (Collect, Fail)
