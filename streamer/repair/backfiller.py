@@ -105,7 +105,7 @@ class Backfiller:
         self._young: dict[Route, AggTrade] = {}  # the latest of a look that was not sure
         self._clock = ExchangeClock()
         self._clock_at = 0.0
-        self._trusted = same_venue  # that REST is of the stream's venue
+        self._same_venue = self._trusted = same_venue  # that REST is of the stream's venue
         self._unusable: dict[Route, Unusable] = {}  # told once
         self._doubted = False  # since it told something else than the stream
         self._look_at = 0.0
@@ -341,7 +341,21 @@ class Backfiller:
             if self._doubted:
                 log.warning("REST tells the same as the streams again")
             self._trusted, self._doubted = True, False
-        return self._trusted
+            return True
+        return self._trusted and not self._misses_what_was_told(route, ask)
+
+    def _misses_what_was_told(self, route: Route, ask: GapAsk[Route]) -> bool:
+        """Return whether a whole page would have shown the event above the gap, the only one known.
+
+        One that is cut short could be of another venue: REST was believed a moment ago, and may
+        have turned since. It is asked for again.
+        """
+        gap = self._gap_tracker.open.get(route)
+        if self._same_venue or gap is None or gap.old_below is not None:
+            return False
+        above = _above(route)
+        reaches = isinstance(above, (Trade, AggTrade)) and above.id <= ask.first_id + ask.limit
+        return reaches and _below(route, ask.first_id) is None
 
     def _take(
         self, route: Route, events: list[Repaired], unusable: list[Unusable], now: float

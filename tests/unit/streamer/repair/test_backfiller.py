@@ -320,6 +320,26 @@ def test_of_an_unknown_host_something_the_stream_told_is_compared_first(tmp_path
     assert world.stored == [*range(1, 1002)]
 
 
+def test_of_an_unknown_host_a_short_page_without_what_the_stream_told_is_asked_for_again(tmp_path):
+    world = World(tmp_path, same_venue=False)
+    world.hear(1)
+    world.route.latest = None  # it was forwarded by an earlier run
+    world.hear(50)
+    assert parameters(world.turn(0.6))["fromId"] == "50"
+    request = world.answer(50)
+    if request == RestRequest("time", (), 1):
+        world.say({"serverTime": round((UNIX + world.now) * 1e6)})
+        request = world.turn(1.0)
+    assert parameters(request)["fromId"] == "2"
+
+    world.answer(2, 3, 4, p="1.5")  # of another venue since a moment
+    assert world.stored == [1]
+    while (request := world.turn(0.5)) is None or request.endpoint != "historicalTrades":
+        assert world.now < 60
+    world.answer(*range(2, 51))
+    assert world.stored == [*range(1, 51)]
+
+
 def test_of_an_unknown_host_nothing_is_taken_while_nothing_can_be_compared(tmp_path):
     world = World(tmp_path, same_venue=False, give_up_after=5.0)
     world.hear(10)
