@@ -2,7 +2,7 @@ from http import HTTPStatus
 
 import pytest
 
-from monitor.web.response import Request, refusal
+from monitor.web.response import SECURITY_HEADERS, Request, refusal, said
 
 PATHS = {"/metrics": None, "/status": None}
 
@@ -37,3 +37,9 @@ def test_the_path_of_a_target(target: str, path: str) -> None:
 def test_what_is_refused(request_: Request, status: HTTPStatus | None) -> None:
     refused = refusal(request_, lambda host: host == "good", PATHS)
     assert (refused and refused.status) == status
+
+
+def test_every_response_has_its_length_and_the_headers_against_strangers() -> None:
+    headers = said(HTTPStatus.OK, "ä", ("Allow", "GET")).all_headers
+    assert {("Content-Length", "3"), ("Cache-Control", "no-store"), ("Allow", "GET")} <= {*headers}
+    assert {*SECURITY_HEADERS} <= {*headers}
