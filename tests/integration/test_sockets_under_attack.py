@@ -77,7 +77,7 @@ def test_the_feed_goes_on(vigil, user):
         start(vigil, exchange, "run", supervisor__report_every=5, **address)
         vigil.until_logged("generation 1 reports")
         watch = Watch(vigil, port)
-        time.sleep(5.0)  # for what is only at the beginning
+        vigil.until(lambda: watch.events()[1] > RATE)  # what is only at the beginning is over
         rate, descriptors, threads = watch.over(SECONDS / 2)
         watch.scrapes = watch.scraped = 0
         attack = subprocess.Popen(
@@ -92,7 +92,8 @@ def test_the_feed_goes_on(vigil, user):
         attacked_rate, most_descriptors, most_threads = watch.over(SECONDS)
         done = json.loads(attack.communicate(timeout=60)[0])
         scraped = watch.scraped / watch.scrapes
-        time.sleep(6.0)  # a command's and a request's deadline
+        # A command's and a request's deadline have to pass.
+        vigil.until(lambda: watch.supervisor.num_fds() <= descriptors + 5)
         _, descriptors_after, threads_after = watch.over(2.0)
         print(
             f"\n{user}: {rate:.1f} events/s before, {attacked_rate:.1f} under attack; descriptors "

@@ -76,6 +76,7 @@ def test_a_loop_that_hangs_is_not_alive(
 ) -> None:
     run = Run(PROFILES["smoke"]).seconds(5)
     server.publish(run.recorder.snapshot(run.now, EPOCH))
+    assert get(server, "/healthz")[0] == 200  # of the same snapshot: it is not kept
     monkeypatch.setattr(pages, "STALE_SECONDS", 0.0)
     assert get(server, "/healthz")[0] == 503
 
@@ -96,6 +97,7 @@ def test_head_has_the_headers_of_get(server: MetricsServer) -> None:
     assert body == b"nothing is known yet\n"
     head = raw(server, b"HEAD /status HTTP/1.1\r\nHost: [::1]:1\r\n\r\n")
     assert without_date(head) == without_date(headers + b"\r\n\r\n")
+    assert "internal error" not in get(server, "/metrics")[2]  # after the head, nobody saw one
     assert b"\r\nCache-Control: no-store\r\n" in head
     assert b"\r\nContent-Security-Policy: default-src 'none'; " in head
 
@@ -114,6 +116,23 @@ def test_a_page_is_rendered_once_per_snapshot(
         assert len(answers) == 1
         assert rendered.pop() is snapshot
         assert rendered == []
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])
+def test_metrics_are_rendered_once_per_snapshot(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    rendered = []
+    exposition = pages._exposition
+    monkeypatch.setattr(
+        pages, "_exposition", lambda *told: rendered.append(told) or exposition(*told)
+    )
+    request = f"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n".encode()
+    run = Run(PROFILES["smoke"]).seconds(5)
+    for number in (1, 2):
+        server.publish(run.recorder.snapshot(run.now, EPOCH))
+        assert all(raw(server, request).startswith(b"HTTP/1.1 200 ") for _ in range(3))
+        assert len(rendered) == number
 
 
 def test_openmetrics_for_those_who_ask_for_it(server: MetricsServer) -> None:
@@ -194,6 +213,29 @@ def test_a_response_that_is_not_taken_is_over_at_its_deadline(
         client.sendall(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
         until(server, 'vigil_http_clients_dropped_total{reason="slow response"} 1.0')
         assert len(received(client)) < len(large.body)
+
+
+def test_a_client_that_does_not_close_is_closed(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "LINGER_SECONDS", 0.2)
+    with socket.create_connection(server.address, timeout=10) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(100)
+        until(server, "vigil_http_clients 1.0")  # the one that asks
+
+
+def test_of_a_body_that_nobody_asked_for_little_is_read(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "LINGER_SECONDS", 60.0)
+    with socket.create_connection(server.address, timeout=10) as client:
+        client.sendall(
+            b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n"
+        )
+        with suppress(ConnectionError):
+            client.sendall(b"x" * 2 * exchange.LINGER_BYTES)
+        until(server, "vigil_http_clients 1.0")
 
 
 def test_resets_are_counted_and_told_in_one_line(
