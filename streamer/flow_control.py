@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class FlowControl:
-    """Hands what was read to the intake, or lets it go. `update` is to be called 10 times a second.
+    """Hands what was read to the ingest, or drops it. `update` is to be called 10 times a second.
 
     It is called at once, too, when the sink does not accept any more.
     """

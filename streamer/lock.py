@@ -34,12 +34,12 @@ class ShardLock:
         The kernel's lock belongs to the file, not to its name: when the directory is removed, or
         another one is put in its place, somebody else can lock that one.
         """
-        pending = os.fstat(self._descriptors[-1])
+        held = os.fstat(self._descriptors[-1])
         try:
             found = (self._directory / LOCK_FILE).stat()
         except OSError:
             return False
-        return os.path.samestat(pending, found)
+        return os.path.samestat(held, found)
 
     def take_again(self) -> bool:
         """Lock what is at the path now, which is made if need be; False when others have it."""

@@ -129,7 +129,7 @@ class Machine:
         if check and done.returncode:
             pytest.fail(
                 f"{shlex.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}\n"
-                f"{self.profile_writer()}"
+                f"{self.journal()}"
             )
         return done
 
@@ -159,7 +159,7 @@ class Machine:
         told = self.run(["journalctl", "--unit", unit, "--output", "json", "--no-pager", "--all"])
         return [json.loads(line) for line in told.stdout.splitlines()]
 
-    def profile_writer(self, lines: int = 60) -> str:
+    def journal(self, lines: int = 60) -> str:
         """Return the end of the journal, for the message of a failure."""
         done = subprocess.run(
             [

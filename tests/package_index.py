@@ -54,7 +54,7 @@ def lay_out(directory: Path) -> None:
 
 
 @contextmanager
-def slot_connection(directory: Path) -> Iterator[str]:
+def serving(directory: Path) -> Iterator[str]:
     """Serve the folders on loopback; yield the index's URL."""
     handler = partial(_Quiet, directory=str(directory))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -91,13 +91,13 @@ def saw_tooth() -> Program:
 def load() -> Program:
     """Hold what the load of the hour needs."""
     chance = random.Random(4)
-    pending: list[bytes] = []
+    hoard: list[bytes] = []
     while True:
         minute = yield
         work(chance)
         wanted = minute.messages // 2
-        pending.extend(os.urandom(3000) for _ in range(wanted - len(pending)))
-        del pending[wanted:]
+        hoard.extend(os.urandom(3000) for _ in range(wanted - len(hoard)))
+        del hoard[wanted:]
 
 
 def rotations() -> Program:

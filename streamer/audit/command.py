@@ -77,9 +77,9 @@ def main(arguments: Sequence[str]) -> int:
     root = None if isinstance(where, str) else where
     outcome = audit(source, _say, period, symbols)
     if root is not None:
-        pending = check_files(root, period)
-        outcome.problems_of_files.extend(pending.problems)
-        outcome.not_judged.extend(pending.not_judged)
+        holdings = check_files(root, period)
+        outcome.problems_of_files.extend(holdings.problems)
+        outcome.not_judged.extend(holdings.not_judged)
         if not period.is_bounded:
             outcome.problems_of_files.extend(early_ends(root, outcome.findings, symbols))
     explained = not outcome.problems(no_copies=options.no_copies)

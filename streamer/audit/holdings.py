@@ -32,10 +32,10 @@ class Holdings:
 
 def check_files(root: Path, period: Period) -> Holdings:
     """Compare the files of a sink's directory, or of one kind's, with the manifest."""
-    pending = Holdings()
+    holdings = Holdings()
     for directory in _kinds_of(root):
-        _check_kind(directory, period, pending)
-    return pending
+        _check_kind(directory, period, holdings)
+    return holdings
 
 
 def _kinds_of(root: Path) -> Iterator[Path]:
@@ -49,13 +49,13 @@ def _kinds_of(root: Path) -> Iterator[Path]:
             yield root / kind
 
 
-def _check_kind(directory: Path, period: Period, pending: Holdings) -> None:
+def _check_kind(directory: Path, period: Period, holdings: Holdings) -> None:
     manifest = manifest_path(directory)
     try:
         entries, spoilt = read(manifest)
     except OSError:
         if any(directory.glob("*.avro")):
-            pending.not_judged.append(
+            holdings.not_judged.append(
                 f"{directory}: there is no manifest ({manifest}), so nobody can tell whether files "
                 "are missing or were changed"
             )
@@ -64,14 +64,14 @@ def _check_kind(directory: Path, period: Period, pending: Holdings) -> None:
     if found.keys() - entries.keys():
         entries, spoilt = read(manifest)  # one may have been completed just now
     if spoilt:
-        pending.not_judged.append(f"{manifest}: {spoilt} lines cannot be read")
+        holdings.not_judged.append(f"{manifest}: {spoilt} lines cannot be read")
     for name, entry in entries.items():
         path = directory / name
         if path.exists():
-            pending.problems += _changed(path, entry)
+            holdings.problems += _changed(path, entry)
         elif not _is_open(path) and period.touches(_begun_us(name), entry.completed_us):
-            pending.problems.append(_gone(directory, entry))
-    pending.not_judged += [
+            holdings.problems.append(_gone(directory, entry))
+    holdings.not_judged += [
         f"{path}: has no line in the manifest, so nobody can tell whether it was changed"
         for name, path in found.items()
         if name not in entries

@@ -123,13 +123,13 @@ class Transport:
             try:
                 self._tls.write(data)
             except ssl.SSLError as error:
-                self._idle_clock("tls", f"TLS cannot send: {error}")
+                self._end_sending("tls", f"TLS cannot send: {error}")
                 return
             data = self._outgoing.read()
         self._unsent += data
         self.flush()
         if len(self._unsent) > _SEND_BUFFER_BYTES:
-            self._idle_clock("send_buffer_full", "the server takes no bytes from us any more")
+            self._end_sending("send_buffer_full", "the server takes no bytes from us any more")
 
     @property
     def wants_write(self) -> bool:
@@ -144,7 +144,7 @@ class Transport:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                self._idle_clock(*_describe(error))
+                self._end_sending(*_describe(error))
                 return
             del self._unsent[:sent]
 
@@ -221,7 +221,7 @@ class Transport:
         if self._lost is None:
             self._lost = self._mute or (reason, detail)
 
-    def _idle_clock(self, reason: str, detail: str) -> None:
+    def _end_sending(self, reason: str, detail: str) -> None:
         """Note that nothing more can be sent, and why."""
         self._unsent.clear()
         if self._mute is None:

@@ -28,15 +28,15 @@ def namespace() -> Iterator[list[str]]:
     """Yield what a command begins with to run in a network namespace of its own."""
     unshare, nsenter = required("unshare", "util-linux"), required("nsenter", "util-linux")
     required("ip", "iproute2")
-    pending = subprocess.Popen(
+    holder = subprocess.Popen(
         [unshare, "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep 300"],
         stdout=subprocess.PIPE,
     )
-    assert pending.stdout is not None
-    assert pending.stdout.readline() == b"up\n"
-    yield [nsenter, f"--net=/proc/{pending.pid}/ns/net"]
-    pending.kill()
-    pending.wait()
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"up\n"
+    yield [nsenter, f"--net=/proc/{holder.pid}/ns/net"]
+    holder.kill()
+    holder.wait()
 
 
 def as_nobody() -> list[str]:

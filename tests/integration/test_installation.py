@@ -41,7 +41,7 @@ def index(directory):
     package_index.download([ROOT / "requirements-bench.txt", ROOT / "tests/oldest-pip.txt"], wheels)
     package_index.add_newer_releases(wheels)
     package_index.lay_out(wheels)
-    with package_index.slot_connection(wheels) as url:
+    with package_index.serving(wheels) as url:
         yield url
 
 

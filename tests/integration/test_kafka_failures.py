@@ -253,7 +253,7 @@ def test_after_a_topic_was_deleted_only_what_it_held_is_lost(run, exchange, kafk
     exchange.fault("stall", duration=4)
     eventually(lambda: run.metric("vigil_sink_queued_records") == 0)
     time.sleep(1)
-    pending = records(kafka, topic)
+    held = records(kafka, topic)
     administrator.delete_topics([topic])[topic].result(SECONDS)
     run.await_log("UNKNOWN_TOPIC")
     administrator.create_topics([NewTopic(topic, 3, 1)])[topic].result(SECONDS)
@@ -262,7 +262,7 @@ def test_after_a_topic_was_deleted_only_what_it_held_is_lost(run, exchange, kafk
     assert run.stop() == 0, run.log
     again = records(kafka, topic)
     for symbol in exchange.symbols:
-        audit = audit_records(exchange, pending + again, "trade", symbol)
+        audit = audit_records(exchange, held + again, "trade", symbol)
         assert audit.clean, audit
 
 

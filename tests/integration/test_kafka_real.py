@@ -215,16 +215,16 @@ def test_a_frame_that_cannot_be_decoded_is_a_dead_letter(tmp_path, kafka, topics
     assert not (tmp_path / "records" / "rejected").exists()
 
 
-class FlowControl:
+class Gate:
     """The way to a registry, which can be shut and be slow; a restarted one takes ten seconds."""
 
     def __init__(self, registry_url: str) -> None:
         parts = urlsplit(registry_url)
-        flow_control, self.delay_seconds = self, 0.0
+        gate, self.delay_seconds = self, 0.0
 
         class Forward(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                time.sleep(flow_control.delay_seconds)
+                time.sleep(gate.delay_seconds)
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 request = urllib.request.Request(
                     f"http://{parts.netloc}{self.path}", body, dict(self.headers)
@@ -254,15 +254,15 @@ class FlowControl:
 
 
 def test_the_registry_may_come_late_and_go_away_afterwards(tmp_path, kafka, exchange, topics):
-    flow_control = FlowControl(kafka.registry_url)
-    more = {"kafka.schema_registry_url": flow_control.url}
+    gate = Gate(kafka.registry_url)
+    more = {"kafka.schema_registry_url": gate.url}
     before = exchange.status()["attempts_total"]
     with streamer(tmp_path, exchange, kafka, topics, **more) as process:
         eventually(lambda: "waiting for the schema registry" in process.output, within=SECONDS)
         assert exchange.status()["attempts_total"] == before
-        flow_control.open()
+        gate.open()
         eventually(lambda: exchange.status()["attempts_total"] > before, within=SECONDS)
-        flow_control.shut()
+        gate.shut()
         sent = exchange.connections()[-1]["events_sent"]
         eventually(lambda: exchange.connections()[-1]["events_sent"] > sent + 100)
         assert process.stop() == 0, process.output
@@ -272,10 +272,10 @@ def test_the_registry_may_come_late_and_go_away_afterwards(tmp_path, kafka, exch
 
 
 def test_a_slow_registry_is_waited_for_within_bounds(tmp_path, kafka, exchange, topics):
-    flow_control = FlowControl(kafka.registry_url)
-    flow_control.delay_seconds = 0.7
-    flow_control.open()
-    more = {"kafka.schema_registry_url": flow_control.url, "kafka.start_within": "4s"}
+    gate = Gate(kafka.registry_url)
+    gate.delay_seconds = 0.7
+    gate.open()
+    more = {"kafka.schema_registry_url": gate.url, "kafka.start_within": "4s"}
     with streaming(tmp_path, exchange, kafka, topics, **more) as process:
         assert process.stop() == 0, process.output
     impatient = {
@@ -284,7 +284,7 @@ def test_a_slow_registry_is_waited_for_within_bounds(tmp_path, kafka, exchange, 
     }
     said = refused(tmp_path, exchange, kafka, topics, **more | impatient)
     assert "timed out" in said
-    flow_control.shut()
+    gate.shut()
 
 
 def test_a_registry_that_stays_away_is_an_error_at_the_start(tmp_path, kafka, exchange, topics):

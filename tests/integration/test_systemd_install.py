@@ -84,9 +84,7 @@ class Story:
             done = self.machine.run(["curl", "--silent", url], check=False)
             return done.stdout.strip() == "streaming"
 
-        eventually(
-            ready, within=within, what=f"streaming:\n{self.machine.profile_writer(40)}", every=0.1
-        )
+        eventually(ready, within=within, what=f"streaming:\n{self.machine.journal(40)}", every=0.1)
 
     def edit(self, path: str, **replaced: str) -> None:
         """Point a file of settings at the exchange of the test, as its comments invite to."""
@@ -199,11 +197,11 @@ def install(story: Story, commands: dict[str, list[str]]) -> None:
 
 def look(story: Story, commands: dict[str, list[str]]) -> None:
     told = {command: story.run(command) for command in commands["Look"]}
-    status, readiness, report, profile_writer, warnings, evidence = told.values()
+    status, readiness, report, journal, warnings, evidence = told.values()
     assert re.search(r"Status: .*1 of 1 streaming", status), status
     assert readiness.strip() == "streaming"
     assert "streamer-1 (generation 1" in report
-    assert "streamer-1: generation 1 reports" in profile_writer
+    assert "streamer-1: generation 1 reports" in journal
     assert "-- No entries --" in warnings, warnings
     assert "streamer-1.1.stacks" in evidence
     user = "setpriv --reuid vigil --regid vigil --clear-groups"

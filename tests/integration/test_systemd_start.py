@@ -175,7 +175,7 @@ def test_started_again_while_kafka_is_away_it_goes_on_until_kafka_is_back(
         )
         print(f"ready {time.monotonic() - back_at:.1f} s after Kafka")
         assert state(service) == ("active", "0")
-        log = service.profile_writer(400)
+        log = service.journal(400)
         assert "records wait in" in log
         service.run("systemctl stop vigil")
 

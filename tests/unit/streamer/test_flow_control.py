@@ -9,7 +9,7 @@ from streamer.flow_control import FlowControl
 
 
 class Surroundings:
-    """A sink, links and an intake that note what is done to them."""
+    """A sink, connections and an ingest that note what is done to them."""
 
     def __init__(self) -> None:
         self.sink: Any = SimpleNamespace(accepting=True)

@@ -487,7 +487,7 @@ def test_broken_frames_end_it_after_what_was_good(connection, server):
 
 
 def test_a_server_that_takes_nothing_is_given_up(connection):
-    connection._transport._idle_clock("send_buffer_full", "takes nothing")
+    connection._transport._end_sending("send_buffer_full", "takes nothing")
     assert connection.next_deadline() == -math.inf
     with pytest.raises(ConnectionEnded) as caught:
         connection.tick(BEGAN)

@@ -43,7 +43,7 @@ class Exchange:
 
 
 class World:
-    """One symbol's trades, a REST interface, and a repairer between them."""
+    """One symbol's trades, a REST interface, and a backfiller between them."""
 
     def __init__(self, directory, stream="trade", *, same_venue=True, **config) -> None:
         self.routes = Routes(
