@@ -1,7 +1,7 @@
 """One WebSocket connection: its messages, subscriptions, pings and its end. No waiting in here.
 
 The loop calls `receive` when the socket is readable (and once at the beginning: messages may have
-come with the upgrade), `tick` on every turn, and waits no longer than until `next_deadline()`.
+come with the upgrade), and `tick` several times a second, which does what has become due.
 """
 
 from __future__ import annotations
@@ -232,17 +232,6 @@ class Connection:
         if self._ending is not None:
             raise ConnectionEnded(*self._ending)
         self._send_due(now)
-
-    def next_deadline(self) -> float:
-        """Return the monotonic time of the next `tick` that has something to do."""
-        if self._ending is not None or self._transport.lost is not None:
-            return -math.inf
-        due = min(self._pong_deadline, self._subscribe_deadline, self._close_deadline)
-        if self._queue or self._pong_owed is not None:
-            return min(due, self._turn_at)
-        if self._pong_deadline == math.inf:
-            return min(due, max(self._ping_at, self._turn_at))
-        return due
 
     def close(self, now: float, code: int = 1000) -> None:
         """Begin a clean close; what still arrives is still returned.

@@ -5,7 +5,6 @@ Time is what the test says; only bytes are waited for.
 
 import itertools
 import json
-import math
 import socket
 import threading
 import weakref
@@ -123,6 +122,14 @@ def ended(connection, now=BEGAN):
     return eventually(turn), payloads
 
 
+def assert_ends(connection, at, reason, match=None):
+    """The connection ends by `tick` at this moment, and not before."""
+    connection.tick(at - 0.1)
+    with pytest.raises(ConnectionEnded, match=match) as caught:
+        connection.tick(at)
+    assert caught.value.reason == reason
+
+
 def reason_of_end(connection):
     """As `ended`, without the end itself, whose frames would hold it and the connection."""
 
@@ -165,7 +172,6 @@ def test_of_too_many_pings_the_latest_is_answered_in_the_end(connection, server)
     assert bytes(pong.data) == pings[0]
     connection.tick(BEGAN + 0.4)
     assert server.silent()
-    assert connection.next_deadline() == BEGAN + 0.5
     connection.tick(BEGAN + 0.5)
     (pong,) = server.receive(1)
     assert bytes(pong.data) == pings[-1]
@@ -193,14 +199,16 @@ def test_subscribing_to_its_acknowledgement_and_its_check(connection, server):
     assert not connection.subscribed
     assert connection.answer(b'{"result":null,"id":%d}' % question["id"])
     assert connection.subscribed
-    assert connection.next_deadline() == BEGAN + 0.5
+    connection.tick(BEGAN + 0.4)
+    assert server.silent()
     connection.tick(BEGAN + 0.5)
     question = server.receive_json()
     assert question["method"] == "LIST_SUBSCRIPTIONS"
     assert connection.answer(b'{"result":["btcusdt@trade"],"id":%d}' % question["id"])
     assert connection.missing_streams == ("typo@trade",)
-    assert connection.next_deadline() == BEGAN + 180.0
-    connection.tick(BEGAN + 11)  # no deadline of the subscription is left
+    connection.tick(BEGAN + 179.9)  # no deadline of the subscription is left
+    assert server.silent()
+    assert connection.trouble is None
 
 
 def moments(connection, server, seconds, before_each=lambda now: None):
@@ -221,7 +229,7 @@ def test_our_frames_are_spaced_evenly(connection, server):
     server.receive(1)
     sent = moments(connection, server, 6)
     assert [tenth for tenth, _ in sent] == [5, 10, 15, 20, 25, 30, 35]
-    assert connection.next_deadline() == BEGAN + 3.5 + 10.0  # for the last one's answer
+    assert_ends(connection, BEGAN + 3.5 + 10.0, "subscribe_timeout")  # after the last one's turn
 
 
 def test_a_pong_and_a_ping_have_their_places_among_them(connection, server):
@@ -254,13 +262,12 @@ def test_after_a_complaint_they_are_further_apart(connection, server):
     connection.subscribe([f"symbol{n:04}usdt@aggTrade" for n in range(400)], BEGAN)
     server.receive(1)
     assert [tenth for tenth, _ in moments(connection, server, 4)] == [10, 20, 30]
-    assert connection.next_deadline() == BEGAN + 3 + 10.0
+    assert_ends(connection, BEGAN + 3 + 10.0, "subscribe_timeout")
 
 
 def test_a_change_that_asks_for_nothing_waits_for_no_answer(connection, server):
     connection.change([], ["never@trade"], BEGAN)
-    assert connection.next_deadline() == BEGAN + 180.0
-    connection.tick(BEGAN + 60)
+    connection.tick(BEGAN + 179.9)
     assert server.silent()
 
 
@@ -270,7 +277,6 @@ def test_a_change_that_asks_for_nothing_waits_for_no_answer(connection, server):
 def test_a_refused_subscription_ends_it(connection, refusal):
     connection.subscribe(["bad"], BEGAN)
     assert connection.answer(refusal)
-    assert connection.next_deadline() == -math.inf
     with pytest.raises(ConnectionEnded, match="bad name") as caught:
         connection.tick(BEGAN)
     assert caught.value.reason == "subscription_refused"
@@ -306,7 +312,6 @@ def test_a_mistake_in_an_answer_ends_the_connection(connection, mistakes, caplog
     connection.subscribe(["a@trade"], BEGAN)
     connection._subscriptions.take = mistakes
     assert connection.answer(b'{"result":null,"id":1}')
-    assert connection.next_deadline() == -math.inf
     assert ended_by_a_mistake(connection, caplog)
 
 
@@ -317,36 +322,33 @@ def test_a_mistake_in_a_turn_ends_the_connection(connection, mistakes, caplog):
 
 def test_a_subscription_without_an_answer_ends_it(connection):
     connection.subscribe(["a@trade"], BEGAN)
-    assert connection.next_deadline() == BEGAN + 10.0
-    connection.tick(BEGAN + 9.9)
-    with pytest.raises(ConnectionEnded, match="10 s") as caught:
-        connection.tick(BEGAN + 10.0)
-    assert caught.value.reason == "subscribe_timeout"
+    assert_ends(connection, BEGAN + 10.0, "subscribe_timeout", "10 s")
 
 
 def test_our_ping_and_its_pong(connection, server):
-    assert connection.next_deadline() == BEGAN + 180.0
+    connection.tick(BEGAN + 179.9)
+    assert server.silent()
     connection.tick(BEGAN + 180.0)
     (ping,) = server.receive(1)
     assert ping.opcode is Opcode.PING
-    assert connection.next_deadline() == BEGAN + 190.0
     server.send(0xA, b"unsolicited")
     receive(connection, BEGAN + 181)
     assert connection.last_pong_time is None
     server.send(0xA, bytes(ping.data))
     receive(connection, BEGAN + 182)
     assert connection.last_pong_time == 5e8
-    assert connection.next_deadline() == BEGAN + 362.0
-    connection.tick(BEGAN + 200.0)
+    connection.tick(BEGAN + 361.9)  # past the pong's deadline, and before the next ping
+    assert server.silent()
+    connection.tick(BEGAN + 362.0)
+    assert server.receive(1)[0].opcode is Opcode.PING
 
 
-def test_our_ping_waits_for_its_turn_without_keeping_the_loop_busy(connection, server):
+def test_our_ping_waits_for_its_turn(connection, server):
     server.send(0x9, b"p")
     receive(connection, BEGAN + 179.75)
     server.receive(1)
-    connection.tick(BEGAN + 180.0)
+    connection.tick(BEGAN + 180.2)
     assert server.silent()
-    assert connection.next_deadline() == BEGAN + 180.25
     connection.tick(BEGAN + 180.25)
     assert server.receive(1)[0].opcode is Opcode.PING
 
@@ -355,10 +357,7 @@ def test_a_pong_that_does_not_come(connection, server):
     connection.tick(BEGAN + 180.0)
     server.text(b"data is no pong")
     assert receive(connection, BEGAN + 185) == [b"data is no pong"]
-    connection.tick(BEGAN + 189.9)
-    with pytest.raises(ConnectionEnded) as caught:
-        connection.tick(BEGAN + 190.0)
-    assert caught.value.reason == "pong_timeout"
+    assert_ends(connection, BEGAN + 190.0, "pong_timeout")
 
 
 def test_a_pong_that_lies_unread_is_not_late(connection, server):
@@ -383,10 +382,11 @@ def test_endless_data_does_not_hide_a_missing_pong(connection, server):
     assert caught.value.reason == "pong_timeout"
 
 
-def test_no_pings_when_they_are_switched_off(ends):
+def test_no_pings_when_they_are_switched_off(ends, server):
     config = ConnectionConfig(ping_every=0.0)
     connection = Connection(1, "main", Transport(ends[0]), config, BEGAN, lambda: 0.0, FramePace())
-    assert connection.next_deadline() == math.inf
+    connection.tick(BEGAN + 1e9)
+    assert server.silent()
 
 
 def test_a_close_by_the_server_is_answered_and_told(connection, server):
@@ -413,7 +413,6 @@ def test_what_came_with_the_close_is_returned_before_the_end_is_raised(connectio
         + Frame(Opcode.CLOSE, b"\x03\xe9").serialize(mask=False)
     )
     assert receive(connection) == [b"last"]
-    assert connection.next_deadline() == -math.inf
     for turn in (connection.tick, connection.receive):
         with pytest.raises(ConnectionEnded):
             turn(BEGAN)
@@ -423,7 +422,6 @@ def test_our_own_close_hears_the_rest_and_ends_with_the_answer(connection, serve
     connection.close(BEGAN)
     connection.close(BEGAN + 1)  # once is enough
     assert connection.closing
-    assert connection.next_deadline() == BEGAN + 2.0
     (close,) = server.receive(1)
     assert Close.parse(bytes(close.data)).code == 1000
     server.text(b"still on its way")
@@ -436,13 +434,23 @@ def test_our_own_close_hears_the_rest_and_ends_with_the_answer(connection, serve
 
 def test_our_own_close_is_not_awaited_for_ever(connection, server):
     connection.close(BEGAN)
+    connection.close(BEGAN + 1)  # the first one's deadline stands
     server.text(b"unread")
     readable(connection)
-    connection.tick(BEGAN + 2.0)  # what lies there is heard first
+    connection.tick(BEGAN + 2.0)  # what lies there is read first
     assert connection.receive(BEGAN + 2.0) == [b"unread"]
     with pytest.raises(ConnectionEnded) as caught:
         connection.tick(BEGAN + 2.0)
     assert caught.value.reason == "close_timeout"
+
+
+@pytest.mark.parametrize("asked", ["subscription", "ping"])
+def test_after_our_close_no_other_deadline_ends_it(connection, asked):
+    if asked == "subscription":
+        connection.subscribe(["a@trade"], BEGAN + 180)
+    connection.tick(BEGAN + 180)  # our ping
+    connection.close(BEGAN + 189)
+    assert_ends(connection, BEGAN + 191, "close_timeout")
 
 
 def test_an_answer_after_our_close_makes_us_ask_nothing_more(connection, server):
@@ -455,7 +463,7 @@ def test_an_answer_after_our_close_makes_us_ask_nothing_more(connection, server)
     server.sock.setblocking(False)
     with pytest.raises(BlockingIOError):
         server.sock.recv(1)
-    assert connection.next_deadline() == BEGAN + 2.0  # of the close
+    assert_ends(connection, BEGAN + 2.0, "close_timeout")  # no deadline but that of the close
 
 
 def test_a_drop_while_closing_counts_as_closed(connection, server):
@@ -488,7 +496,6 @@ def test_broken_frames_end_it_after_what_was_good(connection, server):
 
 def test_a_server_that_takes_nothing_is_given_up(connection):
     connection._transport._end_sending("send_buffer_full", "takes nothing")
-    assert connection.next_deadline() == -math.inf
     with pytest.raises(ConnectionEnded) as caught:
         connection.tick(BEGAN)
     assert caught.value.reason == "send_buffer_full"
