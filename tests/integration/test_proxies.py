@@ -153,8 +153,8 @@ def test_a_supervised_streamer_takes_the_proxy_of_the_environment(vigil, exchang
             with urllib.request.urlopen(f"http://127.0.0.1:{listening[0]}/status") as answer:
                 told = json.load(answer)
             assert set(told["proxies"].values()) == {f"http://********@127.0.0.1:{port}"}
-            # The log is written before the page knows of the streamer; the exchange's clock is asked
-            # for over REST.
+            # The log is written before the page knows of the streamer; the exchange's clock is
+            # asked for over REST.
             return [
                 (one["state"], one["clock_offset_seconds"] is not None) for one in told["streamers"]
             ] == [("streaming", True)]
