@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+LINES_KEPT = 30  # of what a soak says on stderr: a sentence, or a traceback
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,7 @@ class Soak:
 
     exit_code: int
     profile: dict[str, Any]
+    said: str  # its last lines on stderr
 
     @property
     def criteria(self) -> dict[str, dict[str, Any]]:
@@ -28,13 +32,30 @@ def run_soak(profile: str, output: Path, *arguments: str, settings: Sequence[str
     """Run a soak to its end; what it shows goes where pytest's own output goes.
 
     Without an exchange in `settings`, the environment (`VIGIL_EXCHANGE__WEBSOCKET_URL` and so on)
-    says which one; without that, it is the real one.
+    says which one; without that, it is the real one. Raises AssertionError, with the exit code and
+    the last lines of stderr, when there is no profile: the settings were refused, for example.
     """
     command = [sys.executable, "-m", "supervisor", *settings, "soak", "--profile", profile]
     command += ["--output", str(output), *arguments]
     output.unlink(missing_ok=True)  # an old one must not speak for this run
-    finished = subprocess.run(command, check=False)
-    return Soak(finished.returncode, json.loads(output.read_text()))
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        said = _passed_on(process.stderr)
+    if not output.exists():
+        raise AssertionError(
+            f"the soak ended with {process.returncode}, without a profile:\n{said}"
+        )
+    return Soak(process.returncode, json.loads(output.read_text()), said)
+
+
+def _passed_on(stderr: IO[bytes]) -> str:
+    """Show each line at once, as if it had not come through here; return the last ones."""
+    last: deque[str] = deque(maxlen=LINES_KEPT)
+    for line in stderr:
+        last.append(line.decode(errors="replace"))
+        sys.stderr.write(last[-1])
+        sys.stderr.flush()
+    return "".join(last)
 
 
 def assert_passed(soak: Soak) -> None:
@@ -45,7 +66,7 @@ def assert_passed(soak: Soak) -> None:
         for criterion in soak.profile["criteria"]
         if criterion["required"] and criterion["outcome"] != "pass"
     ]
-    assert soak.exit_code == 0, (soak.exit_code, told)
+    assert soak.exit_code == 0, f"exit code {soak.exit_code}: {told}\n{soak.said}"
     assert soak.profile["verdict"] == "pass", told
     assert not told
 

@@ -26,8 +26,8 @@ def test_a_day_of_rotations_passes_and_every_trade_is_stored(tmp_path):
         soak = run_soak(
             "smoke", output, "--duration", "45s", settings=at_exchange(exchange, **settings)
         )
-        assert_complete(soak.profile)
         assert_passed(soak)
+        assert_complete(soak.profile)
         assert soak.profile["summary_statistics"]["rotations"] >= ROTATIONS_OF_A_DAY
         for stream in ("trade", "aggTrade"):
             for symbol in exchange.symbols:

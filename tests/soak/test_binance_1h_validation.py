@@ -22,6 +22,6 @@ PROFILE = Path("binance_1h_validation_profile.json")
 def test_an_hour_without_leak_loss_or_drop():
     symbols = os.environ.get("VIGIL_EXCHANGE__SYMBOLS", "BTCUSDT,ETHUSDT")
     soak = run_soak("1h", PROFILE.absolute(), settings=["--set", f"exchange.symbols={symbols}"])
-    assert_complete(soak.profile)
     assert_passed(soak)
+    assert_complete(soak.profile)
     assert soak.profile["test_metadata"]["symbols"] == symbols.split(",")

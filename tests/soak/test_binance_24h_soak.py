@@ -20,7 +20,7 @@ PROFILE = Path("binance_soak_memory_profile.json")
 @pytest.mark.soak
 def test_a_day_without_leak_loss_or_drop():
     soak = run_soak("24h", PROFILE.absolute())
-    assert_complete(soak.profile)
     assert_passed(soak)
+    assert_complete(soak.profile)
     # Connections of four hours: six rotations, of which one may fall on the last second.
     assert soak.profile["summary_statistics"]["rotations"] >= 5
