@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from streamer.avro.container_schema import container_schema
 from streamer.avro.files import SYNC_BYTES, Codec, Intact, blocks, header, intact
 from streamer.sinks.directories import sync_directory
 from streamer.sinks.manifest import record
@@ -50,7 +51,7 @@ class AvroWriter:
         """
         self.directory = directory
         self.size_bytes = 0  # of the file in progress, whole blocks only
-        self._schema = schema
+        self._schema = container_schema(schema)
         self._codec: Codec = codec
         self._background = background
         self._keeps_manifest = keeps_manifest
