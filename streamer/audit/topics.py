@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator
-from importlib.resources import files
-from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
 from streamer.audit.batches import Batch, Schema, Unreadable
-from streamer.audit.layouts import KINDS
+from streamer.audit.message_headers import MessageHeaders, topics_of_records
 from streamer.config import KafkaConfig
-from streamer.data.records import load_schema
 from streamer.sinks.kafka.client import make_consumer
-from streamer.values import SYMBOL_PLACE
 
 ASK_SECONDS = 10.0
 STALLED_SECONDS = 60.0  # without a message, though there are more: the brokers are away
 _MESSAGES_AT_ONCE = 10_000  # some 2 MB
 _WAIT_SECONDS = 1.0
-_SINGLE_OBJECT, _REGISTRY = b"\xc3\x01", b"\x00"  # how the two encodings of a message begin
-_SINGLE_OBJECT_BYTES, _REGISTRY_BYTES = 10, 5
 
 
 class Topics:
@@ -36,11 +29,11 @@ class Topics:
     def __init__(self, config: KafkaConfig, topics: dict[str, str]) -> None:
         """`topics` are names by kind; a `{symbol}` in one stands for anything."""
         self._config = config
-        self._headers = _Headers()
+        self._headers = MessageHeaders()
         consumer = make_consumer(config)
         try:
             found = consumer.list_topics(timeout=ASK_SECONDS).topics
-            self._kinds = dict(_matching(found, topics))
+            self._kinds = dict(topics_of_records(found, topics))
             if not self._kinds:
                 raise LookupError(f"there is none of the topics {', '.join(topics.values())}")
             # Gaps last: a gap is written before what comes after it, so that none is overlooked.
@@ -113,48 +106,3 @@ class Topics:
             if place.offset >= left[where]:  # a negative one: nothing was read yet
                 del left[where]
                 consumer.pause([TopicPartition(*where)])
-
-
-class _Headers:
-    """What stands before a record, and the schema that it means."""
-
-    def __init__(self) -> None:
-        self._current = {kind: Schema(load_schema(kind)) for kind in KINDS}
-        self._by_fingerprint = {
-            _single_object_header(schema.definition): schema
-            for kind in KINDS
-            for schema in (*_released(kind), self._current[kind])
-        }
-
-    def length(self, kind: str, value: bytes) -> int | None:
-        """Return how long the header is; None when it is none of ours."""
-        if value.startswith(_SINGLE_OBJECT):
-            known = value[:_SINGLE_OBJECT_BYTES] in self._by_fingerprint
-            return _SINGLE_OBJECT_BYTES if known else None
-        return _REGISTRY_BYTES if value.startswith(_REGISTRY) else None
-
-    def schema(self, kind: str, value: bytes) -> Schema:
-        """Return the schema; a registry's id is taken for the current one of the topic's kind."""
-        return self._by_fingerprint.get(value[:_SINGLE_OBJECT_BYTES], self._current[kind])
-
-
-def _released(kind: str) -> Iterator[Schema]:
-    for path in (files("streamer") / "schemas" / "history").iterdir():
-        if path.name.startswith(f"{kind}."):
-            yield Schema(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _single_object_header(schema: dict[str, Any]) -> bytes:
-    from fastavro.schema import fingerprint, to_parsing_canonical_form
-
-    digest: str = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
-    return _SINGLE_OBJECT + bytes.fromhex(digest)
-
-
-def _matching(found: Iterable[str], topics: dict[str, str]) -> Iterator[tuple[str, str]]:
-    for topic in found:
-        for kind, name in topics.items():
-            before, place, after = name.partition(SYMBOL_PLACE)
-            fits = topic.startswith(before) and topic.endswith(after) if place else topic == name
-            if fits and kind in KINDS:
-                yield topic, kind

@@ -137,6 +137,22 @@ class ContainerFile:
                 offset = self._places[index]
             yield os.pread(self._fd, end - offset, offset)
 
+    def blocks_newest_first(self) -> Iterator[bytes]:
+        """Yield the records of each block by itself, the last one first; else as `newest_first`."""
+        for index in range(len(self._places) - 2, -1, -2):
+            offset, size = self._places[index], self._places[index + 1]
+            if size > BLOCK_MAX_BYTES:
+                self.unreadable += 1
+                continue
+            data = os.pread(self._fd, size, offset)
+            if self._codec == "deflate":
+                try:
+                    data = inflated(data)
+                except ValueError:
+                    self.unreadable += 1
+                    continue
+            yield data
+
     def _find(self) -> None:
         begin = os.pread(self._fd, _HEADER_BYTES, 0)
         if not MAGIC.startswith(begin[:4]):

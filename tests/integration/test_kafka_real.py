@@ -197,6 +197,15 @@ def test_the_audit_reads_both_encodings(tmp_path, kafka, exchange, topics, regis
     assert all(len(one["partitions"]) == 1 for one in found)
     total = sum(len(every(kafka, topics[stream])) for stream in STREAMS)
     assert sum(one["records"] for one in found) == total
+    command[3:] = ["head", "--kafka", "--json", "--streams", "trade", "-n", "2", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    last = {one["symbol"]: one["last_id"] for one in found if one["stream"] == "trade"}
+    shown = json.loads(ended.stdout)
+    assert shown["problems"] == []
+    assert {one["symbol"]: [r["trade_id"] for r in one["records"]] for one in shown["streams"]} == {
+        symbol: [last_id - 1, last_id] for symbol, last_id in last.items()
+    }
 
 
 def test_a_frame_that_cannot_be_decoded_is_a_dead_letter(tmp_path, kafka, topics):
