@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 
 import zmq
 
@@ -51,7 +52,6 @@ class Telemetry:
             self._socket.set(zmq.CURVE_PUBLICKEY, keys.public.encode())
             self._socket.set(zmq.CURVE_SECRETKEY, keys.secret.reveal().encode())
         self._socket.connect(endpoint)
-        self.dropped_total = 0
 
     def send(self, message: Report | CommandResult) -> None:
         """Hand a message to ZeroMQ, or drop it when its queue is full or it is too large.
@@ -61,12 +61,9 @@ class Telemetry:
         frames = pack(message)
         if (size_bytes := sum(map(len, frames))) > MAX_MESSAGE_BYTES:
             log.error("a report of %d bytes is not sent: above %d", size_bytes, MAX_MESSAGE_BYTES)
-            self.dropped_total += 1
             return
-        try:
+        with suppress(zmq.Again):
             self._socket.send_multipart(frames, flags=zmq.NOBLOCK)
-        except zmq.Again:
-            self.dropped_total += 1
 
     def commands(self) -> list[Command]:
         """Return the commands that came since the last call."""

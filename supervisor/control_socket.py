@@ -46,7 +46,6 @@ class ControlSocket:
         self._path = directory / SOCKET_NAME
         self._clients: list[ControlConnection] = []  # the oldest first
         self._accept_at = 0.0
-        self.dropped_total = 0  # clients that were dropped: too slow, or too many
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.setblocking(False)
         try:
@@ -75,7 +74,6 @@ class ControlSocket:
             client.take(now)
             if client.stage is not Stage.CLOSED and now >= client.until:
                 client.close()
-                self.dropped_total += 1
         self._clients = [one for one in self._clients if one.stage is not Stage.CLOSED]
         return asked
 
@@ -102,7 +100,6 @@ class ControlSocket:
             busy = sum(one.stage in (Stage.WAITING, Stage.ANSWERED) for one in self._clients)
             if len(reading) >= CLIENTS:
                 reading[0].close()
-                self.dropped_total += 1
             client = ControlConnection(connection, now + READ_SECONDS, TAKE_SECONDS)
             if busy >= BUSY:
                 client.refusal = f"{busy} commands wait for answers already; try again later"

@@ -29,7 +29,6 @@ class Fit:
     error: float  # standard error of it, widened for correlated residuals
     bic: float
     terms: tuple[str, ...]
-    residual_mb: float  # standard deviation
 
 
 class Design:
@@ -108,7 +107,7 @@ class Design:
         bic = self.count * math.log(squares / self.count) + (size + 1) * math.log(self.count)
         freedom = max(self.count - size - 1, 1)
         residual = math.sqrt(squares / freedom)
-        fit = Fit(beta[-1], residual / lower[-1][-1], bic, tuple(terms), residual)
+        fit = Fit(beta[-1], residual / lower[-1][-1], bic, tuple(terms))
         return fit, beta
 
     def clip(self, fit: Fit, beta: Sequence[float]) -> bool:
