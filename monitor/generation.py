@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import MutableSequence
 from dataclasses import dataclass, field
+from operator import sub
 
 from monitor.growth import Growth, growth
 from monitor.model import Collected, Exited, Launched, Sample
 from monitor.series import Bin, Binner, Collection, LeakTrack
 from monitor.totals import EventTotal
-from streamer.messages import Notice, Report
+from streamer.messages import Histogram, Notice, Report
 
 RATE_SECONDS = 10.0  # the rates of the live view are means over this time
 CPU_WINDOW_SECONDS = 60.0  # of the rule about CPU
@@ -177,6 +178,16 @@ class Generation:
             first_at, first = at, total
         return (last - first) / (last_at - first_at) if last_at > first_at else None
 
+    def recent_latencies(self) -> tuple[Histogram, Histogram] | None:
+        """Return reception and acknowledgement over the last seconds; None: no two reports yet."""
+        if len(self.recent) < 2:
+            return None
+        first, last = self.recent[0][1], self.recent[-1][1]
+        return (
+            _since(first.receive_latency, last.receive_latency),
+            _since(first.sink.acknowledge_seconds, last.sink.acknowledge_seconds),
+        )
+
     def rate(self, stream: str, symbol: str) -> float:
         """Return events per second of a stream over the last seconds."""
         if len(self.recent) < 2:
@@ -189,6 +200,11 @@ class Generation:
         # One that was removed and came back counts from 0 again.
         grown = max(counts[1] - counts[0], 0)
         return grown / (last_at - first_at) if last_at > first_at else 0.0
+
+
+def _since(first: Histogram, last: Histogram) -> Histogram:
+    counts = tuple(map(sub, last.counts, first.counts))
+    return Histogram(counts, last.sum_seconds - first.sum_seconds)
 
 
 def _keep(series: deque, at: float, value: object) -> None:  # type: ignore[type-arg]

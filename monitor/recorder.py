@@ -181,6 +181,9 @@ class Recorder:
             started=self._run.started_time,
             stale_after_seconds=self._stale_after,
             proxies=self._proxies,
+            criteria_elapsed_seconds=(
+                None if self._criteria_at is None else self._elapsed(self._criteria_at)
+            ),
         )
 
     # Events ------------------------------------------------------------------------------------
@@ -255,6 +258,7 @@ class Recorder:
     def _streamer(self, name: str, generation: Generation, now: float) -> StreamerSnapshot:
         report, sample = generation.report, generation.sample
         totals = self._counters.of(name)
+        received, acknowledged = generation.recent_latencies() or (None, None)
         grown: float | None = generation.grown.bytes if generation.grown else None
         if grown is None and sample is not None and generation.first_rss_bytes is not None:
             grown = sample.rss_bytes - generation.first_rss_bytes
@@ -289,6 +293,11 @@ class Recorder:
                 if generation.up and report is not None and report.sink.queued
                 else 0.0
             ),
+            launched_elapsed_seconds=self._elapsed(generation.launched_at),
+            bins=tuple(generation.bins),
+            bin_seconds=generation.binner.bin_seconds,
+            recent_receive_latency=received,
+            recent_acknowledge_latency=acknowledged,
         )
 
     def _own_cores(self) -> float | None:

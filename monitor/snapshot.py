@@ -11,8 +11,9 @@ from monitor.disk import DiskSpace
 from monitor.events import Entry
 from monitor.leak import Assessment
 from monitor.model import Sample
+from monitor.series import Bin
 from streamer.connection_config import CONNECTION_DEFAULTS
-from streamer.messages import Report
+from streamer.messages import Histogram, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,12 @@ class StreamerSnapshot:
     streams: tuple[StreamSnapshot, ...]
     totals: Mapping[Key, int]  # counters.flatten's keys, over all generations
     unacknowledged_seconds: float = 0.0  # since the sink stored something; 0: nothing waits
+    launched_elapsed_seconds: float = 0.0  # since the supervisor's start
+    bins: tuple[Bin, ...] = ()  # memory of the living generation, complete ones
+    bin_seconds: float = 60.0
+    # Of the last 10 s; None: there were no two reports yet.
+    recent_receive_latency: Histogram | None = None
+    recent_acknowledge_latency: Histogram | None = None
 
     @property
     def streaming(self) -> bool:
@@ -83,6 +90,7 @@ class Snapshot:
     stale_after_seconds: float = (
         CONNECTION_DEFAULTS.stale_after
     )  # connection.stale_after; 0: no silence is too long
+    criteria_elapsed_seconds: float | None = None  # when `criteria` were judged
     restarts_remaining: Mapping[str, int] = field(default_factory=dict)  # by streamer
     telemetry_refused: Mapping[str, int] = field(default_factory=dict)  # messages, by why
     disk: DiskSpace | None = None  # of sink.directory; None: not known

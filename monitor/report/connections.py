@@ -119,6 +119,19 @@ def described(detail: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in detail.items() if value is not None)
 
 
+def weight_of(kind: str, detail: Mapping[str, Any]) -> Weight:
+    """Return how bad an event is."""
+    if kind == "action":
+        if detail.get("action") == "rotate" and detail.get("rule") == "age":
+            return "good"
+        return "warning" if detail.get("action") in ("warn", "rotate", "collect") else "bad"
+    if kind in ("connection_closed", "exited") and (
+        detail.get("planned") or detail.get("expected")
+    ):
+        return "good"
+    return _WEIGHT_OF.get(kind, "warning")
+
+
 def _add_slot(found: Timeline, lane: str) -> None:
     if lane not in found.slots:
         found.slots.append(lane)

@@ -16,6 +16,7 @@ from monitor.replay import Replayed
 from monitor.soak_plans import MIB
 
 BREAK_BINS = 5  # longer without samples, and the band is interrupted: the machine slept
+FEWEST_BINS = 2  # one has no noise yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,11 @@ class Memory:
 def memories(evidence: Evidence, replays: Sequence[Replayed]) -> tuple[Memory, ...]:
     """Return the memory of each process that was seen at all."""
     ceiling_mib = evidence.profile.memory_ceiling_bytes / MIB
-    return tuple(_memory(one, ceiling_mib) for one in replays if one.process.bins)
+    return tuple(memory_of(one, ceiling_mib) for one in replays if one.process.bins)
 
 
-def _memory(replayed: Replayed, ceiling_mib: float) -> Memory:
+def memory_of(replayed: Replayed, ceiling_mib: float) -> Memory:
+    """Return the memory of one process; without bins there is nothing to draw."""
     process, latest = replayed.process, replayed.latest
     band = list(_band(process))
     floors, from_seconds = _floors(process)
@@ -94,6 +96,8 @@ def _floors(process: Process) -> tuple[Floors | None, float]:
     bins = Bins(width)
     for one in process.bins:
         bins.add((one.index + 1) * width, one.rss_min_bytes, one.messages_total, False)
+    if len(bins.index) < FEWEST_BINS:
+        return None, process.started_seconds
     skipped = int(min(SKIP_SECONDS, bins.end_bin * width / 10) / width)
     floors = floors_of(bins, bins.end_bin - skipped)
     from_seconds = process.started_seconds + (floors.age_hours * 3600 if floors else 0.0)

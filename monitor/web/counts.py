@@ -18,12 +18,13 @@ _SHOWN_BYTES = 300  # of one detail in the log
 
 
 class HttpCounts(Collector):
-    """Counts of responses and of clients that got none. Used by the server's thread only."""
+    """Counts of responses and of clients that got none. Changed by the server's thread only."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self.responses: Counter[int] = Counter()  # by status
         self.dropped: Counter[str] = Counter()  # by reason
-        self.clients = 0  # connected now
+        self.clients = 0  # connected now, event streams among them
+        self.event_streams = 0  # now
         self._monotonic = monotonic
         self._log_at = -LOG_EVERY_SECONDS
 
@@ -56,4 +57,9 @@ class HttpCounts(Collector):
         yield dropped
         yield GaugeMetricFamily(
             "vigil_http_clients", "Clients connected to the metrics port.", self.clients
+        )
+        yield GaugeMetricFamily(
+            "vigil_http_event_streams",
+            "Those of them that are sent each snapshot: live pages.",
+            self.event_streams,
         )

@@ -1,26 +1,29 @@
 """One request and its response over one connection, within deadlines and bounds.
 
 h11 parses and writes HTTP; this moves the bytes. A connection serves one request: a scrape every
-few seconds gains nothing from keeping it, and none that is idle has to be looked after.
+few seconds gains nothing from keeping it, and none that is idle has to be looked after. A response
+is sent whole, or in messages for as long as the client stays.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager, suppress
 from email.utils import formatdate
 from http import HTTPStatus
 
 import h11
 
-from monitor.web.response import Request, Response, said
+from monitor.web.response import SECURITY_HEADERS, Request, Response, said
 
 REQUEST_SECONDS = 5.0  # for a whole request; what is slower than that is no scraper
 RESPONSE_SECONDS = 10.0  # for a whole response to be taken; Prometheus' own default limit
 LINGER_SECONDS = 1.0  # for the client to close first: else it may lose the end of the response
 HEAD_BYTES = 16 * 1024  # of request line and headers; h11's default, as of most servers
 PIECE_BYTES = 64 * 1024  # written at a time: what one slow client can make the server hold
+STREAM_BUFFER_BYTES = 256 * 1024  # that the kernel keeps of a stream; a message is some 20 kB
 LINGER_BYTES = 64 * 1024  # of a request's body, which nobody reads
 
 
@@ -58,16 +61,44 @@ class Exchange:
 
     async def respond(self, response: Response) -> None:
         """Send a response, and let the client close first for a moment."""
-        async with _deadline():
+        async with _deadline("slow response"):
             await self._send_head(response.status, response.all_headers)
             if not self._head_only:
-                for start in range(0, len(response.body), PIECE_BYTES):
-                    await self._send(h11.Data(response.body[start : start + PIECE_BYTES]))
+                await self._send_data(response.body)
             await self._send(h11.EndOfMessage())
             self._writer.write_eof()
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
                 await self._linger()
+
+    async def stream(
+        self, headers: Iterable[tuple[str, str]], messages: AsyncGenerator[bytes, None]
+    ) -> None:
+        """Send messages as they come, each within the deadline, until the client goes."""
+        connected: socket.socket = self._writer.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
+        sending = asyncio.create_task(self._send_messages(headers, messages))
+        leaving = asyncio.create_task(self._linger())  # a closed connection is noticed at once
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            sent, _ = await asyncio.gather(sending, leaving, return_exceptions=True)
+        if isinstance(sent, Exception) and not isinstance(sent, ConnectionError):
+            raise sent  # that a client goes is no error
+
+    async def _send_messages(
+        self, headers: Iterable[tuple[str, str]], messages: AsyncGenerator[bytes, None]
+    ) -> None:
+        async with aclosing(messages):
+            async with _deadline("slow event stream"):
+                await self._send_head(HTTPStatus.OK, [*headers, *SECURITY_HEADERS])
+            if self._head_only:
+                return
+            async for message in messages:
+                async with _deadline("slow event stream"):
+                    await self._send_data(message)
 
     async def _first_event(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:
@@ -80,6 +111,10 @@ class Exchange:
         headers = [("Date", formatdate(usegmt=True)), *headers]
         reason = status.phrase.encode()
         await self._send(h11.Response(status_code=status, reason=reason, headers=headers))
+
+    async def _send_data(self, data: bytes) -> None:
+        for start in range(0, len(data), PIECE_BYTES):
+            await self._send(h11.Data(data[start : start + PIECE_BYTES]))
 
     async def _send(self, event: h11.Event) -> None:
         if data := self._http.send(event):
@@ -94,9 +129,9 @@ class Exchange:
 
 
 @asynccontextmanager
-async def _deadline() -> AsyncIterator[None]:
+async def _deadline(missed: str) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(RESPONSE_SECONDS):
             yield
     except TimeoutError:
-        raise SlowClient("slow response") from None
+        raise SlowClient(missed) from None

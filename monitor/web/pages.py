@@ -6,13 +6,18 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
+from importlib.resources import files
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from monitor.health import obstacles, warnings
+from monitor.live.feed import Message
+from monitor.live.streams import QueryError, StreamQuery, StreamTable, query_of
 from monitor.metrics import registry_of
 from monitor.snapshot import Snapshot
 from monitor.status import as_status
@@ -20,16 +25,35 @@ from monitor.web.counts import HttpCounts
 from monitor.web.response import JSON, Request, Response, said
 
 STALE_SECONDS = 10.0  # the loop publishes every second; ten missed turns are a hang
+QUERIES_MAX = 32  # of the streams, in a second: each costs a look at all of them
 _NOTHING_YET = "nothing is known yet"
+_FILES: Final = {
+    "/": ("page.html", "text/html; charset=utf-8"),
+    "/live.css": ("live.css", "text/css; charset=utf-8"),
+    "/live.js": ("live.js", "text/javascript; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+"""The live page: files of monitor/live, with their types."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Published:
     """A snapshot, when it came, and what was rendered from it so far."""
 
     snapshot: Snapshot
     monotonic: float
     rendered: dict[str, Response] = field(default_factory=dict)
+    queries: dict[StreamQuery, Response] = field(default_factory=dict)
+
+    @cached_property
+    def streams(self) -> StreamTable:
+        """The table of streams."""
+        return StreamTable(self.snapshot)
+
+    @cached_property
+    def message(self) -> Message:
+        """What those are sent who stay."""
+        return Message(self.snapshot, self.streams)
 
 
 class Pages:
@@ -44,6 +68,8 @@ class Pages:
             "/healthz": self._healthz,
             "/readyz": self._readyz,
             "/status": self._status,
+            **{path: _file(*file) for path, file in _FILES.items()},
+            "/streams": self._streams,
         }
 
     def publish(self, snapshot: Snapshot) -> None:
@@ -80,6 +106,25 @@ class Pages:
     def _status(self, _: Request) -> Response:
         return self._once("/status", _status)
 
+    def _streams(self, request: Request) -> Response:
+        latest = self.latest
+        try:
+            query = query_of(request.query)
+        except QueryError as error:
+            return said(HTTPStatus.BAD_REQUEST, str(error))
+        if latest is None:
+            return said(HTTPStatus.SERVICE_UNAVAILABLE, _NOTHING_YET)
+        if query not in latest.queries:
+            if len(latest.queries) >= QUERIES_MAX:
+                return said(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    f"expected at most {QUERIES_MAX} different queries a second",
+                    ("Retry-After", "1"),
+                )
+            body = json.dumps(latest.streams.page(query), separators=(",", ":")).encode()
+            latest.queries[query] = Response(HTTPStatus.OK, body, JSON)
+        return latest.queries[query]
+
     def _once(self, name: str, render: Callable[[Snapshot | None], Response]) -> Response:
         """Return what was rendered for this snapshot, or render it."""
         latest = self.latest
@@ -99,6 +144,12 @@ def _exposition(
     generate: Callable[[CollectorRegistry], bytes], registry: CollectorRegistry, content_type: str
 ) -> Response:
     return Response(HTTPStatus.OK, generate(registry), content_type)
+
+
+def _file(name: str, content_type: str) -> Callable[[Request], Response]:
+    body = (files("monitor.live") / name).read_bytes()
+    response = Response(HTTPStatus.OK, body, content_type)
+    return lambda _: response
 
 
 def _ready(snapshot: Snapshot | None) -> Response:

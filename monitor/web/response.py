@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -14,7 +14,9 @@ SECURITY_HEADERS = (
     (
         "Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        # No text becomes markup, whatever a script does with it.
+        "require-trusted-types-for 'script'; trusted-types 'none'",
     ),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),
@@ -38,6 +40,21 @@ class Request:
         if path.lower().startswith(("http://", "https://")):
             path = "/" + path.partition("://")[2].partition("/")[2]
         return path
+
+    @property
+    def query(self) -> str:
+        """What comes after the question mark."""
+        return self.target.partition("?")[2]
+
+    @property
+    def from_another_site(self) -> bool:
+        """Whether a page of a stranger asks, other than by a link that somebody has followed.
+
+        Browsers say so to this machine and over TLS; nobody else sends these headers.
+        """
+        site = self.headers.get("sec-fetch-site", "none")
+        linked = self.headers.get("sec-fetch-mode") == "navigate"
+        return site not in ("none", "same-origin") and not linked
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +86,7 @@ def said(status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Response:
 
 
 def refusal(
-    request: Request, host_allowed: Callable[[str], bool], paths: Mapping[str, object]
+    request: Request, host_allowed: Callable[[str], bool], paths: Collection[str]
 ) -> Response | None:
     """Return why a request is not answered, or None when it is."""
     host = request.headers.get("host", "")
@@ -80,6 +97,8 @@ def refusal(
             f"Host {host!r} is not allowed: expected an IP address, localhost, or a name in the "
             'setting monitor.allowed_hosts, such as ["vigil.example.org"]',
         )
+    if request.from_another_site:
+        return said(HTTPStatus.FORBIDDEN, "expected a request of this site's own page")
     if request.method not in ("GET", "HEAD"):
         return said(
             HTTPStatus.METHOD_NOT_ALLOWED,

@@ -19,16 +19,28 @@ from typing import cast
 
 from monitor.snapshot import Snapshot
 from monitor.web.counts import HttpCounts
+from monitor.web.event_streams import (
+    EVENT_STREAM_HEADERS,
+    EVENT_STREAMS_MAX,
+    EVENTS,
+    EventStreams,
+)
 from monitor.web.exchange import Exchange, SlowClient
 from monitor.web.hosts import host_allowed
 from monitor.web.pages import Pages
-from monitor.web.response import Request, Response, refusal
+from monitor.web.response import Request, Response, refusal, said
 
 log = logging.getLogger(__name__)
 
 CLIENTS_MAX = 64  # many times the scrapers and people there are, few of 1,024 descriptors
 BACKLOG = 128  # connections to be accepted; asyncio takes as many at once, above CLIENTS_MAX
 CLOSE_SECONDS = 5.0  # the thread answers at once, unless it is in the middle of a large page
+
+TOO_MANY_EVENT_STREAMS = said(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    f"expected at most {EVENT_STREAMS_MAX} event streams at a time: close the page elsewhere",
+    ("Retry-After", "10"),
+)
 
 
 class HttpError(RuntimeError):
@@ -56,6 +68,7 @@ class MetricsServer:
         self._allowed_hosts = tuple(allowed_hosts)
         self._counts = HttpCounts(time.monotonic)
         self._pages = Pages(self._counts)
+        self._event_streams = EventStreams(lambda: self._pages.latest)
         self._clients: dict[asyncio.Task[None], None] = {}  # the oldest first
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -75,6 +88,9 @@ class MetricsServer:
     def publish(self, snapshot: Snapshot) -> None:
         """Let this be what is told from now on."""
         self._pages.publish(snapshot)
+        if self._counts.event_streams:
+            with suppress(RuntimeError):  # the thread has ended
+                self._loop.call_soon_threadsafe(self._event_streams.wake)
 
     def close(self) -> None:
         """Stop serving and give the port back."""
@@ -130,17 +146,36 @@ class MetricsServer:
         if isinstance(request, Response):
             self._counts.drop("no HTTP", request.body.decode(errors="replace").strip())
             response = request
+        elif (refused := self._refusal(request)) is not None:
+            response = refused
+        elif request.path == EVENTS:
+            await self._stream(exchange)
+            return
         else:
-            response = self._respond(request)
+            response = self._pages.respond(request)
         self._counts.responses[response.status] += 1
         await exchange.respond(response)
 
-    def _respond(self, request: Request) -> Response:
-        refused = refusal(request, self._host_allowed, self._pages.paths)
+    async def _stream(self, exchange: Exchange) -> None:
+        """Send what is published for as long as the client stays, beside the other clients."""
+        self._clients.pop(cast(asyncio.Task[None], asyncio.current_task()), None)
+        self._counts.responses[HTTPStatus.OK] += 1
+        self._counts.event_streams += 1
+        try:
+            await exchange.stream(EVENT_STREAM_HEADERS, self._event_streams.messages())
+        finally:
+            self._counts.event_streams -= 1
+
+    def _refusal(self, request: Request) -> Response | None:
+        refused = refusal(request, self._host_allowed, (*self._pages.paths, EVENTS))
         if refused is None:
-            return self._pages.respond(request)
+            if request.path != EVENTS or self._counts.event_streams < EVENT_STREAMS_MAX:
+                return None
+            self._counts.drop("too many event streams")
+            return TOO_MANY_EVENT_STREAMS
         if refused.status == HTTPStatus.FORBIDDEN:
-            self._counts.drop("host not allowed", refused.body.decode(errors="replace").strip())
+            why = "another site" if request.from_another_site else "host not allowed"
+            self._counts.drop(why, refused.body.decode(errors="replace").strip())
         return refused
 
     def _host_allowed(self, header: str) -> bool:

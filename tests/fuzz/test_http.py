@@ -11,13 +11,23 @@ from hypothesis import strategies as st
 
 from monitor.web.server import MetricsServer
 from tests.fuzzing import fuzz
+from tests.unit.monitor.observations import EPOCH
+from tests.unit.monitor.runs import Run
 
 METHODS = st.sampled_from([b"GET", b"HEAD", b"POST", b"OPTIONS", b"PRI", b""]) | st.binary(
     max_size=8
 )
-TARGETS = st.sampled_from([b"/metrics", b"/healthz", b"/status", b"/", b"*", b"//["]) | st.binary()
+TARGETS = (
+    st.sampled_from([b"/metrics", b"/healthz", b"/status", b"/", b"/events", b"*", b"//["])
+    | st.binary()
+    | st.binary(max_size=40).map(b"/streams?search=".__add__)
+    | st.binary(max_size=40).map(b"/streams?".__add__)
+)
 NAMES = st.sampled_from(
-    [b"Host", b"Accept", b"Content-Length", b"Transfer-Encoding", b"Expect", b"Connection"]
+    [
+        *(b"Host", b"Accept", b"Content-Length", b"Transfer-Encoding", b"Expect", b"Connection"),
+        *(b"Sec-Fetch-Site", b"Last-Event-ID"),
+    ]
 ) | st.binary(max_size=8)
 VALUES = st.sampled_from(
     [
@@ -62,12 +72,16 @@ SENT = st.one_of(
 def server():
     opened = MetricsServer("127.0.0.1:0")
     opened.start()
+    run = Run(None).seconds(3)
+    opened.publish(run.recorder.snapshot(run.now, EPOCH))
     yield opened
+    opened._pages.latest = None  # its /metrics is kept as it is
     connection = http.client.HTTPConnection(*opened.address, timeout=10)
     connection.request("GET", "/metrics")
     told = connection.getresponse().read().decode()
     assert "internal error" not in told
     assert "vigil_http_clients 1.0" in told, "nothing of a client stays"
+    assert "vigil_http_event_streams 0.0" in told
     opened.close()
 
 
