@@ -24,6 +24,7 @@ from simulator.settings import Settings, parse
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _END_SECONDS = 0.2  # for handlers at the end; 0 would mean for ever
+_LOOK_SECONDS = 0.1  # for the end of a refusal
 _USAGE = 2  # the exit code of a wrong command line
 
 
@@ -110,7 +111,7 @@ async def _refuse(exchange: Exchange, streams: _Listener) -> None:
         await exchange.listening_refused.wait()
         streams.close()
         while (left := exchange.refused_until - exchange.now()) > 0:
-            await asyncio.sleep(left)
+            await asyncio.sleep(min(left, _LOOK_SECONDS))  # it may be ended before its time
         exchange.listening_refused.clear()
         await streams.open()
 

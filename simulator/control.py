@@ -28,6 +28,7 @@ def application(exchange: Exchange) -> web.Application:
     app.router.add_get("/connections", control.connections)
     app.router.add_get("/faults", control.faults)
     app.router.add_post("/faults", control.add_fault)
+    app.router.add_delete(r"/faults/{number:\d+}", control.end_fault)
     app.router.add_get("/tape", control.tape)
     return app
 
@@ -85,6 +86,10 @@ class _Control:
             raise ValueError('expected a JSON object, such as {"kind": "reset"}') from None
         record = self._exchange.add_fault(keys)
         return web.json_response(record.as_json(), status=201)
+
+    async def end_fault(self, request: web.Request) -> web.Response:
+        record = self._exchange.end_fault(int(request.match_info["number"]))
+        return web.json_response(record.as_json())
 
     async def tape(self, request: web.Request) -> web.StreamResponse:
         """Send the raw payloads, a line each, of what has happened by now."""

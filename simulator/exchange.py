@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 
 from simulator.connection import Connection
 from simulator.faults import (
+    ENDABLE,
     EVENT_KINDS,
     REST_KINDS,
     EventFault,
@@ -96,6 +97,20 @@ class Exchange:
         self.kick()
         return record
 
+    def end_fault(self, number: int) -> Record:
+        """End a fault now, before its time; raises ValueError."""
+        record = next((one for one in self.schedule.records if one.fault.number == number), None)
+        if record is None:
+            raise ValueError(f"there is no fault {number}")
+        if record.fault.kind not in ENDABLE:
+            endable = ", ".join(ENDABLE)
+            raise ValueError(f"{record.fault.kind} cannot be ended; expected one of {endable}")
+        if record.happened_at is None:
+            raise ValueError(f"fault {number} has not begun yet")
+        self._end(record, self.now())
+        self.kick()
+        return record
+
     async def run(self) -> None:
         """Deliver events and faults, for ever."""
         while True:
@@ -165,6 +180,32 @@ class Exchange:
             if record.fault.arguments["how"] == "tcp":
                 self.listening_refused.set()
 
+    def _end(self, record: Record, now: float) -> None:
+        kind = record.fault.kind
+        if kind in EVENT_KINDS:
+            for fault in self.feed.faults:
+                if fault.record is record:
+                    fault.end(now)  # the feed's next turn notes that it is over
+            return
+        record.ended_at = min(now, record.ended_at or now)
+        if kind in REST_KINDS:
+            if self.rest_faults[kind][0] is record.fault:
+                self.rest_faults[kind] = record.fault, now
+        elif kind == "refuse_connections":
+            if self.refusal is record:
+                self.refused_until = now
+        else:
+            loop_now = asyncio.get_running_loop().time()
+            for number in record.connections:
+                if connection := self.feed.connections.get(number):
+                    match kind:
+                        case "half_open":
+                            connection.reset()
+                        case "no_pong":
+                            connection.answers_pings_from = loop_now
+                        case "no_answer":
+                            connection.answers_messages_from = loop_now
+
     def _strike(self, connection: Connection, fault: Fault) -> None:
         loop_now = asyncio.get_running_loop().time()
         match fault.kind:
@@ -194,7 +235,8 @@ async def _close_later(connection: Connection, seconds: float) -> None:
 
 async def _reset_later(connection: Connection, seconds: float) -> None:
     await asyncio.sleep(seconds)
-    connection.reset()
+    if not connection.closing:  # else the fault was ended before
+        connection.reset()
 
 
 def _tapes(settings: Settings, seed: int, start: int) -> dict[str, SymbolTape]:

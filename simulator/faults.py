@@ -78,6 +78,11 @@ REST_KINDS = (
     *("rest_error", "rest_html", "rest_lag", "rest_short", "rest_empty", "rest_slow"),
     "rest_other_venue",
 )
+ENDABLE = (
+    *("stall", "silent_connection", "refuse_connections", "half_open", "no_pong", "no_answer"),
+    *REST_KINDS,
+)
+"""Kinds that can be ended before their time: they last, and what they do stops with them."""
 _REFUSALS = ("tcp", "503", "hang")
 _RANGES = {
     "code": (1000, 4999),
@@ -214,6 +219,10 @@ class EventFault:
     def used_up(self) -> bool:
         """Whether its count is spent."""
         return self._left == 0
+
+    def end(self, now: float) -> None:
+        """Let its time be over."""
+        self._until = now
 
     def ended(self, now: float) -> bool:
         """Return whether nothing more will happen by it."""

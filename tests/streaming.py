@@ -6,27 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.waiting import WITHIN_SECONDS, eventually
+
+__all__ = ["ROOT", "Process", "at_exchange", "eventually"]
+
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def eventually(
-    condition: Callable[[], Any], *, within: float = 15.0, what: str = "it", every: float = 0.05
-) -> Any:
-    """Return the first true result of a condition that is asked again until the deadline."""
-    deadline = time.monotonic() + within
-    while True:
-        result = condition()
-        if result:
-            return result
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not happen within {within:g} s; last: {result!r}")
-        time.sleep(every)
 
 
 def at_exchange(exchange: Any, **more: Any) -> list[str]:
@@ -51,7 +40,7 @@ class Process:
         module: str,
         *arguments: str | Path,
         environment: Mapping[str, str] | None = None,
-        end_within: float = 15.0,
+        end_within: float = WITHIN_SECONDS,
     ) -> None:
         self.output_file = output_file
         self._command = [sys.executable, "-m", module, *map(str, arguments)]

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,9 +17,10 @@ import psutil
 import pytest
 
 from tests.streaming import ROOT
+from tests.waiting import WITHIN_SECONDS, eventually
 
 LAUNCHER = ROOT / "tests" / "integration" / "supervised.py"
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = WITHIN_SECONDS
 # Short, since some of these streamers use them up; long enough for the others on a busy machine.
 GRACES = {"drain_grace": 2.0, "term_grace": 1.0, "abort_grace": 2.0, "kill_grace": 2.0}
 
@@ -87,11 +87,7 @@ class Supervised:
         return self.directory / "state" / "runs" / "latest"
 
     def until(self, done: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not (result := done()):
-            assert time.monotonic() < deadline, f"not in time:\n{self.log.read_text()}"
-            time.sleep(0.02)
-        return result
+        return eventually(done, within=DEADLINE_SECONDS, every=0.02, told=self.log.read_text)
 
     def until_logged(self, text: str) -> None:
         self.until(lambda: text in self.log.read_text())

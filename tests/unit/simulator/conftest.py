@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,11 +16,12 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from tests.exchange import Exchange
+from tests.waiting import WITHIN_SECONDS, eventually
 
 # The client reads and writes in two threads, which Python's TLS sockets do not take: under load it
 # was seen to hang in its handshake.
 PLAIN = "--plain"
-WAIT_SECONDS = 10.0  # far above anything expected: a deadline, not a measure
+WAIT_SECONDS = WITHIN_SECONDS
 
 
 class Client:
@@ -139,10 +139,7 @@ def secure(tmp_path: Path) -> Iterator[Client]:
 @pytest.fixture
 def client(faulty: Client) -> Client:
     """An exchange for faults that end with their test, without connections."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while faulty.exchange.connections():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: not faulty.exchange.connections(), what="the end of the connections")
     return faulty
 
 

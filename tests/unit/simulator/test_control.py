@@ -24,6 +24,8 @@ from tests.unit.simulator.conftest import (
 )
 from tests.unit.simulator.test_websocket import STREAM, close_code, drained
 
+LONG = {"duration": 3600.0}  # of a fault that the test ends
+
 
 def ids(messages: list[Any]) -> list[int]:
     return [message["data"]["t"] for message in messages]
@@ -163,14 +165,13 @@ def test_only_the_chosen_connection_is_struck(client: Client) -> None:
 def test_half_open_is_silence_on_a_living_socket(client: Client) -> None:
     with client.open(STREAM, close_timeout=0.2) as connection:
         receive(connection)
-        client.exchange.fault("half_open", duration=1)
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not client.exchange.connections()[0]["frozen"]:
-            assert time.monotonic() < deadline
+        number = client.exchange.fault("half_open", **LONG)["number"]
+        eventually(lambda: client.exchange.connections()[0]["frozen"])
         with pytest.raises(TimeoutError):  # noqa: PT012 - what was sent before comes first
             while True:
                 connection.recv(timeout=0.3)
         connection.send('{"method":"LIST_SUBSCRIPTIONS","id":1}')
+        client.exchange.end(number)
         assert isinstance(drained(connection), ConnectionClosedError)  # reset at the end
 
 
@@ -186,12 +187,16 @@ def test_server_shutdown_is_announced(client: Client, path: str, wrapped: bool) 
 
 def test_pings_and_messages_may_stay_unanswered(client: Client) -> None:
     with client.open("/ws") as connection:
-        for kind in ("no_pong", "no_answer"):
-            number = client.exchange.fault(kind, duration=0.5)["number"]
+        numbers = [
+            client.exchange.fault(kind, **LONG)["number"] for kind in ("no_pong", "no_answer")
+        ]
+        for number in numbers:
             client.exchange.begun(number)
         pong = connection.ping()
         connection.send('{"method":"LIST_SUBSCRIPTIONS","id":1}')
-        client.exchange.happened(number)
+        eventually(lambda: client.exchange.connections()[0]["messages_received"] >= 2)
+        for number in numbers:
+            client.exchange.end(number)
         assert not pong.is_set()
         connection.send('{"method":"LIST_SUBSCRIPTIONS","id":2}')
         assert receive(connection)["id"] == 2
@@ -200,17 +205,15 @@ def test_pings_and_messages_may_stay_unanswered(client: Client) -> None:
 
 def test_connections_may_be_refused_by_the_system(client: Client) -> None:
     host, port = client.exchange.websocket_url.rpartition("/")[2].split(":")
-    number = client.exchange.fault("refuse_connections", duration=0.5)["number"]
+    number = client.exchange.fault("refuse_connections", **LONG)["number"]
     deadline = time.monotonic() + WAIT_SECONDS
     with pytest.raises(ConnectionRefusedError):  # noqa: PT012 - until it takes effect
         while time.monotonic() < deadline:
             socket.create_connection((host, int(port)), WAIT_SECONDS).close()
             time.sleep(0.01)
     assert client.rest("time")[0] == 200
-    client.exchange.happened(number)
-    while not accepts(client):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    client.exchange.end(number)
+    eventually(lambda: accepts(client))
 
 
 def accepts(client: Client) -> bool:
@@ -222,32 +225,31 @@ def accepts(client: Client) -> bool:
 
 
 def test_connections_may_be_refused_by_http(client: Client) -> None:
-    number = client.exchange.fault("refuse_connections", duration=0.5, how="503")["number"]
+    number = client.exchange.fault("refuse_connections", how="503", **LONG)["number"]
     client.exchange.begun(number)
     with pytest.raises(InvalidStatus) as refused:
         client.open("/ws")
-    client.exchange.happened(number)
+    client.exchange.end(number)
     client.open("/ws").close()
     assert refused.value.response.status_code == 503
 
 
 def test_an_upgrade_may_hang(secure: Client) -> None:
-    number = secure.exchange.fault("refuse_connections", duration=1, how="hang")["number"]
+    number = secure.exchange.fault("refuse_connections", how="hang", **LONG)["number"]
     secure.exchange.begun(number)
     raw = RawClient(secure, "/ws")
     raw.socket.settimeout(0.3)
     with raw.socket, pytest.raises(TimeoutError):  # noqa: PT012 - TLS tickets come before
         while b"HTTP/1.1" not in b"".join(raw.records()):
             raw.step()
-    secure.exchange.happened(number)
 
 
 def test_rest_may_fail(client: Client) -> None:
-    fault = client.exchange.fault("rest_error", status=418, retry_after=7, duration=0.5)
+    fault = client.exchange.fault("rest_error", status=418, retry_after=7, **LONG)
     client.exchange.begun(fault["number"])
     status, _, headers = client.rest("time")
     assert (status, headers["Retry-After"]) == (418, "7")
-    client.exchange.happened(fault["number"])
+    client.exchange.end(fault["number"])
     assert client.rest("time")[0] == 200
 
 
@@ -259,6 +261,36 @@ def test_faults_on_the_command_line_come_at_their_time(start: Callable[..., Clie
     later = client.exchange.faults()[1]
     assert record["withheld"]["btcusdt@trade"]["events"] == 2
     assert (later["kind"], later["happened_at"]) == ("reset", None)
+
+
+def test_a_stall_may_be_ended_before_its_time(client: Client) -> None:
+    with client.open(STREAM) as connection:
+        receive(connection)
+        number = client.exchange.fault("stall", symbol="BTCUSDT", **LONG)["number"]
+        eventually(lambda: client.exchange.begun(number)["withheld"])
+        _, last = range_of(client.exchange.end(number), "withheld")
+        assert until_past(connection, last)[-1] > last
+
+
+def test_only_what_lasts_and_has_begun_can_be_ended(client: Client) -> None:
+    reset = client.exchange.happened(client.exchange.fault("reset")["number"])["number"]
+    later = client.exchange.fault("stall", at=3600.0)["number"]
+    for number, cure in (
+        (later + 1000, "there is no fault"),
+        (reset, "expected one of stall, silent_connection"),
+        (later, "has not begun yet"),
+    ):
+        with pytest.raises(ValueError, match=cure):
+            client.exchange.end(number)
+
+
+def test_one_that_took_the_place_of_another_outlives_it(client: Client) -> None:
+    first, second = (client.exchange.fault("rest_error", **LONG)["number"] for _ in range(2))
+    client.exchange.begun(second)
+    client.exchange.end(first)
+    assert client.rest("time")[0] == 503
+    client.exchange.end(second)
+    assert client.rest("time")[0] == 200
 
 
 @pytest.mark.parametrize(("kind", "arguments"), [("nosuch", {}), ("reset", {"symbol": "BTCUSDT"})])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -120,33 +121,32 @@ def test_the_tail_may_lag(start: Callable[..., Client]) -> None:
 NASTY = "historicalTrades?symbol=BTCUSDT&limit=50"
 
 
+@contextmanager
+def at_work(client: Client, kind: str, **arguments: float) -> Iterator[None]:
+    """Have a fault while the block lasts: `client` is shared."""
+    number = client.exchange.fault(kind, duration=3600.0, **arguments)["number"]
+    client.exchange.begun(number)
+    try:
+        yield
+    finally:
+        client.exchange.end(number)
+
+
 def test_pages_are_cut_emptied_late_and_slow(client: Client) -> None:
-    """`client` is shared: each fault ends by itself."""
-    asked = [
-        client.exchange.fault("rest_short", count=3, duration=0.5),
-        client.exchange.fault("rest_slow", delay=0.3, duration=0.5),
-    ]
-    client.exchange.begun(asked[-1]["number"])
-    began = time.monotonic()
-    assert len(client.rest(NASTY)[1]) == 3
-    assert time.monotonic() - began >= 0.3
-    client.exchange.happened(asked[-1]["number"])
-
-    lag = client.exchange.fault("rest_lag", lag=30, duration=0.5)
-    client.exchange.begun(lag["number"])
-    assert client.rest(NASTY)[1][-1]["time"] < (time.time() - 29) * 1000
-    client.exchange.happened(lag["number"])
-    assert client.rest(NASTY)[1][-1]["time"] > (time.time() - 20) * 1000
-
-    empty = client.exchange.fault("rest_empty", duration=0.5)
-    client.exchange.begun(empty["number"])
-    assert client.rest(NASTY)[1] == []
+    with at_work(client, "rest_short", count=3), at_work(client, "rest_slow", delay=0.3):
+        began = time.monotonic()
+        assert len(client.rest(NASTY)[1]) == 3
+        assert time.monotonic() - began >= 0.3
+    with at_work(client, "rest_lag", lag=30):
+        assert client.rest(NASTY)[1][-1]["time"] < (time.time() - 29) * 1000
+    asked_at = time.time()
+    assert client.rest(NASTY)[1][-1]["time"] > (asked_at - 20) * 1000
+    with at_work(client, "rest_empty"):
+        assert client.rest(NASTY)[1] == []
 
 
 def test_a_page_for_people_is_no_json(client: Client) -> None:
-    html = client.exchange.fault("rest_html", duration=0.3)
-    client.exchange.begun(html["number"])
-    with pytest.raises(ValueError, match="Expecting value"):
+    with at_work(client, "rest_html"), pytest.raises(ValueError, match="Expecting value"):
         client.rest(NASTY)
 
 

@@ -8,7 +8,6 @@ import select
 import socket
 import ssl
 import threading
-import time
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -16,8 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from tests import waiting
+from tests.waiting import WITHIN_SECONDS
+
 DAY = datetime.timedelta(days=1)
-PATIENCE = 10.0  # seconds that a test waits for what should take milliseconds
+PATIENCE = WITHIN_SECONDS  # for what should take milliseconds
 
 
 class Authority:
@@ -121,12 +123,7 @@ def readable(thing, seconds=PATIENCE):
 
 def eventually(probe):
     """Return the first true result of `probe`, asked again and again."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if result := probe():
-            return result
-        time.sleep(0.005)
-    raise AssertionError("it did not happen in time")
+    return waiting.eventually(probe, every=0.005)
 
 
 def read_head(sock):
