@@ -244,14 +244,14 @@ class Recorder:
             self._write_row(now, time)
 
     def _write_row(self, now: float, time: float) -> None:
-        elapsed = self._elapsed(now)
+        elapsed, counts = self._elapsed(now), self._counters.all()
         if self._interval.rss_last:  # nothing seen is no row, never a row of zeros
             living = [one[-1] for one in self._ledger.generations.values() if one[-1].up]
             self._run.rows.append(
-                row(self._interval, living, self._counters, elapsed, elapsed - self._row_at, time)
+                row(self._interval, living, counts, elapsed, elapsed - self._row_at, time)
             )
         self._row_at = elapsed
-        self._interval = self._interval.next()
+        self._interval = self._interval.next(counts)
 
     # Views -------------------------------------------------------------------------------------
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitor.counters import Counters
+from monitor.counters import Key
 from monitor.events import iso
 from monitor.generation import Generation
 from monitor.model import Sample
 from monitor.soak_plans import MIB
 from monitor.state import RATED_STREAMS
+from streamer.messages import LATENCY_BUCKETS_SECONDS
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class Interval:
     cpu_seconds: float = 0.0
     own: Sample | None = None
     own_from: Sample | None = None
+    counts_from: Mapping[Key, int] = field(default_factory=dict)  # all, when it began
 
     def add(self, sample: Sample, cpu_seconds_before: float) -> None:
         """Take a sample; the process had used `cpu_seconds_before` at the one before."""
@@ -57,23 +59,21 @@ class Interval:
         if self.own_from is None:
             self.own_from = sample
 
-    def next(self) -> Interval:
-        """Return the interval that follows."""
-        return Interval(own_from=self.own)
+    def next(self, counts: Mapping[Key, int]) -> Interval:
+        """Return the interval that follows; `counts` are those of now."""
+        return Interval(own_from=self.own, counts_from=counts)
 
 
 def row(
     interval: Interval,
     living: Iterable[Generation],
-    counters: Counters,
+    counts: Mapping[Key, int],
     elapsed_seconds: float,
     seconds: float,
     time: float,
 ) -> dict[str, Any]:
     """Return the row of an interval of `seconds` that ended at `elapsed_seconds`."""
-    events = {
-        f"{key[1]}:{key[2]}": count for key, count in counters.all().items() if key[0] == "events"
-    }
+    events = {f"{key[1]}:{key[2]}": count for key, count in counts.items() if key[0] == "events"}
     scores = [one.leak.latest.score for one in living if one.leak.latest is not None]
     own, own_from = interval.own, interval.own_from
     own_seconds = own.at - own_from.at if own and own_from else 0.0
@@ -94,6 +94,8 @@ def row(
         "events": events,
         "leak_score": max((score for score in scores if score is not None), default=None),
         "cpu_cores": round(interval.cpu_seconds / seconds, 5) if seconds > 0 else None,
+        **_latency("receive", interval.counts_from, counts),
+        **_latency("acknowledge", interval.counts_from, counts),
         "threads": interval.threads,
         "open_files": interval.open_files,
         "connection_age_seconds": interval.age_seconds,
@@ -104,6 +106,31 @@ def row(
             else None
         ),
     }
+
+
+def _latency(
+    name: str, before: Mapping[Key, int], now: Mapping[Key, int]
+) -> dict[str, float | None]:
+    """Return mean and 99th percentile of what came in an interval; None where nothing came.
+
+    The percentile is interpolated within its bucket; beyond the last bound it is that bound.
+    """
+
+    def grown(label: str) -> int:
+        return now.get((name, label), 0) - before.get((name, label), 0)
+
+    bounds = LATENCY_BUCKETS_SECONDS
+    counts = [grown(str(index)) for index in range(len(bounds) + 1)]
+    total = sum(counts)
+    mean = p99 = None
+    if total > 0:
+        mean = round(grown("sum_microseconds") / 1e6 / total, 6)
+        at, below = 0, 0
+        while below + counts[at] < 0.99 * total:
+            below, at = below + counts[at], at + 1
+        low, high = bounds[at - 1] if at else 0.0, bounds[min(at, len(bounds) - 1)]
+        p99 = round(low + (high - low) * (0.99 * total - below) / counts[at], 6)
+    return {f"{name}_mean_seconds": mean, f"{name}_p99_seconds": p99}
 
 
 def _mb(size_bytes: int | None) -> float | None:

@@ -16,7 +16,7 @@ from supervisor.errors import ExitCode
 MEBIBYTE = 1 << 20
 CLOCK_OFFSET_SECONDS = 1.0  # from which on it is worth a line, as it is worth an alert
 _RULE = "─" * 76
-_BY_OUTCOME = {
+BY_OUTCOME = {
     "pass": ExitCode.PASS,
     "fail": ExitCode.VERDICT_FAIL,
     "inconclusive": ExitCode.VERDICT_INCONCLUSIVE,
@@ -25,7 +25,7 @@ _BY_OUTCOME = {
 
 def exit_code_of(verdict: Verdict) -> ExitCode:
     """Return the exit code of a verdict."""
-    return _BY_OUTCOME[verdict.outcome]
+    return BY_OUTCOME[verdict.outcome]
 
 
 def clock(seconds: float) -> str:

@@ -51,8 +51,25 @@ def test_a_changed_profile_is_judged_or_refused(file, place, value, online):
         holder = holder[key]
     holder[place[-1]] = value
     file.write_text(json.dumps(document))
-    options = argparse.Namespace(profile=file, online=online, report=None, json=False)
+    options = argparse.Namespace(profile=file, online=online, against=None, report=None, json=False)
     with suppress(UsageError):  # one sentence and exit code 2; anything else is a finding
+        assert judge.run(options) in (0, 3, 4)
+
+
+@fuzz
+@given(st.sampled_from(PLACES), VALUES, st.booleans())
+def test_a_changed_profile_is_compared_or_refused(file, place, value, old):
+    document = copy.deepcopy(DOCUMENT)
+    holder = document
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+    file.write_text(json.dumps(document))
+    good = file.with_name("good.json")
+    good.write_text(json.dumps(DOCUMENT))
+    new, against = (good, file) if old else (file, good)
+    options = argparse.Namespace(profile=new, online=False, against=against, report=None, json=True)
+    with suppress(UsageError):
         assert judge.run(options) in (0, 3, 4)
 
 
@@ -60,6 +77,6 @@ def test_a_changed_profile_is_judged_or_refused(file, place, value, online):
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]":,0123456789.eE-NaInfity', max_size=200))
 def test_bytes_that_are_no_profile_are_refused(file, content):
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    options = argparse.Namespace(profile=file, online=False, report=None, json=False)
+    options = argparse.Namespace(profile=file, online=False, against=None, report=None, json=False)
     with pytest.raises(UsageError):
         judge.run(options)
