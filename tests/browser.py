@@ -19,6 +19,8 @@ PATIENCE_SECONDS = 20.0
 _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    # Names of strangers that lead to this machine, as after DNS rebinding.
+    *("--host-resolver-rules=MAP *.example 127.0.0.1",),
     *("--hide-scrollbars", "--remote-debugging-port=0", "about:blank"),
 )
 DRAWN = "[...document.querySelectorAll('.chart')].every(one => one.querySelector('.main-svg'))"
@@ -55,21 +57,37 @@ class Page:
                 return result
             self._seen.append(answer)
 
-    def show(self, path: Path, *, width: int, height: int = 900, dark: bool = False) -> None:
-        """Open a file at a width, in light or dark, and wait until it is loaded."""
+    def show(self, at: Path | str, *, width: int, height: int = 900, dark: bool = False) -> None:
+        """Open a file or URL at a width, in light or dark, and wait until it is loaded."""
         self._seen.clear()
         phone = width < 600
         screen: dict[str, object] = {"width": width, "height": height, "mobile": phone}
         self.call("Emulation.setDeviceMetricsOverride", deviceScaleFactor=1, **screen)
         self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
         self.scheme(dark=dark)
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=at.as_uri() if isinstance(at, Path) else at)
         self.wait_for("document.readyState === 'complete'")
 
-    def scheme(self, *, dark: bool) -> None:
-        """Change what the system asks for."""
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+    def scheme(self, *, dark: bool, still: bool = False) -> None:
+        """Change what the system asks for: light or dark, `still` for reduced motion."""
+        features = {
+            "prefers-color-scheme": "dark" if dark else "light",
+            "prefers-reduced-motion": "reduce" if still else "no-preference",
+        }
+        asked = [{"name": name, "value": value} for name, value in features.items()]
+        self.call("Emulation.setEmulatedMedia", features=asked)
+
+    def press(self, key: str, text: str = "") -> None:
+        """Press and release a key, such as Tab."""
+        for kind in ("keyDown", "keyUp"):
+            pressed = {"type": kind, "key": key, "code": key}
+            codes = {"Tab": 9, "Enter": 13, " ": 32}
+            self.call(
+                "Input.dispatchKeyEvent",
+                **pressed,
+                windowsVirtualKeyCode=codes.get(key, 0),
+                **({"text": text} if text and kind == "keyDown" else {}),
+            )
 
     def value(self, expression: str) -> Any:
         """Return the value of an expression."""

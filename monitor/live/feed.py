@@ -93,12 +93,15 @@ def stalled(age_seconds: float | None) -> bytes:
 
 
 def _entry(number: int, entry: Entry) -> dict[str, Any]:
-    message = entry.detail.get("message") if entry.kind == "action" else None
+    kind, detail = entry.kind.replace("_", " "), entry.detail
+    text = described(detail)
+    if entry.kind == "action":
+        kind, text = f"{detail.get('action')} ({detail.get('rule')})", str(detail.get("message"))
     return {
         "number": number,
         "time": round(entry.time, 3),
-        "kind": entry.kind.replace("_", " "),
-        "weight": weight_of(entry.kind, entry.detail),
+        "kind": kind,
+        "weight": weight_of(entry.kind, detail),
         "streamer": entry.streamer,
-        "text": printable(str(message or described(entry.detail)), TEXT_BYTES),
+        "text": printable(text, TEXT_BYTES),
     }

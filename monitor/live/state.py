@@ -115,7 +115,7 @@ def _streamer(one: StreamerSnapshot, snapshot: Snapshot) -> dict[str, Any]:
         "slots": [_slot(slot, one.report_age_seconds) for slot in report.slots[:SLOTS_MAX]]
         if report
         else [],
-        "rotations": sum(report.rotations.values()) if report else 0,
+        "rotations": dict(report.rotations) if report else {},
         "rotations_failed": report.rotations_failed_total if report else 0,
         "sink": _sink(report.sink, one.unacknowledged_seconds) if report else None,
         "latency": _latency(one),

@@ -37,6 +37,13 @@ _WEIGHT_OF: Final[Mapping[str, Weight]] = {
 }
 """What else there is, is a warning."""
 
+_AS_PLANNED: Final = frozenset(
+    (
+        *("connection_opened", "rotation_started", "subscription_changed"),
+        *("stream_available", "collected"),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -125,11 +132,9 @@ def weight_of(kind: str, detail: Mapping[str, Any]) -> Weight:
         if detail.get("action") == "rotate" and detail.get("rule") == "age":
             return "good"
         return "warning" if detail.get("action") in ("warn", "rotate", "collect") else "bad"
-    if kind in ("connection_closed", "exited") and (
-        detail.get("planned") or detail.get("expected")
-    ):
+    if detail.get("planned") or detail.get("expected"):  # the end of a connection, of a process
         return "good"
-    return _WEIGHT_OF.get(kind, "warning")
+    return "good" if kind in _AS_PLANNED else _WEIGHT_OF.get(kind, "warning")
 
 
 def _add_slot(found: Timeline, lane: str) -> None:

@@ -28,12 +28,13 @@ STALE_SECONDS = 10.0  # the loop publishes every second; ten missed turns are a 
 QUERIES_MAX = 32  # of the streams, in a second: each costs a look at all of them
 _NOTHING_YET = "nothing is known yet"
 _FILES: Final = {
-    "/": ("page.html", "text/html; charset=utf-8"),
-    "/live.css": ("live.css", "text/css; charset=utf-8"),
-    "/live.js": ("live.js", "text/javascript; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/": ("live/page.html", "text/html; charset=utf-8"),
+    "/page.css": ("report/page.css", "text/css; charset=utf-8"),  # the same look
+    "/live.css": ("live/live.css", "text/css; charset=utf-8"),
+    "/live.js": ("live/live.js", "text/javascript; charset=utf-8"),
+    "/icon.svg": ("live/icon.svg", "image/svg+xml"),
 }
-"""The live page: files of monitor/live, with their types."""
+"""The live page: files of the package, with their types."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _exposition(
 
 
 def _file(name: str, content_type: str) -> Callable[[Request], Response]:
-    body = (files("monitor.live") / name).read_bytes()
+    body = files("monitor").joinpath(*name.split("/")).read_bytes()
     response = Response(HTTPStatus.OK, body, content_type)
     return lambda _: response
 

@@ -58,7 +58,7 @@ def test_events_beyond_those_that_are_kept_keep_their_numbers() -> None:
 def test_an_action_is_told_by_its_sentence() -> None:
     run = Run(PROFILES["smoke"]).seconds(3, in_sample=lambda _: {"rss_mib": 900.0})
     found = parsed(message(run).after(Cursor()))["events"]
-    (action,) = [one for one in found if one["kind"] == "action"]
+    (action,) = [one for one in found if one["kind"] == "abort (memory ceiling)"]
     assert action["weight"] == "bad"
     assert "rss 900.0 MiB is above" in action["text"]
 

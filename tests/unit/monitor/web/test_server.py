@@ -85,8 +85,8 @@ def test_other_paths_and_methods(server: MetricsServer) -> None:
     status, _, body = get(server, "/metric")
     assert (status, body) == (
         404,
-        "expected one of: /metrics /healthz /readyz /status / /live.css /live.js /icon.svg "
-        "/streams /events\n",
+        "expected one of: /metrics /healthz /readyz /status / /page.css /live.css /live.js "
+        "/icon.svg /streams /events\n",
     )
     said = raw(server, b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nx=1")
     assert said.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
