@@ -46,9 +46,8 @@ def test_a_new_client_gets_everything_and_then_what_changes() -> None:
 
 
 def test_events_beyond_those_that_are_kept_keep_their_numbers() -> None:
-    run = Run(None).seconds(1)
-    for number in range(1, 101):
-        run.recorder.note("warning", {"message": number}, EPOCH)
+    warnings = tuple(Notice(at, EPOCH, "warning", {"message": str(at)}) for at in range(1, 101))
+    run = Run(None).seconds(1, lambda _: {"notices": warnings})
     found = parsed(message(run).after(Cursor()))["events"]
     assert [one["number"] for one in found] == list(range(52, 102))
     late = Cursor(events=99)
@@ -74,10 +73,9 @@ def test_each_part_is_rendered_once_for_all(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_text_of_others_stays_inside_its_line() -> None:
-    run = Run(None).seconds(1)
-    run.recorder.note(
-        "warning", {"message": "a\n\nevent: state\ndata: {}\r\n\x1b" + "x" * 9999}, EPOCH
-    )
+    text = "a\n\nevent: state\ndata: {}\r\n\x1b" + "x" * 9999
+    notice = Notice(1, EPOCH, "warning", {"message": text})
+    run = Run(None).seconds(1, lambda _: {"notices": (notice,)})
     found = parsed(message(run).after(Cursor()))
     assert found["events"][-1]["text"].startswith(
         "message a\\n\\nevent: state\\ndata: {}\\r\\n\\x1bx"

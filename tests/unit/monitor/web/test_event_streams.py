@@ -17,6 +17,7 @@ from monitor.web.server import CLIENTS_MAX, MetricsServer
 from tests.unit.monitor.observations import EPOCH, stream
 from tests.unit.monitor.runs import Run
 from tests.unit.monitor.web.test_server import get, raw, received, server
+from tests.waiting import eventually
 
 __all__ = ["server"]  # the fixture
 
@@ -70,13 +71,6 @@ def client(server: MetricsServer, ask: bytes = ASK) -> Iterator[Client]:
 
 def counts(server: MetricsServer) -> HttpCounts:
     return server._counts  # told by /metrics, which is kept for as long as a snapshot is
-
-
-def eventually(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def snapshot(run: Run) -> Snapshot:
