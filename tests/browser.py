@@ -60,13 +60,17 @@ class Page:
     def show(self, at: Path | str, *, width: int, height: int = 900, dark: bool = False) -> None:
         """Open a file or URL at a width, in light or dark, and wait until it is loaded."""
         self._seen.clear()
+        self.screen(width, height)
+        self.scheme(dark=dark)
+        self.call("Page.navigate", url=at.as_uri() if isinstance(at, Path) else at)
+        self.wait_for("document.readyState === 'complete'")
+
+    def screen(self, width: int, height: int = 900) -> None:
+        """Change the size of the screen; narrow ones are touched."""
         phone = width < 600
         screen: dict[str, object] = {"width": width, "height": height, "mobile": phone}
         self.call("Emulation.setDeviceMetricsOverride", deviceScaleFactor=1, **screen)
         self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
-        self.scheme(dark=dark)
-        self.call("Page.navigate", url=at.as_uri() if isinstance(at, Path) else at)
-        self.wait_for("document.readyState === 'complete'")
 
     def scheme(self, *, dark: bool, still: bool = False) -> None:
         """Change what the system asks for: light or dark, `still` for reduced motion."""

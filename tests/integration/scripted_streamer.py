@@ -37,6 +37,7 @@ class Speaker:
         self.began = time.monotonic()
         self.sequence = 0
         self.stopping = False
+        self.silent_since: dict[str, float] = {}  # by symbol: uptime at the last event
 
     def turn(self) -> None:
         """Answer, report, sleep until the next report."""
@@ -55,8 +56,7 @@ class Speaker:
         uptime = time.monotonic() - self.began
         events = 1 + int(uptime * EVENTS_PER_SECOND)
         streams = tuple(
-            StreamCounts("trade", symbol, events, 0, 0, 0, events, 0.0, time.time())
-            for symbol in self.config.exchange.symbols
+            self._counts(symbol, events, uptime) for symbol in self.config.exchange.symbols
         )
         slot = SlotState("slot-1", not final, 1, uptime, 0, time.time())
         self.telemetry.send(
@@ -74,6 +74,12 @@ class Speaker:
                 final=final,
             )
         )
+
+    def _counts(self, symbol: str, events: int, uptime: float) -> StreamCounts:
+        if symbol not in self.silent_since:
+            return StreamCounts("trade", symbol, events, 0, 0, 0, events, 0.0, time.time())
+        silent = uptime - self.silent_since[symbol]
+        return StreamCounts("trade", symbol, 1, 0, 0, 0, 1, silent, time.time(), silence="news")
 
     def speak(self, on_turn: Callable[[float], None] = lambda uptime: None) -> int:
         """Report until told to stop."""
@@ -155,6 +161,19 @@ def leaks(config: StreamerConfig) -> int:
     speaker = Speaker(config)
     _stop_at_term(speaker)
     return speaker.speak(grow)
+
+
+def falls_silent(config: StreamerConfig) -> int:
+    """Bring nothing of ETHUSDT from when there is a file `silence` beside the records."""
+    wanted = Path(config.sink.directory, "silence")
+    speaker = Speaker(config)
+    _stop_at_term(speaker)
+
+    def look(uptime: float) -> None:
+        if wanted.exists():
+            speaker.silent_since.setdefault("ETHUSDT", uptime)
+
+    return speaker.speak(look)
 
 
 def hoards(config: StreamerConfig) -> int:

@@ -1,0 +1,370 @@
+"""The live page in a real browser: what it shows, how soon, and that it comes back."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from monitor.snapshot import Snapshot
+from monitor.web.server import MetricsServer
+from streamer.messages import Notice
+from tests import live_scenes
+from tests.browser import Page, browser
+from tests.ports import free_port
+from tests.prefix_proxy import PREFIX, prefix_proxy
+from tests.supervising import Supervised
+from tests.unit.monitor.observations import EPOCH
+from tests.unit.monitor.runs import Run
+
+DESKTOP, PHONE = 1100, 375  # CSS pixels; a small phone
+SHOWN = "document.querySelector('#connection').innerText.startsWith('Live')"
+STATES = "[...document.querySelectorAll('#stream-rows tr')].map(one => one.innerText)"
+EVENTS = "document.querySelector('#event-rows').innerText"
+NASTY = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with browser(tmp_path_factory.mktemp("chromium")) as tab:
+        yield tab
+
+
+@pytest.fixture
+def server(page: Page) -> Iterator[MetricsServer]:
+    server = MetricsServer("127.0.0.1:0")
+    server.start()
+    yield server
+    leave(page)
+    server.close()
+
+
+def leave(page: Page) -> None:
+    """Leave the page before its server ends, which it would complain of in the next test."""
+    page.show("about:blank", width=DESKTOP)
+    page.wait_for("location.href === 'about:blank'")
+
+
+def url(server: MetricsServer) -> str:
+    host, port = server.address
+    return f"http://{host}:{port}/"
+
+
+def text(page: Page, selector: str) -> str:
+    found: str = page.value(f"document.querySelector({selector!r}).innerText")
+    return found
+
+
+SCENES: dict[str, tuple[Callable[[], Snapshot], str]] = {
+    "healthy": (lambda: live_scenes.healthy(0.1), "Verdict so far: ? inconclusive"),
+    "silent": (lambda: live_scenes.silent_symbol(0.1), "Not ready"),
+    "kafka": (lambda: live_scenes.kafka_away(0.1), "Not ready"),
+    "leak": (lambda: live_scenes.shown_leak(live_scenes.healthy(0.1)), "Verdict so far"),
+}
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_it_is_shown_and_fits(page: Page, server: MetricsServer, scene: str) -> None:
+    make, headline = SCENES[scene]
+    server.publish(make())
+    page.show(url(server), width=DESKTOP)
+    page.wait_for(SHOWN)
+    page.wait_for("document.querySelectorAll('.chart > svg text').length >= 5")
+    assert headline in text(page, "h1")
+    for width, dark in ((DESKTOP, True), (PHONE, True), (PHONE, False)):
+        page.screen(width)
+        page.scheme(dark=dark)
+        page.wait_for(f"innerWidth === {width}")
+        assert_fits(page)
+        ground = page.value("getComputedStyle(document.body).backgroundColor.match(/\\d+/g)")
+        assert (sum(map(int, ground)) < 3 * 128) == dark
+    assert page.complaints == []
+    assert all(one.startswith(url(server)) for one in page.requested)  # of nobody else
+
+
+def assert_fits(page: Page) -> None:
+    scrolled, visible = page.value("[document.documentElement.scrollWidth, innerWidth]")
+    assert scrolled <= visible
+    cut_off = page.value(
+        "[...document.querySelectorAll('section, td, th, dd, li, p:not(.unseen), h1, h2')]"
+        ".filter(one => one.scrollWidth > one.clientWidth + 1 && one.clientWidth !== 0)"
+        ".map(one => one.outerHTML.slice(0, 200))"
+    )
+    assert cut_off == []
+
+
+def test_what_is_wrong_is_said_in_words(page: Page, server: MetricsServer) -> None:
+    server.publish(live_scenes.silent_symbol(0.1))
+    page.show(url(server), width=DESKTOP)
+    page.wait_for(SHOWN)
+    assert "streamer-1: silent: ETHUSDT trade" in text(page, "#reasons")
+    assert "✗ silent" in page.value(STATES)[0]
+    assert page.value(STATES)[0].startswith("ETHUSDT trade")
+    page.wait_for(f"{EVENTS}.includes('rotate (silence)')")
+    server.publish(live_scenes.kafka_away(0.1))
+    page.wait_for("document.querySelector('#reasons').innerText.includes('nothing is stored')")
+    sink = page.value("document.querySelectorAll('.streamer dl')[2].innerText")
+    assert "99,840, 9.1 MiB" in sink  # of the overflow
+    assert "0:04:00" in sink
+    server.publish(live_scenes.shown_leak(live_scenes.healthy(0.1)))
+    page.wait_for("document.querySelector('.leak').innerText.includes('+12.0 MB/h')")
+    page.wait_for("document.querySelectorAll('.chart .floor').length >= 30")
+    assert page.value("document.querySelectorAll('.chart .trend, .chart .interval').length") == 2
+    assert "trend 12 MiB an hour; ceiling 450 MiB" in page.value(
+        "document.querySelector('.chart > svg').getAttribute('aria-label')"
+    )
+    assert page.value("document.querySelectorAll('.chart .ceiling').length") == 0
+    page.value("document.querySelector('.streamer button').click()")
+    assert page.value("document.querySelectorAll('.chart .ceiling').length") == 1
+    page.value("document.querySelector('#judgement').open = true")
+    assert "growth of the floor" in text(page, "#criteria")
+    assert page.complaints == []
+
+
+def test_text_of_others_is_only_text(page: Page, server: MetricsServer) -> None:
+    notice = Notice(1, EPOCH, "warning", {"message": NASTY})
+    run = Run(None).seconds(2, lambda _: {"notices": (notice,)})
+    snapshot = run.recorder.snapshot(run.now, EPOCH)
+    (streamer,) = snapshot.streamers
+    assert streamer.report is not None
+    counts = live_scenes.replace(streamer.report.streams[0], symbol=NASTY)
+    report = live_scenes.replace(streamer.report, streams=(counts,))
+    named = replace(streamer.streams[0], symbol=NASTY)
+    streamer = replace(streamer, name=NASTY, report=report, streams=(named,))
+    server.publish(replace(snapshot, streamers=(streamer,), profile=NASTY))
+    page.show(url(server), width=PHONE)
+    page.wait_for(f"{EVENTS}.includes('onerror')")
+    for selector in ("#stream-rows", "#streamers", "#run"):
+        assert NASTY in text(page, selector)
+    assert page.value("document.querySelectorAll('img, body script').length") == 0
+    assert page.complaints == []
+    # Nor could a mistake of ours make markup of it: the policy forbids it.
+    assert page.value(
+        "(() => { try { document.body.innerHTML = '<b>x</b>'; return 'made'; }"
+        " catch (error) { return error.name; } })()"
+    ) == ("TypeError")
+
+
+def test_a_host_of_a_stranger_is_refused(page: Page, server: MetricsServer) -> None:
+    server.publish(live_scenes.silent_symbol(0.01))
+    page.show(f"http://evil.example:{server.address[1]}/", width=DESKTOP)
+    assert "is not allowed" in text(page, "body")
+    assert "Streams" not in text(page, "body")
+
+
+def test_it_works_below_a_prefix_as_it_comes(page: Page, server: MetricsServer) -> None:
+    server.publish(live_scenes.many_streams(300))
+    with prefix_proxy(*server.address) as at:
+        page.show(at, width=DESKTOP)
+        page.wait_for(SHOWN)
+        server.publish(live_scenes.many_streams(300, silent="S0042USDT"))
+        page.wait_for(f"{STATES}[0].includes('silent')")
+        page.value("document.querySelector('#all').click()")
+        page.wait_for("document.querySelector('#page').innerText === 'page 1 of 6'")
+        assert page.complaints == []
+        assert {one.split("?")[0].removeprefix(at) for one in page.requested} == {
+            *("", "page.css", "live.css", "live.js", "icon.svg", "events", "streams")
+        }
+        assert PREFIX in at
+
+
+def test_4500_streams_are_searched_sorted_and_paged(page: Page, server: MetricsServer) -> None:
+    server.publish(live_scenes.many_streams(4500, silent="S0007USDT"))
+    page.show(url(server), width=DESKTOP)
+    page.wait_for(SHOWN)
+    assert len(page.value(STATES)) == 15
+    assert text(page, "#found") == "The worst 15 of 4,500 streams."
+    assert [one.split()[0] for one in page.value(STATES)[:3]] == ["S0007USDT"] * 3
+    type_into(page, "1234 book")
+    page.wait_for("document.querySelector('#found').innerText === '1 of 4,500 streams.'")
+    assert page.value(STATES)[0].startswith("S1234USDT bookTicker")
+    type_into(page, "silent")
+    page.wait_for("document.querySelector('#found').innerText === '3 of 4,500 streams.'")
+    type_into(page, "")
+    choose(page, "name")
+    page.wait_for("document.querySelector('#page').innerText === 'page 1 of 90'")
+    page.value("document.querySelector('#next').click()")
+    page.wait_for("document.querySelector('#page').innerText === 'page 2 of 90'")
+    assert page.value(STATES)[0].startswith("S0016USDT trade")
+    choose(page, "worst")
+    page.wait_for(f"{STATES}.length === 15")
+    assert page.value("document.querySelector('#pages').hidden")
+    assert page.complaints == []
+
+
+def type_into(page: Page, search: str) -> None:
+    page.value(
+        f"(() => {{ const field = document.querySelector('#search'); field.value = {search!r};"
+        " field.dispatchEvent(new Event('input')); })()"
+    )
+
+
+def choose(page: Page, order: str) -> None:
+    page.value(
+        f"(() => {{ const field = document.querySelector('#sort'); field.value = {order!r};"
+        " field.dispatchEvent(new Event('change')); })()"
+    )
+
+
+def test_it_is_used_by_keyboard(page: Page, server: MetricsServer) -> None:
+    server.publish(live_scenes.many_streams(300))
+    page.show(url(server), width=DESKTOP)
+    page.scheme(dark=False, still=True)
+    page.wait_for(SHOWN)
+    page.value("document.activeElement.blur()")
+    visited = []
+    while len(visited) < 30:
+        page.press("Tab")
+        if page.value("document.activeElement === document.body"):
+            break  # it was the last one
+        visited.append(page.value("document.activeElement.id || document.activeElement.className"))
+        outline = page.value("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline not in ("none", ""), f"{visited[-1]}: focus is not to be seen"
+        if visited[-1] == "all":
+            page.press("Enter", "\r")
+            page.wait_for("document.querySelector('#page').innerText === 'page 1 of 6'")
+    assert visited[0] == "skip"
+    assert [one for one in visited if one in ("search", "sort", "all", "next")] == [
+        *("search", "sort", "all", "next")
+    ]
+    assert "event-log" in visited  # it scrolls
+    assert page.value("getComputedStyle(document.querySelector('header')).transitionDuration") == (
+        "0s"
+    )
+
+
+def test_a_screen_reader_is_told_what_happens_and_no_figures(
+    page: Page, server: MetricsServer
+) -> None:
+    server.publish(live_scenes.healthy(0.1))
+    page.show(url(server), width=DESKTOP)
+    page.wait_for(SHOWN)
+    page.call("Accessibility.enable")
+    nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+    named = {
+        (one["role"]["value"], one.get("name", {}).get("value", ""))
+        for one in nodes
+        if not one["ignored"]
+    }
+    assert {
+        ("main", ""),
+        ("heading", "Verdict so far: ? inconclusive"),
+        ("heading", "Streams"),
+        ("region", "Streams"),
+        ("region", "streamer-1"),
+        ("search", ""),
+        ("searchbox", "Search"),
+        ("columnheader", "per second"),
+        ("rowheader", "BTCUSDT trade"),
+        ("log", "Events"),
+    } <= named
+    page.call("Accessibility.disable")
+    page.wait_for("document.querySelector('#event-log').ariaLive === 'polite'")
+    live = page.value("[...document.querySelectorAll('[aria-live], [role=status]')].map(e => e.id)")
+    assert live == ["said", "found", "event-log"]
+    # Whatever is said aloud is kept; a second with other figures adds nothing.
+    page.value(
+        "window.heard = []; new MutationObserver(() => heard.push("
+        "document.querySelector('#said').textContent + document.querySelector('#found').textContent"
+        ")).observe(document.querySelector('#said'), {childList: true, characterData: true});"
+        "new MutationObserver(() => heard.push('found')).observe("
+        "document.querySelector('#found'), {childList: true, characterData: true})"
+    )
+    scene = live_scenes.healthy(0.11)
+    server.publish(scene)
+    page.wait_for("document.querySelector('#figures').innerText.includes('0:06:36')")
+    assert page.value("heard") == []
+    (streamer,) = scene.streamers
+    server.publish(replace(scene, streamers=(replace(streamer, up=False, exit_code=-9),)))
+    page.wait_for("heard.length > 0")
+    assert "its process is not running" in page.value("heard[0]")
+    assert page.complaints == []
+
+
+def test_a_lost_connection_is_said_and_comes_back_with_another_service(page: Page) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    first = MetricsServer(address)
+    first.start()
+    first.publish(live_scenes.silent_symbol(0.1))
+    page.show(f"http://{address}/", width=DESKTOP)
+    page.wait_for(SHOWN)
+    page.wait_for(f"{EVENTS}.includes('rotate (silence)')")
+    first.close()
+    page.wait_for("document.querySelector('#connection').innerText.startsWith('Connection lost')")
+    assert "What is shown is of 2" in text(page, "#connection")
+    assert page.value("document.body.classList.contains('stale')")
+    assert text(page, "#said").startswith("Connection lost")
+    second = MetricsServer(address)
+    second.start()
+    try:
+        second.publish(replace(live_scenes.healthy(0.1), started=EPOCH + 5))
+        page.wait_for(SHOWN)
+        page.wait_for(f"!{EVENTS}.includes('rotate (silence)')")  # of the one before
+        assert "launched" in page.value(EVENTS)
+        assert "Verdict so far" in text(page, "h1")
+        assert not page.value("document.body.classList.contains('stale')")
+    finally:
+        leave(page)
+        second.close()
+
+
+def test_a_loop_that_hangs_is_said(page: Page, server: MetricsServer) -> None:
+    server.publish(live_scenes.silent_symbol(0.01))
+    page.show(url(server), width=DESKTOP)
+    page.wait_for(SHOWN)
+    page.value("heardAt = Date.now(); seenAt = Date.now() - 6000; tell()")  # as after 6 s
+    assert text(page, "#connection").startswith("Connected, but the supervisor tells nothing.")
+    server.publish(live_scenes.silent_symbol(0.01))
+    page.wait_for(SHOWN)
+
+
+def test_a_silent_symbol_is_seen_within_two_seconds_and_a_restart_is_survived(
+    page: Page, vigil: Supervised
+) -> None:
+    port = free_port()
+    settings = {
+        "monitor.metrics_address": f"127.0.0.1:{port}",
+        "connection.stale_after": 1.5,
+        "exchange.symbols": ["BTCUSDT", "ETHUSDT"],
+    }
+    process = vigil.start("falls_silent", "run", settings=settings)
+    vigil.until_logged("generation 1 reports")
+    page.show(f"http://127.0.0.1:{port}/", width=DESKTOP)
+    page.wait_for(SHOWN)
+    page.wait_for(f"{STATES}.length === 2")
+    # When each state was made and when it was shown, and when the fault was to be seen.
+    page.value(
+        "window.states = []; window.seen = null;"
+        "source.addEventListener('state', () => states.push([latest.time, Date.now() / 1000]));"
+        "new MutationObserver(() => { const log = document.querySelector('#event-rows');"
+        " if (seen === null && log.innerText.includes('rotate (silence)')) seen = Date.now() / 1000"
+        "}).observe(document.querySelector('#event-rows'), {childList: true})"
+    )
+    Path(vigil.directory, "silence").touch()
+    page.wait_for("seen !== null")
+    page.wait_for(f"{STATES}[0].includes('✗ silent')")
+    seen, states = page.value("[seen, states]")
+    fired = page.value(
+        "[...document.querySelectorAll('#event-rows li')].filter(one => one.innerText.includes("
+        "'rotate (silence)')).map(one => Date.parse(one.querySelector('time').dateTime) / 1000)[0]"
+    )
+    # How late a busy machine was meanwhile: states are made a second apart, and shown at once.
+    apart = [after[0] - before[0] for before, after in pairwise(states)]
+    late = max([0.0, *(one - 1.0 for one in apart), *(shown - made for made, shown in states)])
+    print(f"\nfired to seen {seen - fired:.2f} s, the machine was late by {late:.2f} s")
+    assert seen - fired <= 2.0 + late
+    assert page.complaints == []
+    process.send_signal(signal.SIGTERM)
+    assert vigil.exit_code() == 0
+    page.wait_for("document.querySelector('#connection').innerText.startsWith('Connection lost')")
+    Path(vigil.directory, "silence").unlink()
+    process = vigil.start("falls_silent", "run", settings=settings)
+    page.wait_for(SHOWN)
+    page.wait_for(f"{STATES}.length === 2 && {STATES}.every(one => one.includes('ok'))")
+    leave(page)
+    process.send_signal(signal.SIGTERM)
+    assert vigil.exit_code() == 0
