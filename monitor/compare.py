@@ -10,7 +10,7 @@ from monitor.conditions import caveats_of
 from monitor.criteria import Outcome, Verdict
 from monitor.estimates import Estimate
 from monitor.evidence import DocumentError, Evidence, Process, evidence_of
-from monitor.figures import Figure, figures_of, longest
+from monitor.figures import Figure, figures_of, longest, slope_of
 from monitor.leak import LeakDetector
 from monitor.replay import replay
 from monitor.series import DetectorFactory, curve_of
@@ -176,11 +176,7 @@ def _growth(new: Evidence, old: Evidence, until_seconds: float, detector: Detect
 
 
 def _slope(evidence: Evidence, process: Process, detector: DetectorFactory) -> Estimate | None:
-    (replayed,) = replay(replace(evidence, processes=(process,)), detector)
-    found = replayed.latest
-    if found is None or found.slope_mb_per_hour is None or found.low is None or found.high is None:
-        return None
-    return Estimate(found.slope_mb_per_hour, found.low, found.high)
+    return slope_of(replay(replace(evidence, processes=(process,)), detector))
 
 
 def _common_age(new: Evidence, old: Evidence) -> float:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from monitor.estimates import FEWEST_VALUES, Estimate, mean_of, rate_of, ratio_of
 from monitor.evidence import Evidence, Process
 from monitor.growth import SKIP_SECONDS
+from monitor.replay import Replayed
 from monitor.soak_plans import HOUR, MIB
 
 INCIDENT_SECONDS = 60.0
@@ -64,6 +65,19 @@ _TOO_FEW: Final = f"fewer than {FEWEST_VALUES} intervals after the start"
 def longest(evidence: Evidence) -> Process | None:
     """Return the process that was observed for longest."""
     return max(evidence.processes, key=lambda one: len(one.bins), default=None)
+
+
+def slope_of(replays: Sequence[Replayed]) -> Estimate | None:
+    """Return the growth of the process that was observed for longest, in MiB/h."""
+    latest = max(replays, key=lambda one: len(one.process.bins)).latest if replays else None
+    if (
+        latest is None
+        or latest.slope_mb_per_hour is None
+        or latest.low is None
+        or latest.high is None
+    ):
+        return None
+    return Estimate(latest.slope_mb_per_hour, latest.low, latest.high)
 
 
 def settled_rows(evidence: Evidence) -> Sequence[Mapping[str, Any]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,11 @@ def write_report(document: Mapping[str, Any], path: Path) -> None:
     Raises DocumentError when it is no profile, ReportError when the library is absent or the file
     cannot be written.
     """
-    content = render(document)
+    write_page(render(document), path)
+
+
+def write_page(content: bytes, path: Path) -> None:
+    """Write a page with mode 0600, whole or not at all. Raises ReportError."""
     temporary: str | None = None
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -48,16 +53,23 @@ def write_report(document: Mapping[str, Any], path: Path) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
-def render(document: Mapping[str, Any]) -> bytes:
-    """Return the report. Raises DocumentError and ReportError."""
+@contextmanager
+def needs_plotly() -> Iterator[None]:
+    """Raise ReportError when the library is absent."""
     try:
-        from plotly.offline import get_plotlyjs
-
-        from monitor.report import charts
+        yield
     except ImportError as error:
         raise ReportError(
             f"a report needs the library plotly ({error}): pip install 'plotly>=6'"
         ) from error
+
+
+def render(document: Mapping[str, Any]) -> bytes:
+    """Return the report. Raises DocumentError and ReportError."""
+    with needs_plotly():
+        from plotly.offline import get_plotlyjs
+
+        from monitor.report import charts
     from monitor.report import page
     from monitor.report.connections import timeline
     from monitor.report.latency import latencies

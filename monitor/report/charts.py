@@ -238,6 +238,43 @@ def latency_chart(latencies: Sequence[Latency]) -> go.Figure:
     return figure
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A value of one run with its interval."""
+
+    start_time: str  # ISO 8601
+    value: float
+    low: float
+    high: float
+    outcome: str | None
+    text: str
+
+
+def history_chart(points: Sequence[Point]) -> go.Figure:
+    """Return one figure of many runs over the time of their start, in the colours of their ends."""
+    figure = _figure(None, height=260)
+    figure.update_layout(showlegend=False, xaxis={"type": "date", "automargin": True})
+    colours = {"pass": GREEN, "fail": RED, "inconclusive": AMBER}
+    figure.add_scatter(
+        x=[one.start_time for one in points],
+        y=[one.value for one in points],
+        mode="lines+markers",
+        line={"color": GREY, "width": 1},
+        marker={"size": 9, "color": [colours.get(one.outcome or "", GREY) for one in points]},
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [one.high - one.value for one in points],
+            "arrayminus": [one.value - one.low for one in points],
+            "color": GREY,
+            "thickness": 1,
+        },
+        text=[escape(one.text) for one in points],
+        hovertemplate="%{text}<extra></extra>",
+    )
+    return figure
+
+
 def _bound(seconds: float) -> str:
     return f"{seconds * 1000:g} ms" if seconds < 1 else f"{seconds:g} s"
 

@@ -26,7 +26,7 @@ POLICY: Final = (
 """What the browser may load: nothing that is not in the file."""
 
 EVENTS_SHOWN: Final = 300
-_MARK: Final = {"pass": "✓ pass", "fail": "✗ fail", "inconclusive": "? inconclusive"}
+MARK: Final = {"pass": "✓ pass", "fail": "✗ fail", "inconclusive": "? inconclusive"}
 _WORST_FIRST: Final = ("fail", "inconclusive", "pass")
 
 
@@ -80,7 +80,7 @@ def heading(document: Mapping[str, Any], evidence: Evidence, verdict: Verdict) -
     ]
     return element(
         "header",
-        element("h1", "Verdict: ", element("span", _MARK[verdict.outcome], class_="outcome")),
+        element("h1", "Verdict: ", element("span", MARK[verdict.outcome], class_="outcome")),
         element("ul", *reasons) if reasons else element("p", "Every required criterion passed."),
         element("p", run, class_="quiet"),
         element(
@@ -262,7 +262,7 @@ def _criterion(one: Criterion) -> Element:
     return element(
         "tr",
         element("th", one.name, element("div", one.expression, class_="quiet"), scope="row"),
-        element("td", _MARK[one.outcome], class_=f"outcome {one.outcome}"),
+        element("td", MARK[one.outcome], class_=f"outcome {one.outcome}"),
         _cell("observed", amount(one.observed, one.unit)),
         _cell("limit", amount(one.limit, one.unit)),
         element("td", breach, one.reason),

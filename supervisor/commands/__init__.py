@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "drain": "stop, wait for the end, and tell whether all was delivered",
     "stop": "end everything as SIGTERM does: streamers are drained first",
     "judge": "give the verdict again, from a saved profile",
+    "history": "many saved profiles side by side: a table, and a page with charts",
     "config": "show the effective settings, secrets masked",
 }
 
