@@ -68,9 +68,9 @@ class Counters:
 
 
 _LABELLED = (
-    *("message_errors", "connection_errors", "reconnects", "rotations", "unsupported"),
+    "message_errors", "connection_errors", "reconnects", "rotations", "unsupported",
     "rest_errors",
-)
+)  # fmt: skip
 """The counts of a report that have a label of their own."""
 
 

@@ -75,13 +75,13 @@ EVENT_KINDS = ("stall", "silent_connection", "withhold", "duplicate", "reorder",
                "malformed", "fragment")  # fmt: skip
 _LOSING = ("stall", "silent_connection", "withhold")
 REST_KINDS = (
-    *("rest_error", "rest_html", "rest_lag", "rest_short", "rest_empty", "rest_slow"),
+    "rest_error", "rest_html", "rest_lag", "rest_short", "rest_empty", "rest_slow",
     "rest_other_venue",
-)
+)  # fmt: skip
 ENDABLE = (
-    *("stall", "silent_connection", "refuse_connections", "half_open", "no_pong", "no_answer"),
+    "stall", "silent_connection", "refuse_connections", "half_open", "no_pong", "no_answer",
     *REST_KINDS,
-)
+)  # fmt: skip
 """Kinds that can be ended before their time: they last, and what they do stops with them."""
 _REFUSALS = ("tcp", "503", "hang")
 _RANGES = {

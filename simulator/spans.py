@@ -15,9 +15,9 @@ from simulator.tape import SymbolTape, Trade
 _FIXED_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _WEEK_SECONDS, _MONDAY = 7 * 86_400, 4 * 86_400  # 1 January 1970 was a Thursday
 INTERVALS = (
-    *("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h"),
-    *("1d", "3d", "1w", "1M"),
-)
+    "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h",
+    "1d", "3d", "1w", "1M",
+)  # fmt: skip
 """The documented intervals of klines."""
 
 

@@ -36,7 +36,9 @@ class Availability:
         if fresh:
             log.warning(
                 "the exchange does not know the symbol %s (%s): %s",
-                *(fresh[0].symbol, error, _WHAT_TO_DO),
+                fresh[0].symbol,
+                error,
+                _WHAT_TO_DO,
             )
 
     def known_symbol(self, symbol: str, now: float) -> bool:

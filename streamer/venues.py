@@ -17,10 +17,10 @@ _ADDRESSES = {
 }
 """Of what can be recorded, each by itself."""
 _SPOT_HOSTS = (
-    *("stream.binance.com", "data-stream.binance.vision"),
-    *("api.binance.com", "api-gcp.binance.com", "data-api.binance.vision"),
+    "stream.binance.com", "data-stream.binance.vision",
+    "api.binance.com", "api-gcp.binance.com", "data-api.binance.vision",
     *(f"api{number}.binance.com" for number in range(1, 5)),
-)
+)  # fmt: skip
 _HOSTS = dict.fromkeys(_SPOT_HOSTS, SPOT) | {
     "testnet.binance.vision": TESTNET,
     "demo-stream.binance.com": DEMO,

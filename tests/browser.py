@@ -17,12 +17,12 @@ from tests.tools import required
 
 PATIENCE_SECONDS = 20.0
 _FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
     # Names of strangers that lead to this machine, as after DNS rebinding.
-    *("--host-resolver-rules=MAP *.example 127.0.0.1",),
-    *("--hide-scrollbars", "--remote-debugging-port=0", "about:blank"),
-)
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
+    "--hide-scrollbars", "--remote-debugging-port=0", "about:blank",
+)  # fmt: skip
 DRAWN = "[...document.querySelectorAll('.chart')].every(one => one.querySelector('.main-svg'))"
 """Of a report: whether every chart is there."""
 _WATCHED = ("Page", "Runtime", "Log", "Network")

@@ -57,9 +57,9 @@ SETTINGS: dict[str, object] = {
 """Everything a day has in a minute."""
 NO_TRADE_EVERY = 997
 EXCHANGE = (
-    *("--rest-nasty", "0.2", "--weight-limit", "60000", "--ping-interval", "4"),
-    *("--no-trade-every", str(NO_TRADE_EVERY)),
-)
+    "--rest-nasty", "0.2", "--weight-limit", "60000", "--ping-interval", "4",
+    "--no-trade-every", str(NO_TRADE_EVERY),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -46,10 +46,10 @@ class Exchange:
         self.symbols = list(symbols)
         self._command = [
             *network,
-            *(sys.executable, "-m", "simulator", "--die-with-parent"),
-            *("--directory", str(directory / "exchange")),
-            *("--rate", str(rate), "--symbols", ",".join(self.symbols), *extra),
-        ]
+            sys.executable, "-m", "simulator", "--die-with-parent",
+            "--directory", str(directory / "exchange"),
+            "--rate", str(rate), "--symbols", ",".join(self.symbols), *extra,
+        ]  # fmt: skip
         self.process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Exchange:

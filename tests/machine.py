@@ -57,13 +57,13 @@ class Machine:
         # The root directory itself is refused, a second name of it is not.
         subprocess.run(["mount", "--bind", self._root, self._directory], check=True)
         command = [
-            *(self._nspawn, "--quiet", "--boot", "--directory", str(self._directory)),
-            *("--volatile=overlay", "--private-network", "--register=no", "--keep-unit"),
-            *("--link-journal=no", "--console=pipe", f"--machine=vigil-{uuid.uuid4().hex[:8]}"),
+            self._nspawn, "--quiet", "--boot", "--directory", str(self._directory),
+            "--volatile=overlay", "--private-network", "--register=no", "--keep-unit",
+            "--link-journal=no", "--console=pipe", f"--machine=vigil-{uuid.uuid4().hex[:8]}",
             *(f"--bind-ro={here}:{there}" for here, there in self._binds.items()),
             *(f"--bind={here}:{there}" for here, there in self._writable.items()),
             f"systemd.unit={self._target}",
-        ]
+        ]  # fmt: skip
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -163,8 +163,15 @@ class Machine:
         """Return the end of the journal, for the message of a failure."""
         done = subprocess.run(
             [
-                *("nsenter", f"--target={self.leader}", "--all", "journalctl", "--no-pager"),
-                *("--output", "short-precise", "--lines", str(lines)),
+                "nsenter",
+                f"--target={self.leader}",
+                "--all",
+                "journalctl",
+                "--no-pager",
+                "--output",
+                "short-precise",
+                "--lines",
+                str(lines),
             ],
             capture_output=True,
             text=True,
@@ -175,8 +182,19 @@ class Machine:
 
     def _entering(self, directory: str = "/root") -> list[str]:
         return [
-            *("nsenter", f"--target={self.leader}", "--mount", "--uts", "--ipc", "--net"),
-            *("--pid", "--root", "env", f"--chdir={directory}", "-i", "HOME=/root", "LANG=C.UTF-8"),
+            "nsenter",
+            f"--target={self.leader}",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--pid",
+            "--root",
+            "env",
+            f"--chdir={directory}",
+            "-i",
+            "HOME=/root",
+            "LANG=C.UTF-8",
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         ]
 

@@ -75,13 +75,21 @@ def assert_complete(profile: dict[str, Any]) -> None:
     """Fail where a profile lacks what its readers rely on."""
     metadata = profile["test_metadata"]
     for key in (
-        *("test_duration_hours", "actual_duration_hours", "start_time", "end_time"),
-        *("symbols", "sample_interval_seconds", "total_samples"),
+        "test_duration_hours",
+        "actual_duration_hours",
+        "start_time",
+        "end_time",
+        "symbols",
+        "sample_interval_seconds",
+        "total_samples",
     ):
         assert key in metadata, key
     for key in (
-        *("initial_rss_mb", "final_rss_mb", "memory_growth_mb"),
-        *("total_messages", "avg_message_rate"),
+        "initial_rss_mb",
+        "final_rss_mb",
+        "memory_growth_mb",
+        "total_messages",
+        "avg_message_rate",
     ):
         assert key in profile["summary_statistics"], key
     samples = profile["memory_samples"]

@@ -140,7 +140,13 @@ class Watch:
     def _report(self, number: int) -> Report:
         stream = StreamCounts("trade", "ALL", self._messages, 0, 0, 0, None, 0.0, None)
         return Report(
-            *(self._name, 1, number, self._process.pid, 60.0 * number, 60.0 * number, "streaming"),
+            self._name,
+            1,
+            number,
+            self._process.pid,
+            60.0 * number,
+            60.0 * number,
+            "streaming",
             streams=(stream,),
             slots=(),
             sink=SinkCounts("null"),

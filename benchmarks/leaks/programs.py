@@ -215,8 +215,14 @@ HEALTHY: dict[str, Callable[[], Program]] = {
 LEAKING: dict[str, Callable[[], Program]] = {
     one.__name__: one
     for one in (
-        *(list_growth, small_list_growth, subjects, native),
-        *(per_message, per_rotation, leak_behind_saw_tooth, late),
+        list_growth,
+        small_list_growth,
+        subjects,
+        native,
+        per_message,
+        per_rotation,
+        leak_behind_saw_tooth,
+        late,
     )
 }
 

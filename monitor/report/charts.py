@@ -20,9 +20,9 @@ from monitor.report.memory import Memory
 from monitor.report.rates import Rates
 
 PALETTE: Final = (
-    *("#3b82f6", "#f59e0b", "#10b981", "#8b5cf6"),
-    *("#ec4899", "#14b8a6", "#84cc16", "#64748b"),
-)
+    "#3b82f6", "#f59e0b", "#10b981", "#8b5cf6",
+    "#ec4899", "#14b8a6", "#84cc16", "#64748b",
+)  # fmt: skip
 RED, GREEN, AMBER, GREY = "#ef4444", "#10b981", "#f59e0b", "#8a94a3"
 
 _LOOKS: Final = {"good": (GREEN, "circle"), "warning": (AMBER, "diamond"), "bad": (RED, "x")}

@@ -30,9 +30,9 @@ class Lane:
     """The records of one stream and symbol in one partition."""
 
     __slots__ = (
-        *("backfilled", "first_received", "last_received", "order"),
-        *("foreign_ids", "id_prefix", "previous", "untimely", "was_backfilled"),
-    )
+        "backfilled", "first_received", "foreign_ids", "id_prefix", "last_received",
+        "order", "previous", "untimely", "was_backfilled",
+    )  # fmt: skip
 
     def __init__(self, order: Order, id_prefix: bytes) -> None:
         self.order = order

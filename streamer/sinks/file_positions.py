@@ -195,7 +195,10 @@ def _believed(
                 _log.error(
                     "%s: told to end at %d, but %s ends at %d: that is believed, and what is above"
                     " it is asked for again",
-                    *(name, positions[name].last_id, paths[0], end.last_id),
+                    name,
+                    positions[name].last_id,
+                    paths[0],
+                    end.last_id,
                 )
                 positions[name] = end
     return positions

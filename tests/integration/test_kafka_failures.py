@@ -48,9 +48,9 @@ pytestmark = pytest.mark.timeout(900)  # the first run on a machine fetches 190 
 SECONDS = 30.0
 # A killed node may come back after two seconds instead of nine.
 QUICK_SESSIONS = (
-    *("--set", "broker.session.timeout.ms=2000"),
-    *("--set", "broker.heartbeat.interval.ms=500"),
-)
+    "--set", "broker.session.timeout.ms=2000",
+    "--set", "broker.heartbeat.interval.ms=500",
+)  # fmt: skip
 _SAMPLE = re.compile(r"(?m)^(?P<name>[a-z_]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)$")
 
 
@@ -309,15 +309,25 @@ def forbid(kafka: KafkaCluster, topic: str) -> None:
 def acl(topic: str, operation: AclOperation) -> AclBinding:
     """Writing includes describing."""
     return AclBinding(
-        *(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:vigil", "*"),
-        *(operation, AclPermissionType.ALLOW),
+        ResourceType.TOPIC,
+        topic,
+        ResourcePatternType.LITERAL,
+        "User:vigil",
+        "*",
+        operation,
+        AclPermissionType.ALLOW,
     )
 
 
 def acl_filter(topic: str) -> AclBindingFilter:
     return AclBindingFilter(
-        *(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:vigil", "*"),
-        *(AclOperation.WRITE, AclPermissionType.ALLOW),
+        ResourceType.TOPIC,
+        topic,
+        ResourcePatternType.LITERAL,
+        "User:vigil",
+        "*",
+        AclOperation.WRITE,
+        AclPermissionType.ALLOW,
     )
 
 

@@ -83,8 +83,12 @@ def test_the_feed_goes_on(vigil, user):
         attack = subprocess.Popen(
             [
                 *(NOBODY if user == "another" else ()),
-                *(sys.executable, "-m", "tests.socket_attack"),
-                *(str(vigil.directory / "run"), str(port), str(SECONDS + 5)),
+                sys.executable,
+                "-m",
+                "tests.socket_attack",
+                str(vigil.directory / "run"),
+                str(port),
+                str(SECONDS + 5),
             ],
             cwd=ROOT,
             stdout=subprocess.PIPE,

@@ -14,9 +14,9 @@ from tests.streaming import Process, at_exchange, eventually
 
 STREAMS = ("trade", "aggTrade", "bookTicker")
 MALFORMED_ERROR_TYPES = {
-    *("bad_price", "bad_time", "binary", "invalid_utf8", "missing_field", "not_json"),
-    *("too_deep", "truncated", "unknown_shape", "wrong_symbol", "wrong_type"),
-}
+    "bad_price", "bad_time", "binary", "invalid_utf8", "missing_field", "not_json",
+    "too_deep", "truncated", "unknown_shape", "wrong_symbol", "wrong_type",
+}  # fmt: skip
 FATAL_VARIANTS = ("oversized", "reserved_bit", "unknown_opcode", "masked", "stray_continuation")
 
 

@@ -11,9 +11,9 @@ from tests.exchange import Exchange
 from tests.streaming import Process, at_exchange, eventually
 
 STREAMS = (
-    *("trade", "aggTrade", "bookTicker", "depth", "depth@100ms"),
-    *("kline_1s", "kline_1m", "kline_1M", "miniTicker", "ticker"),
-)
+    "trade", "aggTrade", "bookTicker", "depth", "depth@100ms",
+    "kline_1s", "kline_1m", "kline_1M", "miniTicker", "ticker",
+)  # fmt: skip
 SYMBOLS = ("BTCUSDT", "PEPEUSDT")
 
 

@@ -82,7 +82,11 @@ def open_kafka_sink(
             )
         )
     return KafkaSink(
-        *(config, topics, headers, overflow, positions),
+        config,
+        topics,
+        headers,
+        overflow,
+        positions,
         notes=keeper if with_notes else None,
         opening=opening,
     )

@@ -230,7 +230,8 @@ class OverflowFiles:
         """Keep a file that somebody has spoilt, and go on behind it."""
         _log.error(
             "%s: damaged: %d records in it cannot be read, the file is kept as .damaged",
-            *(file.path, file.unread),
+            file.path,
+            file.unread,
         )
         self.damaged_total += file.unread
         self.unread -= file.unread

@@ -100,7 +100,10 @@ def find_positions(
         trim_memory()  # what was read in bulk lies scattered
     _log.info(
         "resume: %d of %d streams go on after their last records (%d records read, %.1f s)",
-        *(len(found), tails.routes, tails.read_total, time.monotonic() - began),
+        len(found),
+        tails.routes,
+        tails.read_total,
+        time.monotonic() - began,
     )
     return unwanted_positions(topics, written) | found
 
@@ -281,7 +284,9 @@ class _Tails:
         if unknown:
             _log.info(
                 "resume: no position of %s: the last %d records of each partition of %s are read",
-                *(", ".join(sorted(unknown)[:5]), UNKNOWN_RECORDS, topic),
+                ", ".join(sorted(unknown)[:5]),
+                UNKNOWN_RECORDS,
+                topic,
             )
             young = reader.offsets_at(topic, oldest)
             for number, (low, high) in ends.items():

@@ -155,7 +155,8 @@ class KafkaSink:
             self._enter(flow.OVERFLOWING)
             _log.warning(
                 "%d records wait in %s: they are delivered first",
-                *(len(self._overflow), overflow.directory),
+                len(self._overflow),
+                overflow.directory,
             )
         if opening is not None:
             self._enter(flow.AWAITING_BROKERS)

@@ -132,7 +132,8 @@ def _create(
         else:
             _log.info(
                 "created topic %s: %d partitions, %d replicas, %s",
-                *(topic, *_shape(config, topic)),
+                topic,
+                *_shape(config, topic),
             )
 
 

@@ -81,7 +81,13 @@ class Scripted:
 
     def assess(self) -> Assessment:
         return Assessment(
-            *(Scripted.score, None, None, None, None, "none", "scripted"),
+            Scripted.score,
+            None,
+            None,
+            None,
+            None,
+            "none",
+            "scripted",
             latest_score=Scripted.latest,
         )
 

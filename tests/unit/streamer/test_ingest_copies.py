@@ -25,9 +25,7 @@ class Stage:
         self.sink, self.counters = Sink(), FeedCounters()
         routes = Routes(STREAMS, ["BTCUSDT"])
         self.rejected = RejectedFrames(directory, 1 << 20)
-        self.ingest = Ingest(
-            *(routes, self.sink, self.rejected, self.counters), overlap_seconds=5.0
-        )
+        self.ingest = Ingest(routes, self.sink, self.rejected, self.counters, overlap_seconds=5.0)
 
     def hear(self, stream, *payloads, overlapping=False):
         frames = [frame(each, f"btcusdt@{stream}") for each in payloads]

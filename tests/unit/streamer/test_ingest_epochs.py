@@ -125,8 +125,11 @@ def test_what_waited_above_a_gap_is_stored_and_the_gap_declared():
 
     epoch = stage.routes.by_name["btcusdt@trade"].epoch
     assert stage.stored == [
-        *(10_000, ("new_epoch", 0), 10_002),
-        *(("new_epoch", epoch), *range(1, 1 + CONFIRMED)),
+        10_000,
+        ("new_epoch", 0),
+        10_002,
+        ("new_epoch", epoch),
+        *range(1, 1 + CONFIRMED),
     ]
 
 

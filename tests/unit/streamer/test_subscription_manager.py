@@ -99,14 +99,12 @@ class Stage:
         self.ingest = Ingest(self.routes, self.sink, None, self.counters, overlap_seconds=OVERLAP)
         self.silence = IdleClock(self.routes, 0.0)
         self.subscription_manager = SubscriptionManager(
-            *(
-                self.ingest,
-                self.connection_manager,
-                self.sink,
-                self.counters,
-                self.silence,
-                self.backfiller,
-            ),
+            self.ingest,
+            self.connection_manager,
+            self.sink,
+            self.counters,
+            self.silence,
+            self.backfiller,
             removed_streams=RemovedStreams(directory),
             overlap_seconds=OVERLAP,
         )

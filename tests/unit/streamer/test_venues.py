@@ -16,15 +16,23 @@ PROXY = "wss://cache.example.com"
 @pytest.mark.parametrize(
     ("url", "venue"),
     [
-        *((SPOT_STREAM, SPOT), (SPOT_REST, SPOT), ("https://api4.binance.com", SPOT)),
-        *((DATA_STREAM, SPOT), (DATA_REST, SPOT), ("wss://STREAM.binance.com.:443", SPOT)),
-        *((TEST_STREAM, TESTNET), (TEST_REST, TESTNET)),
+        (SPOT_STREAM, SPOT),
+        (SPOT_REST, SPOT),
+        ("https://api4.binance.com", SPOT),
+        (DATA_STREAM, SPOT),
+        (DATA_REST, SPOT),
+        ("wss://STREAM.binance.com.:443", SPOT),
+        (TEST_STREAM, TESTNET),
+        (TEST_REST, TESTNET),
         ("wss://demo-stream.binance.com", DEMO),
         ("wss://fstream.binance.com", "Binance Futures (USD-M)"),
         ("wss://stream.binance.us:9443", "binance.us"),
         ("https://testnet.binancefuture.com", "the testnet of Binance Futures"),
-        *((PROXY, None), ("ws://127.0.0.1:9", None), ("wss://new.binance.com", None)),
-        *(("wss://notbinance.us", None), ("https://api.binance.com.evil.example", None)),
+        (PROXY, None),
+        ("ws://127.0.0.1:9", None),
+        ("wss://new.binance.com", None),
+        ("wss://notbinance.us", None),
+        ("https://api.binance.com.evil.example", None),
     ],
 )
 def test_the_venue_of_a_host(url, venue):

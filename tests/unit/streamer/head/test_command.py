@@ -87,7 +87,10 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_shown(tmp_path, capsys):
     assert len(captured.out.splitlines()) == 2
     told = captured.err.splitlines()
     assert [line.split(": ")[1].rpartition("/")[2] for line in told] == [
-        *("5-000005.avro", "4-000004.avro", "3-000003.avro", "2-000002.avro")
+        "5-000005.avro",
+        "4-000004.avro",
+        "3-000003.avro",
+        "2-000002.avro",
     ]
     assert "its schema cannot be used" in told[0]
     assert "it has no fields" in told[1]

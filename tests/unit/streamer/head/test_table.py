@@ -83,8 +83,15 @@ def test_a_kind_that_nobody_knows_shows_its_first_fields():
     record = trade(1) | {"more": 1, "most": 2}
     heading = tables([last("trades-of-others", record)])[0].split()
     assert heading == [
-        *("stream", "symbol", "trade_id", "event_time", "trade_time", "received_time", "price"),
-        *("quantity", "buyer_is_maker"),
+        "stream",
+        "symbol",
+        "trade_id",
+        "event_time",
+        "trade_time",
+        "received_time",
+        "price",
+        "quantity",
+        "buyer_is_maker",
     ]
     assert "trades-of-others" not in SHOWN
 

@@ -63,7 +63,10 @@ def test_what_comes_after_a_missing_closing_waits_for_it() -> None:
     assert feed(sequence, 2) == feed(sequence, 3, 5) == feed(sequence, 2) == []
     assert (sequence.pending, sequence.duplicates_total) == (4, 2)
     assert feed(sequence, 1) == [
-        *((1, END, True), (2, 10, False), (2, 20, False), (2, END, True)),
+        (1, END, True),
+        (2, 10, False),
+        (2, 20, False),
+        (2, END, True),
         (3, 5, False),
     ]
     assert (sequence.pending, sequence.gaps_total) == (0, 0)
@@ -114,8 +117,10 @@ def test_what_is_given_up_is_declared_in_its_place_and_empty_candles_are_no_loss
     assert sequence.give_up(3 * S - 1, EMPTY) == [gap(2, 2)]
     assert (sequence.empty_total, sequence.missing_total, sequence.gaps_total) == (1, 0, 0)
     assert sequence.give_up(7 * S - 1, "lagging") == [
-        *(gap(3, 3), (4, END, True)),
-        *(gap(5, 6), (7, END, True)),
+        gap(3, 3),
+        (4, END, True),
+        gap(5, 6),
+        (7, END, True),
     ]
     assert (sequence.empty_total, sequence.missing_total, sequence.gaps_total) == (1, 3, 2)
     assert sequence.give_up(9 * S - 1, "lagging") == [gap(8, 8)]

@@ -20,7 +20,9 @@ LAST_ID, LAST_US = 5_000_000_000, 10**15
 
 def take(watch, event_id, time_us, forwarded=0, last_us=LAST_US):
     return watch.take(
-        *(event_id, time_us, event_id),
+        event_id,
+        time_us,
+        event_id,
         last_id=LAST_ID,
         last_us=last_us,
         later_us=LATER_US,

@@ -156,7 +156,9 @@ def test_what_is_not_given_back_yet_is_waited_for() -> None:
         (RECLAIMING_ON_DISK, replace(RECLAIMED, may_renew=True), True, (Action.RENEW,)),
         # It stalled, but did not fail: Kafka takes nothing, and another producer tries at once.
         (
-            *(RECLAIMING, replace(RECLAIMED, failed=False), True),
+            RECLAIMING,
+            replace(RECLAIMED, failed=False),
+            True,
             (Action.BEGIN_OVERFLOW, Action.RENEW),
         ),
         (RECLAIMING, replace(RECLAIMED, failed=False, waiting=0), False, (Action.RENEW,)),

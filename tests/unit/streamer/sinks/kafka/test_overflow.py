@@ -243,9 +243,9 @@ def test_what_kafka_has_all_the_same_is_passed_over(tmp_path: Path) -> None:
     gap = GapRecord(2, "BTCUSDT", "trade", "too_old", 2, 3, 2)
     gap_record: Record = ("gaps", encoder("gap", "BTCUSDT")(gap, NOW_US), b"BTCUSDT")
     left = [
-        *(trade(1, "BTCUSDT"), gap_record, trade(4, "BTCUSDT"), trade(1, "ETHUSDT")),
+        trade(1, "BTCUSDT"), gap_record, trade(4, "BTCUSDT"), trade(1, "ETHUSDT"),
         trade(2, "BTCUSDT", epoch=1),  # ids that began anew
-    ]
+    ]  # fmt: skip
     one = opened(tmp_path)
     for each in left:
         one.append(each)
