@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -172,13 +173,33 @@ def kind_of(stream: str) -> str:
 
 
 def read_files(directory: Path, stream: str, names: str = "*.avro") -> list[dict[str, Any]]:
-    """Return the records of a stream from every Avro file, in the order of their names."""
-    records: list[dict[str, Any]] = []
-    for path in sorted((directory / kind_of(stream)).glob(names)):
-        with path.open("rb") as file:
+    """Return the records of a stream from every Avro file, in the order of their names.
+
+    Of a file in progress (its name ends in ".open") those before what is being written.
+    """
+    while True:
+        with suppress(FileNotFoundError):  # one was completed, and so renamed, just now
+            paths = sorted((directory / kind_of(stream)).glob(names))
+            return [record for path in paths for record in _records(path) if _is_of(record, stream)]
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    in_progress: tuple[type[Exception], ...] = ()
+    if path.suffix == ".open":
+        in_progress = (EOFError, ValueError, StopIteration)
+    with path.open("rb") as file:
+        try:
             reader: Any = fastavro.reader(file)
-            records.extend(each for each in reader if _is_of(each, stream))
-    return records
+            yield from reader
+        except in_progress:
+            return
+
+
+def stored_bytes(directory: Path, names: str) -> int:
+    """Return the size of all files below a directory that match, also while they are renamed."""
+    while True:
+        with suppress(FileNotFoundError):
+            return sum(path.stat().st_size for path in directory.glob(names))
 
 
 def _is_of(record: Record, stream: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Any
 import websocket
 
 from tests.tools import required
+from tests.waiting import WITHIN_SECONDS, eventually
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = WITHIN_SECONDS
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -101,10 +101,7 @@ class Page:
 
     def wait_for(self, expression: str) -> None:
         """Wait until an expression is true."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self.value(expression):
-            assert time.monotonic() < deadline, f"never true: {expression}"
-            time.sleep(0.05)
+        eventually(lambda: self.value(expression), what=expression)
 
     @property
     def complaints(self) -> list[dict[str, Any]]:
@@ -153,15 +150,15 @@ def browser(directory: Path) -> Iterator[Page]:
         yield Page(connection)
         connection.close()
     finally:
-        process.terminate()
-        process.wait(PATIENCE_SECONDS)
+        process.kill()  # it has nothing to save, and asked to end it may take long
+        process.wait()
 
 
 def _address(file: Path, process: subprocess.Popen[bytes]) -> tuple[str, str]:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        lines = file.read_text().splitlines() if file.exists() else []
-        if len(lines) == 2:
-            return lines[0], lines[1]
-        time.sleep(0.05)
-    raise AssertionError(f"Chromium did not start: {process.poll()}")
+    def told() -> tuple[str, str] | None:
+        assert process.poll() is None, f"Chromium ended with {process.poll()}"
+        port, path = file.read_text().splitlines()
+        return port, path
+
+    address: tuple[str, str] = eventually(told, what="Chromium's address")
+    return address

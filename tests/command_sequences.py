@@ -19,13 +19,16 @@ from typing import Any, Literal
 import psutil
 
 from tests.streaming import ROOT
-from tests.supervising import Supervised
+from tests.supervising import SHORT_GRACES, Supervised
 
 COMMANDS = ("status", "status --all", "rotate", "collect", "diagnose", "restart", "reload")
 LAST_COMMANDS = ("drain", "stop")
 SIGNALS = ("TERM", "INT", "HUP", "USR1", "USR2", "STOP", "CONT", "ABRT", "KILL")
 DISOBEDIENT = ("ignores_term", "has_family", "stops_itself", "holds_gil", "dies_young")
-COMMAND_DEADLINE_SECONDS = 60.0  # 15 s of its own, of a supervisor that is stopped for some of them
+GRACES = {f"supervisor.{grace}": seconds for grace, seconds in SHORT_GRACES.items()}
+COMMAND_DEADLINE_SECONDS = (
+    120.0  # 15 s of its own, of a supervisor that is stopped for some of them
+)
 STREAMER_THERE_SECONDS = 3.0  # for a restart, or the start, to bring one
 ENDS_THE_SUPERVISOR = ("ABRT", "KILL")
 HEARTBEAT = (
@@ -100,7 +103,7 @@ def carry_out(the_plan: Plan, vigil: Supervised, settings: dict[str, object]) ->
         the_plan.manner,
         "run",
         f"--config={config}",
-        settings={"supervisor.restart_limit": 100, **settings},
+        settings={"supervisor.restart_limit": 100, **GRACES, **settings},
         launcher=launcher,
     )
     outcome = Outcome(0)

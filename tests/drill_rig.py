@@ -7,12 +7,10 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -23,8 +21,10 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 from tests.alert_rules import RULES, hurried
 from tests.exchange import Exchange
+from tests.ports import free_port
 from tests.streaming import ROOT
 from tests.tools import required
+from tests.waiting import eventually
 
 _T = TypeVar("_T")
 _WITHIN_SECONDS = 120.0  # for anything: these machines are busy
@@ -44,14 +44,6 @@ _HOOKED = ("-m", "tests.integration.hooked_streamer")
 
 class DrillError(AssertionError):
     """Something did not happen in time: says what."""
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Rig:
@@ -299,13 +291,18 @@ class Rig:
         self, what: str, done: Callable[[], _T | None], seconds: float = _WITHIN_SECONDS
     ) -> _T:
         """Return what `done` returns once that is true; raises DrillError after a deadline."""
-        deadline = time.monotonic() + seconds
-        while not (result := done()):
-            if time.monotonic() > deadline:
-                lines = "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
-                raise DrillError(f"{what}: not within {seconds:g} s\n{lines}")
-            time.sleep(0.2)
-        return result
+        try:
+            found: _T = eventually(
+                done,
+                within=seconds,
+                what=what,
+                every=0.2,
+                told=lambda: "\n".join(self.log.read_text(errors="replace").splitlines()[-30:]),
+                also=(DrillError,),
+            )
+        except AssertionError as error:
+            raise DrillError(str(error)) from error
+        return found
 
     def until_ready(self) -> None:
         """Wait until everything is streamed and stored."""
@@ -343,7 +340,7 @@ class Rig:
 
 def _get(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -37,8 +37,8 @@ from confluent_kafka import Producer
 count, *topics = sys.argv[1:]
 producer = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": int(count)})
 for topic in topics:
-    producer.list_topics(topic, timeout=10)  # asking for one by name creates it
-brokers = producer.list_topics(timeout=10).brokers.values()
+    producer.list_topics(topic, timeout=90)  # asking for one by name creates it
+brokers = producer.list_topics(timeout=90).brokers.values()
 print(",".join(f"{broker.host}:{broker.port}" for broker in brokers), flush=True)
 sys.stdin.read()
 """

@@ -14,8 +14,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 
 from tests.kafka_cluster import KafkaCluster
 from tests.streaming import ROOT, eventually
+from tests.waiting import WITHIN_SECONDS
 
-WITHIN_SECONDS = 20.0
 SINGLE_OBJECT = b"\xc3\x01"  # Avro 1.11, single-object encoding: marker, then an 8-byte fingerprint
 
 
@@ -32,9 +32,11 @@ def consume(kafka: KafkaCluster, topic: str) -> dict[int, list[tuple[bytes, byte
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
         deadline = time.monotonic() + WITHIN_SECONDS
         while any(len(found[number]) < end for number, end in ends.items()):
-            assert time.monotonic() < deadline, f"{topic}: not all could be read"
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{topic}: not all could be read")
             for message in consumer.consume(10_000, timeout=0.2):
-                assert message.error() is None, message.error()
+                if (error := message.error()) is not None:
+                    raise KafkaException(error)  # a node may just have come back
                 partition, key, value = message.partition(), message.key(), message.value()
                 assert partition is not None
                 assert key is not None or value is not None

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -81,6 +82,15 @@ class Process:
     def output(self) -> str:
         """Everything that it has printed so far."""
         return self.output_file.read_text(errors="replace")
+
+    @property
+    def open_files(self) -> list[str]:
+        """What its descriptors lead to at this moment: paths, `socket:[…]` and the like."""
+        found = []
+        for each in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it was closed just now
+                found.append(str(each.readlink()))
+        return found
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""

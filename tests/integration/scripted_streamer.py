@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from streamer.messages import CommandResult, Report, SinkCounts, SlotState, Stre
 from streamer.telemetry import Telemetry
 
 EVENTS_PER_SECOND = 200
+MIB = 1 << 20
 _leak: list[bytearray] = []
 
 
@@ -91,6 +93,11 @@ class Speaker:
         return 0
 
 
+def _used(size_bytes: int) -> bytearray:
+    """Return memory that is in use, and not only promised."""
+    return bytearray(os.urandom(1 << 12)) * (size_bytes >> 12)
+
+
 def _stop_at_term(speaker: Speaker) -> None:
     def stop(number: int, frame: object) -> None:
         speaker.stopping = True
@@ -153,10 +160,12 @@ def has_family(config: StreamerConfig) -> int:
 
 
 def leaks(config: StreamerConfig) -> int:
-    """Grow by 40 MiB a second."""
+    """Hold 110 MiB, and 3 MiB more each second."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    _leak.append(_used(110 * MIB - pages * resource.getpagesize()))
 
     def grow(uptime: float) -> None:
-        _leak.append(bytearray(os.urandom(1 << 20)) * round(40 * config.telemetry.report_every))
+        _leak.append(_used(round(3 * MIB * config.telemetry.report_every)))
 
     speaker = Speaker(config)
     _stop_at_term(speaker)
@@ -203,9 +212,11 @@ def dies_young(config: StreamerConfig) -> int:
 
     def die(uptime: float) -> None:
         if uptime > 0.3:
+            speaker.telemetry.close()  # what was said has left then
             os._exit(9)
 
-    return Speaker(config).speak(die)
+    speaker = Speaker(config)
+    return speaker.speak(die)
 
 
 def leaves_unacknowledged(config: StreamerConfig) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 HOARDING_BYTES = 50 << 20
 """More than a process has that only starts, less than one that hoards."""
@@ -22,8 +23,8 @@ def main() -> int:
 
     if os.environ.get("VIGIL_TEST_SUSPECT"):
         _suspect_everyone()
-    if os.environ.get("VIGIL_TEST_BREAK"):
-        _break_after_some_turns()
+    if file := os.environ.get("VIGIL_TEST_BREAK"):
+        _break_once_there_is(Path(file))
     return run(sys.argv[2:])
 
 
@@ -42,14 +43,14 @@ def _suspect_everyone() -> None:
     READERS["leak_suspicion"] = Metric("sample", read)
 
 
-def _break_after_some_turns() -> None:
-    """Let the loop fail as a mistake of ours would."""
+def _break_once_there_is(file: Path) -> None:
+    """Let the loop fail as a mistake of ours would, as soon as there is such a file."""
     from supervisor.service import Service
 
-    turn, turns = Service._turn, iter(range(30))
+    turn = Service._turn
 
     def broken(self: Service, signals: object) -> None:
-        if next(turns, None) is None:
+        if file.exists():
             raise RuntimeError("a mistake of ours")
         turn(self, signals)  # type: ignore[arg-type]
 

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tomllib
@@ -25,6 +24,7 @@ import yaml
 from supervisor.settings import Settings, SupervisorConfig
 from tests.dockerfile import Instruction, build, stages
 from tests.exchange import Exchange
+from tests.ports import free_port
 from tests.streaming import at_exchange, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -229,9 +229,7 @@ def test_the_steps_of_the_image_make_a_vigil_that_streams_and_ends(tmp_path: Pat
         key: value.replace("/var/lib/vigil", f"{tmp_path}/state").replace("/run", f"{tmp_path}/run")
         for key, value in variables.items()
     }
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     variables["VIGIL_MONITOR__METRICS_ADDRESS"] = address
     entry = of(final, "ENTRYPOINT")[0].command[2:]  # without tini, which the engine's image has
     entry[0] = entry[0].replace("/opt/vigil", str(place))
@@ -255,7 +253,7 @@ def test_the_steps_of_the_image_make_a_vigil_that_streams_and_ends(tmp_path: Pat
                 except OSError:
                     return False
 
-            eventually(ready, within=60, what="readiness")
+            eventually(ready, what="readiness")
             # Engines hand their own proxies to containers; nobody listens at this one.
             proxied = {**os.environ, "HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": ""}
             subprocess.run(health, check=True, timeout=30, env=proxied)

@@ -10,7 +10,6 @@ import base64
 import json
 import re
 import signal
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -40,6 +39,7 @@ from tests.disks import fill, small_disk
 from tests.exchange import Exchange
 from tests.kafka_cluster import KafkaCluster
 from tests.kafka_reader import decode, every, records
+from tests.ports import free_port
 from tests.streaming import Process, at_exchange, eventually
 from tests.supervising import Supervised
 
@@ -88,9 +88,7 @@ class Vigil:
 
     def __init__(self, supervised: Supervised, exchange: Exchange, kafka: KafkaCluster) -> None:
         self.supervised, self.exchange, self.kafka = supervised, exchange, kafka
-        with socket.socket() as probe:  # free now; a test before its turn is the only rival
-            probe.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
 
     def start(self, topic: str, client: dict[str, str] | None = None, **settings: Any) -> None:
         self.launch(topic, client, **settings)
@@ -133,7 +131,7 @@ class Vigil:
         return [event["detail"] for event in events if event["kind"] == kind]
 
     def await_log(self, text: str) -> None:
-        eventually(lambda: text in self.log, what=f"{text!r} in\n{self.log[-3000:]}", within=60)
+        eventually(lambda: text in self.log, what=f"{text!r} in\n{self.log[-3000:]}")
 
     def await_metric(self, name: str, at_least: float, within: float = 60.0) -> None:
         eventually(
@@ -444,14 +442,14 @@ def test_a_full_disk_beside_a_kafka_that_is_away_costs_no_trade(vigil, tmp_path,
         fill(disk / "filler")
         run.await_log("No space left on device")
         run.await_log("what comes now is read and dropped")
-        eventually(lambda: run.metric("vigil_events_let_go_total") >= 3_000, within=30)
+        eventually(lambda: run.metric("vigil_events_let_go_total") >= 3_000)
         assert run.metric("process_memory_rss_bytes") < before + (20 << 20)
         (disk / "filler").unlink()
         run.await_log("events were dropped")
         kafka.start_node(1)
         run.await_log("nothing waits on disk any more")
         run.await_acknowledged(600)
-        eventually(lambda: run.metric("vigil_held_events") == 0, within=SECONDS)
+        eventually(lambda: run.metric("vigil_held_events") == 0)
         assert exchange.status()["attempts_total"] == 1, "no pong was late"
         assert run.stop() == 0, run.log
         for audit in run.audits(topic).values():
@@ -486,7 +484,7 @@ def test_leaders_that_move_cost_nothing(vigil, exchange, three, topic):
         administrator.elect_leaders(ElectionType.PREFERRED, partitions).result(SECONDS)
         return leaders(three, topic) == first
 
-    eventually(elected, within=SECONDS, every=0.5)
+    eventually(elected, every=0.5)
     run.await_acknowledged(600)
     assert run.metric("kafka_producers_replaced_total") == 0
     assert run.stop() == 0, run.log
@@ -528,7 +526,7 @@ def test_a_full_disk_stops_the_broker_and_costs_nothing_once_there_is_room(
         run = Vigil(vigil, exchange, kafka)
         run.start(topic)
         fill(disk / "filler")
-        eventually(lambda: kafka.status()["nodes"][0]["pid"] is None, within=SECONDS, every=1)
+        eventually(lambda: kafka.status()["nodes"][0]["pid"] is None, every=1)
         assert "No space left on device" in Path(kafka.nodes[0]["log"]).read_text()
         run.await_log("Kafka has acknowledged nothing for")
         (disk / "filler").unlink()

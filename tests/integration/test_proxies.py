@@ -24,6 +24,7 @@ from streamer.repair.rest import RestClient
 from streamer.repair.rest_requests import TIME_REQUEST, RestFailure, RestResponse, read_time
 from streamer.secret import SecretUrl
 from tests.exchange import Exchange
+from tests.ports import free_port
 from tests.streaming import ROOT
 from tests.tools import required
 from tests.unit.streamer.loopback import connect_proxy, eventually, readable, serve
@@ -38,11 +39,6 @@ LogLevel Connect
 Timeout 60
 MaxClients 20
 """
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def listens(port):

@@ -38,7 +38,6 @@ def test_recorded_frames_of_the_spot_market_are_stored_exactly(tmp_path):
             eventually(
                 lambda: sum(each["events_sent"] for each in exchange.connections()) >= expected,
                 what="the end of the replay",
-                within=30,
             )
             assert process.stop() == 0
         assert not list((tmp_path / "records").glob("rejected/*"))

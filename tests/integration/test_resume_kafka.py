@@ -71,17 +71,15 @@ def stored(kafka: KafkaCluster, topics: dict[str, str], symbol: str = "BTCUSDT")
 
 def await_records(exchange: Exchange, more: int) -> None:
     """Wait until so many more events were sent; they are in Kafka a moment later."""
-    eventually(lambda: exchange.connections(), what="a connection", within=20)
+    eventually(lambda: exchange.connections(), what="a connection")
     sent = exchange.connections()[-1]["events_sent"]
-    eventually(
-        lambda: exchange.connections()[-1]["events_sent"] > sent + more, what="events", within=30
-    )
+    eventually(lambda: exchange.connections()[-1]["events_sent"] > sent + more, what="events")
 
 
 def await_caught_up(exchange: Exchange, kafka: KafkaCluster, topics: dict[str, str]) -> None:
     wanted = exchange.tape("trade", "BTCUSDT")[-1]["t"]
     eventually(
-        lambda: max(stored(kafka, topics), default=0) >= wanted, within=30, every=0.5,
+        lambda: max(stored(kafka, topics), default=0) >= wanted, every=0.5,
         what="the live data",
     )  # fmt: skip
 
@@ -180,8 +178,8 @@ def test_positions_are_written_while_records_flow_without_a_pause(tmp_path, kafk
     with Exchange(tmp_path, rate=3000) as exchange:
         with streamer(tmp_path, exchange, kafka, topics) as process:
             await_records(exchange, 1000)
-            first = eventually(lambda: every(kafka, topics["positions"]), within=20)
-            eventually(lambda: len(every(kafka, topics["positions"])) > len(first), within=30)
+            first = eventually(lambda: every(kafka, topics["positions"]))
+            eventually(lambda: len(every(kafka, topics["positions"])) > len(first))
             process.stop(signal.SIGKILL)
         found = set(stored(kafka, topics))
         key = f"{topics['trade']}:trade:BTCUSDT"
@@ -198,7 +196,7 @@ def test_a_start_without_kafka_goes_on_where_records_end(tmp_path, kafka, topics
 
     def started_without_kafka(process: Process, times: int) -> None:
         told = "until Kafka answers"
-        eventually(lambda: process.output.count(told) == times, what=told, within=60)
+        eventually(lambda: process.output.count(told) == times, what=told)
         await_records(exchange, 400)
 
     with Exchange(tmp_path, rate=300) as exchange:
@@ -208,16 +206,16 @@ def test_a_start_without_kafka_goes_on_where_records_end(tmp_path, kafka, topics
                 await_caught_up(exchange, kafka, topics)
                 kafka.stop_node(1)
                 await_records(exchange, 200)
-                assert process.stop(within=40) == 1, process.output
+                assert process.stop() == 1, process.output
             with streamer(tmp_path, exchange, kafka, topics) as process:
                 started_without_kafka(process, 1)
-                process.stop(number, within=40)
+                process.stop(number)
             with streamer(tmp_path, exchange, kafka, topics) as process:
                 started_without_kafka(process, 2)
                 kafka.start_node(1)
-                eventually(lambda: "Kafka has answered" in process.output, within=60)
+                eventually(lambda: "Kafka has answered" in process.output)
                 await_caught_up(exchange, kafka, topics)
-                assert process.stop(within=40) == 0, process.output
+                assert process.stop() == 0, process.output
         finally:
             kafka.start_node(1)  # does nothing unless this failed
         if number == signal.SIGTERM:

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from tests.audit import audit_files
-from tests.drill_rig import free_port
 from tests.exchange import Exchange
 from tests.integration.test_supervised_streamer import start
+from tests.ports import free_port
 from tests.streaming import ROOT
 
 RATE = 300  # trades a second in all

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
-import time
 
 from tests.supervising import Supervised
 
-DELAYS = {"supervisor.restart_backoff_initial": 30.0}
+DELAYS = {  # for ever, as tests go
+    "supervisor.restart_backoff_initial": 600.0,
+    "supervisor.restart_backoff_max": 600.0,
+}
 
 
 def test_the_third_start_after_failures_waits_and_a_stop_clears_the_count(
@@ -18,10 +20,8 @@ def test_the_third_start_after_failures_waits_and_a_stop_clears_the_count(
         assert vigil.exit_code() == 5
     process = vigil.start("healthy", "run", settings=DELAYS)
     vigil.until_logged("the last 2 runs failed")
-    began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert vigil.exit_code() == 0
-    assert time.monotonic() - began < 20  # of 30 that it would have waited
     assert "generation 1 reports" not in vigil.log.read_text()
     process = vigil.start("healthy", "run", settings=DELAYS)
     vigil.until_logged("generation 1 reports")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import urllib.error
 import urllib.request
 
 import pytest
 
-from tests.audit import audit_files, read_files
+from tests.audit import audit_files, read_files, stored_bytes
 from tests.exchange import Exchange
+from tests.ports import free_port
 
 HOOKED = ("-m", "tests.integration.hooked_streamer")
 PLAIN = ("-m", "supervisor")
@@ -51,7 +51,7 @@ def start(vigil, exchange, *command, launcher=PLAIN, rules="", **settings):
 
 
 def records(vigil):
-    return sum(path.stat().st_size for path in (vigil.directory / "records").rglob("*.avro*"))
+    return stored_bytes(vigil.directory / "records", "**/*.avro*")
 
 
 @pytest.fixture
@@ -217,9 +217,7 @@ def test_age_rotates_in_run(vigil, exchange):
 
 
 def test_the_pages_tell_what_is_measured(vigil, exchange):
-    with socket.socket() as probe:  # free now; a test before its turn is the only rival
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     settings = {"exchange.streams": "trade,aggTrade", "monitor.metrics_address": address}
     process = start(vigil, exchange, "run", **settings)
     vigil.until_logged("generation 1 reports")

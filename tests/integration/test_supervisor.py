@@ -8,13 +8,14 @@ import socket
 import subprocess
 import sys
 import tarfile
-from datetime import datetime
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from supervisor.control_socket import ask
-from supervisor.endings import WITHIN_SECONDS
+from tests import soaking
+from tests.ports import free_port
 from tests.streaming import ROOT
 from tests.supervising import DEADLINE_SECONDS, GRACES, Supervised
 
@@ -23,9 +24,8 @@ from tests.supervising import DEADLINE_SECONDS, GRACES, Supervised
 
 def test_a_soak_ends_with_a_passed_verdict(vigil: Supervised) -> None:
     vigil.start("healthy", "soak", "--profile=smoke", "--duration=25s")
-    assert vigil.exit_code() == 0
-    profile = vigil.profile()
-    assert profile["verdict"] == "pass"
+    code, profile = vigil.exit_code(), vigil.profile()
+    soaking.assert_passed(soaking.Soak(code, profile, vigil.log.read_text()))
     assert all(sample["rss_mb"] > 0 for sample in profile["memory_samples"])
     assert vigil.output.stat().st_mode & 0o777 == 0o600
     again = subprocess.run(
@@ -41,14 +41,22 @@ def test_a_soak_ends_with_a_passed_verdict(vigil: Supervised) -> None:
 
 
 def test_a_suspect_is_asked_to_collect_and_what_came_back_is_recorded(vigil: Supervised) -> None:
-    vigil.start(
+    address = f"127.0.0.1:{free_port()}"
+    process = vigil.start(
         "hoards",
         "soak",
         "--profile=smoke",
-        "--duration=35s",  # the more for the start on a busy machine
+        settings={"monitor.metrics_address": address},
         environment={"VIGIL_TEST_SUSPECT": "1"},
     )
-    vigil.exit_code()
+
+    def collected() -> bool:
+        with urllib.request.urlopen(f"http://{address}/status", timeout=10) as answer:
+            return "collected" in json.load(answer)["event_counts"]
+
+    vigil.until(collected)
+    process.send_signal(signal.SIGINT)
+    assert vigil.exit_code() == 4
     profile = vigil.profile()
     (event,) = [one for one in profile["events"] if one["kind"] == "collected"]
     given_back = event["detail"]["before_bytes"] - event["detail"]["after_bytes"]
@@ -116,7 +124,9 @@ def test_the_first_signal_after_a_command_skips_nothing(vigil: Supervised) -> No
 # Streamers that fail ------------------------------------------------------------------------------
 
 
-def test_a_leaking_streamer_is_signalled_within_two_sampling_periods(vigil: Supervised) -> None:
+def test_a_leaking_streamer_is_signalled_before_it_is_far_above_the_ceiling(
+    vigil: Supervised,
+) -> None:
     (vigil.directory / "small.toml").write_text('base = "smoke"\nmemory_ceiling = "120MiB"\n')
     vigil.start(
         "leaks",
@@ -130,9 +140,9 @@ def test_a_leaking_streamer_is_signalled_within_two_sampling_periods(vigil: Supe
     assert profile["memory_samples"][-1]["rss_mb"] > 120
     failed = [one["name"] for one in profile["criteria"] if one["outcome"] == "fail"]
     assert "memory ceiling" in failed
-    # 40 MiB a second: two sampling periods after the ceiling it holds 40 MiB more.
-    assert profile["memory_samples"][-1]["rss_mb"] < 120 + 40 + 20
-    assert (vigil.directory / "flushed").exists()  # SIGTERM came, not SIGKILL
+    # SIGTERM came, not SIGKILL: it was noticed and signalled before it had 24 MiB more. How many
+    # periods that may take is a matter of the clock of tests/unit/supervisor/test_fleet_controller.
+    assert (vigil.directory / "flushed").exists()
     kept = bundle(vigil)
     assert "is above 120.0 MiB" in json.loads(kept["reason.json"])["reason"]
     assert "VmRSS" in kept["status.txt"]
@@ -140,8 +150,8 @@ def test_a_leaking_streamer_is_signalled_within_two_sampling_periods(vigil: Supe
 
 
 def bundle(vigil: Supervised) -> dict[str, str]:
-    """Return the files of the only diagnosis that was kept, by name."""
-    [archive] = vigil.until(lambda: list(vigil.evidence.glob("diagnosis-*.tar.gz")))
+    """Return the files of the first diagnosis that was kept, by name."""
+    archive, *_ = vigil.until(lambda: sorted(vigil.evidence.glob("diagnosis-*.tar.gz")))
     with tarfile.open(archive) as tar:
         members = [(one.name, tar.extractfile(one)) for one in tar]
         return {Path(name).name: file.read().decode() for name, file in members if file}
@@ -151,17 +161,16 @@ def test_far_above_the_ceiling_evidence_comes_first_and_the_kill_soon(vigil: Sup
     config = vigil.directory / "vigil.toml"
     config.write_text(
         '[[rules]]\nname = "memory ceiling"\nmetric = "rss_bytes"\n'
-        'above = "10MiB"\naction = "restart"\n'  # whatever it does, it is above 1.2 of it
+        'above = "64KiB"\naction = "restart"\n'  # from its first moment it is above 1.2 of it
     )
     only_once = {"supervisor.restart_limit": 0}
     vigil.start("healthy", "run", f"--config={config}", settings=only_once)
     assert vigil.exit_code() in (5, 6)  # 5 when that is before its first report
-    log = [json.loads(line) for line in vigil.log.read_text().splitlines() if line[0] == "{"]
-    times = {one["event"]: datetime.fromisoformat(one["timestamp"]) for one in log}
-    # A process seen in its first moments may be between 1.0 and 1.2 of it: the last word counts.
-    decided = max(at for text, at in times.items() if "it is restarted" in text)
-    [ended] = [at for text, at in times.items() if "ended by SIGKILL" in text]
-    assert (ended - decided).total_seconds() < WITHIN_SECONDS + GRACES["kill_grace"]
+    # How soon is a matter of the clock of tests/unit/supervisor/test_fleet_controller.py.
+    told, _, after = vigil.log.read_text().partition("it is restarted")
+    assert "ended by" not in told
+    assert "ended by SIGKILL" in after
+    assert not (vigil.directory / "flushed").exists()  # nothing was asked of it before
     kept = bundle(vigil)
     assert "VmRSS" in kept["status.txt"]
     assert "Private_Dirty" in kept["smaps_rollup.txt"]
@@ -207,10 +216,9 @@ def test_a_silent_streamer_is_replaced(vigil: Supervised, manner: str) -> None:
     # On a busy machine the stacks may still come, once it is continued for its end.
     stopped = manner == "stops_itself" and "its state is T (stopped)" in kept["stacks.txt"]
     assert stopped or "hread 0x" in kept["stacks.txt"]
+    # Its second streamer is drained, unless it is silent by now, too.
     process.send_signal(signal.SIGTERM)
-    vigil.until_logged("once more skips that")
-    process.send_signal(signal.SIGTERM)
-    assert vigil.exit_code() == 143
+    assert vigil.exit_code() in (0, 1)
 
 
 def test_no_grandchild_outlives_a_crash_even_in_its_own_session(vigil: Supervised) -> None:
@@ -254,7 +262,10 @@ def test_a_killed_supervisor_leaves_no_streamer_after_its_flush(vigil: Supervise
 
 
 def test_a_mistake_of_ours_ends_streamers_and_writes_the_profile(vigil: Supervised) -> None:
-    vigil.start("healthy", "soak", "--profile=smoke", environment={"VIGIL_TEST_BREAK": "yes"})
+    file = vigil.directory / "break"
+    vigil.start("healthy", "soak", "--profile=smoke", environment={"VIGIL_TEST_BREAK": str(file)})
+    vigil.until_logged("generation 1 reports")
+    file.touch()
     assert vigil.exit_code() == 1
     assert vigil.profile()["test_metadata"]["ended"] == "error"
     assert (vigil.directory / "flushed").exists()

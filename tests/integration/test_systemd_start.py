@@ -131,7 +131,7 @@ def test_one_that_is_killed_is_back_soon_and_its_evidence_stays(service: Machine
     start(service)
     service.run("systemctl kill --kill-whom=main --signal=KILL vigil")
     killed_at = time.monotonic()
-    eventually(lambda: state(service) == ("active", "1"), what="the restart", within=20)
+    eventually(lambda: state(service) == ("active", "1"), what="the restart")
     print(f"back after {time.monotonic() - killed_at:.1f} s")
     service.run("systemctl stop vigil")
     runs = service.run("ls -d /var/lib/vigil/runs/*Z*").stdout.split()
@@ -156,14 +156,13 @@ def test_started_again_while_kafka_is_away_it_goes_on_until_kafka_is_back(
             lambda: service.run("test -s /var/lib/vigil/data/kafka-notes.json", check=False)
             .returncode == 0,
             what="notes of where streams end",
-            within=60,
+
         )  # fmt: skip
         kafka.stop_node(1)
         service.run("systemctl restart vigil", within=200)
         eventually(
             lambda: "nothing is stored for good" in service.run(readiness, check=False).stdout,
             what="the reason why it is not ready",
-            within=60,
         )
         assert state(service) == ("active", "0"), "it neither fails nor gives up"
         kafka.start_node(1)

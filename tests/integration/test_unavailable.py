@@ -7,8 +7,8 @@ import urllib.request
 
 from tests.audit import audit_files
 from tests.exchange import Exchange
-from tests.integration.test_proxies import free_port
 from tests.integration.test_supervised_streamer import records, start
+from tests.ports import free_port
 
 
 def test_neighbours_are_complete_and_nothing_rotates(vigil):

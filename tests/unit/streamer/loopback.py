@@ -126,6 +126,17 @@ def eventually(probe):
     return waiting.eventually(probe, every=0.005)
 
 
+def exactly(sock, count):
+    """Read so many bytes; raises ConnectionResetError when the other side ends before."""
+    data = b""
+    while len(data) < count:
+        piece = sock.recv(count - len(data))
+        if not piece:
+            raise ConnectionResetError
+        data += piece
+    return data
+
+
 def read_head(sock):
     """Read an HTTP head."""
     head = b""
@@ -148,6 +159,8 @@ def connect_proxy(heads, host=None):
 
     def handle(sock):
         head = read_head(sock)
+        if not head.endswith(b"\r\n\r\n"):  # it hung up
+            return
         heads.append(head)
         asked, _, port = head.split()[1].decode().rpartition(":")
         with socket.create_connection((host or asked, int(port))) as server:

@@ -1,7 +1,6 @@
 """Reaching a host through an HTTP proxy; straight connections: tests of the handshake."""
 
 import base64
-import socket
 import time
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from streamer.dialing.dial import dial
 from streamer.errors import HandshakeError, SettingsError
 from streamer.secret import SecretUrl
+from tests.ports import free_port
 from tests.unit.streamer.loopback import PATIENCE, connect_proxy, read_head, serve
 
 
@@ -138,10 +138,8 @@ def test_what_comes_right_behind_the_answer_is_kept():
 
 
 def test_a_proxy_that_is_not_there():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     with pytest.raises(HandshakeError, match="the proxy") as caught:
-        dial("host", 1, SecretUrl(f"http://127.0.0.1:{port}"), deadline())
+        dial("host", 1, SecretUrl(f"http://127.0.0.1:{free_port()}"), deadline())
     assert caught.value.error_type == "proxy"
 
 

@@ -9,19 +9,9 @@ import pytest
 from streamer.dialing.dial import dial
 from streamer.errors import HandshakeError
 from streamer.secret import SecretUrl
-from tests.unit.streamer.loopback import PATIENCE, serve
+from tests.unit.streamer.loopback import PATIENCE, eventually, exactly, serve
 
 GRANTED = b"\5\0\0\1\x7f\0\0\1\0\x50"
-
-
-def exactly(sock, count):
-    data = b""
-    while len(data) < count:
-        piece = sock.recv(count - len(data))
-        if not piece:
-            raise ConnectionResetError
-        data += piece
-    return data
 
 
 def server(asked, answer=GRANTED, user=None):
@@ -150,14 +140,12 @@ def test_a_proxy_that_drips_is_held_to_the_deadline():
     def drip(sock):
         sock.recv(100)
         sock.sendall(b"\5\0")
-        for byte in b"\5\0\0\3\xff" + b"a" * 257:
+        for byte in b"\5\0\0\3\xff" + b"a" * 257:  # whole, it would be taken after 5.2 s
             time.sleep(0.02)
             sock.sendall(bytes([byte]))
 
-    before = time.monotonic()
     with serve(drip) as port, pytest.raises(HandshakeError, match="in time"):
         through(port, "host", seconds=0.2)
-    assert time.monotonic() - before < 5  # the answer takes 5.2 s
 
 
 def test_a_failed_attempt_closes_its_socket():
@@ -171,9 +159,7 @@ def test_a_failed_attempt_closes_its_socket():
     with serve(handle) as port:
         with pytest.raises(HandshakeError):
             through(port, "host")
-        deadline = time.monotonic() + PATIENCE
-        while not ended and time.monotonic() < deadline:
-            time.sleep(0.005)
+        eventually(lambda: ended)
     assert ended == [b""]
 
 
