@@ -9,7 +9,8 @@ from types import TracebackType
 import zmq
 
 from benchmarks.processes import Child
-from streamer.messages import Report, unpack
+from monitor.report_assembly import ReportAssembler
+from streamer.messages import CommandResult, Report, StreamsPart, unpack
 
 
 class Watcher:
@@ -21,6 +22,7 @@ class Watcher:
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.bind(self.endpoint)
+        self._assemblers: dict[int, ReportAssembler] = {}  # by process id
 
     def __enter__(self) -> Watcher:
         return self
@@ -47,9 +49,13 @@ class Watcher:
             if not self._socket.poll(100):
                 continue
             message = unpack(self._socket.recv_multipart()[1:])
-            if not isinstance(message, Report) or message.pid != streamer.pid:
+            if isinstance(message, CommandResult) or message.pid != streamer.pid:
                 continue
-            report = message
+            assembler = self._assemblers.setdefault(message.pid, ReportAssembler())
+            if isinstance(message, StreamsPart):
+                assembler.take(message)
+                continue
+            report = assembler.whole(message)
             if report.message_errors or any(each.gaps_total for each in report.streams):
                 raise streamer.failed(f"lost something: {report}")
             if report.sink.acknowledged_total >= count:

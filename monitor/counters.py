@@ -10,9 +10,11 @@ starts at 0 again, on top of that.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
 
-from streamer.messages import Histogram, Report
+from monitor.stream_changes import Streams, changes
+from streamer.messages import Histogram, Report, StreamCounts
 
 Key = tuple[str, ...]
 """A count's name and its labels, such as ("events", "trade", "BTCUSDT")."""
@@ -22,10 +24,12 @@ class Counters:
     """The counts of all streamers."""
 
     def __init__(self) -> None:
-        self._gone: dict[str, Counter[Key]] = {}
-        self._living: dict[str, dict[Key, int]] = {}
+        self._living: dict[str, dict[Key, int]] = {}  # of the newest generation, by streamer
+        self._sums: dict[str, Counter[Key]] = {}
+        self._all: Counter[Key] = Counter()
         self._newest: dict[str, tuple[int, int]] = {}  # generation and sequence
-        self._named: dict[str, frozenset[Key]] = {}  # stream and symbol, by the newest report
+        self._streams: dict[str, Streams] = {}  # by the newest report
+        self._named: frozenset[Key] | None = None  # None: to be gathered
 
     def observe(self, report: Report) -> bool:
         """Take a report; return False when it is a copy or older than what is known."""
@@ -34,58 +38,67 @@ class Counters:
         if newest <= known:
             return False
         living = self._living.setdefault(name, {})
+        sums = self._sums.setdefault(name, Counter())
+        difference = changes(self._streams.get(name, ()), report.streams)
+        if difference.is_other_set:
+            self._named = None
         if newest[0] > known[0]:
-            self._gone.setdefault(name, Counter()).update(living)
             living.clear()
+            difference = changes((), report.streams)
         self._newest[name] = newest
-        named = frozenset((one.stream, one.symbol) for one in report.streams)
-        if removed := self._named.get(name, frozenset()) - named:
-            gone = self._gone.setdefault(name, Counter())
-            for key in [key for key in living if key[1:] in removed]:
-                gone[key] += living.pop(key)
-        self._named[name] = named
-        for key, count in flatten(report):
-            if count > living.get(key, -1):
+        self._streams[name] = report.streams
+        for stream in difference.removed:
+            for counted, _ in _COUNTS_OF_STREAM:
+                living.pop((counted, stream.stream, stream.symbol), None)
+        for key, count in flatten(report, (now for _, now in difference.changed)):
+            grown = count - living.get(key, 0)
+            if grown > 0 or key not in living:
                 living[key] = count
+                sums[key] += grown
+                self._all[key] += grown
         return True
 
     def named(self) -> frozenset[Key]:
         """Return the streams that are streamed now, as stream and symbol."""
-        return frozenset().union(*self._named.values())
+        if self._named is None:
+            self._named = frozenset(
+                (one.stream, one.symbol) for streams in self._streams.values() for one in streams
+            )
+        return self._named
 
     def of(self, streamer: str) -> Counter[Key]:
         """Return the sums of one streamer; what was never counted is 0."""
-        totals = Counter(self._gone.get(streamer, {}))
-        totals.update(self._living.get(streamer, {}))
-        return totals
+        return self._sums.get(streamer, Counter()).copy()
 
     def all(self) -> Counter[Key]:
         """Return the sums over all streamers."""
-        totals: Counter[Key] = Counter()
-        for streamer in self._living:
-            totals.update(self.of(streamer))
-        return totals
+        return self._all.copy()
 
+
+_COUNTS_OF_STREAM: tuple[tuple[str, Callable[[StreamCounts], int]], ...] = (
+    ("events", attrgetter("events_total")),
+    ("duplicates", attrgetter("duplicates_total")),
+    ("gaps", attrgetter("gaps_total")),
+    ("missing", attrgetter("missing_total")),
+    ("repaired", attrgetter("repaired_total")),
+    ("repaired_gaps", attrgetter("repaired_gaps_total")),
+    ("empty", attrgetter("empty_total")),
+    ("epochs", attrgetter("epochs_total")),
+)
+"""The counts of a stream that only ever grow within a generation."""
 
 _LABELLED = (
     "message_errors", "connection_errors", "reconnects", "rotations", "unsupported",
-    "rest_errors",
+    "rest_errors", "telemetry_dropped",
 )  # fmt: skip
 """The counts of a report that have a label of their own."""
 
 
-def flatten(report: Report) -> Iterator[tuple[Key, int]]:
-    """Yield every count of a report that only ever grows within a generation."""
-    for one in report.streams:
-        labels = (one.stream, one.symbol)
-        yield ("events", *labels), one.events_total
-        yield ("duplicates", *labels), one.duplicates_total
-        yield ("gaps", *labels), one.gaps_total
-        yield ("missing", *labels), one.missing_total
-        yield ("repaired", *labels), one.repaired_total
-        yield ("repaired_gaps", *labels), one.repaired_gaps_total
-        yield ("empty", *labels), one.empty_total
-        yield ("epochs", *labels), one.epochs_total
+def flatten(report: Report, streams: Iterable[StreamCounts]) -> Iterator[tuple[Key, int]]:
+    """Yield the counts of a report that only ever grow within a generation, of these streams."""
+    for one in streams:
+        for counted, read in _COUNTS_OF_STREAM:
+            yield (counted, one.stream, one.symbol), read(one)
     for slot in report.slots:
         yield ("drops", slot.slot), slot.drops_total
     for name in _LABELLED:

@@ -10,8 +10,9 @@ from operator import sub
 from monitor.growth import Growth, growth
 from monitor.model import Collected, Exited, Launched, Sample
 from monitor.series import Bin, Binner, Collection, LeakTrack
+from monitor.stream_changes import NO_CHANGES, StreamChanges, changes
 from monitor.totals import EventTotal
-from streamer.messages import Histogram, Notice, Report
+from streamer.messages import Histogram, Notice, Report, StreamCounts
 
 RATE_SECONDS = 10.0  # the rates of the live view are means over this time
 CPU_WINDOW_SECONDS = 60.0  # of the rule about CPU
@@ -44,16 +45,19 @@ class Generation:
     cpu_seconds_before: float = 0.0  # cumulative, of the sample before the latest
     fresh_notices: tuple[Notice, ...] = ()  # those that the latest report brought
     fresh_collection: Collection | None = None  # whose effect the latest sample showed
-    silences: dict[str, float] = field(default_factory=dict)  # longest, by "stream:symbol"
+    stream_changes: StreamChanges = NO_CHANGES  # those that the latest report brought
     collected: Collected | None = None  # the latest
     exited: Exited | None = None
     exited_at: float | None = None
     recent: deque[tuple[float, Report]] = field(default_factory=deque)
+    recent_events: deque[tuple[float, int]] = field(default_factory=deque)  # of all streams so far
     recent_cpu: deque[tuple[float, float]] = field(default_factory=deque)
     _grown: Growth | None = None  # over the bins so far, once it was asked for
     # The connection over age and the drops until then, by slot.
     _due: dict[str, tuple[int | None, int]] = field(default_factory=dict)
     _notices: int = 0  # number of the last one seen
+    # The longest that are over, by stream and symbol.
+    _silences: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def take_sample(self, sample: Sample) -> None:
         """Keep a look from outside."""
@@ -99,15 +103,17 @@ class Generation:
         self.report, self.report_at = report, at
         self.reports_total += 1
         _keep(self.recent, at, report)
-        self.binner.messages_total = self.all_events.take(report)
+        self.stream_changes = changes(before.streams if before else (), report.streams)
+        self.binner.messages_total = self.all_events.take(self.stream_changes)
+        _keep(self.recent_events, at, self.binner.messages_total)
         self.rotations_total = max(self.rotations_total, sum(report.rotations.values()))
         self.binner.rotations_total = sum(report.rotations.values())
         self._take_slots(report)
-        for one in report.streams:
-            if one.leaving:
-                continue
-            key = f"{one.stream}:{one.symbol}"
-            self.silences[key] = max(self.silences.get(key, 0.0), one.silent_seconds)
+        if before is not None:
+            # A silence that goes on is known by its beginning: only one that is over is noted.
+            over = [known for known, _ in self.stream_changes.changed if known is not None]
+            for one in (*over, *self.stream_changes.removed):
+                self._note_silence(one, before)
         fresh = tuple(notice for notice in report.notices if notice.number > self._notices)
         if fresh:
             self._notices = fresh[-1].number
@@ -142,6 +148,23 @@ class Generation:
                 continue
             del self._due[name]
             self.rotations_lost += slot is None or slot.drops_total > drops
+
+    def _note_silence(self, one: StreamCounts, report: Report) -> None:
+        if not one.leaving:
+            key = (one.stream, one.symbol)
+            seconds = report.silent_seconds(one)
+            if seconds > self._silences.get(key, 0.0):
+                self._silences[key] = seconds
+
+    @property
+    def silences(self) -> dict[str, float]:
+        """The longest silence of each stream in seconds, by names such as `trade:BTCUSDT`."""
+        found = dict(self._silences)
+        for one in self.report.streams if self.report is not None else ():
+            if not one.leaving and self.report is not None:
+                key = (one.stream, one.symbol)
+                found[key] = max(found.get(key, 0.0), self.report.silent_seconds(one))
+        return {f"{stream}:{symbol}": seconds for (stream, symbol), seconds in found.items()}
 
     @property
     def drops_total(self) -> int:
@@ -188,18 +211,12 @@ class Generation:
             _since(first.sink.acknowledge_seconds, last.sink.acknowledge_seconds),
         )
 
-    def rate(self, stream: str, symbol: str) -> float:
-        """Return events per second of a stream over the last seconds."""
-        if len(self.recent) < 2:
+    def events_per_second(self) -> float:
+        """Return the events per second of all streams over the last seconds."""
+        if not self.recent_events:
             return 0.0
-        (first_at, first), (last_at, last) = self.recent[0], self.recent[-1]
-        counts = [
-            sum(o.events_total for o in report.streams if (o.stream, o.symbol) == (stream, symbol))
-            for report in (first, last)
-        ]
-        # One that was removed and came back counts from 0 again.
-        grown = max(counts[1] - counts[0], 0)
-        return grown / (last_at - first_at) if last_at > first_at else 0.0
+        (first_at, first), (last_at, last) = self.recent_events[0], self.recent_events[-1]
+        return (last - first) / (last_at - first_at) if last_at > first_at else 0.0
 
 
 def _since(first: Histogram, last: Histogram) -> Histogram:

@@ -53,7 +53,7 @@ def freshness(streamer: StreamerSnapshot, limit_seconds: float) -> Mapping[tuple
     return {
         (one.stream, one.symbol): is_fresh(
             one,
-            one.silent_seconds + late,
+            streamer.report.silent_seconds(one) + late,
             limit_seconds,
             live.get(one.slot, True) if one.slot is not None else all(live.values()),
         )

@@ -12,7 +12,7 @@ from typing import Literal
 from monitor.generation import CPU_WINDOW_SECONDS
 from monitor.rules import Rule
 from monitor.state import Child, State, Subject
-from streamer.messages import SlotState
+from streamer.messages import Report, SlotState, StreamCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +71,50 @@ def _ages(_state: State, child: Child, _rule: Rule, now: float) -> Iterator[Meas
 
 
 def _silences(_state: State, child: Child, rule: Rule, _now: float) -> Iterator[Measurement]:
-    """Yield silences that the connection could be to blame for.
+    """Yield the silences beyond the limit that the connection could be to blame for.
 
     A slot that is down or rotating is being helped already, a connection younger than the limit
     has had no chance yet, and of a stream that leaves, or that the exchange does not serve,
-    nothing is expected. Where REST is asked,
-    only a silence about which it has news counts: that it is busy or away blames no connection.
+    nothing is expected. Where REST is asked, only a silence about which it has news counts: that
+    it is busy or away blames no connection. For a slot without such a silence one of its other
+    streams is yielded, which shows that the slot is well.
     """
-    if child.process.report is None:
+    report = child.process.report
+    if report is None:
         return
-    slots = {slot.slot: slot for slot in child.process.report.slots}
+    slots = {slot.slot: slot for slot in report.slots}
     only = next(iter(slots)) if len(slots) == 1 else None
-    for one in child.process.report.streams:
+    excused = {
+        name
+        for name, slot in slots.items()
+        if not slot.live or slot.rotating or (slot.age_seconds or 0.0) < rule.limit
+    }
+    since = report.uptime_seconds - rule.limit
+    well: dict[str | None, StreamCounts] = {}
+    troubled: set[str | None] = set()
+    above = rule.direction == "above"
+    for one in report.streams:
         name = one.slot or only
-        slot = slots.get(name) if name else None
-        if slot is not None and (
-            not slot.live or slot.rotating or (slot.age_seconds or 0.0) < rule.limit
-        ):
-            continue
-        if one.leaving or one.unavailable or one.silence in ("quiet", "unconfirmed"):
-            continue
-        yield Measurement(
-            one.silent_seconds, (one.stream, one.symbol), name, one.stream, one.symbol
-        )
+        if (one.silent_since < since) is not above:  # within the limit, as nearly all are
+            if name in well or name in excused or not _counts(one):
+                continue
+            well[name] = one
+        elif name not in excused and _counts(one):
+            troubled.add(name)
+            yield _silence(report, one, name)
+    for name, one in well.items():
+        if name not in troubled:
+            yield _silence(report, one, name)
+
+
+def _counts(one: StreamCounts) -> bool:
+    return not (one.leaving or one.unavailable or one.silence in ("quiet", "unconfirmed"))
+
+
+def _silence(report: Report, one: StreamCounts, slot: str | None) -> Measurement:
+    return Measurement(
+        report.silent_seconds(one), (one.stream, one.symbol), slot, one.stream, one.symbol
+    )
 
 
 def _rate(state: State, child: Child, rule: Rule, now: float) -> Iterator[Measurement]:

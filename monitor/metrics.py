@@ -253,7 +253,7 @@ def _feed(snapshot: Snapshot) -> Iterator[Metric]:
         for one in report.streams:
             if one.leaving:
                 continue
-            silence.add_metric([one.stream, one.symbol], one.silent_seconds)
+            silence.add_metric([one.stream, one.symbol], report.silent_seconds(one))
     yield silence
 
 

@@ -7,10 +7,10 @@ recorder keeps a rolling window, so that memory stays the same over months.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, MutableSequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from typing import Any, Literal, assert_never
 
-from monitor.counters import Counters
+from monitor.counters import Counters, Key
 from monitor.criteria import Criterion
 from monitor.document import Run, as_document
 from monitor.events import Entry, EventLog
@@ -36,6 +36,7 @@ from monitor.reference import Reference
 from monitor.rows import Interval, row
 from monitor.snapshot import Snapshot, StreamerSnapshot, StreamSnapshot
 from monitor.soak_plans import PROFILES, SoakPlan
+from monitor.stream_table import StreamTable
 from monitor.verdict import judge
 from streamer.connection_config import CONNECTION_DEFAULTS
 from streamer.messages import Report
@@ -169,7 +170,9 @@ class Recorder:
             streamers=streamers,
             totals=self._counters.all(),
             events_per_second=sum(
-                one.per_second for streamer in streamers if streamer.up for one in streamer.streams
+                generations[-1].events_per_second()
+                for generations in self._ledger.generations.values()
+                if generations[-1].up
             ),
             recent_events=self._events.latest(RECENT_EVENTS),
             event_counts=dict(self._events.counts),
@@ -275,18 +278,7 @@ class Recorder:
             cpu_cores=generation.cpu_cores(),
             report=report,
             report_age_seconds=now - generation.report_at if report else None,
-            streams=tuple(
-                StreamSnapshot(
-                    one.stream,
-                    one.symbol,
-                    totals["events", one.stream, one.symbol],
-                    generation.rate(one.stream, one.symbol),
-                    one.silent_seconds,
-                    one.unavailable,
-                )
-                for one in (report.streams if report else ())
-                if not one.leaving
-            ),
+            streams=_table(generation, totals),
             totals=totals,
             unacknowledged_seconds=(
                 now - generation.stored_at
@@ -311,6 +303,13 @@ class Recorder:
 
     def _wall(self, now: float) -> float:
         return self._run.started_time + self._elapsed(now)
+
+
+def _table(generation: Generation, totals: Mapping[Key, int]) -> Sequence[StreamSnapshot]:
+    if generation.report is None:
+        return ()
+    (first_at, first), (last_at, last) = generation.recent[0], generation.recent[-1]
+    return StreamTable(last, first, last_at - first_at, totals)
 
 
 def _action_name(action: Action) -> str:

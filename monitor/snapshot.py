@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.counters import Key
@@ -12,20 +12,11 @@ from monitor.events import Entry
 from monitor.leak import Assessment
 from monitor.model import Sample
 from monitor.series import Bin
+from monitor.stream_table import StreamSnapshot
 from streamer.connection_config import CONNECTION_DEFAULTS
 from streamer.messages import Histogram, Report
 
-
-@dataclass(frozen=True, slots=True)
-class StreamSnapshot:
-    """One stream of one symbol."""
-
-    stream: str
-    symbol: str
-    events_total: int  # over all generations
-    per_second: float  # mean of the last 10 s
-    silent_seconds: float
-    unavailable: str | None = None  # why the exchange does not serve it, see StreamCounts
+__all__ = ["Snapshot", "StreamSnapshot", "StreamerSnapshot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +35,7 @@ class StreamerSnapshot:
     cpu_cores: float | None
     report: Report | None  # slots, sink and state as last told
     report_age_seconds: float | None
-    streams: tuple[StreamSnapshot, ...]
+    streams: Sequence[StreamSnapshot]
     totals: Mapping[Key, int]  # counters.flatten's keys, over all generations
     unacknowledged_seconds: float = 0.0  # since the sink stored something; 0: nothing waits
     launched_elapsed_seconds: float = 0.0  # since the supervisor's start

@@ -76,7 +76,7 @@ class State:
 
 def remember_report(state: State, child: Child, report: Report, at: float) -> None:
     """Take a newer report into the windows of the rules."""
-    rated = child.rated_events.take(report)
+    rated = child.rated_events.take(child.process.stream_changes)
     if any(one.stream in RATED_STREAMS for one in report.streams):
         child.events.append((at, rated))
         window = state.rate_window_seconds

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitor.stream_changes import StreamChanges, Streams, changes
 from streamer.messages import Report
 
 CHANGES_KEPT = 1000  # of single streams; who changes more often is judged by the last ones
@@ -20,9 +21,14 @@ class SubscriptionHistory:
 
     changes: list[dict[str, Any]] = field(default_factory=list)
     _now: dict[str, frozenset[str]] = field(default_factory=dict)  # by streamer
+    _streams: dict[str, Streams] = field(default_factory=dict)  # as last reported, by streamer
 
     def take(self, report: Report, elapsed_seconds: float) -> None:
         """Take a newer report."""
+        known = self._streams.get(report.streamer)
+        self._streams[report.streamer] = report.streams
+        if known is not None and not _is_other_set(changes(known, report.streams)):
+            return
         named = frozenset(f"{one.stream}:{one.symbol}" for one in report.streams if not one.leaving)
         before = self._now.get(report.streamer)
         self._now[report.streamer] = named
@@ -37,6 +43,12 @@ class SubscriptionHistory:
         )
         while sum(len(one["added"]) + len(one["removed"]) for one in self.changes) > CHANGES_KEPT:
             del self.changes[0]
+
+
+def _is_other_set(difference: StreamChanges) -> bool:
+    return difference.is_other_set or any(
+        before is not None and before.leaving != now.leaving for before, now in difference.changed
+    )
 
 
 def spans(

@@ -16,18 +16,20 @@ import fcntl
 import logging
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import zmq
 
 from monitor.authenticator import Authenticator
+from monitor.report_assembly import ReportAssembler
 from streamer.messages import (
     MAX_MESSAGE_BYTES,
     Command,
     CommandResult,
     Report,
+    StreamsPart,
     WireError,
     pack,
     unpack,
@@ -40,7 +42,8 @@ log = logging.getLogger(__name__)
 SOCKET_NAME = "telemetry"
 PATH_LIMIT_BYTES = 107  # of a Unix socket's address on Linux, its final zero excluded
 SEND_QUEUE = 64  # commands are rare; a streamer that takes none is dealt with by signals
-RECEIVE_QUEUE = 1000  # 1,000 s of one streamer's reports, should we be stopped for a while
+# Messages of each streamer, should we be busy for a while: at 40 kB for a part 10 MB at most.
+RECEIVE_QUEUE = 256
 HANDSHAKE_MILLISECONDS = 2000  # an honest peer takes some; who does not speak is dropped after it
 _DOMAIN = b"telemetry"  # ZAP's name for the socket; with it libzmq lets nobody in unasked
 AT_ONCE = 1000  # messages taken per call, so that a flood cannot hold the control loop
@@ -58,6 +61,7 @@ class NoCurveError(TelemetryError):
 class _Peer:
     identity: bytes
     pid: int
+    assembler: ReportAssembler = field(default_factory=ReportAssembler)
 
 
 class TelemetryServer:
@@ -169,12 +173,16 @@ class TelemetryServer:
         except WireError:
             self._refuse("not understood", identity)
             return None
-        if isinstance(message, Report):
-            claimed = f"{message.streamer}.{message.generation}".encode()
-            if claimed != identity or message.pid != peer.pid:
-                self._refuse("false claim", identity)
-                return None
-        return message
+        if isinstance(message, CommandResult):
+            return message
+        claimed = f"{message.streamer}.{message.generation}".encode()
+        if claimed != identity or message.pid != peer.pid:
+            self._refuse("false claim", identity)
+            return None
+        if isinstance(message, StreamsPart):
+            peer.assembler.take(message)
+            return None
+        return peer.assembler.whole(message)
 
     def _refuse(self, why: str, identity: bytes) -> None:
         """Count a message that is not taken; the first, tenth, hundredth … of a kind is logged."""

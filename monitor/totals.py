@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
-from streamer.messages import Report, StreamCounts
+from monitor.stream_changes import StreamChanges, events_since
 
 
 class EventTotal:
@@ -16,17 +16,14 @@ class EventTotal:
     def __init__(self, streams: Collection[str] | None = None) -> None:
         """Count only these streams, such as `trade`; None: all."""
         self._streams = streams
-        self._removed = 0
-        self._latest: dict[tuple[str, str], int] = {}
+        self._total = 0
 
-    def take(self, report: Report) -> int:
-        """Take a newer report and return the sum."""
-        latest = {(one.stream, one.symbol): one.events_total for one in self._of(report.streams)}
-        self._removed += sum(count for key, count in self._latest.items() if key not in latest)
-        self._latest = latest
-        return self._removed + sum(latest.values())
-
-    def _of(self, streams: Iterable[StreamCounts]) -> Iterable[StreamCounts]:
-        if self._streams is None:
-            return streams
-        return (one for one in streams if one.stream in self._streams)
+    def take(self, changes: StreamChanges) -> int:
+        """Take what a report has changed, every one in turn, and return the sum."""
+        streams = self._streams
+        self._total += sum(
+            events_since(before, now)
+            for before, now in changes.changed
+            if streams is None or now.stream in streams
+        )
+        return self._total

@@ -55,9 +55,13 @@ class IdleClock:
         """Begin anew for all: who does not read cannot tell silence."""
         self._seen = {route: (received_us, now) for route, (received_us, _) in self._seen.items()}
 
+    def since(self, route: Route, now: float) -> float:
+        """Return when the route brought something last; now for one that is not known."""
+        return self._seen.get(route, (None, now))[1]
+
     def seconds(self, route: Route, now: float) -> float:
         """Return how long the route has been silent; 0 for one that is not known."""
-        return now - self._seen.get(route, (None, now))[1]
+        return now - self.since(route, now)
 
 
 class Reporter:
@@ -130,9 +134,9 @@ class Reporter:
         )
 
     def _counts(self, route: Route, now: float) -> StreamCounts:
-        sequence = route.sequence
-        seconds = self.silent_seconds(route, now)
-        slot = self._connection_manager.slots.find(route.name)
+        sequence, name = route.sequence, route.name
+        slot = self._connection_manager.slots.find(name)
+        since = self._silent_since(route, slot, now)
         return StreamCounts(
             stream=route.stream,
             symbol=route.symbol,
@@ -141,7 +145,8 @@ class Reporter:
             gaps_total=sequence.gaps_total,
             missing_total=sequence.missing_total,
             last_id=sequence.last_id,
-            silent_seconds=seconds,
+            # The same number until something comes: what has not changed is not told again.
+            silent_since=round(since - self._started_at, 6),
             last_event_time=None if route.received_us is None else route.received_us / 1e6,
             slot=slot.name if slot is not None else None,
             repaired_total=route.repaired_total,
@@ -151,19 +156,22 @@ class Reporter:
             pending=sequence.pending,
             silence=None
             if self._staleness is None
-            else self._staleness.finding(route.name, seconds, now),
+            else self._staleness.finding(name, now - since, now),
             leaving=route.leaving,
-            unavailable=self._unavailable.reason(route.name),
+            unavailable=self._unavailable.reason(name),
         )
 
     def silent_seconds(self, route: Route, now: float) -> float:
         """Return the silence of a stream that could have spoken: since its subscription at most."""
-        seconds = self._idle_clock.seconds(route, now)
         slot = self._connection_manager.slots.find(route.name)
+        return now - self._silent_since(route, slot, now)
+
+    def _silent_since(self, route: Route, slot: Slot | None, now: float) -> float:
+        since = self._idle_clock.since(route, now)
         active = slot.active if slot is not None else None
         if active is None or active.subscribed_at is None:
-            return seconds
-        return min(seconds, now - active.subscribed_at)
+            return since
+        return max(since, active.subscribed_at)
 
     def _slot(self, slot: Slot, now: float) -> SlotState:
         active = slot.active

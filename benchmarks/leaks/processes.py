@@ -138,7 +138,7 @@ class Watch:
                 self._feed(collected, now)
 
     def _report(self, number: int) -> Report:
-        stream = StreamCounts("trade", "ALL", self._messages, 0, 0, 0, None, 0.0, None)
+        stream = StreamCounts("trade", "ALL", self._messages, 0, 0, 0, None, 60.0 * number, None)
         return Report(
             self._name,
             1,

@@ -79,9 +79,9 @@ class Speaker:
 
     def _counts(self, symbol: str, events: int, uptime: float) -> StreamCounts:
         if symbol not in self.silent_since:
-            return StreamCounts("trade", symbol, events, 0, 0, 0, events, 0.0, time.time())
-        silent = uptime - self.silent_since[symbol]
-        return StreamCounts("trade", symbol, 1, 0, 0, 0, 1, silent, time.time(), silence="news")
+            return StreamCounts("trade", symbol, events, 0, 0, 0, events, uptime, time.time())
+        since = self.silent_since[symbol]
+        return StreamCounts("trade", symbol, 1, 0, 0, 0, 1, since, time.time(), silence="news")
 
     def speak(self, on_turn: Callable[[float], None] = lambda uptime: None) -> int:
         """Report until told to stop."""

@@ -9,6 +9,7 @@ import msgspec
 from monitor.model import Launched, Reported, Sample
 from streamer.messages import Report, SinkCounts, SlotState, StreamCounts
 
+replace = msgspec.structs.replace
 MIB = 1 << 20
 NAME = "streamer-1"
 EPOCH = 1_700_000_000.0
@@ -33,7 +34,14 @@ def sample(at: float, rss_mib: float = 60.0, generation: int = 1, **changes: Any
     return Sample(**values | changes)
 
 
-def stream(events: int = 0, symbol: str = "BTCUSDT", kind: str = "trade", **changes: Any) -> Any:
+def stream(
+    events: int = 0,
+    symbol: str = "BTCUSDT",
+    kind: str = "trade",
+    silent_seconds: float = 0.1,
+    **changes: Any,
+) -> Any:
+    """Return the counts of a stream; `report` puts its silence before the time of the report."""
     values: dict[str, Any] = {
         "stream": kind,
         "symbol": symbol,
@@ -42,7 +50,7 @@ def stream(events: int = 0, symbol: str = "BTCUSDT", kind: str = "trade", **chan
         "gaps_total": 0,
         "missing_total": 0,
         "last_id": events or None,
-        "silent_seconds": 0.1,
+        "silent_since": -silent_seconds,
         "last_event_time": EPOCH,
     }
     return StreamCounts(**values | changes)
@@ -73,11 +81,13 @@ def report(sequence: int, generation: int = 1, **changes: Any) -> Report:
         "slots": (slot(),),
         "sink": SinkCounts("files"),
     }
-    return Report(**values | changes)
+    whole = Report(**values | changes)
+    return replace(whole, streams=tuple(_placed(one, whole) for one in whole.streams))
+
+
+def _placed(one: StreamCounts, whole: Report) -> StreamCounts:
+    return replace(one, silent_since=whole.uptime_seconds + one.silent_since)
 
 
 def reported(at: float, **changes: Any) -> Reported:
     return Reported(at, report(**{"sequence": max(round(at), 1), **changes}))
-
-
-replace = msgspec.structs.replace

@@ -65,7 +65,7 @@ def wait_for(
 
 
 def own(sequence: int = 1, **changes: object) -> Report:
-    return replace(report(sequence), pid=os.getpid(), **changes)
+    return replace(report(sequence, streams=()), pid=os.getpid(), **changes)
 
 
 def test_reports_and_answers_arrive(
@@ -136,7 +136,7 @@ def test_another_process_cannot_speak_even_with_the_keys(server: TelemetryServer
         f"socket.set(zmq.CURVE_PUBLICKEY, {keys.public.encode()})\n"
         f"socket.set(zmq.CURVE_SECRETKEY, {keys.secret.reveal().encode()})\n"
         f"socket.connect({server.endpoint!r})\n"
-        "socket.send_multipart([b'vigil/1', b''])\n"
+        f"socket.send_multipart([{WIRE_VERSION!r}, b''])\n"
         "sys.stdin.read()\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)

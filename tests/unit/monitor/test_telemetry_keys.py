@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 10
 
 
 def own(sequence: int = 1, generation: int = 1) -> Any:
-    return replace(report(sequence), pid=os.getpid(), generation=generation)
+    return replace(report(sequence, streams=()), pid=os.getpid(), generation=generation)
 
 
 def until(done: Callable[[], object]) -> None:

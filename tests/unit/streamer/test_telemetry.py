@@ -106,7 +106,9 @@ def test_nobody_listening_costs_reports_and_never_time(tmp_path):
         received = [unpack(late.recv_multipart()[1:]).sequence for _ in range(SEND_QUEUE)]
         assert received == list(range(SEND_QUEUE))
         lonely.send(report(SEND_QUEUE + 10))
-        assert unpack(late.recv_multipart()[1:]).sequence == SEND_QUEUE + 10, "the rest is dropped"
+        last = unpack(late.recv_multipart()[1:])
+        assert last.sequence == SEND_QUEUE + 10, "the rest is dropped"
+        assert last.telemetry_dropped == {"queue full": 10}
         lonely.close()
 
 
@@ -115,7 +117,7 @@ def test_a_report_that_is_too_large_is_said_and_not_sent(watcher, telemetry, cap
     assert "is not sent: above 1048576" in caplog.text
     telemetry.send(report())  # the connection stands
     _, *frames = watcher.recv_multipart()
-    assert unpack(frames) == report()
+    assert unpack(frames) == msgspec.structs.replace(report(), telemetry_dropped={"too large": 1})
 
 
 def test_an_orphan_waits_for_nobody(tmp_path, monkeypatch):
