@@ -137,6 +137,13 @@ class Recorder:
                 detail[name] = getattr(breach, name)
         self._add("action", detail, now, time, breach.streamer, breach.generation)
 
+    def note(
+        self, kind: str, detail: Mapping[str, Any], time: float, streamer: str | None = None
+    ) -> None:
+        """Keep something that the supervisor saw of itself, such as that it is overloaded."""
+        elapsed = time - self._run.started_time
+        self._events.add(Entry(elapsed, time, kind, dict(detail), streamer))
+
     def ended(self, reason: Ended, now: float, time: float) -> None:
         """Close the record: the run is over."""
         if self._run.ended is None:

@@ -152,8 +152,8 @@ class Ingest:
 
     def expire(self, now: float) -> None:
         """Give up waiting for what is missing, where it took too long and nobody repairs it."""
-        for route in self.routes:
-            if route.sequence.pending and route.repaired is None:
+        for route in self.routes.holding():
+            if route.repaired is None:
                 self.forward(route, route.sequence.expire(now))
 
     def covered(self, slot_connection: SlotConnection, names: Iterable[str], now: float) -> bool:
@@ -187,6 +187,8 @@ class Ingest:
         sequence = route.sequence
         copies = sequence.duplicates_total
         released = sequence.take(event.id, (event, received_us), now)
+        if sequence.pending:
+            self.routes.hold(route)
         self._cover(route, *coverage.covered(route.coverage, received_us))
         if route.left is not None:
             self._declare_unwanted(route, route.left, received_us)
@@ -270,6 +272,7 @@ class Ingest:
         self._sink.put(self.routes.gaps[route.symbol], record, received_us)
         for event, received in begun:
             self.forward(route, route.sequence.take(event.id, (event, received), now))
+        self.routes.hold(route)
 
     def _classify(self, connection: Connection, payload: bytes) -> Route | None:
         """Deal with a frame that no route claims at sight; return the route if there is one."""

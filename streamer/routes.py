@@ -236,6 +236,7 @@ class Routes:
         self.gaps = {symbol: GapRoute(symbol) for symbol in symbols}
         self.by_name: dict[str, Route] = {}
         self._by_prefix: dict[bytes, Route] = {}
+        self._holding: dict[Route, None] = {}  # in which events may wait
         self.window = window or TimeWindow()  # of all routes
         self._make = partial(
             Route,
@@ -261,8 +262,22 @@ class Routes:
     def remove(self, route: Route) -> None:
         """Let frames find a route no longer."""
         del self.by_name[route.name]
+        self._holding.pop(route, None)
         for prefix in _prefixes(route):
             del self._by_prefix[prefix]
+
+    def hold(self, route: Route) -> None:
+        """Note that events may wait in a route from now on."""
+        self._holding[route] = None
+
+    def holding(self) -> list[Route]:
+        """Return the routes in which events wait: few of thousands, asked for many times a second.
+
+        One is among them from `hold` until nothing waits in it any more.
+        """
+        for route in [route for route in self._holding if not route.sequence.pending]:
+            del self._holding[route]
+        return list(self._holding)
 
     def __iter__(self) -> Iterator[Route]:
         return iter(self.by_name.values())

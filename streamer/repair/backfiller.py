@@ -156,9 +156,9 @@ class Backfiller:
         self._ask.close()
 
     def _look_at_gaps(self, now: float, *, accepting: bool) -> None:
-        for route in self._routes:
+        for route in self._routes.holding():
             sequence = route.repaired
-            if sequence is None or not sequence.pending:
+            if sequence is None:
                 continue
             if accepting:
                 self._forward(route, sequence.release())
@@ -379,6 +379,7 @@ class Backfiller:
                 gap.repaired += 1
                 route.repaired_total += 1
                 self._forward(route, sequence.take(event.id, (event, received_us), now))
+                self._routes.hold(route)
 
     def _declare_unusable(self, route: Route, what: Unusable, now: float) -> None:
         """Declare what the exchange tells twice under an id though it is no trade, and keep it."""

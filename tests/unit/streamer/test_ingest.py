@@ -11,6 +11,7 @@ from streamer.feed_counters import FeedCounters
 from streamer.ingest import Ingest
 from streamer.network import boundary
 from streamer.order.positions import Position
+from streamer.order.sequence import ContiguousSequence
 from streamer.routes import Routes
 from tests.unit.streamer.payloads import BOOK_TICKER, TRADE, frame, of_symbol
 
@@ -226,3 +227,29 @@ def test_an_announced_shutdown_is_noticed_once_for_each_connection(stage):
     for each in (connection, connection, Connection(), connection):
         stage.ingest.take(each, [b'{"e":"serverShutdown","E":1}'] * 100, None)
     assert [notice.kind for notice in stage.counters.notices] == ["server_shutdown"] * 2
+
+
+def test_idle_streams_cost_nothing_while_events_wait_elsewhere(stage, monkeypatch):
+    stage.hear("btcusdt@trade", 5)  # waits above the gap from 2 to 4
+    looks = []
+    pending = ContiguousSequence.pending.fget
+    monkeypatch.setattr(
+        ContiguousSequence, "pending", property(lambda own: looks.append(own) or pending(own))
+    )
+    trades = stage.routes.by_name["btcusdt@trade"].sequence
+    stage.ingest.expire(time.monotonic())
+    assert set(looks) == {trades}
+    assert stage.routes.holding() == [stage.routes.by_name["btcusdt@trade"]]
+    stage.ingest.expire(float("inf"))
+    stage.ingest.expire(float("inf"))
+    assert stage.routes.holding() == []
+    assert [name for name, _ in stage.sink.put_of] == ["btcusdt@gap", "btcusdt@trade"]
+    looks.clear()
+    stage.ingest.expire(time.monotonic())
+    assert looks == []
+
+
+def test_a_route_that_is_removed_holds_nothing(stage):
+    stage.hear("btcusdt@trade", 5)
+    stage.routes.remove(stage.routes.by_name["btcusdt@trade"])
+    assert stage.routes.holding() == []

@@ -84,6 +84,7 @@ class World:
                 self.route.latest = event
             else:
                 self.keep(sequence.take(event_id, (event, NOW_US), self.now))
+                self.routes.hold(self.route)
 
     def keep(self, released) -> None:
         for item in released:
@@ -666,6 +667,7 @@ class Candles(World):
             payload = frame({**KLINE, "E": begin + MINUTE + 5, "k": candle}, self.route.name)
             arrival = self.route.decode(payload, NOW_US), NOW_US
             self.keep(self.route.sequence.take(arrival[0].id, arrival, self.now))
+            self.routes.hold(self.route)
 
     def keep(self, released) -> None:
         for item in released:
