@@ -113,7 +113,7 @@ class SinkConfig:
     codec: Literal["null", "deflate"] = "null"  # the two that every Avro reader must know
     # A file of this size is complete, and the next one begins.
     rollover_bytes: Annotated[ByteCount, Ge(64 << 10)] = 128 << 20
-    # A file of this age is complete, whatever its size.
+    # A file of this age is complete, whatever its size; so is one of yesterday at midnight, UTC.
     rollover_after: Positive = 3600.0
     fsync_every: Seconds = 1.0  # what a power cut may cost; 0: after every flushed block
     rejected_bytes: ByteCount = 16 << 20  # undecodable frames kept for inspection

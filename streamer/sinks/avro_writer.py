@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
@@ -75,13 +76,14 @@ class AvroWriter:
         """The file in progress, or the one before; it loses `.open` when it is complete."""
         return self._path
 
-    def append(self, records: Sequence[bytes]) -> int:
+    def append(self, records: Sequence[bytes], begun_us: int | None = None) -> int:
         """Hand a block of records to the operating system; return its length in bytes.
 
+        `begun_us` is for the name of a file that begins with it, Unix microseconds; None: now.
         After an OSError nothing counts as written, and the next block takes the same place.
         """
         if self._fd is None:
-            self._begin()
+            self._begin(time.time_ns() // 1000 if begun_us is None else begun_us)
         assert self._fd is not None  # noqa: S101 - for the type checker: it was just opened
         data = blocks(records, self._codec, self._sync)
         _write_all(self._fd, data, self.size_bytes)
@@ -148,9 +150,9 @@ class AvroWriter:
         self.size_bytes = 0
         return future
 
-    def _begin(self) -> None:
+    def _begin(self, begun_us: int) -> None:
         self._number += 1
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        stamp = datetime.fromtimestamp(begun_us // 1_000_000, UTC).strftime("%Y%m%dT%H%M%SZ")
         path = self.directory / f"{stamp}-{self._number:06d}{OPEN_SUFFIX}"
         # Read only to be rescued, should its name be removed.
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)

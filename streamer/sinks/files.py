@@ -5,6 +5,10 @@ most about `FLUSH_SECONDS` after it came, so that killing the process costs noth
 A power cut costs about what came in the last `fsync_every` seconds; with 0 each block is synced
 at once. A file that a crash left in
 progress is readable up to its last whole block, and completed there by the next start.
+
+A file is complete at the end of a UTC day, and then all that it holds was received on that day, or
+waited since an earlier one for a gap to be repaired. Whenever one is complete, the gap records that
+explain what is missing in it are in a complete file, too.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -37,10 +41,15 @@ FLUSH_SECONDS = 0.2  # what SIGKILL may cost; ten small writes a second cost nex
 FLUSH_RECORDS = 2_000  # about 200 kB: larger blocks make files neither smaller nor faster
 PENDING_LIMIT = 100_000  # records kept while the disk refuses them, about 15 MiB
 RETRY_SECONDS = 1.0  # a full disk is rarely emptied faster
+_DAY_US = 86_400_000_000
 _GAP = "gap"  # the kind of the records of gaps, which are in the file before what follows them
 CLOSE_SECONDS = 3.0  # for the last sync, which takes milliseconds on a healthy disk
 
 _log = logging.getLogger(__name__)
+
+
+def _wall_clock() -> int:
+    return time.time_ns() // 1000
 
 
 class _Pending:
@@ -51,6 +60,7 @@ class _Pending:
         self.writer = writer
         self.positions = positions  # None for gaps, which have none of their own
         self.records: list[bytes] = []
+        self.of_the_day_before: int | None = None  # how many of `records`; None: no day has ended
         self.written = 0
         self.waiting_since: float | None = None  # as far as polls have seen
         self.began_at = 0.0  # the file in progress
@@ -72,14 +82,22 @@ class FilesSink:
     """Writes on the caller's thread, which takes microseconds; syncs and renames on its own."""
 
     def __init__(
-        self, config: SinkConfig, routes: Iterable[Route], *, max_age_seconds: float = math.inf
+        self,
+        config: SinkConfig,
+        routes: Iterable[Route],
+        *,
+        max_age_seconds: float = math.inf,
+        wall_clock: Callable[[], int] = _wall_clock,
     ) -> None:
         """Open the directory: repair what a crash left, and see where the records end.
 
-        Nothing older than `max_age_seconds` is searched. Raises SinkUnavailable.
+        Nothing older than `max_age_seconds` is searched. `wall_clock` tells Unix microseconds.
+        Raises SinkUnavailable.
         """
         routes = tuple(routes)
         self._config = config
+        self._wall_clock = wall_clock
+        self._midnight_us = _midnight_after(wall_clock())
         self._max_age_seconds = max_age_seconds
         self._background = ThreadPoolExecutor(1, "sink-sync")
         self._futures: list[Future[None]] = []
@@ -137,9 +155,16 @@ class FilesSink:
 
     def put(self, route: Route, event: Event, received_us: int) -> None:
         encode, records = self._targets[route]
+        if received_us >= self._midnight_us:
+            self._end_day(received_us)
         records.append(encode(event, received_us))
 
     def poll(self, now: float) -> None:
+        wall_us = self._wall_clock()
+        if wall_us >= self._midnight_us:
+            self._end_day(wall_us)
+        elif wall_us < self._midnight_us - 2 * _DAY_US:
+            self._midnight_us = _midnight_after(wall_us)  # the clock was ahead, and is set again
         if self._retry_at is None or now >= self._retry_at:
             self._retry_at = None
             for pending in self._kinds.values():
@@ -191,6 +216,7 @@ class FilesSink:
         told: list[str] = []
         for kind in sorted(self._kinds, key=_gaps_first):
             pending = self._kinds[kind]
+            pending.of_the_day_before = None  # no file is completed here any more
             fetches = is_ours and is_gone and self._can_fetch(pending)
             if fetches:
                 pending.records.clear()  # a file of them would be a copy of the end, too
@@ -294,7 +320,16 @@ class FilesSink:
     def _pending_total(self) -> int:
         return sum(len(pending.records) for pending in self._kinds.values())
 
+    def _end_day(self, time_us: int) -> None:
+        """Have the files in progress completed at the next look; `time_us` is of the new day."""
+        self._midnight_us = _midnight_after(time_us)
+        for pending in self._kinds.values():
+            if pending.of_the_day_before is None and (pending.records or pending.writer.is_open):
+                pending.of_the_day_before = len(pending.records)
+
     def _write_when_due(self, pending: _Pending, now: float) -> None:
+        if pending.of_the_day_before is not None:
+            self._write_day_before(pending, now)
         if pending.records:
             if pending.waiting_since is None:
                 pending.waiting_since = now
@@ -315,9 +350,9 @@ class FilesSink:
         """Complete the file in progress, and note where its routes end."""
         when_safe = None
         gaps = self._kinds.get(_GAP)
+        if gaps is not None and gaps is not pending and pending.writer.is_open:
+            self._finish(gaps)  # which has its name first: the background does one after the other
         if pending.positions and not pending.records and not (gaps and gaps.records):
-            if gaps is not None:
-                self._sync(gaps)  # a position may be that of a gap
             for route in self._targets:
                 if route.kind == pending.kind:
                     pending.positions.note(route)
@@ -329,28 +364,50 @@ class FilesSink:
         pending.unsynced_since = None
 
     def _write(self, pending: _Pending, now: float) -> None:
-        if not pending.records:
+        if pending.of_the_day_before is not None:
+            self._write_day_before(pending, now)
+        if pending.of_the_day_before is None and pending.records:
+            self._append(pending, len(pending.records), now)
+
+    def _write_day_before(self, pending: _Pending, now: float) -> None:
+        """Write what was received before midnight, and complete its file.
+
+        Where the routes end is not noted when there is more already: that is what they end with.
+        """
+        count = pending.of_the_day_before or 0
+        if count and not self._append(pending, count, now, before_midnight=True):
             return
+        pending.of_the_day_before = None
+        self._finish(pending)
+
+    def _append(
+        self, pending: _Pending, count: int, now: float, *, before_midnight: bool = False
+    ) -> bool:
+        """Write the first records; return whether they are written."""
         gaps = self._kinds.get(_GAP)
         if gaps is not None and gaps.records and gaps is not pending:
             self._write(gaps, now)
             if gaps.records:
-                return  # what comes after a gap is not to be found without it
+                return False  # what comes after a gap is not to be found without it
         is_new = not pending.writer.is_open
+        begun_us = self._wall_clock()
+        if before_midnight:
+            begun_us = min(begun_us, self._midnight_us - _DAY_US - 1)
         try:
-            self._bytes += pending.writer.append(pending.records)
+            self._bytes += pending.writer.append(pending.records[:count], begun_us)
         except OSError as error:
             self._retry_at = now + RETRY_SECONDS
             self._failed(pending.writer.directory, error, now)
-            return
-        self._written += len(pending.records)
-        pending.written += len(pending.records)
-        pending.records.clear()  # the same list: `put` knows it
+            return False
+        self._written += count
+        pending.written += count
+        del pending.records[:count]  # the same list: `put` knows it
         pending.waiting_since = None
         if is_new:
             pending.began_at = now
         if pending.unsynced_since is None:
             pending.unsynced_since = now
+        return True
 
     def _sync_when_due(self, pending: _Pending, now: float) -> None:
         since = pending.unsynced_since
@@ -383,6 +440,11 @@ class FilesSink:
         self._errors_total += 1
         error_type = DISK_ERROR_TYPES.get(error.errno or 0, "io")
         self._errors.note(error_type, f"{directory}: {error.strerror or error}", now)
+
+
+def _midnight_after(time_us: int) -> int:
+    """Return when the UTC day of a Unix time in microseconds ends."""
+    return (time_us // _DAY_US + 1) * _DAY_US
 
 
 def _gaps_first(kind: str) -> tuple[bool, str]:

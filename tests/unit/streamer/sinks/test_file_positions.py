@@ -182,8 +182,8 @@ def test_a_gap_is_in_its_file_before_what_follows_it(tmp_path, monkeypatch):
         append = pending.writer.append
         monkeypatch.setattr(
             pending.writer, "append",
-            lambda records, kind=pending.kind, append=append: (
-                written.append(kind), append(records)
+            lambda *block, kind=pending.kind, append=append: (
+                written.append(kind), append(*block)
             )[1],
         )  # fmt: skip
     run.write()
@@ -196,7 +196,7 @@ def test_while_a_gap_cannot_be_written_nothing_that_follows_is(tmp_path, monkeyp
     run.put(BTC, 1)
     run.declare("BTCUSDT", 2, 5)
 
-    def refuse(_records):
+    def refuse(*_block):
         raise OSError(28, "full")
 
     monkeypatch.setattr(run.sink._kinds["gap"].writer, "append", refuse)

@@ -18,7 +18,7 @@ import pytest
 from streamer.avro import files
 from streamer.avro.binary import long
 from streamer.config import SinkConfig
-from streamer.data.events import AggTrade, BookTicker, Trade
+from streamer.data.events import AggTrade, BookTicker, GapRecord, Trade
 from streamer.errors import SinkUnavailable
 from streamer.order.positions import Position
 from streamer.routes import Routes
@@ -125,6 +125,158 @@ def test_files_roll_over_by_time(opened, tmp_path):
 
     assert len(names(tmp_path)) == 2
     assert stored(tmp_path) == [0, 30, 61, 90]
+
+
+MIDNIGHT_US = 1_795_046_400_000_000  # 2026-11-19T00:00:00Z
+SECOND_US = 1_000_000
+
+
+class Days:
+    """A sink whose wall clock is set by hand, and what its complete files hold."""
+
+    def __init__(self, directory: Path, time_us: int) -> None:
+        self.directory = directory
+        self.time_us = time_us
+        self.polled = 0.0
+        self.sink = FilesSink(config(directory), ROUTES, wall_clock=lambda: self.time_us)
+
+    def put(self, update_id: int, at_us: int) -> None:
+        self.time_us = max(self.time_us, at_us)
+        self.sink.put(ROUTE, ticker(update_id), at_us)
+
+    def poll(self, seconds: float = FLUSH_SECONDS) -> None:
+        self.time_us += int(seconds * SECOND_US)
+        self.polled += seconds
+        self.sink.poll(self.polled)
+
+    def close(self) -> dict[str, list[int]]:
+        """Return the ids by the day in each file's name and its number."""
+        assert self.sink.flush(PATIENCE_SECONDS) == 0
+        self.sink.close()
+        found = {}
+        for path in sorted((self.directory / "bookTicker").iterdir()):
+            with path.open("rb") as file:
+                records = list(fastavro.reader(file))
+            found[f"{path.name[:8]}-{path.name[17:23]}"] = [one["update_id"] for one in records]
+        return found
+
+
+def test_no_file_spans_midnight(tmp_path):
+    """Also when records of both days come between two looks, and the file's block was written."""
+    days = Days(tmp_path, MIDNIGHT_US - 10 * SECOND_US)
+    days.put(1, MIDNIGHT_US - 9 * SECOND_US)
+    days.poll()
+    days.poll()
+    days.put(2, MIDNIGHT_US - 2)
+    days.put(3, MIDNIGHT_US - 1)
+    days.put(4, MIDNIGHT_US)
+    days.put(5, MIDNIGHT_US + 1)
+    days.poll()
+    assert names(tmp_path)[0].endswith("-000001.avro") or days.sink.flush(PATIENCE_SECONDS) == 0
+    days.put(6, MIDNIGHT_US + SECOND_US)
+    assert days.close() == {"20261118-000001": [1, 2, 3], "20261119-000002": [4, 5, 6]}
+
+
+def test_what_came_before_midnight_is_not_in_the_next_day_s_file_though_none_was_open(tmp_path):
+    days = Days(tmp_path, MIDNIGHT_US - 10)
+    days.put(1, MIDNIGHT_US - 1)
+    days.put(2, MIDNIGHT_US)
+    days.poll()
+    assert days.close() == {"20261118-000001": [1], "20261119-000002": [2]}
+
+
+def test_a_day_ends_without_records_and_at_a_stop(tmp_path):
+    days = Days(tmp_path, MIDNIGHT_US - SECOND_US)
+    days.put(1, MIDNIGHT_US - SECOND_US)
+    days.poll()
+    days.poll()
+    days.poll(2.0)  # midnight
+    assert days.sink.flush(PATIENCE_SECONDS) == 0
+    assert names(tmp_path)[0].endswith("-000001.avro")
+    days.put(2, MIDNIGHT_US + 10 * SECOND_US)
+    days.poll()
+    days.poll()
+    days.put(3, MIDNIGHT_US + 86_400 * SECOND_US)  # the next day's first, and then a stop
+    assert days.close() == {
+        "20261118-000001": [1], "20261119-000002": [2], "20261120-000003": [3]
+    }  # fmt: skip
+
+
+def test_a_disk_that_refuses_at_midnight_mixes_nothing(tmp_path, monkeypatch):
+    days = Days(tmp_path, MIDNIGHT_US - SECOND_US)
+    days.put(1, MIDNIGHT_US - 1)
+    pwrite = os.pwrite
+    monkeypatch.setattr(
+        avro_writer.os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+    )
+    days.put(2, MIDNIGHT_US)
+    days.poll()
+    assert not days.sink.accepting
+    days.put(3, MIDNIGHT_US + 1)
+    monkeypatch.setattr(avro_writer.os, "pwrite", pwrite)
+    days.poll(RETRY_SECONDS)
+    assert {name: ids for name, ids in days.close().items() if ids} == {
+        "20261118-000002": [1], "20261119-000003": [2, 3]  # the first one could not be begun
+    }  # fmt: skip
+
+
+def test_a_clock_that_was_ahead_ends_a_day_once(tmp_path):
+    days = Days(tmp_path, MIDNIGHT_US + 10 * SECOND_US)
+    days.put(1, MIDNIGHT_US + 10 * SECOND_US)
+    days.poll()
+    days.poll()
+    days.put(2, MIDNIGHT_US + 40 * 86_400 * SECOND_US)
+    days.poll()
+    days.time_us = MIDNIGHT_US + 20 * SECOND_US  # it is set
+    days.poll()
+    days.put(3, MIDNIGHT_US + 21 * SECOND_US)
+    days.poll()
+    days.poll()
+    days.put(4, MIDNIGHT_US + 86_400 * SECOND_US)
+    assert [*days.close().values()] == [[1], [2, 3], [4]]
+
+
+def test_where_a_stream_ends_is_known_after_midnight(tmp_path):
+    days = Days(tmp_path, MIDNIGHT_US - SECOND_US)
+    days.put(1, MIDNIGHT_US - SECOND_US)
+    days.put(2, MIDNIGHT_US)
+    days.poll()
+    days.poll()
+    days.sink.flush(PATIENCE_SECONDS)
+    days.sink.abandon(is_ours=False)  # as if it were killed
+    again = FilesSink(config(tmp_path), ROUTES)
+    assert again.positions()["btcusdt@bookTicker"].last_id == 2
+    again.close()
+
+
+def test_a_gap_file_is_complete_before_a_file_that_relies_on_it(tmp_path, monkeypatch):
+    completed = []
+    complete = avro_writer._complete
+
+    def completing(path: Path) -> None:
+        complete(path)
+        completed.append(path.parent.name)
+
+    monkeypatch.setattr(avro_writer, "_complete", completing)
+    targets = (*ROUTES, *ROUTES.gaps.values())
+    sink = FilesSink(config(tmp_path, rollover_after=60.0), targets)
+    gap = GapRecord(5, "BTCUSDT", "trade", "lagging", 5, 6, 2)
+    put(sink, 1)
+    sink.poll(0.0)
+    sink.poll(1.0)  # the file of quotes is older than that of gaps, and due earlier
+    sink.put(ROUTES.gaps["BTCUSDT"], gap, NOW_US)
+    put(sink, 7)
+    sink.poll(59.0)
+    sink.poll(59.5)
+    sink.poll(61.5)
+    assert sink.flush(PATIENCE_SECONDS) == 0
+    assert completed == ["gap", "bookTicker"]
+
+    sink.put(ROUTES.gaps["BTCUSDT"], gap, NOW_US)
+    put(sink, 8)
+    sink.flush(PATIENCE_SECONDS)
+    sink.close()
+    assert completed == ["gap", "bookTicker"] * 2
 
 
 def test_numbers_go_on_after_a_restart(opened, tmp_path):
