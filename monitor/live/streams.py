@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple, cast, get_args
 from urllib.parse import parse_qs
 
@@ -22,7 +24,8 @@ StreamState = Literal["silent", "unavailable", "repairing", "quiet", "ok"]
 Sort = Literal["worst", "name", "rate", "silence", "events"]
 
 _RANK: Final = {state: rank for rank, state in enumerate(get_args(StreamState))}
-_NO_NEWS: Final = _RANK["quiet"]  # no fault: among what is well
+_WELL: Final = frozenset({"quiet", "ok"})
+_STATE, _SILENCE = attrgetter("state"), attrgetter("silent_seconds")
 
 
 class StreamRow(NamedTuple):
@@ -90,14 +93,15 @@ class StreamTable:
 
     def worst(self, count: int) -> list[StreamRow]:
         """Return the first rows of the order `worst`."""
-        return heapq.nsmallest(count, self.rows, key=_ORDERS["worst"])
+        # Most are well: comparing their silence alone takes a third of the time.
+        wrong = [row for row in self.rows if row.state not in _WELL]
+        well = [row for row in self.rows if row.state in _WELL] if len(wrong) < count else []
+        longest = heapq.nlargest(count, well, key=_SILENCE)
+        return heapq.nsmallest(count, wrong + longest, key=_ORDERS["worst"])
 
     def counts(self) -> dict[StreamState, int]:
         """Return how many streams are in each state."""
-        found = dict.fromkeys(_RANK, 0)
-        for row in self.rows:
-            found[row.state] += 1
-        return found
+        return {**dict.fromkeys(_RANK, 0), **Counter(map(_STATE, self.rows))}
 
     def page(self, query: StreamQuery) -> dict[str, Any]:
         """Return the rows of a query as they are sent, and how many there are."""
@@ -128,7 +132,7 @@ class StreamTable:
 
 _ORDERS: Final[dict[Sort, Callable[[StreamRow], Any]]] = {
     "worst": lambda row: (
-        min(_RANK[row.state], _NO_NEWS),
+        min(_RANK[row.state], _RANK["quiet"]),
         -row.silent_seconds,
         row.symbol,
         row.stream,

@@ -336,25 +336,27 @@ def test_a_silent_symbol_is_seen_within_two_seconds_and_a_restart_is_survived(
     page.show(f"http://127.0.0.1:{port}/", width=DESKTOP)
     page.wait_for(SHOWN)
     page.wait_for(f"{STATES}.length === 2")
-    # When each state was made and when it was shown, and when the fault was to be seen.
+    # When the fault is to be seen; and, asked for apart, when states are made, and are there.
     page.value(
-        "window.states = []; window.seen = null;"
-        "source.addEventListener('state', () => states.push([latest.time, Date.now() / 1000]));"
+        "window.seen = null; window.looks = [];"
         "new MutationObserver(() => { const log = document.querySelector('#event-rows');"
         " if (seen === null && log.innerText.includes('rotate (silence)')) seen = Date.now() / 1000"
-        "}).observe(document.querySelector('#event-rows'), {childList: true})"
+        "}).observe(document.querySelector('#event-rows'), {childList: true});"
+        "window.looking = setInterval(async () => {"
+        " const told = await (await fetch('status')).json();"
+        " looks.push([Date.parse(told.time) / 1000, Date.now() / 1000]) }, 200)"
     )
     Path(vigil.directory, "silence").touch()
     page.wait_for("seen !== null")
     page.wait_for(f"{STATES}[0].includes('✗ silent')")
-    seen, states = page.value("[seen, states]")
+    seen, looks = page.value("[seen, looks, clearInterval(looking)]")[:2]
     fired = page.value(
         "[...document.querySelectorAll('#event-rows li')].filter(one => one.innerText.includes("
         "'rotate (silence)')).map(one => Date.parse(one.querySelector('time').dateTime) / 1000)[0]"
     )
-    # How late a busy machine was meanwhile: states are made a second apart, and shown at once.
-    apart = [after[0] - before[0] for before, after in pairwise(states)]
-    late = max([0.0, *(one - 1.0 for one in apart), *(shown - made for made, shown in states)])
+    # How late a busy machine was meanwhile: states are made a second apart and looked at soon.
+    slow = [(made - before, at - looked) for (before, looked), (made, at) in pairwise(looks)]
+    late = max(max(made - 1.1, at - 0.4, 0.0) for made, at in slow)
     print(f"\nfired to seen {seen - fired:.2f} s, the machine was late by {late:.2f} s")
     assert seen - fired <= 2.0 + late
     assert page.complaints == []

@@ -77,7 +77,10 @@ def snapshot(run: Run) -> Snapshot:
     return run.recorder.snapshot(run.now, EPOCH + run.now)
 
 
-def test_a_client_is_told_what_is_published_as_it_is_published(server: MetricsServer) -> None:
+def test_a_client_is_told_what_is_published_as_it_is_published(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_streams, "KEEP_ALIVE_SECONDS", 600.0)
     run = Run(None).seconds(5)
     with client(server) as one:
         assert one.status == b"HTTP/1.1 200 OK\r\n"
