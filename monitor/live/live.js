@@ -43,7 +43,9 @@ const clock = (seconds) =>
   });
 const duration = (seconds) =>
   known(seconds, (it) => (it < 120 ? `${digits(it, it < 10 ? 1 : 0)} s` : clock(it)));
-const bound = (seconds) => (seconds === null ? "> 10 s" : `≤ ${digits(seconds * 1000, 1)} ms`);
+const milli = (seconds) => `${digits(seconds * 1000, 1)} ms`;
+const bound = (seconds) => (seconds === null ? "> 10 s" : `≤ ${milli(seconds)}`);
+const score = (value) => known(value, (it) => it.toFixed(2));
 const timeOf = (milliseconds) => new Date(milliseconds).toLocaleTimeString("en-GB");
 const dated = (milliseconds) => new Date(milliseconds).toLocaleString("sv-SE");
 
@@ -222,7 +224,7 @@ function showHead(state) {
   );
   const reasons = [
     ...failed.map((one) => `${one.name}: ${one.reason || one.expression}`),
-    ...state.obstacles.map((one) => `Not ready: ${one}`),
+    ...state.obstacles.map((one) => (verdict ? `Not ready: ${one}` : one)),
     ...state.warnings,
     ...(open.length ? [`Not known yet: ${open.map((one) => one.name).join(", ")}`] : []),
   ];
@@ -234,7 +236,7 @@ function showHead(state) {
   const sum = (read) => state.streamers.reduce((total, one) => total + read(one), 0);
   const most = (read) => Math.max(...state.streamers.map((one) => read(one) ?? -1), -1);
   const { states, total } = state.streams;
-  const score = most((one) => one.leak?.score);
+  const worst = most((one) => one.leak?.score);
   const rss = most((one) => one.rss_bytes);
   const missing = sum((one) => one.counts.missing);
   figures(byId("figures"), [
@@ -246,14 +248,14 @@ function showHead(state) {
     ["silent", count(states.silent), states.silent ? "bad" : ""],
     ["not served", count(states.unavailable), states.unavailable ? "bad" : ""],
     ["memory", `${mib(rss < 0 ? null : rss)} of ${mib(state.memory_ceiling_bytes)}`],
-    ["leak score", score < 0 ? NOTHING : digits(score, 2), scoreClass(score)],
+    ["leak score", score(worst < 0 ? null : worst), scoreClass(worst)],
     ["ids lost", count(missing), missing ? "bad" : ""],
     ["ids repaired", count(sum((one) => one.counts.repaired))],
     ["actions of rules", count(state.actions.reduce((total, one) => total + one.count, 0))],
   ]);
 }
 
-const scoreClass = (score) => (score > 0.8 ? "bad" : score > 0.5 ? "warning" : "");
+const scoreClass = (value) => (value > 0.8 ? "bad" : value > 0.5 ? "warning" : "");
 
 let failedBefore = false;
 
@@ -304,7 +306,7 @@ function showStreamers(state) {
     figures(process, processFacts(one, state));
     figures(feed, feedFacts(one));
     figures(sink, one.sink ? sinkFacts(one) : []);
-    say(section.querySelector(".leak"), one.leak ? `Leak: ${one.leak.reason}` : "");
+    say(section.querySelector(".leak"), one.leak ? `Leak detector: ${one.leak.reason}` : "");
     section.querySelector("table").hidden = one.slots.length === 0;
     each(
       section.querySelector("tbody"),
@@ -367,11 +369,7 @@ function createStreamer() {
 const processFacts = (one, state) => [
   ["memory", mib(one.rss_bytes), one.rss_bytes > 0.9 * state.memory_ceiling_bytes ? "bad" : ""],
   ["growth of the floor", mib(one.growth_bytes)],
-  [
-    "leak score",
-    known(one.leak?.score, (it) => digits(it, 2)),
-    scoreClass(one.leak?.score ?? 0),
-  ],
+  ["leak score", score(one.leak?.score), scoreClass(one.leak?.score ?? 0)],
   ["CPU", percent(one.cpu_cores)],
   ["threads, open files", `${count(one.threads)}, ${count(one.open_files)}`],
   ["last report", known(one.report_age_seconds, (it) => `${duration(it)} ago`)],
@@ -418,7 +416,7 @@ function sinkFacts(one) {
       sink.opened ? duration(sink.unacknowledged_seconds) : "since the start",
       late ? "bad" : "",
     ],
-    ["slowest broker, 99 %", known(sink.slowest_broker_seconds, (it) => duration(it))],
+    ["slowest broker, 99 %", known(sink.slowest_broker_seconds, milli)],
     ["errors", count(sink.errors)],
   ];
 }

@@ -22,6 +22,31 @@ def test_the_path_of_a_target(target: str, path: str) -> None:
     assert Request("GET", target, {}).path == path
 
 
+def test_the_query_of_a_target() -> None:
+    assert Request("GET", "/streams?search=a?b&page=1", {}).query == "search=a?b&page=1"
+    assert Request("GET", "/streams", {}).query == ""
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "another"),
+    [
+        (None, None, False),  # no browser
+        ("none", "navigate", False),  # typed
+        ("same-origin", "cors", False),
+        ("cross-site", "navigate", False),  # a link
+        ("cross-site", "no-cors", True),
+        ("same-site", "cors", True),  # another port of this machine
+        ("nonsense", None, True),
+    ],
+)
+def test_whether_a_page_of_another_site_asks(
+    site: str | None, mode: str | None, another: bool
+) -> None:
+    headers = {"sec-fetch-site": site, "sec-fetch-mode": mode}
+    request = Request("GET", "/", {name: value for name, value in headers.items() if value})
+    assert request.from_another_site == another
+
+
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
@@ -29,6 +54,7 @@ def test_the_path_of_a_target(target: str, path: str) -> None:
         (Request("HEAD", "/status", {}), None),
         (Request("GET", "/status", {"host": "bad"}), HTTPStatus.FORBIDDEN),
         (Request("GET", "/status", {"host": ""}), HTTPStatus.FORBIDDEN),
+        (Request("GET", "/status", {"sec-fetch-site": "cross-site"}), HTTPStatus.FORBIDDEN),
         (Request("OPTIONS", "/status", {"host": "good"}), HTTPStatus.METHOD_NOT_ALLOWED),
         (Request("get", "/status", {"host": "good"}), HTTPStatus.METHOD_NOT_ALLOWED),
         (Request("GET", "/", {"host": "good"}), HTTPStatus.NOT_FOUND),
