@@ -20,7 +20,7 @@ from streamer.messages import (
     Notice,
     SinkCounts,
 )
-from tests.unit.monitor.observations import EPOCH, MIB, replace, sample, slot, stream
+from tests.unit.monitor.observations import EPOCH, MIB, report, sample, slot, stream
 from tests.unit.monitor.runs import Run
 
 HOUR = 3600
@@ -51,10 +51,10 @@ def kafka_away(hours: float = 3.0) -> Snapshot:
 
     def changes(second: int) -> Changes:
         away = second - (hours * HOUR - 240)
-        report = _report(second)
+        told = _report(second)
         if away > 0:
             waiting = round(520 * away)
-            report["sink"] = SinkCounts(
+            told["sink"] = SinkCounts(
                 "kafka",
                 accepted_total=520 * second,
                 acknowledged_total=520 * second - waiting,
@@ -67,8 +67,8 @@ def kafka_away(hours: float = 3.0) -> Snapshot:
             )
             text = "no broker answers (_ALL_BROKERS_DOWN): 3/3 brokers are down"
             detail: Any = {"error_type": "_ALL_BROKERS_DOWN", "error": text}
-            report["notices"] = (Notice(9, EPOCH + second - away, "sink_error", detail),)
-        return report
+            told["notices"] = (Notice(9, EPOCH + second - away, "sink_error", detail),)
+        return told
 
     return _snapshot(None, hours, changes)
 
@@ -97,7 +97,7 @@ def many_streams(count: int = 4500, silent: str | None = None) -> Snapshot:
         totals["events", kind, symbol] = 100 * number
     streamer = replaced(
         streamer,
-        report=replace(streamer.report, streams=tuple(counts)),
+        report=report(streamer.report.sequence, streams=tuple(counts)),
         streams=tuple(shown),
         totals=totals,
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from monitor.snapshot import Snapshot
@@ -131,8 +132,8 @@ def test_text_of_others_is_only_text(page: Page, server: MetricsServer) -> None:
     snapshot = run.recorder.snapshot(run.now, EPOCH)
     (streamer,) = snapshot.streamers
     assert streamer.report is not None
-    counts = live_scenes.replace(streamer.report.streams[0], symbol=NASTY)
-    report = live_scenes.replace(streamer.report, streams=(counts,))
+    counts = msgspec.structs.replace(streamer.report.streams[0], symbol=NASTY)
+    report = msgspec.structs.replace(streamer.report, streams=(counts,))
     named = replace(streamer.streams[0], symbol=NASTY)
     streamer = replace(streamer, name=NASTY, report=report, streams=(named,))
     server.publish(replace(snapshot, streamers=(streamer,), profile=NASTY))
