@@ -56,7 +56,9 @@ class Watcher:
                 assembler.take(message)
                 continue
             report = assembler.whole(message)
-            if report.message_errors or any(each.gaps_total for each in report.streams):
+            if any(report.message_errors.values()) or any(
+                each.gaps_total for each in report.streams
+            ):
                 raise streamer.failed(f"lost something: {report}")
             if report.sink.acknowledged_total >= count:
                 return report

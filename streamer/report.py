@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable
@@ -107,7 +108,7 @@ class Reporter:
             time=wall,
             uptime_seconds=now - self._started_at,
             state=state,
-            streams=tuple(self._counts(route, now) for route in self._routes),
+            streams=self._streams(now),
             slots=tuple(self._slot(slot, now) for slot in self._connection_manager.slots),
             sink=self._sink.counts(),
             message_errors=dict.fromkeys(ALERTED_FRAMES, 0) | dict(counters.message_errors),
@@ -133,45 +134,56 @@ class Reporter:
             exit_reason=exit_reason,
         )
 
-    def _counts(self, route: Route, now: float) -> StreamCounts:
-        sequence, name = route.sequence, route.name
-        slot = self._connection_manager.slots.find(name)
-        since = self._silent_since(route, slot, now)
-        return StreamCounts(
-            stream=route.stream,
-            symbol=route.symbol,
-            events_total=sequence.events_total,
-            duplicates_total=sequence.duplicates_total,
-            gaps_total=sequence.gaps_total,
-            missing_total=sequence.missing_total,
-            last_id=sequence.last_id,
-            # The same number until something comes: what has not changed is not told again.
-            silent_since=round(since - self._started_at, 6),
-            last_event_time=None if route.received_us is None else route.received_us / 1e6,
-            slot=slot.name if slot is not None else None,
-            repaired_total=route.repaired_total,
-            repaired_gaps_total=route.repaired_gaps_total,
-            empty_total=route.repaired.empty_total if route.repaired is not None else 0,
-            epochs_total=route.epochs_total,
-            pending=sequence.pending,
-            silence=None
-            if self._staleness is None
-            else self._staleness.finding(name, now - since, now),
-            leaving=route.leaving,
-            unavailable=self._unavailable.reason(name),
-        )
+    def _streams(self, now: float) -> tuple[StreamCounts, ...]:
+        """Return the counts of all streams: each second of thousands, so one loop over locals.
+
+        One to which nothing has happened has the same counts as before, so that they are not told
+        again (`streamer.report_parts`).
+        """
+        find_slot, since_of = self._connection_manager.slots.find, self._idle_clock.since
+        staleness, unavailable = self._staleness, self._unavailable
+        asked_from = now - staleness.after_seconds if staleness is not None else -math.inf
+        started_at = self._started_at
+        subscribed_at = {slot: _subscribed_at(slot) for slot in self._connection_manager.slots}
+        told = []
+        for route in self._routes:
+            sequence, repaired, name = route.sequence, route.repaired, route.name
+            received_us = route.received_us
+            slot = find_slot(name)
+            since = since_of(route, now)
+            if slot is not None:
+                since = max(since, subscribed_at.get(slot, since))
+            told.append(
+                StreamCounts(
+                    route.stream,
+                    route.symbol,
+                    sequence.events_total,
+                    sequence.duplicates_total,
+                    sequence.gaps_total,
+                    sequence.missing_total,
+                    sequence.last_id,
+                    since - started_at,
+                    None if received_us is None else received_us / 1e6,
+                    None if slot is None else slot.name,
+                    route.repaired_total,
+                    route.repaired_gaps_total,
+                    0 if repaired is None else repaired.empty_total,
+                    sequence.pending,
+                    staleness.finding(name, now - since, now)
+                    if staleness is not None and since <= asked_from
+                    else None,
+                    route.epochs_total,
+                    route.leaving,
+                    unavailable.reason(name) if unavailable else None,
+                )
+            )
+        return tuple(told)
 
     def silent_seconds(self, route: Route, now: float) -> float:
         """Return the silence of a stream that could have spoken: since its subscription at most."""
         slot = self._connection_manager.slots.find(route.name)
-        return now - self._silent_since(route, slot, now)
-
-    def _silent_since(self, route: Route, slot: Slot | None, now: float) -> float:
         since = self._idle_clock.since(route, now)
-        active = slot.active if slot is not None else None
-        if active is None or active.subscribed_at is None:
-            return since
-        return max(since, active.subscribed_at)
+        return now - (since if slot is None else max(since, _subscribed_at(slot)))
 
     def _slot(self, slot: Slot, now: float) -> SlotState:
         active = slot.active
@@ -187,3 +199,10 @@ class Reporter:
             last_pong_time=connection.last_pong_time if connection else None,
             rotating=slot.rotation is not None,
         )
+
+
+def _subscribed_at(slot: Slot) -> float:
+    """Return when the streams of a slot could speak; of one that is down, long ago."""
+    active = slot.active
+    at = active.subscribed_at if active is not None else None
+    return -math.inf if at is None else at

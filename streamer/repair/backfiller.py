@@ -6,6 +6,7 @@ On the feed's thread; the decisions are those of `repair`, `silence` and `weight
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -109,6 +110,7 @@ class Backfiller:
         self._unusable: dict[Route, Unusable] = {}  # told once
         self._doubted = False  # since it told something else than the stream
         self._look_at = 0.0
+        self._looks: deque[Route] = deque()  # silent streams to be asked about, found in one pass
         self._noticed_at: dict[str, float] = {}
 
     @property
@@ -225,15 +227,17 @@ class Backfiller:
         return self._page_was_last
 
     def _ask_about_silence(self, now: float) -> bool:
-        if now < self._look_at:
-            return False
-        self._look_at = now + 1.0  # silence is counted in seconds
-        for route in self._routes:
-            if self._is_look_due(route, now):
-                if self._begin(latest_request(route.symbol), self._looker(route)):
-                    self._look_at = now  # there may be more of them
-                    return True
-                return False
+        if not self._looks and now >= self._look_at:
+            self._look_at = now + 1.0  # silence is counted in seconds
+            self._looks.extend(route for route in self._routes if self._is_look_due(route, now))
+        while self._looks:
+            route = self._looks[0]
+            if self._routes.by_name.get(route.name) is route and self._is_look_due(route, now):
+                if not self._begin(latest_request(route.symbol), self._looker(route)):
+                    return False
+                self._looks.popleft()
+                return True
+            self._looks.popleft()  # it has spoken meanwhile, or another one told of its symbol
         return False
 
     def _is_look_due(self, route: Route, now: float) -> bool:
