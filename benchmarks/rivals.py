@@ -23,7 +23,8 @@ import msgspec
 from confluent_kafka import Producer
 
 from benchmarks.exchange import STREAMS
-from streamer.data.events import Envelope, Trade
+from streamer.data.events import Envelope
+from streamer.data.kinds.trade import Trade
 from streamer.data.records import encoder, load_schema, single_object_header
 
 TOPIC = "market.crypto.trades.binance"

@@ -8,15 +8,16 @@ from typing import Any
 
 import msgspec
 
+from streamer.data.catalogue import BY_NAME, KINDS, kind_of
 from streamer.data.checks import UNDECODABLE, rejection
-from streamer.data.events import EVENT_TYPES, KINDS_BY_EVENT_TYPE
-from streamer.data.streams import kind_of
 from streamer.errors import FrameRejected
 from streamer.routes import Route, Routes
 
 UNSUPPORTED_KINDS = frozenset({"avgPrice", *(f"{window}Ticker" for window in ("1h", "4h", "1d"))})
 """Documented event types without a schema of ours; also counted: `partialDepth`, which has no
 type, `list` for the arrays of all-market streams, and `other`."""
+_EVENT_TYPES = frozenset(kind.event_type for kind in KINDS)
+_UNTYPED = tuple(kind for kind in KINDS if kind.untyped_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def classify(payload: bytes, routes: Routes) -> Route | ServerShutdown | Unsuppo
     if message.get("e") == "serverShutdown":
         return ServerShutdown()
     kind = _kind(message)
-    if kind in KINDS_BY_EVENT_TYPE:
+    if kind in _EVENT_TYPES:
         raise FrameRejected("not_combined", f"an event {kind} without its stream's name")
     if kind == "other" and "e" not in message:
         raise FrameRejected("unknown_shape", f"no event: {_short(message)}")
@@ -68,7 +69,7 @@ def _of_stream(name: object, data: object, routes: Routes) -> Route | ServerShut
     if data.get("e") == "serverShutdown":
         return ServerShutdown()
     kind = _kind(data)
-    if kind in KINDS_BY_EVENT_TYPE or kind_of(name.partition("@")[2]) in EVENT_TYPES:
+    if kind in _EVENT_TYPES or kind_of(name.partition("@")[2]) in BY_NAME:
         raise FrameRejected("unknown_stream", f"nobody asked for {name[:80]!r}")
     return Unsupported(kind)
 
@@ -77,10 +78,12 @@ def _kind(data: dict[str, Any]) -> str:
     event_type = data.get("e")
     if event_type is None and "lastUpdateId" in data:
         return "partialDepth"
-    if event_type is None and {"u", "b", "B", "a", "A"} <= data.keys():
-        return "bookTicker"
+    if event_type is None:
+        for kind in _UNTYPED:
+            if kind.untyped_keys <= data.keys():
+                return kind.event_type
     if isinstance(event_type, str) and (
-        event_type in UNSUPPORTED_KINDS or event_type in KINDS_BY_EVENT_TYPE
+        event_type in UNSUPPORTED_KINDS or event_type in _EVENT_TYPES
     ):
         return event_type
     return "other"  # few labels, whatever is sent

@@ -14,6 +14,8 @@ from annotated_types import Ge, Gt, Le, MinLen
 
 from streamer.client_keys import ClientValue
 from streamer.connection_config import STRICT, ConnectionConfig, Positive
+from streamer.data.binance_spot import REST_URL, REST_WEIGHT_PER_MINUTE, WEBSOCKET_URL
+from streamer.data.catalogue import KINDS
 from streamer.dialing.proxy import checked_proxy
 from streamer.secret import Secret, SecretUrl
 from streamer.telemetry_keys import TelemetryKeys
@@ -48,9 +50,9 @@ class ExchangeConfig:
     __pydantic_config__ = STRICT
 
     # Scheme, host and port, without a path.
-    websocket_url: Annotated[str, Parsed(parse_websocket_url)] = "wss://stream.binance.com:9443"
+    websocket_url: Annotated[str, Parsed(parse_websocket_url)] = WEBSOCKET_URL
     # Likewise; it must be of the same venue as the WebSocket.
-    rest_url: Annotated[str, Parsed(parse_rest_url)] = "https://api.binance.com"
+    rest_url: Annotated[str, Parsed(parse_rest_url)] = REST_URL
     ca_file: Path | None = None  # trusted beside the system's certificates
     # False is for development only, and warned of.
     verify_tls: bool = True
@@ -90,7 +92,7 @@ class RepairConfig:
     give_up_after: Positive = 3600.0
     max_age: Positive = _DAY_SECONDS  # older trades are not fetched, they are declared missing
     # Of the exchange's request weight per minute and IP; the rest is for its other users.
-    weight_per_minute: Annotated[int, Ge(1)] = 6000
+    weight_per_minute: Annotated[int, Ge(1)] = REST_WEIGHT_PER_MINUTE
     # How much of `weight_per_minute` repairs may use.
     weight_share: Annotated[float, Gt(0), Le(1)] = 0.5
     # Of one request as a whole.
@@ -130,13 +132,7 @@ class KafkaConfig:
     # By stream kind; {symbol} in a name makes a topic for each symbol.
     topics: Annotated[dict[str, str], Parsed(parse_topics)] = field(
         default_factory=lambda: {
-            "trade": "market.crypto.trades.binance",
-            "aggTrade": "market.crypto.aggtrades.binance",
-            "bookTicker": "market.crypto.booktickers.binance",
-            "depth": "market.crypto.depth.binance",
-            "kline": "market.crypto.klines.binance",
-            "miniTicker": "market.crypto.minitickers.binance",
-            "ticker": "market.crypto.tickers.binance",
+            **{kind.name: kind.topic for kind in KINDS},
             "gap": GAP_TOPIC,
         }
     )

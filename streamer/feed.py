@@ -26,12 +26,13 @@ from streamer.network.connection_manager import ConnectionManager
 from streamer.network.connector import Connector
 from streamer.network.events import Accepted, Refused
 from streamer.network.handshake import make_ssl_context
+from streamer.order.sequences import Waiting
 from streamer.removed_streams import RemovedStreams
 from streamer.repair.backfiller import Backfiller
 from streamer.repair.rest_worker import RestWorker
 from streamer.repair.staleness import StalenessProbe
 from streamer.report import IdleClock, Reporter
-from streamer.routes import Route, Routes, Waiting
+from streamer.routes import Route, Routes
 from streamer.sinks import Sink, open_letter_box
 from streamer.subscription_manager import SubscriptionManager
 from streamer.telemetry import Telemetry

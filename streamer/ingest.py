@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import assert_never
 
 from streamer.classify import ServerShutdown, Unsupported, classify
-from streamer.data.events import Depth, Event, GapRecord, StreamEvent
+from streamer.data.events import Event, GapRecord
+from streamer.data.intervals import candles_between, open_time_at
 from streamer.data.rejected import RejectedFrames
 from streamer.data.same import differs
-from streamer.data.streams import NUMBERED, candles_between, open_time_at
 from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
 from streamer.network.boundary import INTERNAL, explain_unexpected
@@ -26,8 +26,9 @@ from streamer.order.positions import Position
 from streamer.order.ranges import RangeSequence
 from streamer.order.recent import Recent
 from streamer.order.sequence import EMPTY, ContiguousSequence, Gap, IncreasingSequence
+from streamer.order.sequences import Arrival
 from streamer.repair.gap_tracker import REASONS
-from streamer.routes import Arrival, Route, Routes
+from streamer.routes import Route, Routes
 from streamer.sinks import Sink
 
 NEW_EPOCH = "new_epoch"
@@ -174,15 +175,13 @@ class Ingest:
                 return False
         return True
 
-    def _arrive(
-        self, route: Route, event: StreamEvent, received_us: int, now: float
-    ) -> Event | None:
+    def _arrive(self, route: Route, event: Event, received_us: int, now: float) -> Event | None:
         """Take an event that is not simply the next one: holes go on record before it.
 
         Returns the first one where this is a copy, if it is known still.
         """
         if self._may_begin_anew(route, event, received_us, now):
-            first = route.anew.waiting(_number(event))
+            first = route.anew.waiting(route.stream_kind.last_id(event))
             return first[0] if first is not None else None
         sequence = route.sequence
         copies = sequence.duplicates_total
@@ -203,14 +202,13 @@ class Ingest:
             return waits[0] if waits is not None else self._recent.find((route, event.id))
         return self._recent.find((route, event.id))
 
-    def _may_begin_anew(
-        self, route: Route, event: StreamEvent, received_us: int, now: float
-    ) -> bool:
+    def _may_begin_anew(self, route: Route, event: Event, received_us: int, now: float) -> bool:
         """Return whether an event is of a new epoch, and is dealt with: it waits, or begins it."""
         last_id, latest = route.sequence.last_id, route.latest
-        number = _number(event)
-        if route.kind not in NUMBERED:
+        kind = route.stream_kind
+        if kind.ids_are_times:
             return False
+        number = kind.last_id(event)
         left = route.left
         if last_id is None and left is not None and number <= left.last_id:
             # It was out of the settings meanwhile: what comes first is later than what it had.
@@ -222,7 +220,7 @@ class Ingest:
         if last_id is None or number >= last_id:
             return False
         # A trade's time is that of the matching: the same, and in order, whoever tells it.
-        time, later_us = ("event_time", LATER_US) if route.kind == "depth" else ("trade_time", 0)
+        time, later_us = kind.clock or "", LATER_US if kind.clock == "event_time" else 0
         last_us: int | None = getattr(latest, time, None)
         if latest is None and route.resumed_us is not None:  # by an earlier run, by our clock
             last_us = route.resumed_us + round((self._counters.clock_offset_seconds or 0.0) * 1e6)
@@ -435,7 +433,7 @@ class Ingest:
             missing=gap.missing,
             **ends,
         )
-        if route.kind == "depth":
+        if isinstance(route.sequence, RangeSequence):  # of changes to a book
             self._counters.notice(
                 "book_lost", stream=route.stream, symbol=route.symbol, after_id=gap.last_id
             )
@@ -449,11 +447,6 @@ class Ingest:
             **ends,
         )
         self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)
-
-
-def _number(event: StreamEvent) -> int:
-    """Return the id by which an event is told to be below what is dealt with."""
-    return event.last_update_id if isinstance(event, Depth) else event.id
 
 
 def _unexpected(error: Exception) -> FrameRejected:

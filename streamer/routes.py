@@ -4,42 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from streamer.data.checks import UNDECODABLE, TimeWindow, check_of, rejection
-from streamer.data.events import (
-    EVENT_TYPES,
-    Depth,
-    Event,
-    StreamEvent,
-    envelope_decoder,
-    in_microseconds,
-)
-from streamer.data.streams import CONTIGUOUS, NUMBERED, interval_of, kind_of
-from streamer.data.summaries import Kline
+from streamer.data.catalogue import BY_STREAM
+from streamer.data.checks import UNDECODABLE, TimeWindow, rejection
+from streamer.data.events import Event, envelope_decoder
 from streamer.errors import FrameRejected
-from streamer.order.candles import CandleSequence, Mark
 from streamer.order.coverage import Coverage
 from streamer.order.epochs import EpochWatch
-from streamer.order.pending import DiskStore
 from streamer.order.positions import Position
-from streamer.order.ranges import RangeSequence
-from streamer.order.sequence import (
-    ContiguousSequence,
-    IncreasingSequence,
-    RepairableSequence,
-    Sequence,
-)
-from streamer.repair.rest_requests import REPAIRABLE
+from streamer.order.sequences import Arrival, Waiting, sequence_of
 
 TimeUnit = Literal["us", "ms"]
-Arrival = tuple[Event, int]
-"""An event and when it was received, Unix time in microseconds: what waits in a sequence."""
 
 JUMP_LIMIT = 1_000_000_000
 """Ids between an event and the next one at most: months of the busiest symbol's trades."""
@@ -49,19 +28,11 @@ _NO_CEILING = 1 << 63
 _STREAM = b'{"stream":'  # how the exchange begins every frame of a combined stream
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Where events wait above a gap while it is repaired."""
-
-    held_in_memory: int  # events of a route
-    directory: Path  # for those beyond
-
-
 class Route:
     """One subscribed stream of one symbol: its decoder, its order and its counts.
 
     `stream` is what comes after `@` on the wire and what users name (`depth@100ms`); its `kind`
-    decides schema, topic and directory (`depth`), see `streamer.data.streams`.
+    decides schema, topic and directory (`depth`), see `streamer.data.stream_kind`.
     `time_unit` is what the connection was asked for (`timeUnit=MICROSECOND` or nothing), never
     guessed; events come out in microseconds. `repaired` is the sequence whose gaps are to be asked
     for before they are declared; None where that is not wanted, or the past cannot be asked for.
@@ -89,6 +60,7 @@ class Route:
         "resumed_us",
         "sequence",
         "stream",
+        "stream_kind",
         "symbol",
     )
 
@@ -103,23 +75,13 @@ class Route:
         waiting: Waiting | None = None,
     ) -> None:
         self.stream = stream
-        self.kind = kind = kind_of(stream)
+        self.stream_kind = stream_kind = BY_STREAM[stream]
+        self.kind = stream_kind.name
         self.symbol = symbol
         self.name = f"{symbol.lower()}@{stream}"
-        self.sequence: Sequence[Arrival]
-        self.repaired: RepairableSequence[Arrival] | None = None
-        is_repaired = waiting is not None and kind in REPAIRABLE
-        if kind == "depth":
-            self.sequence = RangeSequence(_last_update_id, wait_seconds=gap_wait_seconds)
-        elif kind == "kline":
-            candles = CandleSequence(_mark, interval_of(stream), wait_seconds=gap_wait_seconds)
-            self.sequence, self.repaired = candles, candles if is_repaired else None
-        elif kind in CONTIGUOUS:
-            store = _store(kind, waiting) if waiting is not None else None
-            contiguous = ContiguousSequence(wait_seconds=gap_wait_seconds, store=store)
-            self.sequence, self.repaired = contiguous, contiguous if is_repaired else None
-        else:
-            self.sequence = IncreasingSequence()
+        self.sequence, self.repaired = sequence_of(
+            stream_kind, stream, wait_seconds=gap_wait_seconds, waiting=waiting
+        )
         self.epoch = 0  # which numbering its ids are of: 0, or when it began, Unix seconds
         self.epochs_total = 0  # that have begun here
         self.anew: EpochWatch[Arrival] = EpochWatch()
@@ -130,11 +92,11 @@ class Route:
         self.repaired_total = 0  # ids that REST brought
         self.repaired_gaps_total = 0
         self.received_us: int | None = None  # Unix time of the last arrival, copies included
-        self._decode = envelope_decoder(kind)
-        self._check = check_of(stream)
+        self._decode = envelope_decoder(stream_kind.event)
+        self._check = stream_kind.check_of(stream)
         self._window = window
         # Times as ids need no check of jumps: that of times is closer.
-        self._id_ceiling = -1 if kind in NUMBERED else _NO_CEILING
+        self._id_ceiling = _NO_CEILING if stream_kind.ids_are_times else -1
         self.resumed_us: int | None = None  # when an earlier run received the last one
         self._in_milliseconds = time_unit == "ms"
 
@@ -149,17 +111,17 @@ class Route:
         self.epoch = position.epoch
         self.resumed_us = position.received_us
 
-    def decode(self, payload: bytes, received_us: int) -> StreamEvent:
+    def decode(self, payload: bytes, received_us: int) -> Event:
         """Return the event of a frame of this stream, checked, times in microseconds.
 
         `received_us` is the Unix time of its arrival. Raises FrameRejected.
         """
         try:
-            event: StreamEvent = self._decode(payload).data
+            event: Event = self._decode(payload).data
         except UNDECODABLE as error:
             raise rejection(error) from error
         if self._in_milliseconds:
-            event = in_microseconds(event)
+            event = self.stream_kind.in_microseconds(event)
         if event.symbol != self.symbol:
             raise FrameRejected("wrong_symbol", f"s {event.symbol[:40]!r} on {self.name}")
         self._check(event, self._window.earliest_us, received_us + self._window.ahead_us)
@@ -168,7 +130,7 @@ class Route:
         self.received_us = received_us
         return event
 
-    def check(self, event: StreamEvent, received_us: int) -> None:
+    def check(self, event: Event, received_us: int) -> None:
         """Raise FrameRejected unless the event's values can be."""
         self._check(event, self._window.earliest_us, received_us + self._window.ahead_us)
 
@@ -181,30 +143,6 @@ class Route:
         if last_id is not None and event_id - last_id > limit:
             raise FrameRejected("bad_id", f"{event_id} comes after {last_id} on {self.name}")
         self._id_ceiling = (event_id if last_id is None else last_id) + limit
-
-
-def _last_update_id(arrival: Arrival) -> int:
-    event = arrival[0]
-    assert isinstance(event, Depth)  # noqa: S101 - for the type checker: a depth route has no other
-    return event.last_update_id
-
-
-def _mark(arrival: Arrival) -> Mark:
-    event = arrival[0]
-    assert isinstance(event, Kline)  # noqa: S101 - as above
-    candle = event.candle
-    return Mark(candle.open_time, candle.next_open_time, event.event_time, candle.is_closed)
-
-
-def _store(kind: str, waiting: Waiting) -> DiskStore[Arrival]:
-    event_type: Any = EVENT_TYPES[kind]
-    decoder: Any = msgspec.msgpack.Decoder(tuple[event_type, int])
-
-    def decode(data: bytes) -> tuple[int, Arrival]:
-        item: Arrival = decoder.decode(data)
-        return item[0].id, item
-
-    return DiskStore(waiting.held_in_memory, waiting.directory, msgspec.msgpack.encode, decode)
 
 
 class GapRoute(Route):

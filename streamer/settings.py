@@ -28,7 +28,7 @@ from streamer.config import (
     UrlName,
 )
 from streamer.connection_config import ConnectionConfig
-from streamer.data.streams import kind_of
+from streamer.data.catalogue import kind_of
 from streamer.dialing.environment import environment_proxy
 from streamer.errors import SettingsError
 from streamer.secret import SecretUrl, without_credentials

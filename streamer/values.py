@@ -10,7 +10,9 @@ import re
 from functools import partial
 from urllib.parse import urlsplit
 
-from streamer.data.streams import INTERVALS, STREAMS, kind_of
+from streamer.data.binance_spot import REST_URL, WEBSOCKET_URL
+from streamer.data.catalogue import BY_STREAM, kind_of
+from streamer.data.intervals import INTERVALS
 from streamer.units import Parsed
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what brokers accept
@@ -37,14 +39,14 @@ def _listed(value: object, *, ignore_case: bool) -> object:
 
 def parse_stream(value: object) -> object:
     """Return the name of a stream, as it stands after `@` on the wire."""
-    if not isinstance(value, str) or value in STREAMS:
+    if not isinstance(value, str) or value in BY_STREAM:
         return value
     if kind_of(value) == "kline":
         intervals = ", ".join(INTERVALS)
         raise ValueError(
             f"expected kline_ and an interval, such as kline_1m: {intervals} (M is a month)"
         )
-    names = ", ".join(name for name in STREAMS if kind_of(name) != "kline")
+    names = ", ".join(name for name in BY_STREAM if kind_of(name) != "kline")
     raise ValueError(f"right would be {names}, or kline_ and an interval, such as kline_1m")
 
 
@@ -57,12 +59,12 @@ def parse_symbol(value: object) -> object:
 
 def parse_websocket_url(value: object) -> object:
     """Return the base URL of the WebSocket streams."""
-    return _base_url(value, ("wss", "ws"), "wss://stream.binance.com:9443")
+    return _base_url(value, ("wss", "ws"), WEBSOCKET_URL)
 
 
 def parse_rest_url(value: object) -> object:
     """Return the base URL of the REST interface."""
-    return _base_url(value, ("https", "http"), "https://api.binance.com")
+    return _base_url(value, ("https", "http"), REST_URL)
 
 
 def _base_url(value: object, schemes: tuple[str, ...], example: str) -> object:

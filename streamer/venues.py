@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from streamer.data.binance_spot import HOSTS, REST_URL, WEBSOCKET_URL
+
 SPOT, TESTNET = "Binance Spot", "the testnet of Binance Spot"
 DEMO = "the demo mode of Binance Spot"
 _ADDRESSES = {
-    SPOT: ("wss://stream.binance.com:9443", "https://api.binance.com"),
+    SPOT: (WEBSOCKET_URL, REST_URL),
     TESTNET: ("wss://stream.testnet.binance.vision", "https://testnet.binance.vision"),
     DEMO: ("wss://demo-stream.binance.com", "https://demo-api.binance.com"),
 }
 """Of what can be recorded, each by itself."""
-_SPOT_HOSTS = (
-    "stream.binance.com", "data-stream.binance.vision",
-    "api.binance.com", "api-gcp.binance.com", "data-api.binance.vision",
-    *(f"api{number}.binance.com" for number in range(1, 5)),
-)  # fmt: skip
-_HOSTS = dict.fromkeys(_SPOT_HOSTS, SPOT) | {
+_HOSTS = dict.fromkeys(HOSTS, SPOT) | {
     "testnet.binance.vision": TESTNET,
     "demo-stream.binance.com": DEMO,
     "demo-api.binance.com": DEMO,

@@ -16,7 +16,8 @@ from streamer.audit.pattern import Mismatch, RecordPattern, Row, number, text
 from streamer.audit.period import ALWAYS, Period
 from streamer.audit.ranges import IdRanges
 from streamer.avro.binary import long, string
-from streamer.data.streams import NUMBERED
+from streamer.data.binance_spot import RECORD_ID_PREFIX
+from streamer.data.catalogue import NUMBERED
 
 FALSE = b"\0"
 UNTIMELY_US = 1_000_000
@@ -62,7 +63,7 @@ class _Lanes(dict[Row, Lane]):
 
     def __missing__(self, place: Row) -> Lane:
         stream, symbol = key_of(self.layout, place)
-        prefix = f"binance:spot:{symbol}:{stream}:".encode()
+        prefix = f"{RECORD_ID_PREFIX}:{symbol}:{stream}:".encode()
         lane = self[place] = Lane(self.layout.order(), prefix)
         return lane
 
@@ -125,11 +126,11 @@ class Auditor:
     ) -> None:
         place = itemgetter(*(fields.index(name) for name in place_of(layout)))
         received, source = fields.index("received_time"), fields.index("source")
-        ordering = [fields.index(name) for name in layout.ordering]
-        flag = fields.index("is_closed") if "is_closed" in layout.ordering else None
+        ordering = [fields.index(name) for name in layout.record.ordering]
+        flag = fields.index("is_closed") if "is_closed" in layout.record.ordering else None
         only = ordering[0] if len(ordering) == 1 else None
-        counted = fields.index(layout.number)
-        time = fields.index(layout.time) if layout.time is not None else None
+        counted = fields.index(layout.record.number)
+        time = fields.index(layout.record.time) if layout.record.time is not None else None
         record_id = fields.index("record_id")
         separators = _SEPARATORS if layout.kind in NUMBERED else _NO_EPOCHS
         for row in rows:
@@ -189,13 +190,13 @@ def gap_key(record: dict[str, Any]) -> Key:
 
 def place_of(layout: Layout) -> tuple[str, ...]:
     """Return the fields that tell streams and symbols apart."""
-    return ("symbol", "symbol" if layout.part is None else layout.part)
+    return ("symbol", "symbol" if layout.record.part is None else layout.record.part)
 
 
 def key_of(layout: Layout, place: Row) -> Key:
     """Return stream and symbol from the fields of `place_of`, and the epoch if there is one."""
     symbol, part, *epoch = place
-    stream = layout.stream(None if layout.part is None else text(part))
+    stream = layout.stream(None if layout.record.part is None else text(part))
     return ":".join([stream, *(each.decode() for each in epoch)]), text(symbol)
 
 

@@ -81,7 +81,7 @@ class SecondLook:
             records = self._readers[id(batch.schema)] = reader(batch.schema.definition, names)
         fields = records.fields
         place = itemgetter(*(fields.index(name) for name in place_of(layout)))
-        counted, source = fields.index(layout.number), fields.index("source")
+        counted, source = fields.index(layout.record.number), fields.index("source")
         time = fields.index("event_time") if "event_time" in fields else None
         compared = [index for index, name in enumerate(fields) if name not in TOLD_APART]
         live = live_values(batch.schema)

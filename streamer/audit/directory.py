@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streamer.audit.batches import Batch, Schema, Unreadable
 from streamer.audit.container import Container, Torn
-from streamer.audit.layouts import KINDS
+from streamer.audit.layouts import DIRECTORIES
 from streamer.sinks.avro_writer import OPEN_SUFFIX
 
 _COMPLETE_SUFFIX = ".avro"
@@ -31,7 +31,7 @@ class Directory:
         self._schemas: dict[str, Schema] = {}
         self._files: list[_File] = []
         # Gaps last: a gap is written before what comes after it, so that none is overlooked.
-        for directory in (root, *(root / kind for kind in KINDS)):
+        for directory in (root, *(root / kind for kind in DIRECTORIES)):
             if directory.is_dir():
                 self._files += _files(directory)
         self.total_bytes: int | None = sum(file.size_bytes for file in self._files)

@@ -12,7 +12,8 @@ from streamer.audit.gaps import DeclaredGaps, TimeGap
 from streamer.audit.order import Aggregates, Times
 from streamer.audit.pattern import number
 from streamer.audit.ranges import IdRanges, Range
-from streamer.data.streams import candles_between, interval_of, kind_of
+from streamer.data.catalogue import kind_of
+from streamer.data.intervals import candles_between, interval_of
 
 LISTED = 20
 """Missing ranges and differing ids that are named; all of them are counted."""

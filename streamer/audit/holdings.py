@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from streamer.audit.findings import Finding
-from streamer.audit.layouts import KINDS
+from streamer.audit.layouts import DIRECTORIES
 from streamer.audit.period import Period
-from streamer.data.streams import CONTIGUOUS, kind_of
+from streamer.data.catalogue import CONTIGUOUS, kind_of
 from streamer.sinks.avro_writer import OPEN_SUFFIX
 from streamer.sinks.file_positions import POSITIONS, POSITIONS_MAX_BYTES
 from streamer.sinks.manifest import Entry, checksum, manifest_path, read
@@ -39,12 +39,12 @@ def check_files(root: Path, period: Period) -> Holdings:
 
 
 def _kinds_of(root: Path) -> Iterator[Path]:
-    if root.name in KINDS and manifest_path(root).exists():
+    if root.name in DIRECTORIES and manifest_path(root).exists():
         yield root
         return
     if any(root.glob("*.avro")):
         yield root
-    for kind in KINDS:
+    for kind in DIRECTORIES:
         if (root / kind).is_dir() or manifest_path(root / kind).exists():
             yield root / kind
 
@@ -118,7 +118,7 @@ def early_ends(
     ends: dict[tuple[str, str], int | None] = {
         (finding.stream, finding.symbol): finding.end_id for finding in findings
     }
-    for kind in KINDS:
+    for kind in DIRECTORIES:
         for name, position in _positions(root / POSITIONS / f"{kind}.json").items():
             symbol, _, stream = name.partition("@")
             epoch, last_id = position

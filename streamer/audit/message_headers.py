@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from streamer.audit.batches import Schema
-from streamer.audit.layouts import KINDS
+from streamer.audit.layouts import DIRECTORIES
 from streamer.data.records import load_schema
 from streamer.values import SYMBOL_PLACE
 
@@ -20,10 +20,10 @@ class MessageHeaders:
     """What stands before a record, and the schema that it means."""
 
     def __init__(self) -> None:
-        self._current = {kind: Schema(load_schema(kind)) for kind in KINDS}
+        self._current = {kind: Schema(load_schema(kind)) for kind in DIRECTORIES}
         self._by_fingerprint = {
             _single_object_header(schema.definition): schema
-            for kind in KINDS
+            for kind in DIRECTORIES
             for schema in (*_released(kind), self._current[kind])
         }
 
@@ -61,5 +61,5 @@ def topics_of_records(found: Iterable[str], topics: dict[str, str]) -> Iterator[
         for kind, name in topics.items():
             before, place, after = name.partition(SYMBOL_PLACE)
             fits = topic.startswith(before) and topic.endswith(after) if place else topic == name
-            if fits and kind in KINDS:
+            if fits and kind in DIRECTORIES:
                 yield topic, kind

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from streamer.audit.findings import Finding
-from streamer.data.streams import kind_of
+from streamer.data.catalogue import KINDS, kind_of
 
 _HEADINGS = (
     "stream",
@@ -20,7 +20,7 @@ _HEADINGS = (
     "back-filled",
     "gaps",
 )
-_JUMPING = ("bookTicker", "miniTicker", "ticker")
+_JUMPING = frozenset(kind.name for kind in KINDS if kind.ordering == "increasing")
 _LEFT = 2  # columns of text; the others are numbers
 _SHARE_SHOWN = 0.0001
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from streamer.audit.layouts import KINDS
+from streamer.audit.layouts import DIRECTORIES
 from streamer.avro.files import ContainerFile
-from streamer.data.streams import kind_of
+from streamer.data.catalogue import kind_of
 from streamer.head.decoding import decoded, parsed
 from streamer.head.last_records import LastRecords, Record, Wanted
 from streamer.sinks.avro_writer import OPEN_SUFFIX, file_number
@@ -24,7 +24,7 @@ def read_directory(root: Path, wanted: Wanted) -> tuple[list[LastRecords], list[
     """Return the last records by kind, and what could not be read. Raises OSError."""
     kinds: list[LastRecords] = []
     problems: list[str] = []
-    for kind in KINDS:
+    for kind in DIRECTORIES:
         if (directory := root / kind).is_dir() and _may_be_in(kind, wanted):
             kinds.append(_read_kind(directory, kind, wanted, problems))
     if any(path.name.endswith((_COMPLETE_SUFFIX, OPEN_SUFFIX)) for path in root.iterdir()):

@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from streamer.audit.layouts import KINDS
+from streamer.audit.layouts import DIRECTORIES
 from streamer.audit.message_headers import MessageHeaders, topics_of_records
 from streamer.config import KafkaConfig
 from streamer.head.decoding import decoded, parsed
@@ -41,7 +41,7 @@ def read_topics(
     finally:
         consumer.close()
     headers = MessageHeaders()
-    last = {kind: LastRecords(kind, wanted) for kind in KINDS}
+    last = {kind: LastRecords(kind, wanted) for kind in DIRECTORIES}
     schemas: dict[int, Any] = {}  # parsed, by the schema's id() in `headers`, which keeps them
     for message in reversed(messages):
         value, topic = message.value(), message.topic()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 
+from streamer.data.binance_spot import STREAMS_PER_CONNECTION
 from streamer.network.backoff import FullJitter
 from streamer.network.slot import Slot
 
-STREAMS_PER_SLOT = 1000  # the exchange allows 1024 on a connection
+STREAMS_PER_SLOT = STREAMS_PER_CONNECTION - 24  # and some room
 
 
 class Slots:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, NamedTuple
 
-from streamer.data.streams import candles_between, open_time_at
+from streamer.data.intervals import candles_between, open_time_at
 from streamer.order.sequence import EMPTY, HELD_LIMIT, Gap, Item
 
 

@@ -12,13 +12,15 @@ from typing import Any
 
 from streamer.avro.binary import long
 from streamer.avro.fields import read_fields
+from streamer.data.binance_spot import RECORD_ID_PREFIX
+from streamer.data.catalogue import NUMBERED, kind_of
 from streamer.order.positions import DeclaredGap, Position
 
 # Every schema begins with record_id and symbol: the text of the id, its length before it, then the
 # length of the symbol in a byte, which may look like one more digit, and the symbol again.
 _RECORD_ID = re.compile(
-    rb"binance:spot:([^:]{1,63}):([^:]{1,63}):(?:(\d{1,19}):)?(?:gap:)?(\d{1,19})(?:-\d{1,19})?"
-    rb"(?=.\1)",
+    rb"%b:([^:]{1,63}):([^:]{1,63}):(?:(\d{1,19}):)?(?:gap:)?(\d{1,19})(?:-\d{1,19})?"
+    rb"(?=.\1)" % RECORD_ID_PREFIX.encode(),
     re.DOTALL,
 )
 _RECEIVED = "received_time"
@@ -45,7 +47,7 @@ def last_of_each(data: bytes) -> dict[str, Found]:
 def last_of(data: bytes, route_name: str) -> Found | None:
     """Return the last record of one route: much quicker than all of them where it is rare."""
     symbol, _, stream = route_name.partition("@")
-    prefix = f"binance:spot:{symbol.upper()}:{stream}:".encode()
+    prefix = f"{RECORD_ID_PREFIX}:{symbol.upper()}:{stream}:".encode()
     at = data.rfind(prefix)
     while at >= 0:
         if (match := _RECORD_ID.match(data, at)) is not None:
@@ -93,7 +95,7 @@ def _found(match: re.Match[bytes]) -> Found:
         ends_at -= 1
         number = match.string[match.start(4) : min(match.end(4), ends_at)]
     name = f"{symbol.decode(errors='replace').lower()}@{stream.decode()}"
-    if stream.startswith(b"kline_"):  # there it is the open time
+    if kind_of(stream.decode()) not in NUMBERED:  # of a candle it is the open time
         epoch = None
     return Found(name, int(number), ends_at, int(epoch or 0))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from streamer.data.streams import CONTIGUOUS
+from streamer.data.catalogue import CONTIGUOUS
 from streamer.order.positions import DeclaredGap, Position
 
 

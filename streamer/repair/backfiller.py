@@ -12,24 +12,25 @@ from typing import Protocol
 
 from streamer.availability import Availability
 from streamer.config import RepairConfig
-from streamer.data.events import AggTrade, Trade
-from streamer.data.streams import CONTIGUOUS, interval_of, next_open_time
-from streamer.data.summaries import Kline
+from streamer.data.binance_spot import PAGE_LIMIT
+from streamer.data.catalogue import CONTIGUOUS
+from streamer.data.intervals import interval_of, next_open_time
+from streamer.data.kinds.agg_trade import AggTrade, latest_request
+from streamer.data.kinds.kline import Kline
+from streamer.data.kinds.trade import Trade
+from streamer.data.rest_page import RestRequest, Unusable
 from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
 from streamer.order.sequence import Gap
+from streamer.order.sequences import Arrival
 from streamer.repair.clock import ExchangeClock
 from streamer.repair.fit import Misfit, Repaired, compare
 from streamer.repair.gap_tracker import LASTING, GapTracker, GiveUp
 from streamer.repair.gap_tracker import Ask as GapAsk
 from streamer.repair.rest_requests import (
-    PAGE_LIMIT,
     TIME_REQUEST,
     RestFailure,
-    RestRequest,
     RestResponse,
-    Unusable,
-    latest_request,
     page_request,
     read_page,
     read_time,
@@ -37,7 +38,7 @@ from streamer.repair.rest_requests import (
 from streamer.repair.rest_worker import Ask
 from streamer.repair.staleness import UNSURE_SECONDS, Finding, StalenessProbe
 from streamer.repair.weight import WeightBudget
-from streamer.routes import Arrival, Route, Routes
+from streamer.routes import Route, Routes
 
 log = logging.getLogger(__name__)
 

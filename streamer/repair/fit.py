@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamer.data.events import AggTrade, Trade
+from streamer.data.kinds.agg_trade import AggTrade
+from streamer.data.kinds.kline import Kline
+from streamer.data.kinds.trade import Trade
 from streamer.data.same import is_same
-from streamer.data.summaries import Kline
 
 TOLERANCE_US = 1_000_000
 """How much older or younger than its neighbours a trade may be: the exchange's own servers differ

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar
 
+from streamer.data.binance_spot import PAGE_LIMIT
 from streamer.order.sequence import EMPTY
-from streamer.repair.rest_requests import PAGE_LIMIT, RestFailureKind
+from streamer.repair.rest_requests import RestFailureKind
 
 Key = TypeVar("Key")
 

@@ -10,10 +10,12 @@ import time
 from urllib.parse import urlencode
 
 from streamer.config import ExchangeConfig
+from streamer.data.binance_spot import REST_MICROSECONDS, REST_PATH
+from streamer.data.rest_page import RestRequest
 from streamer.dialing.dial import dial
 from streamer.dialing.http_connection import HttpConnection
 from streamer.repair.rest_outcome import failure_of, outcome_of
-from streamer.repair.rest_requests import RestFailure, RestRequest, RestResponse
+from streamer.repair.rest_requests import RestFailure, RestResponse
 
 ANSWER_BYTES_MAX = 4 << 20  # 1000 trades take 200 kB
 
@@ -27,7 +29,8 @@ class RestClient:
         self._timeout_seconds = timeout_seconds
         self._headers = {"Accept": "application/json", "User-Agent": "vigil"}
         if exchange.time_unit == "us":  # as on the WebSocket: a trade has one value
-            self._headers["X-MBX-TIME-UNIT"] = "MICROSECOND"
+            name, value = REST_MICROSECONDS
+            self._headers[name] = value
         proxy = exchange.proxy_of("rest_url")
         self._connection = HttpConnection(
             exchange.rest_url,
@@ -37,7 +40,7 @@ class RestClient:
 
     def ask(self, request: RestRequest) -> RestResponse | RestFailure:
         """Return the answer, or why there is none, within the timeout, all of it counted."""
-        path = f"/api/v3/{request.endpoint}"
+        path = f"{REST_PATH}{request.endpoint}"
         if request.parameters:
             path += f"?{urlencode(request.parameters)}"
         deadline = time.monotonic() + self._timeout_seconds

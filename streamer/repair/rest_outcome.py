@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamer.data.binance_spot import REST_USED_WEIGHT
 from streamer.dialing.http_connection import HttpAnswer
 from streamer.printable import printable
 from streamer.repair.rest_requests import (
@@ -20,7 +21,7 @@ _DIGITS_MAX = 9  # of the used weight: a minute's budget is 6000; Python refuses
 
 def outcome_of(endpoint: str, answer: HttpAnswer) -> RestResponse | RestFailure:
     """Return what was answered to a question for `endpoint`. Never raises."""
-    used = _used_weight(answer.headers.get("x-mbx-used-weight-1m"))
+    used = _used_weight(answer.headers.get(REST_USED_WEIGHT))
     beginning = answer.body[:200].decode("utf-8", "replace")
     if answer.status == 200:
         if answer.body[:1] in (b"[", b"{"):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from streamer.config import ExchangeConfig
-from streamer.repair.rest_requests import RestFailure, RestRequest, RestResponse
+from streamer.data.rest_page import RestRequest
+from streamer.repair.rest_requests import RestFailure, RestResponse
 
 
 class Ask(Protocol):

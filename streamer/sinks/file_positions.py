@@ -20,7 +20,7 @@ from typing import Annotated
 import msgspec
 
 from streamer.avro.files import ContainerFile
-from streamer.data.streams import CONTIGUOUS, kind_of
+from streamer.data.catalogue import CONTIGUOUS, kind_of
 from streamer.order.positions import DeclaredGap, Position, beyond_gaps, furthest
 from streamer.order.record_ids import Found, gaps_among, last_of, last_of_each, position_of
 from streamer.routes import Route

@@ -22,11 +22,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from streamer.config import SinkConfig
+from streamer.data.catalogue import REPAIRABLE
 from streamer.data.events import Event
 from streamer.data.records import encoder, load_schema
 from streamer.messages import SinkCounts
 from streamer.order.positions import DeclaredGap, Position, beyond_gaps
-from streamer.repair.rest_requests import REPAIRABLE
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.avro_writer import AvroWriter, repair

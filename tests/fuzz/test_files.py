@@ -16,7 +16,7 @@ from streamer.audit.run import audit
 from streamer.avro.binary import long
 from streamer.avro.files import block, header
 from streamer.config import SinkConfig
-from streamer.data.events import Trade
+from streamer.data.kinds.trade import Trade
 from streamer.data.records import encoder, load_schema
 from streamer.routes import Routes
 from streamer.sinks.files import FilesSink

@@ -30,7 +30,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
 from streamer.config import KafkaConfig
-from streamer.data.events import Trade
+from streamer.data.kinds.trade import Trade
 from streamer.errors import SinkUnavailable
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink, open_kafka_sink

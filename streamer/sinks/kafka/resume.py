@@ -20,8 +20,8 @@ from confluent_kafka import (
 )
 
 from streamer.config import KafkaConfig
+from streamer.data.catalogue import NUMBERED
 from streamer.data.records import load_schema
-from streamer.data.streams import NUMBERED
 from streamer.errors import SinkAway, SinkUnavailable
 from streamer.heap import trim_memory
 from streamer.order.positions import DeclaredGap, Position, beyond_gaps

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from streamer.data.records import Encode, encoder
+from streamer.data.record_head import Encode
+from streamer.data.records import encoder
 from streamer.routes import Route
 
 

@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 
 from streamer.data.checks import ERROR_TYPES, TimeWindow
-from streamer.data.events import AggTrade, BookTicker, Trade
+from streamer.data.kinds.agg_trade import AggTrade
+from streamer.data.kinds.book_ticker import BookTicker
+from streamer.data.kinds.trade import Trade
 from streamer.errors import FrameRejected
 from streamer.order.positions import Position
-from streamer.routes import JUMP_LIMIT, JUMP_US, Route, Routes, Waiting
+from streamer.order.sequences import Waiting
+from streamer.routes import JUMP_LIMIT, JUMP_US, Route, Routes
 from tests.unit.streamer.payloads import (
     AGG_TRADE,
     BOOK_TICKER,

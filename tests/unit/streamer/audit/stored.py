@@ -10,9 +10,12 @@ import msgspec
 
 from streamer.audit.batches import Batch, Schema
 from streamer.avro.files import block, header
-from streamer.data.events import AggTrade, BookTicker, GapRecord, Trade
+from streamer.data.catalogue import KINDS, kind_of
+from streamer.data.events import GapRecord
+from streamer.data.kinds.agg_trade import AggTrade
+from streamer.data.kinds.book_ticker import BookTicker
+from streamer.data.kinds.trade import Trade
 from streamer.data.records import encoder, load_schema
-from streamer.data.streams import KINDS, kind_of
 from streamer.sinks.manifest import record
 
 SYNC = b"0123456789abcdef"

@@ -18,9 +18,11 @@ from streamer.audit.pattern import Mismatch
 from streamer.audit.ranges import IdRanges
 from streamer.audit.run import audit
 from streamer.audit.table import jumping, table
-from streamer.data.events import Depth, GapRecord
+from streamer.data.candle import Candle
+from streamer.data.events import GapRecord
+from streamer.data.kinds.depth import Depth
+from streamer.data.kinds.kline import Kline
 from streamer.data.records import encoder
-from streamer.data.summaries import Candle, Kline
 from tests.unit.streamer.audit.stored import SCHEMAS, batch, event, gap, time_gap, trades
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from streamer.__main__ import main
 from streamer.config import SinkConfig
-from streamer.data.events import BookTicker, Trade
+from streamer.data.kinds.book_ticker import BookTicker
+from streamer.data.kinds.trade import Trade
 from streamer.routes import Routes
 from streamer.sinks.files import FilesSink
 from streamer.sinks.manifest import manifest_path, read

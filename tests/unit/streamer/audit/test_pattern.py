@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from streamer.audit.decoded import DecodedRecords, reader
 from streamer.audit.pattern import Mismatch, NoPattern, RecordPattern, number, text
 from streamer.avro.binary import long, string
-from streamer.data.events import AggTrade, BookTicker, GapRecord, Trade
+from streamer.data.events import GapRecord
+from streamer.data.kinds.agg_trade import AggTrade
+from streamer.data.kinds.book_ticker import BookTicker
+from streamer.data.kinds.trade import Trade
 from streamer.data.records import encoder, load_schema
 
 IDS = st.integers(0, (1 << 63) - 1)

@@ -9,7 +9,7 @@ import pytest
 
 from streamer.avro import files as avro_files
 from streamer.avro.files import ContainerFile, Intact, intact
-from streamer.data.events import BookTicker
+from streamer.data.kinds.book_ticker import BookTicker
 from streamer.data.records import encoder, load_schema
 
 SYNC = bytes(range(16))

@@ -11,9 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.data import records
-from streamer.data.events import EVENT_TYPES, AggTrade, BookTicker, Depth, GapRecord, Trade
-from streamer.data.streams import INTERVALS
-from streamer.data.summaries import Candle, Kline, MiniTicker, Ticker
+from streamer.data.candle import Candle
+from streamer.data.catalogue import EVENT_TYPES
+from streamer.data.events import GapRecord
+from streamer.data.intervals import INTERVALS
+from streamer.data.kinds.agg_trade import AggTrade
+from streamer.data.kinds.book_ticker import BookTicker
+from streamer.data.kinds.depth import Depth
+from streamer.data.kinds.kline import Kline
+from streamer.data.kinds.mini_ticker import MiniTicker
+from streamer.data.kinds.ticker import Ticker
+from streamer.data.kinds.trade import Trade
 
 KINDS = tuple(EVENT_TYPES)
 TRADE_ID = st.integers(-1, 2**63 - 1)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from streamer.data.events import AggTrade, BookTicker, Depth, Trade
+from streamer.data.candle import Candle
+from streamer.data.kinds.agg_trade import AggTrade
+from streamer.data.kinds.book_ticker import BookTicker
+from streamer.data.kinds.depth import Depth
+from streamer.data.kinds.kline import Kline
+from streamer.data.kinds.trade import Trade
 from streamer.data.same import differs, is_same
-from streamer.data.summaries import Candle, Kline
 
 TRADE = Trade("trade", 1000, "BTCUSDT", 7, "1.5", "2", 990, True)
 AGG_TRADE = AggTrade("aggTrade", 1000, "BTCUSDT", 7, "1.5", "2", 70, 72, 990, True)

@@ -4,14 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from streamer.data.events import EVENT_TYPES
-from streamer.data.streams import (
+from streamer.data.catalogue import EVENT_TYPES, KINDS, STREAMS, kind_of
+from streamer.data.intervals import (
     INTERVALS,
-    KINDS,
-    STREAMS,
     candles_between,
     interval_of,
-    kind_of,
     next_open_time,
     open_time_at,
 )

@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
+from streamer.data.candle import Candle
 from streamer.data.checks import ERROR_TYPES
-from streamer.data.events import Depth
-from streamer.data.summaries import Candle, Kline, MiniTicker, Ticker
+from streamer.data.kinds.depth import Depth
+from streamer.data.kinds.kline import Kline
+from streamer.data.kinds.mini_ticker import MiniTicker
+from streamer.data.kinds.ticker import Ticker
 from streamer.errors import FrameRejected
-from streamer.routes import Route, Routes, Waiting
+from streamer.order.sequences import Waiting
+from streamer.routes import Route, Routes
 from tests.unit.streamer.payloads import DEPTH, KLINE, MINI_TICKER, NOW_US, PAYLOADS, TICKER, frame
 
 STREAMS = tuple(PAYLOADS)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from streamer.data.events import GapRecord, Trade
+from streamer.data.candle import Candle
+from streamer.data.events import GapRecord
+from streamer.data.kinds.kline import Kline
+from streamer.data.kinds.trade import Trade
 from streamer.data.records import encoder, load_schema
-from streamer.data.summaries import Candle, Kline
 from streamer.order.candles import CandleSequence, Mark
 from streamer.order.epochs import CONFIRMED, LATER_US, EpochWatch
 from streamer.order.positions import DeclaredGap, Position, beyond_gaps, furthest

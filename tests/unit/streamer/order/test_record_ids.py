@@ -4,7 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streamer.data.events import BookTicker, GapRecord, Trade
+from streamer.data.events import GapRecord
+from streamer.data.kinds.book_ticker import BookTicker
+from streamer.data.kinds.trade import Trade
 from streamer.data.records import encoder, load_schema, single_object_header
 from streamer.order.positions import DeclaredGap, Position
 from streamer.order.record_ids import (

@@ -9,15 +9,17 @@ import pytest
 
 from streamer.availability import Availability
 from streamer.config import RepairConfig
+from streamer.data.rest_page import RestRequest
 from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
 from streamer.order.sequence import Gap
+from streamer.order.sequences import Waiting
 from streamer.repair.backfiller import CLOCK_RETRY_SECONDS, TROUBLE_REPEAT_SECONDS, Backfiller
 from streamer.repair.gap_tracker import REFUSALS, REFUSED_SECONDS
-from streamer.repair.rest_requests import RestFailure, RestRequest, RestResponse
+from streamer.repair.rest_requests import RestFailure, RestResponse
 from streamer.repair.staleness import UNSURE_SECONDS, StalenessProbe
 from streamer.repair.weight import RESERVED_SHARE
-from streamer.routes import Routes, Waiting
+from streamer.routes import Routes
 from tests.unit.streamer.payloads import KLINE, NOW_US, TRADE, frame, trade
 
 UNIX = NOW_US / 1e6

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from streamer.data.events import Trade
-from streamer.data.summaries import Candle, Kline
+from streamer.data.candle import Candle
+from streamer.data.kinds.kline import Kline
+from streamer.data.kinds.trade import Trade
 from streamer.repair.fit import TOLERANCE_US, Misfit, compare
 
 

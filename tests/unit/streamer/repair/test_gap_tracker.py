@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.data.binance_spot import PAGE_LIMIT
 from streamer.order.pending import DiskStore
 from streamer.order.sequence import EMPTY, ContiguousSequence, Gap
 from streamer.repair.gap_tracker import (
@@ -22,7 +23,6 @@ from streamer.repair.gap_tracker import (
     GapTracker,
     GiveUp,
 )
-from streamer.repair.rest_requests import PAGE_LIMIT
 
 GIVE_UP_AFTER = 100.0
 

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from streamer.config import ExchangeConfig
-from streamer.data.summaries import Kline
+from streamer.data.kinds.kline import Kline
 from streamer.repair.rest import RestClient
 from streamer.repair.rest_outcome import THROTTLED_SECONDS
 from streamer.repair.rest_requests import (

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from streamer.config import SinkConfig
-from streamer.data.events import GapRecord, Trade
+from streamer.data.events import GapRecord
+from streamer.data.kinds.trade import Trade
 from streamer.order.positions import Position
 from streamer.routes import Routes
 from streamer.sinks import file_positions

@@ -18,7 +18,10 @@ import pytest
 from streamer.avro import files
 from streamer.avro.binary import long
 from streamer.config import SinkConfig
-from streamer.data.events import AggTrade, BookTicker, GapRecord, Trade
+from streamer.data.events import GapRecord
+from streamer.data.kinds.agg_trade import AggTrade
+from streamer.data.kinds.book_ticker import BookTicker
+from streamer.data.kinds.trade import Trade
 from streamer.errors import SinkUnavailable
 from streamer.order.positions import Position
 from streamer.routes import Routes

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from streamer.config import KafkaConfig, SinkConfig, StreamerConfig
-from streamer.data.events import BookTicker
+from streamer.data.kinds.book_ticker import BookTicker
 from streamer.routes import Routes
 from streamer.sinks import open_sink
 from tests.kafka_mock import MockKafka

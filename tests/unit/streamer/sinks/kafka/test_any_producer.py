@@ -16,7 +16,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streamer.config import KafkaConfig
-from streamer.data.events import GapRecord, Trade
+from streamer.data.events import GapRecord
+from streamer.data.kinds.trade import Trade
 from streamer.data.records import record_place, single_object_header
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka.overflow import Overflow, OverflowBounds

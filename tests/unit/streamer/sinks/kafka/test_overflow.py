@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from streamer.data.events import GapRecord, Trade
+from streamer.data.events import GapRecord
+from streamer.data.kinds.trade import Trade
 from streamer.data.records import encoder
 from streamer.routes import Routes
 from streamer.sinks.kafka.overflow import FLUSH_SECONDS, HOLD_SECONDS, Overflow, OverflowBounds

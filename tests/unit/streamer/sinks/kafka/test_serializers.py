@@ -1,4 +1,4 @@
-from streamer.data.events import Trade
+from streamer.data.kinds.trade import Trade
 from streamer.data.records import encoder
 from streamer.routes import Routes
 from streamer.sinks.kafka.serializers import Serializers

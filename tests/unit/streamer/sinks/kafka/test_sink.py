@@ -11,7 +11,9 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from streamer.config import KafkaConfig
-from streamer.data.events import BookTicker, GapRecord, Trade
+from streamer.data.events import GapRecord
+from streamer.data.kinds.book_ticker import BookTicker
+from streamer.data.kinds.trade import Trade
 from streamer.data.records import load_schema, single_object_header
 from streamer.errors import SettingsError
 from streamer.routes import Route, Routes

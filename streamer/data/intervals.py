@@ -1,20 +1,12 @@
-"""The names of streams: what comes after `@` on the wire, and the kind that each is of. Pure.
+"""The intervals of candles, and which open times they have. Pure.
 
-A *stream* is what is subscribed: `trade`, `depth@100ms`, `kline_1m`. Its *kind* decides schema,
-topic and directory: `depth` and `depth@100ms` are one kind, and so are the klines of all
-intervals. Names and intervals are those of the exchange's web-socket-streams.md (2026).
+Intervals are those of the exchange's web-socket-streams.md (2026).
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-KINDS = ("trade", "aggTrade", "bookTicker", "depth", "kline", "miniTicker", "ticker")
-"""The kinds that have a typed event and an Avro schema."""
-CONTIGUOUS = ("trade", "aggTrade")
-"""The kinds whose events have ids without holes."""
-NUMBERED = (*CONTIGUOUS, "bookTicker", "depth")
-"""The kinds whose ids are numbers; those of the others are times."""
 INTERVALS = (
     *("1s", "1m", "3m", "5m", "15m", "30m"),
     *("1h", "2h", "4h", "6h", "8h", "12h"),
@@ -22,16 +14,6 @@ INTERVALS = (
 )
 """The intervals of klines; `1m` is a minute and `1M` a month."""
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
-STREAMS = (
-    *("trade", "aggTrade", "bookTicker", "depth", "depth@100ms", "miniTicker", "ticker"),
-    *(f"kline_{interval}" for interval in INTERVALS),
-)
-"""Every stream that can be subscribed. `depth` comes each second, `depth@100ms` ten times in it."""
-
-
-def kind_of(stream: str) -> str:
-    """Return the kind of a stream: `depth` of `depth@100ms`, `kline` of `kline_1m`."""
-    return "kline" if stream.startswith("kline_") else stream.partition("@")[0]
 
 
 def interval_of(stream: str) -> str:
