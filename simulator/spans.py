@@ -99,11 +99,15 @@ class Spans:
         return _joined(found)
 
     def price_before(self, second: int) -> int:
-        """Return the price of the last trade before a second, or the first one ever."""
+        """Return the price of the last trade before a second, or of the first one ever."""
+        return self.last_before(second).price
+
+    def last_before(self, second: int) -> Trade:
+        """Return the last trade before a second, or the first one ever."""
         index = self._tape.index_after("trade", second * 1_000_000 - 1)
         trade = self._tape.event("trade", max(0, index - 1))
         assert isinstance(trade, Trade)  # noqa: S101 - for the type checker
-        return trade.price
+        return trade
 
     def _sum_second(self, second: int) -> Span | None:
         begin, end = (

@@ -1,4 +1,4 @@
-"""Streams that sum up the tape: depth, klines and tickers, as pure functions of it.
+"""Streams that sum up the tape: books, klines, tickers, averages, as pure functions of it.
 
 They tick on a grid of Unix time: the event with a given index belongs to the tick that many after
 the tape's beginning, and tells of what happened before it. Where nothing did, it is not sent
@@ -12,16 +12,21 @@ from typing import NamedTuple
 from simulator.spans import INTERVALS, Span, Spans, candle_end, candle_start
 from simulator.tape import EVENT_DELAY_MICROSECONDS, STREAMS, BookTicker, SymbolTape
 
-_MILLISECONDS = {"depth": 1000, "depth@100ms": 100, "miniTicker": 1000, "ticker": 1000,
-                 "kline_1s": 1000}  # fmt: skip
+_PARTIAL = {f"depth{levels}": levels for levels in (5, 10, 20)}
+_BOOKS = ("depth", *_PARTIAL)
+_MILLISECONDS = {
+    **dict.fromkeys((*_BOOKS, "miniTicker", "ticker", "avgPrice", "kline_1s"), 1000),
+    **dict.fromkeys((f"{book}@100ms" for book in _BOOKS), 100),
+}
 _KLINE_MILLISECONDS = 2000  # of the other intervals
-SUMMARIES = ("depth", "depth@100ms", "miniTicker", "ticker", *(f"kline_{i}" for i in INTERVALS))
+SUMMARIES = (*_MILLISECONDS, *(f"kline_{interval}" for interval in INTERVALS if interval != "1s"))
 """The names of the streams here."""
 EVERY_STREAM = (*STREAMS, *SUMMARIES)
 _DAY_SECONDS = 86_400
 _UPDATES_PER_TRADE = 7  # changes of the book, on average
 _LEVELS = 8  # changed prices in a tenth of a second, at most
 _REACH = 16  # ticks from the middle
+_AVERAGED_SECONDS = 300
 
 Level = tuple[int, int]
 """Price and quantity, integers of 1e-8; quantity 0 removes the price."""
@@ -36,6 +41,26 @@ class Depth(NamedTuple):
     first: int
     bids: list[Level]
     asks: list[Level]
+
+
+class PartialDepth(NamedTuple):
+    """The best prices of each side of the book after the update `id`."""
+
+    id: int
+    time: int
+    changed: bool
+    bids: list[Level]
+    asks: list[Level]
+
+
+class Average(NamedTuple):
+    """The average price of the minutes before `time`; `id` is its event time."""
+
+    id: int
+    time: int
+    changed: bool
+    price: int
+    last_trade_time: int
 
 
 class Kline(NamedTuple):
@@ -64,7 +89,7 @@ class Ticker(NamedTuple):
     book: BookTicker
 
 
-Summary = Depth | Kline | Ticker
+Summary = Depth | PartialDepth | Average | Kline | Ticker
 
 
 class Summaries:
@@ -81,8 +106,13 @@ class Summaries:
             raise IndexError(f"{stream} {index} of {self._tape.symbol} is before the tape began")
         step = _step(stream)
         time = (self._tape.start // step + index + 1) * step
-        if stream.startswith("depth"):
+        book = stream.partition("@")[0]
+        if book == "depth":
             return self._depth(time, step)
+        if book in _PARTIAL:
+            return self._partial(time, step, _PARTIAL[book])
+        if stream == "avgPrice":
+            return self._average(time)
         if stream.startswith("kline_"):
             return self._kline(stream.partition("_")[2], time, step)
         return self._ticker(time, is_brief=stream == "miniTicker")
@@ -139,6 +169,35 @@ class Summaries:
             first + begin,
             sorted(bids.items(), reverse=True),
             sorted(asks.items()),
+        )
+
+    def _partial(self, time: int, step: int, levels: int) -> PartialDepth:
+        price, tick, lot = self._tape.middle_at(time)
+        sizes = self._tape.random("book ", time)
+        begin, end = self._updates(time - step), self._updates(time)
+        return PartialDepth(
+            self._tape.first.update + end - 1,
+            time,
+            end > begin,
+            [
+                (price - tick * level, lot * (1 + sizes[level]))
+                for level in range(min(levels, -(-price // tick)))  # no price is below one tick
+            ],
+            [
+                (price + tick * (1 + level), lot * (1 + sizes[-1 - level]))
+                for level in range(levels)
+            ],
+        )
+
+    def _average(self, time: int) -> Average:
+        second = time // 1_000_000
+        span = self._spans.between(second - _AVERAGED_SECONDS, second)
+        return Average(
+            time + EVENT_DELAY_MICROSECONDS,
+            time,
+            self._spans.between(second - 1, second) is not None,
+            span.value // span.volume if span else self._spans.price_before(second),
+            span.last.time if span else self._spans.last_before(second).time,
         )
 
     def _kline(self, interval: str, time: int, step: int) -> Kline:

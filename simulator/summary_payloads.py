@@ -1,4 +1,4 @@
-"""Depth, klines and tickers as the exchange writes them: JSON of streams and of REST.
+"""Books, klines, tickers and averages as the exchange writes them: JSON of streams and of REST.
 
 Key order, spacing and eight decimals are the exchange's, as in `simulator.payloads`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from simulator.payloads import DIVISOR, FLAG, UNIT, TimeUnit, decimal
-from simulator.summaries import Depth, Kline, Level, Summary, Ticker
+from simulator.summaries import Average, Depth, Kline, Level, PartialDepth, Summary, Ticker
 from simulator.tape import EVENT_DELAY_MICROSECONDS
 
 _DAY_MICROSECONDS = 86_400_000_000
@@ -22,6 +22,14 @@ def summary_payload(symbol: str, event: Summary, unit: TimeUnit) -> str:
         return (
             f'{{"e":"depthUpdate","E":{happened},"s":{name},"U":{event.first},"u":{event.id},'
             f'"b":{_levels(event.bids)},"a":{_levels(event.asks)}}}'
+        )
+    if isinstance(event, PartialDepth):  # has neither event type nor time nor symbol
+        bids, asks = _levels(event.bids), _levels(event.asks)
+        return f'{{"lastUpdateId":{event.id},"bids":{bids},"asks":{asks}}}'
+    if isinstance(event, Average):
+        return (
+            f'{{"e":"avgPrice","E":{happened},"s":{name},"i":"5m",'
+            f'"w":"{decimal(event.price)}","T":{event.last_trade_time // DIVISOR[unit]}}}'
         )
     if isinstance(event, Kline):
         return f'{{"e":"kline","E":{happened},"s":{name},"k":{_candle(name, event, unit)}}}'

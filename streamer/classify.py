@@ -13,9 +13,9 @@ from streamer.data.checks import UNDECODABLE, rejection
 from streamer.errors import FrameRejected
 from streamer.routes import Route, Routes
 
-UNSUPPORTED_KINDS = frozenset({"avgPrice", *(f"{window}Ticker" for window in ("1h", "4h", "1d"))})
-"""Documented event types without a schema of ours; also counted: `partialDepth`, which has no
-type, `list` for the arrays of all-market streams, and `other`."""
+UNSUPPORTED_KINDS = frozenset(f"{window}Ticker" for window in ("1h", "4h", "1d"))
+"""Documented event types without a schema of ours; also counted: `list` for the arrays of
+all-market streams, and `other`."""
 _EVENT_TYPES = frozenset(kind.event_type for kind in KINDS)
 _UNTYPED = tuple(kind for kind in KINDS if kind.untyped_keys)
 
@@ -76,8 +76,6 @@ def _of_stream(name: object, data: object, routes: Routes) -> Route | ServerShut
 
 def _kind(data: dict[str, Any]) -> str:
     event_type = data.get("e")
-    if event_type is None and "lastUpdateId" in data:
-        return "partialDepth"
     if event_type is None:
         for kind in _UNTYPED:
             if kind.untyped_keys <= data.keys():

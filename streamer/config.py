@@ -64,8 +64,7 @@ class ExchangeConfig:
     symbols: Annotated[tuple[Symbol, ...], Listed(), MinLen(1)] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
     # What times are asked for in; ms only to replay frames that were recorded without asking.
     time_unit: Literal["us", "ms"] = "us"
-    # `trade`, `aggTrade`, `bookTicker`, `depth`, `depth@100ms`, `kline_1m` and its kin,
-    # `miniTicker`, `ticker` (docs/data.md).
+    # Such as `trade`, `depth@100ms` or `kline_1m`: docs/data.md lists them.
     streams: Annotated[
         tuple[Annotated[str, Parsed(parse_stream)], ...], Listed(ignore_case=False), MinLen(1)
     ] = ("trade",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -123,7 +123,7 @@ class Route:
         if self._in_milliseconds:
             event = self.stream_kind.in_microseconds(event)
         if event.symbol != self.symbol:
-            raise FrameRejected("wrong_symbol", f"s {event.symbol[:40]!r} on {self.name}")
+            event = self._with_symbol(event)
         self._check(event, self._window.earliest_us, received_us + self._window.ahead_us)
         if event.id > self._id_ceiling:
             self._check_jump(event.id, received_us)
@@ -133,6 +133,13 @@ class Route:
     def check(self, event: Event, received_us: int) -> None:
         """Raise FrameRejected unless the event's values can be."""
         self._check(event, self._window.earliest_us, received_us + self._window.ahead_us)
+
+    def _with_symbol(self, event: Any) -> Event:  # noqa: ANN401 - any kind's event
+        """Return the event with the symbol of its stream, where payloads of its kind have none."""
+        if self.stream_kind.names_symbol or event.symbol:
+            raise FrameRejected("wrong_symbol", f"s {event.symbol[:40]!r} on {self.name}")
+        named: Event = msgspec.structs.replace(event, symbol=self.symbol)
+        return named
 
     def _check_jump(self, event_id: int, received_us: int) -> None:
         """Refuse an id so far ahead that all later ones would look like copies."""

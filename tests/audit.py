@@ -65,6 +65,18 @@ FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
         "bids": ("b", _LEVELS),
         "asks": ("a", _LEVELS),
     },
+    "partialDepth": {  # the payload has no symbol
+        "last_update_id": ("lastUpdateId", _EXACT),
+        "bids": ("bids", _LEVELS),
+        "asks": ("asks", _LEVELS),
+    },
+    "avgPrice": {
+        "symbol": ("s", _TEXT),
+        "event_time": ("E", _TIME),
+        "interval": ("i", _TEXT),
+        "average_price": ("w", _DECIMAL),
+        "last_trade_time": ("T", _TIME),
+    },
     "kline": {
         "symbol": ("k.s", _TEXT),
         "interval": ("k.i", _TEXT),
@@ -121,7 +133,7 @@ FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
 }
 # What tells one event of a stream from the others, as a key of its payload.
 IDS = {"trade": "t", "aggTrade": "a", "bookTicker": "u", "depth": "u", "miniTicker": "E",
-       "ticker": "E"}  # fmt: skip
+       "ticker": "E", "avgPrice": "E", "partialDepth": "lastUpdateId"}  # fmt: skip
 CLOSED = 1 << 62
 """In the id of a kline's event, (open time, event time): the closing, whatever its time is."""
 # What REST does not tell, and what stands for it.
@@ -169,7 +181,8 @@ class Audit:
 
 def kind_of(stream: str) -> str:
     """Return the kind of a stream: `depth` of `depth@100ms`, `kline` of `kline_1m`."""
-    return stream.partition("@")[0].partition("_")[0]
+    kind = stream.partition("@")[0].partition("_")[0]
+    return "partialDepth" if kind in ("depth5", "depth10", "depth20") else kind
 
 
 def read_files(directory: Path, stream: str, names: str = "*.avro") -> list[dict[str, Any]]:
@@ -303,7 +316,7 @@ def differences(
         number = f"{number[0]}:{_microseconds(record['event_time'])}"
     if epoch:
         number = f"{epoch}:{number}"
-    wanted_id = f"binance:spot:{payload['s']}:{stream}:{number}"
+    wanted_id = f"binance:spot:{payload.get('s', record['symbol'])}:{stream}:{number}"
     if record["record_id"] != wanted_id:
         found.append(f"record_id is {record['record_id']}, not {wanted_id}")
     return found

@@ -25,6 +25,8 @@ EVERY_TOPIC = {
     "kline_1s": "market.crypto.klines.binance",
     "miniTicker": "market.crypto.minitickers.binance",
     "ticker": "market.crypto.tickers.binance",
+    "avgPrice": "market.crypto.averageprices.binance",
+    "depth5": "market.crypto.partialdepth.binance",
 }
 """By stream, one of each kind."""
 GAP_TOPIC = "market.crypto.gaps.binance"

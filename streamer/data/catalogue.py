@@ -6,7 +6,17 @@ exchange's web-socket-streams.md (2026).
 
 from __future__ import annotations
 
-from streamer.data.kinds import agg_trade, book_ticker, depth, kline, mini_ticker, ticker, trade
+from streamer.data.kinds import (
+    agg_trade,
+    avg_price,
+    book_ticker,
+    depth,
+    kline,
+    mini_ticker,
+    partial_depth,
+    ticker,
+    trade,
+)
 from streamer.data.stream_kind import StreamKind
 
 KINDS: tuple[StreamKind, ...] = (
@@ -14,9 +24,11 @@ KINDS: tuple[StreamKind, ...] = (
     agg_trade.KIND,
     book_ticker.KIND,
     depth.KIND,
+    partial_depth.KIND,
     kline.KIND,
     mini_ticker.KIND,
     ticker.KIND,
+    avg_price.KIND,
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
 BY_EVENT = {kind.event: kind for kind in KINDS}

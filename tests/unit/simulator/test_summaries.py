@@ -176,3 +176,32 @@ def test_before_the_beginning_there_is_nothing() -> None:
     with pytest.raises(IndexError, match="before the tape began"):
         summaries_of().event("ticker", -1)
     assert summaries_of().index_after("ticker", 0) == 0
+
+
+def test_a_partial_book_is_the_top_of_the_deeper_one_after_the_same_update() -> None:
+    summaries = summaries_of()
+    five, twenty = (summaries.event(f"depth{levels}", 200) for levels in (5, 20))
+    change = summaries.event("depth", 200)
+    top, book = payload(five), payload(twenty)
+
+    assert list(top) == list(book) == ["lastUpdateId", "bids", "asks"]
+    assert top["lastUpdateId"] == book["lastUpdateId"] == payload(change)["u"]
+    for side in ("bids", "asks"):
+        assert [len(top[side]), len(book[side])] == [5, 20]
+        assert top[side] == book[side][:5]
+    bids, asks = ([float(price) for price, _ in book[side]] for side in ("bids", "asks"))
+    assert bids == sorted(bids, reverse=True)
+    assert asks == sorted(asks)
+    assert 0 < bids[0] < asks[0]
+
+
+@pytest.mark.parametrize("rhythm", list(RHYTHMS))
+def test_an_average_has_the_documented_keys_and_lies_between_the_prices(rhythm: str) -> None:
+    summaries = summaries_of(rhythm)
+    data = payload(summaries.event("avgPrice", 500))
+    ticker = payload(summaries.event("ticker", 500))
+
+    assert list(data) == list("eEsiwT")
+    assert (data["e"], data["i"], data["E"]) == ("avgPrice", "5m", ticker["E"])
+    assert float(ticker["l"]) <= float(data["w"]) <= float(ticker["h"])
+    assert 0 < data["E"] - data["T"] < 1_000_000_000

@@ -54,6 +54,15 @@ TICKER: dict[str, Any] = {
     "v": "12345.67800000", "q": "802431481.40000000", "O": 1_725_913_600_123_000,
     "C": 1_726_000_000_123_000, "F": 5_120_000_000, "L": 5_123_456_789, "n": 3_456_790,
 }  # fmt: skip
+PARTIAL_DEPTH: dict[str, Any] = {
+    "lastUpdateId": 400_900_217,
+    "bids": [["65000.11000000", "31.21000000"], ["64999.00000000", "0.40000000"]],
+    "asks": [["65000.12000000", "40.66000000"]],
+}  # fmt: skip
+AVG_PRICE: dict[str, Any] = {
+    "e": "avgPrice", "E": 1_726_000_000_123_456, "s": "BTCUSDT", "i": "5m",
+    "w": "65001.73000000", "T": 1_726_000_000_100_000,
+}  # fmt: skip
 PAYLOADS = {
     "trade": TRADE,
     "aggTrade": AGG_TRADE,
@@ -63,6 +72,9 @@ PAYLOADS = {
     "kline_1m": KLINE,
     "miniTicker": MINI_TICKER,
     "ticker": TICKER,
+    "avgPrice": AVG_PRICE,
+    "depth5": PARTIAL_DEPTH,
+    "depth20@100ms": PARTIAL_DEPTH,
 }
 """A payload of each stream."""
 
@@ -70,7 +82,8 @@ PAYLOADS = {
 def of_symbol(payload: dict[str, Any], symbol: str) -> dict[str, Any]:
     """Return the payload as that of another symbol."""
     inner = {"k": {**payload["k"], "s": symbol}} if "k" in payload else {}
-    return {**payload, "s": symbol, **inner}
+    named = {"s": symbol} if "s" in payload else {}  # partial books have none
+    return {**payload, **named, **inner}
 
 
 def frame(data: object, stream: str = "btcusdt@trade") -> bytes:

@@ -32,7 +32,7 @@ def test_what_would_change_a_streams_name_is_no_symbol(wrong):
         parse_symbol(wrong)
 
 
-@pytest.mark.parametrize("text", ["trade", "depth", "depth@100ms", "kline_1m", "kline_1M"])
+@pytest.mark.parametrize("text", ["trade", "depth@100ms", "depth5@100ms", "kline_1m", "kline_1M"])
 def test_streams_are_named_as_on_the_wire(text):
     assert parse_stream(text) == text
 
@@ -40,9 +40,9 @@ def test_streams_are_named_as_on_the_wire(text):
 @pytest.mark.parametrize(
     ("wrong", "cure"),
     [
-        ("trades", "trade, aggTrade, bookTicker, depth, depth@100ms, miniTicker, ticker, or kline"),
+        ("trades", "trade, aggTrade, bookTicker, depth, depth@100ms, depth5, .*avgPrice, or kline"),
         ("Trade", "trade, aggTrade"),
-        ("depth5", "depth@100ms"),
+        ("depth50", "depth20@100ms"),
         ("kline", "kline_1m"),
         ("kline_2m", "1s, 1m, 3m, .* 1M .M is a month"),
         ("kline_1m@+08:00", "kline_ and an interval"),

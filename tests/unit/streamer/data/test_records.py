@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamer.data import records
 from streamer.data.candle import Candle
-from streamer.data.catalogue import EVENT_TYPES
+from streamer.data.catalogue import BY_NAME
 from streamer.data.events import GapRecord
 from streamer.data.intervals import INTERVALS
 from streamer.data.kinds.agg_trade import AggTrade
@@ -23,7 +23,7 @@ from streamer.data.kinds.mini_ticker import MiniTicker
 from streamer.data.kinds.ticker import Ticker
 from streamer.data.kinds.trade import Trade
 
-KINDS = tuple(EVENT_TYPES)
+KINDS = tuple(BY_NAME)
 TRADE_ID = st.integers(-1, 2**63 - 1)
 SYMBOL = st.sampled_from(["BTCUSDT", "1000SATSUSDT", "币安人生USDT"])
 ID = st.integers(0, 2**63 - 1)

@@ -130,7 +130,8 @@ def test_one_route_is_found_as_all_of_them_are(records):
     assert last_of(b"", "btcusdt@trade") is None
 
 
-NUMBERS = {"trade": "t", "aggTrade": "a", "bookTicker": "u", "depth": "u", "depth@100ms": "u"}
+NUMBERS = {"trade": "t", "aggTrade": "a", "bookTicker": "u", "depth": "u", "depth@100ms": "u",
+           "depth5": "lastUpdateId", "depth20@100ms": "lastUpdateId"}  # fmt: skip
 
 
 @pytest.mark.parametrize("stream", PAYLOADS)

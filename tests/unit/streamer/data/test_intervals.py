@@ -4,9 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from streamer.data.catalogue import EVENT_TYPES, KINDS, STREAMS, kind_of
 from streamer.data.intervals import (
-    INTERVALS,
     candles_between,
     interval_of,
     next_open_time,
@@ -14,32 +12,8 @@ from streamer.data.intervals import (
 )
 
 
-@pytest.mark.parametrize(
-    ("stream", "kind"),
-    [
-        ("trade", "trade"),
-        ("aggTrade", "aggTrade"),
-        ("depth", "depth"),
-        ("depth@100ms", "depth"),
-        ("kline_1m", "kline"),
-        ("gap", "gap"),
-        ("depth5@100ms", "depth5"),
-        ("ticker_4h", "ticker_4h"),
-    ],
-)
-def test_a_stream_is_of_a_kind(stream, kind):
-    assert kind_of(stream) == kind
-
-
 def test_a_month_is_no_minute():
     assert [interval_of(stream) for stream in ("kline_1m", "kline_1M")] == ["1m", "1M"]
-
-
-def test_every_stream_is_of_a_kind_that_has_an_event_type():
-    assert {kind_of(stream) for stream in STREAMS} == set(KINDS) == set(EVENT_TYPES)
-    assert {interval_of(stream) for stream in STREAMS if kind_of(stream) == "kline"} == set(
-        INTERVALS
-    )
 
 
 def at(*date: int) -> int:
