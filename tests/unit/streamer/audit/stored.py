@@ -10,7 +10,7 @@ import msgspec
 
 from streamer.audit.batches import Batch, Schema
 from streamer.avro.files import block, header
-from streamer.data.catalogue import KINDS, kind_of
+from streamer.data.catalogue import BY_NAME, kind_of
 from streamer.data.events import GapRecord
 from streamer.data.kinds.agg_trade import AggTrade
 from streamer.data.kinds.book_ticker import BookTicker
@@ -19,7 +19,7 @@ from streamer.data.records import encoder, load_schema
 from streamer.sinks.manifest import record
 
 SYNC = b"0123456789abcdef"
-SCHEMAS = {kind: Schema(load_schema(kind)) for kind in (*KINDS, "gap")}
+SCHEMAS = {kind: Schema(load_schema(kind)) for kind in (*BY_NAME, "gap")}
 
 
 def event(kind: str, number: int, symbol: str = "BTCUSDT", **more: Any) -> Any:
