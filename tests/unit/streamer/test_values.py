@@ -40,7 +40,7 @@ def test_streams_are_named_as_on_the_wire(text):
 @pytest.mark.parametrize(
     ("wrong", "cure"),
     [
-        ("trades", "trade, aggTrade, bookTicker, depth, depth@100ms, depth5, .*avgPrice, or kline"),
+        ("trades", "trade, aggTrade, bookTicker, depth, depth@100ms, depth5, .*ticker, .*or kline"),
         ("Trade", "trade, aggTrade"),
         ("depth50", "depth20@100ms"),
         ("kline", "kline_1m"),

@@ -37,7 +37,6 @@ from tests.unit.streamer.payloads import NOW_US, PAYLOADS, frame
         ("kline_1m", "kline"),
         ("kline_2m", "kline"),
         ("gap", "gap"),
-        ("avgPrice", "avgPrice"),
         ("ticker_4h", "ticker_4h"),
     ],
 )
