@@ -21,11 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from streamer.head.command import main as head
 
         return head(arguments[1:])
+    if arguments[:1] == ["export"]:
+        from streamer.export.command import main as export
+
+        return export(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m streamer",
         description="Streams Binance market data into Kafka or Avro files until SIGTERM; "
         "`python -m streamer head` shows the last records, `python -m streamer audit` checks all "
-        "of them (head --help, audit --help).",
+        "of them, `python -m streamer export` makes Parquet of them (each has --help).",
         epilog="Exit codes: 0 everything received is acknowledged; 1 something is not; 2 usage or "
         "configuration; 5 the sink could not be opened; 130/143 a second signal.",
     )

@@ -21,6 +21,8 @@ SHOWN = {
     "bookTicker": ("update_id", "received_time", "bid_price", "bid_quantity", "ask_price",
                    "ask_quantity"),
     "depth": ("last_update_id", "event_time", "bids", "asks"),
+    "partialDepth": ("last_update_id", "received_time", "bids", "asks"),
+    "avgPrice": ("event_time", "interval", "average_price", "last_trade_time"),
     "kline": ("open_time", "open", "high", "low", "close", "volume", "trade_count", "is_closed"),
     "miniTicker": ("event_time", "open", "high", "low", "close", "volume"),
     "ticker": ("event_time", "last_price", "price_change_percent", "bid_price", "ask_price",

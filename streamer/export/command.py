@@ -1,0 +1,150 @@
+"""`python -m streamer export`: complete Avro files as Parquet."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from streamer.errors import SettingsError
+from streamer.export.plan import PARTITIONS, Exported, Job, Source, by_date, job_of
+
+EXPORTED, USAGE, FAILED, NOTHING = 0, 2, 3, 4
+"""Exit codes, as of `audit`."""
+
+_EPILOG = """\
+Only complete files are read, and those that were exported before are passed over: run it as often
+as you like, beside a streamer too. A day is written again as a whole when it has new files, so that
+it has one Parquet file for each partition; a file is in place only when it is whole. Avro files may
+be moved away once they are exported.
+
+Exit codes: 0 all complete files are exported; 2 usage or configuration; 3 something could not be
+exported, and is named; 4 there is nothing to export.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m streamer export",
+        description="Writes the complete Avro files of a sink as Parquet: one file for each kind, "
+        "day and symbol, compressed with zstd, every value exact.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("directory", nargs="?", type=Path, help="of Avro files (default: sink.directory)")
+    add("--output", type=Path, required=True, metavar="DIRECTORY", help="where Parquet files go")
+    add("--kinds", type=_list, default=(), metavar="LIST", help="only these, such as trade,gap")
+    add(
+        "--partition",
+        type=_partition,
+        default=PARTITIONS,
+        metavar="LIST",
+        help="of date and symbol, in the order of the directories (default: date,symbol); none",
+    )
+    add("--whole-days", action="store_true", help="only days that have ended, UTC")
+    add("--config", type=Path, metavar="FILE", help="settings in TOML")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting (repeatable)")
+    options = parser.parse_args(arguments)
+
+    from streamer.settings import StreamerSettings, load
+
+    try:
+        settings = load(StreamerSettings, options.config, options.set, dials=False)
+    except SettingsError as error:
+        _say(str(error))
+        return USAGE
+    try:
+        import pyarrow.parquet  # noqa: F401 - said at once, and not in the middle
+    except ImportError:
+        _say("export needs pyarrow: pip install 'pyarrow>=21' (or the extra parquet of vigil)")
+        return USAGE
+    root: Path = options.directory or settings.sink.directory
+    try:
+        with _alone(options.output):
+            return _export(root, options)
+    except OSError as error:
+        _say(f"{error.filename or options.output}: {error.strerror or error}")
+        return FAILED
+
+
+def _export(root: Path, options: argparse.Namespace) -> int:
+    from streamer.audit.layouts import DIRECTORIES
+    from streamer.export.job import ExportError, read_state, remove_superseded, run
+
+    days, failed = 0, 0
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    for kind in options.kinds or DIRECTORIES:
+        for date, found in by_date(_complete(root / kind)).items():
+            if options.whole_days and date >= today:
+                continue
+            days += 1
+            try:
+                before = read_state(options.output, kind, date, options.partition)
+                if (job := job_of(kind, date, found, before)) is None:
+                    continue
+                now = run(job, root, options.output, options.partition)
+                remove_superseded(options.output, before, now)
+            except ExportError as error:
+                failed += 1
+                _say(f"{kind} {date}: not exported: {error}")
+                continue
+            print(_line(job, now), flush=True)  # noqa: T201 - progress, for people
+    if not days:
+        _say(f"{root}: no complete Avro files; expected a sink.directory")
+        return NOTHING
+    return FAILED if failed else EXPORTED
+
+
+def _line(job: Job, now: Exported) -> str:
+    new = [output for output in now.outputs if output not in job.keep.outputs]
+    return (
+        f"{job.kind} {job.date}: {len(job.read)} files, {sum(one.bytes for one in job.read):,} "
+        f"bytes of Avro → {len(new)} files, {sum(one.bytes for one in new):,} bytes, "
+        f"{sum(one.records for one in new):,} records"
+    )
+
+
+def _complete(directory: Path) -> Iterator[Source]:
+    for path in directory.glob("*.avro"):
+        try:
+            yield Source(path.name, path.stat().st_size)
+        except FileNotFoundError:
+            continue  # moved away meanwhile
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Hold the target's lock. Raises OSError, also when another export runs there."""
+    directory = target / "_export"
+    directory.mkdir(parents=True, exist_ok=True)
+    fd = os.open(directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(0, "another export writes there", str(target)) from None
+        yield
+    finally:
+        os.close(fd)
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _partition(text: str) -> tuple[str, ...]:
+    names = () if text == "none" else _list(text)
+    if len(set(names)) < len(names) or not set(names) <= set(PARTITIONS):
+        raise argparse.ArgumentTypeError(f"expected date, symbol, both or none, not {text!r}")
+    return names
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 - for people

@@ -1,0 +1,140 @@
+"""One kind and day: read its Avro files, write Parquet, note what was done."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import msgspec
+
+from streamer.audit.batches import Unreadable
+from streamer.audit.container import Container, Torn
+from streamer.audit.decoded import parsed
+from streamer.avro.container_schema import container_schema
+from streamer.data.records import load_schema
+from streamer.export.parquet import NEW_SUFFIX, ParquetFiles
+from streamer.export.plan import Exported, Job
+from streamer.sinks.directories import write_atomically
+from streamer.sinks.manifest import checksum, manifest_path, read
+
+STATE = "_export"  # below the target; readers pass over the underscore
+
+
+class ExportError(Exception):
+    """A kind and day that cannot be exported; the text says why."""
+
+
+def run(job: Job, root: Path, target: Path, partition: tuple[str, ...]) -> Exported:
+    """Do a job; return what is exported now. Raises ExportError: nothing is noted, then."""
+    schema = load_schema(job.kind)
+    files: ParquetFiles | None = None
+    try:
+        _clear(target / job.kind, job.date)
+        _check(root / job.kind, job)
+        files = ParquetFiles(target, job, partition, container_schema(schema))
+        for source in job.read:
+            for records in _blocks(root / job.kind / source.file, source.bytes, schema):
+                files.add(records)
+        outputs = files.finish()
+        exported = Exported(
+            partition, (*job.keep.sources, *job.read), (*job.keep.outputs, *outputs)
+        )
+        _write_state(target, job.kind, job.date, exported)
+    except (OSError, ValueError, KeyError, Unreadable, Torn) as error:
+        if files is not None:
+            with suppress(OSError):
+                files.abandon()
+        raise ExportError(_sentence(error)) from error
+    return exported
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")
+    if isinstance(error, KeyError):
+        return f"a record has no {error}"
+    return str(error) or "a file ends within its header"
+
+
+def remove_superseded(target: Path, before: Exported, now: Exported) -> None:
+    """Remove the outputs that a day had before and has no more. Raises OSError."""
+    current = {output.file for output in now.outputs}
+    for output in before.outputs:
+        if output.file not in current:
+            (target / output.file).unlink(missing_ok=True)
+
+
+def read_state(target: Path, kind: str, date: str, partition: tuple[str, ...]) -> Exported:
+    """Return what was exported of a kind and day before. Raises ExportError."""
+    path = _state_path(target, kind, date)
+    try:
+        exported = msgspec.json.decode(path.read_bytes(), type=Exported)
+    except FileNotFoundError:
+        return Exported(partition)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ExportError(
+            f"{path}: cannot be read: {error}; remove it and the day's files to export it again"
+        ) from error
+    if exported.partition != partition:
+        raise ExportError(
+            f"{target} is partitioned by {','.join(exported.partition) or 'nothing'}: expected the "
+            "same --partition, or another directory"
+        )
+    return exported
+
+
+def _write_state(target: Path, kind: str, date: str, exported: Exported) -> None:
+    path = _state_path(target, kind, date)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(exported), indent=1) + b"\n")
+
+
+def _state_path(target: Path, kind: str, date: str) -> Path:
+    return target / STATE / kind / f"{date}.json"
+
+
+def _clear(directory: Path, date: str) -> None:
+    """Remove what an export that was killed has left."""
+    for path in directory.rglob(f".{date}-*{NEW_SUFFIX}"):
+        path.unlink(missing_ok=True)
+
+
+def _check(directory: Path, job: Job) -> None:
+    """Compare the files with the manifest, where it knows them. Raises ValueError, OSError."""
+    with suppress(FileNotFoundError):
+        entries, _ = read(manifest_path(directory))
+        for source in job.read:
+            path, entry = directory / source.file, entries.get(source.file)
+            if entry is not None and checksum(path) != entry.sha256:
+                raise ValueError(
+                    f"{path}: is not what was written: its checksum differs from the manifest's"
+                )
+
+
+def _blocks(path: Path, size_bytes: int, schema: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """Yield the records of each block, as the current schema has them."""
+    with Container(path, size_bytes) as container:
+        written, wanted = parsed(container.schema), parsed(schema)
+        reader = None if _names(container.schema) == _names(schema) else wanted
+        try:
+            for count, data in container.blocks():
+                stream = io.BytesIO(data)
+                try:
+                    records: Any = [
+                        fastavro.schemaless_reader(stream, written, reader) for _ in range(count)
+                    ]
+                except Exception as error:
+                    raise ValueError(f"{path}: a record cannot be decoded: {error}") from error
+                if stream.tell() != len(data):
+                    raise ValueError(f"{path}: a block holds more than its {count} records")
+                yield records
+        except Torn:
+            raise ValueError(f"{path}: ends within a block, though it is complete") from None
+
+
+def _names(schema: dict[str, Any]) -> list[str]:
+    return [field["name"] for field in schema["fields"]]
