@@ -22,7 +22,7 @@ from streamer.order import coverage
 from streamer.order.candles import CandleGap, CandleSequence
 from streamer.order.coverage import Coverage, Uncovered
 from streamer.order.epochs import LATER_US
-from streamer.order.positions import Position
+from streamer.order.positions import EpochStart, Position
 from streamer.order.ranges import RangeSequence
 from streamer.order.recent import Recent
 from streamer.order.sequence import EMPTY, ContiguousSequence, Gap, IncreasingSequence
@@ -123,9 +123,11 @@ class Ingest:
 
     def resume(self, positions: Mapping[str, Position]) -> None:
         """Go on after the last records in the sink, given by route name."""
+        next_epochs = self._sink.next_epochs()
         for name, position in positions.items():
             if (route := self.routes.by_name.get(name)) is not None:
                 route.resume(position)
+                route.next_epoch = next_epochs.get(name)
                 if route.epoch:
                     self._sink.renew(route)
         self.lose_sight(positions)
@@ -246,21 +248,28 @@ class Ingest:
     ) -> None:
         """Go on with ids that began anew; what ended and what began goes on record first."""
         first, received_us = begun[0]
+        from_us, to_us = between_us
         self.forward(route, route.sequence.start_anew(NEW_EPOCH))
         self.on_epoch(route)
-        route.epoch = max(route.epoch + 1, received_us // 1_000_000)
+        start, route.next_epoch = route.next_epoch, None
+        if start is not None and start.first_id <= first.id:  # what is between can be asked for
+            route.sequence.start_after(start.first_id - 1)
+            to_us = start.started_us
+        else:
+            epoch = max(route.epoch + 1, received_us // 1_000_000)
+            start = EpochStart(epoch, first.id, to_us)
+        route.epoch = start.epoch
         route.epochs_total += 1
-        self._sink.renew(route)
+        self._sink.renew(route, start)
         log.warning(
             "the ids of %s began anew: %d after %d; records have the epoch %d in their ids",
-            *(route.name, first.id, last_id, route.epoch),
+            *(route.name, start.first_id, last_id, route.epoch),
         )
         self._counters.notice(
             NEW_EPOCH,
             stream=route.stream, symbol=route.symbol,
-            first_id=first.id, after_id=last_id, epoch=route.epoch,
+            first_id=start.first_id, after_id=last_id, epoch=route.epoch,
         )  # fmt: skip
-        from_us, to_us = between_us
         record = GapRecord(
             *(from_us, route.symbol, route.stream, NEW_EPOCH),
             from_time=from_us,

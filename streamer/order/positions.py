@@ -7,6 +7,15 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class EpochStart:
+    """The first event of an epoch, see `order.epochs`."""
+
+    epoch: int
+    first_id: int
+    started_us: int  # Unix microseconds, by the clock that `new_epoch` records have
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """The last record of a route that is surely in the sink; a gap that was declared counts."""
 

@@ -10,7 +10,7 @@ from streamer.config import StreamerConfig
 from streamer.data.events import Event
 from streamer.data.rejected import LetterBox
 from streamer.messages import SinkCounts
-from streamer.order.positions import Position
+from streamer.order.positions import EpochStart, Position
 from streamer.routes import Route, Routes
 
 
@@ -98,8 +98,17 @@ class Sink(Protocol):
         as far as is known.
         """
 
-    def renew(self, route: Route) -> None:
-        """Make records with the route's epoch in their ids, from the next event on."""
+    def next_epochs(self) -> dict[str, EpochStart]:
+        """Return where epochs begin of which those positions know nothing, by route name.
+
+        An earlier run saw them begin, and was killed before anything of them was kept.
+        """
+
+    def renew(self, route: Route, start: EpochStart | None = None) -> None:
+        """Make records with the route's epoch in their ids, from the next event on.
+
+        `start` is where the epoch begins, if it does so now.
+        """
 
     def add(self, route: Route) -> None:
         """Take events of one more route from now on.

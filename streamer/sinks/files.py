@@ -26,7 +26,7 @@ from streamer.data.catalogue import REPAIRABLE
 from streamer.data.events import Event
 from streamer.data.records import encoder, load_schema
 from streamer.messages import SinkCounts
-from streamer.order.positions import DeclaredGap, Position, beyond_gaps
+from streamer.order.positions import DeclaredGap, EpochStart, Position, beyond_gaps
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.avro_writer import AvroWriter, repair
@@ -293,7 +293,10 @@ class FilesSink:
     def positions(self) -> dict[str, Position]:
         return self._positions
 
-    def renew(self, route: Route) -> None:
+    def next_epochs(self) -> dict[str, EpochStart]:
+        return {}
+
+    def renew(self, route: Route, start: EpochStart | None = None) -> None:
         records = self._kinds[route.kind].records
         self._targets[route] = encoder(route.stream, route.symbol, epoch=route.epoch), records
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from streamer.data.events import Event
 from streamer.data.records import encoder
 from streamer.messages import SinkCounts
-from streamer.order.positions import Position
+from streamer.order.positions import EpochStart, Position
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 
@@ -66,7 +66,10 @@ class NullSink:
     def positions(self) -> dict[str, Position]:
         return {}
 
-    def renew(self, route: Route) -> None:
+    def next_epochs(self) -> dict[str, EpochStart]:
+        return {}
+
+    def renew(self, route: Route, start: EpochStart | None = None) -> None:
         self.add(route)
 
     def add(self, route: Route) -> None:

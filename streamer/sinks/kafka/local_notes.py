@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from streamer.order.positions import Position
+from streamer.order.positions import EpochStart, Position
 from streamer.sinks.directories import write_atomically
 
 NOTES_FILE = "kafka-notes.json"
@@ -36,6 +37,9 @@ class Notes(msgspec.Struct, frozen=True):
     positions: dict[str, Position | None]
     headers: dict[str, str]  # by `header_key`, in hexadecimal digits
     sha256: str = ""
+    # Of ids that began anew after those positions: else a start could take what it finds for
+    # another beginning, and would not know that the exchange can tell of those in between.
+    epochs: dict[str, EpochStart] = {}
 
 
 def header_key(registry_url: str, topic: str, fingerprint: bytes) -> str:
@@ -44,12 +48,27 @@ def header_key(registry_url: str, topic: str, fingerprint: bytes) -> str:
 
 
 class NoteKeeper:
-    """Writes notes into `directory`; whoever calls knows that what they tell of is kept."""
+    """Writes notes into `directory`; whoever calls knows that what they tell of is kept.
 
-    def __init__(self, directory: Path, headers: Mapping[str, str]) -> None:
+    `before` are those that were found there at the start. Any thread may call.
+    """
+
+    def __init__(
+        self, directory: Path, headers: Mapping[str, str], before: Notes | None = None
+    ) -> None:
         self._directory = directory
         self._headers = headers
         self._write_at = 0.0
+        self._lock = threading.Lock()
+        self._positions = dict(before.positions) if before is not None else {}
+        self._epochs = dict(before.epochs) if before is not None else {}
+        self._has_new_epochs = False
+
+    @property
+    def epochs(self) -> dict[str, EpochStart]:
+        """Those that began after the noted positions, by the keys of the positions."""
+        with self._lock:
+            return dict(self._epochs)
 
     def due(self, now: float) -> bool:
         """Return whether to write at the next moment in which everything is kept; monotonic."""
@@ -59,10 +78,34 @@ class NoteKeeper:
         """Note that a writing begins."""
         self._write_at = now + EVERY_SECONDS
 
+    def note_epoch(self, key: str, start: EpochStart) -> None:
+        """Note that ids begin anew, for `write_epochs`: all streams may do so at the same time."""
+        with self._lock:
+            self._epochs[key] = start
+            self._has_new_epochs = True
+
+    def write_epochs(self) -> None:
+        """Add the epochs that have begun to the notes; the positions stay as they are."""
+        if self._has_new_epochs:
+            with self._lock:
+                self._write(durable=False)
+
     def write(self, positions: Mapping[str, Position | None], *, durable: bool = False) -> None:
         """Replace the notes. An error of the disk is told: the notes before stay."""
+        with self._lock:
+            self._positions = dict(positions)
+            self._epochs = {
+                key: start
+                for key, start in self._epochs.items()
+                if (position := positions.get(key)) is None or position.epoch < start.epoch
+            }
+            self._write(durable=durable)
+
+    def _write(self, *, durable: bool) -> None:
+        self._has_new_epochs = False
+        notes = notes_of(self._positions, self._headers, self._epochs)
         try:
-            write_notes(self._directory, positions, self._headers, durable=durable)
+            write_notes(self._directory, notes, durable=durable)
         except OSError as error:
             _log.warning("%s: not written: %s", self._directory / NOTES_FILE, error)
 
@@ -83,7 +126,7 @@ def read_notes(directory: Path, max_age_seconds: float) -> Notes | None:
     except (OSError, ValueError, RecursionError) as error:
         _log.error("%s: not believed: %s", path, error)
         return None
-    if notes.version != VERSION or notes.sha256 != _checksum(notes.positions, notes.headers):
+    if notes.version != VERSION or notes.sha256 != _checksum(notes):
         _log.error("%s: not believed: its version or its checksum does not fit", path)
         return None
     if time.time() - notes.as_of_us / 1e6 > max_age_seconds:
@@ -91,19 +134,11 @@ def read_notes(directory: Path, max_age_seconds: float) -> Notes | None:
     return notes
 
 
-def write_notes(
-    directory: Path,
-    positions: Mapping[str, Position | None],
-    headers: Mapping[str, str],
-    *,
-    durable: bool = True,
-) -> None:
+def write_notes(directory: Path, notes: Notes, *, durable: bool = True) -> None:
     """Replace the notes as a whole. Raises OSError.
 
     Without `durable` a power cut may leave the notes before, or none that are believed.
     """
-    checksum = _checksum(positions, headers)
-    notes = Notes(VERSION, time.time_ns() // 1000, dict(positions), dict(headers), checksum)
     path, content = directory / NOTES_FILE, msgspec.json.encode(notes)
     if durable:
         write_atomically(path, content)
@@ -113,6 +148,28 @@ def write_notes(
     os.replace(beside, path)  # noqa: PTH105 - the atomic one
 
 
-def _checksum(positions: Mapping[str, Position | None], headers: Mapping[str, str]) -> str:
-    told = [sorted(positions.items(), key=lambda one: one[0]), sorted(headers.items())]
+def notes_of(
+    positions: Mapping[str, Position | None],
+    headers: Mapping[str, str],
+    epochs: Mapping[str, EpochStart] | None = None,
+) -> Notes:
+    """Return notes as of now, with their checksum."""
+    notes = Notes(
+        VERSION,
+        time.time_ns() // 1000,
+        dict(positions),
+        dict(headers),
+        epochs=dict(epochs or {}),
+    )
+    return msgspec.structs.replace(notes, sha256=_checksum(notes))
+
+
+def _checksum(notes: Notes) -> str:
+    told = [_sorted(notes.positions), _sorted(notes.headers)]
+    if notes.epochs:  # those of earlier versions have none
+        told.append(_sorted(notes.epochs))
     return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
+
+
+def _sorted(values: Mapping[str, object]) -> list[tuple[str, object]]:
+    return sorted(values.items(), key=lambda one: one[0])

@@ -57,7 +57,7 @@ def open_kafka_sink(
     if notes is not None:
         asked = replace(config, start_within=min(config.start_within, FIRST_ANSWER_SECONDS))
     headers = _headers(asked, kinds, first_answer, notes)
-    keeper = NoteKeeper(state_directory, _noted_headers(config, kinds, headers))
+    keeper = NoteKeeper(state_directory, _noted_headers(config, kinds, headers), notes)
     try:
         overflow = Overflow(state_directory / OVERFLOW_DIRECTORY, config.overflow_bytes)
     except OSError as error:

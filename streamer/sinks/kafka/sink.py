@@ -29,7 +29,7 @@ from streamer.config import KafkaConfig
 from streamer.data.events import Event
 from streamer.errors import SinkUnavailable
 from streamer.messages import SinkCounts
-from streamer.order.positions import Position
+from streamer.order.positions import EpochStart, Position
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.delivery import AcknowledgeClock, Errors
@@ -53,7 +53,7 @@ from streamer.sinks.kafka.late_opening import LateOpening
 from streamer.sinks.kafka.local_notes import NoteKeeper
 from streamer.sinks.kafka.overflow import Overflow
 from streamer.sinks.kafka.overflow_files import Record
-from streamer.sinks.kafka.position_topic import PositionTopic
+from streamer.sinks.kafka.position_topic import PositionTopic, key_of
 from streamer.sinks.kafka.producer import PAUSE_SECONDS, Refuse, RestartableProducer
 from streamer.sinks.kafka.serializers import Serializers
 from streamer.sinks.kafka.topics import topic_of
@@ -197,6 +197,8 @@ class KafkaSink:
         if self._opening is not None:
             self._look_at_opening(self._opening, now)
         self._follow(self._polled(now), now)
+        if self._notes is not None:
+            self._notes.write_epochs()
         if self._flow.writes_to_disk:
             self._overflow.poll(now)
             if self._notes is not None and self._notes.due(now) and self._is_kept():
@@ -291,8 +293,23 @@ class KafkaSink:
     def positions(self) -> dict[str, Position]:
         return self._position_topic.known
 
-    def renew(self, route: Route) -> None:
-        self._serializer_of(self._targets[route].topic).pop(route, None)
+    def next_epochs(self) -> dict[str, EpochStart]:
+        if self._notes is None:
+            return {}
+        epochs, known = self._notes.epochs, self._position_topic.known
+        return {
+            route.name: start
+            for route, target in self._targets.items()
+            if (start := epochs.get(key_of(target.topic, route).decode())) is not None
+            and (position := known.get(route.name)) is not None
+            and position.epoch < start.epoch
+        }
+
+    def renew(self, route: Route, start: EpochStart | None = None) -> None:
+        topic = self._targets[route].topic
+        self._serializer_of(topic).pop(route, None)
+        if start is not None and self._notes is not None:
+            self._notes.note_epoch(key_of(topic, route).decode(), start)
 
     def add(self, route: Route) -> None:
         topic = topic_of(self._config, route)

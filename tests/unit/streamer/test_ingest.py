@@ -25,6 +25,9 @@ class Sink:
     def put(self, route, event, received_us):
         self.put_of.append((route.name, event))
 
+    def next_epochs(self):
+        return {}
+
 
 class Connection:
     connection_id = 1

@@ -7,7 +7,7 @@ import pytest
 from streamer.feed_counters import FeedCounters
 from streamer.ingest import Ingest
 from streamer.order.epochs import CONFIRMED
-from streamer.order.positions import Position
+from streamer.order.positions import EpochStart, Position
 from streamer.routes import Routes
 from tests.unit.streamer.payloads import AGG_TRADE, BOOK_TICKER, DEPTH, TRADE, frame
 from tests.unit.streamer.test_ingest import Connection, Sink
@@ -37,10 +37,15 @@ STREAMS = {"trade": trade, "aggTrade": agg_trade, "depth": depth, "bookTicker": 
 class RenewingSink(Sink):
     def __init__(self):
         super().__init__()
-        self.epochs = []
+        self.epochs, self.starts = [], []
+        self.of_an_earlier_run = {}
 
-    def renew(self, route):
+    def next_epochs(self):
+        return self.of_an_earlier_run
+
+    def renew(self, route, start=None):
         self.epochs.append((route.name, route.epoch))
+        self.starts.append(start)
 
 
 class Stage:
@@ -77,6 +82,8 @@ def test_ids_that_start_anew_are_stored_after_a_record_of_it(stream, make):
     assert route.epoch > 10**9
     assert stage.stored == [5_000_000, ("new_epoch", route.epoch), *range(1000, 1000 + len(new))]
     assert stage.sink.epochs == [(route.name, route.epoch)]
+    [start] = stage.sink.starts
+    assert (start.epoch, start.first_id) == (route.epoch, 1000)
     assert (route.epochs_total, stage.begun) == (1, [route])
     assert (route.sequence.events_total, route.sequence.duplicates_total) == (1 + len(new), 0)
     [notice] = [each for each in stage.counters.notices if each.kind == "new_epoch"]
@@ -116,6 +123,39 @@ def test_a_restart_goes_on_in_its_epoch():
 
     stage.hear("trade", trade(1001, SECOND))
     assert stage.stored == [1001]
+
+
+def resumed_before(first_id):
+    """Return a stage whose earlier run saw an epoch begin, and was killed before it was stored."""
+    stage = Stage()
+    start = EpochStart(1_700_000_000, first_id, TRADE["T"] + 1)
+    stage.sink.of_an_earlier_run = {"btcusdt@trade": start}
+    stage.ingest.resume({"btcusdt@trade": Position(5_000_000, TRADE["T"])})
+    assert stage.sink.epochs == []
+    return stage, start
+
+
+def test_an_epoch_that_an_earlier_run_saw_begin_goes_on_from_its_first_event():
+    stage, start = resumed_before(1000)
+    stage.hear("trade", *[trade(number, SECOND) for number in range(1002, 1002 + CONFIRMED)])
+    route = stage.routes.by_name["btcusdt@trade"]
+    assert stage.stored == [("new_epoch", start.epoch)]
+    record = stage.sink.put_of[0][1]
+    assert (record.from_time, record.to_time) == (TRADE["T"], start.started_us)
+    assert (route.sequence.next_id, route.sequence.pending) == (1000, CONFIRMED)
+    assert stage.sink.starts == [start]  # it is noted still: nothing of it is stored
+
+    stage.hear("trade", trade(1000, SECOND), trade(1001, SECOND))
+    assert stage.stored[1:] == list(range(1000, 1002 + CONFIRMED))
+
+
+def test_ids_below_those_of_an_epoch_that_an_earlier_run_saw_are_another_one():
+    stage, start = resumed_before(1000)
+    stage.hear("trade", *[trade(number, SECOND) for number in range(10, 10 + CONFIRMED)])
+    [(reason, epoch), *ids] = stage.stored
+    assert (reason, ids) == ("new_epoch", list(range(10, 10 + CONFIRMED)))
+    assert epoch > start.epoch
+    assert stage.routes.by_name["btcusdt@trade"].next_epoch is None
 
 
 def test_what_waited_above_a_gap_is_stored_and_the_gap_declared():

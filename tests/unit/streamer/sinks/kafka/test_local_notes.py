@@ -6,19 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from streamer.order.positions import Position
+from streamer.config import KafkaConfig
+from streamer.data.records import single_object_header
+from streamer.order.positions import EpochStart, Position
 from streamer.routes import Route, Routes
+from streamer.sinks.kafka import KafkaSink
 from streamer.sinks.kafka.local_notes import (
     NOTES_FILE,
     NoteKeeper,
+    Notes,
     header_key,
+    notes_of,
     read_notes,
     write_notes,
 )
 from streamer.sinks.kafka.overflow import Overflow
 from streamer.sinks.kafka.resume import remembered_positions
 from tests.unit.streamer.payloads import NOW_US
-from tests.unit.streamer.sinks.kafka.test_sink import event
+from tests.unit.streamer.sinks.kafka.test_sink import UNREACHABLE, event
 
 DAY_SECONDS = 86_400.0
 ROUTES = Routes(("trade", "bookTicker"), ("BTCUSDT",))
@@ -30,7 +35,7 @@ POSITIONS = {"t:trade:BTCUSDT": Position(7, NOW_US), "b:bookTicker:BTCUSDT": Non
 @pytest.mark.parametrize("durable", [True, False])
 def test_notes_are_read_as_they_were_written(tmp_path: Path, durable: bool) -> None:
     headers = {header_key("http://registry", "t", b"\x01\x02"): "0000000007"}
-    write_notes(tmp_path, POSITIONS, headers, durable=durable)
+    write_notes(tmp_path, notes_of(POSITIONS, headers), durable=durable)
     notes = read_notes(tmp_path, DAY_SECONDS)
     assert notes is not None
     assert (notes.positions, notes.headers) == (POSITIONS, headers)
@@ -49,8 +54,9 @@ def test_nothing_is_believed_that_was_changed(tmp_path: Path) -> None:
         {"positions": {"t:trade:BTCUSDT": {"last_id": 9_000, "received_us": NOW_US}}},
         {"headers": {"a": "no hexadecimal digits"}},
         {"headers": {"a": "00"}},
+        {"epochs": {"t:trade:BTCUSDT": {"epoch": 9, "first_id": 1, "started_us": 1}}},
     ):
-        write_notes(tmp_path, POSITIONS, {})
+        write_notes(tmp_path, notes_of(POSITIONS, {}))
         changed(tmp_path, **change)
         assert read_notes(tmp_path, DAY_SECONDS) is None, change
     (tmp_path / NOTES_FILE).write_bytes(b"\xff{")
@@ -58,7 +64,7 @@ def test_nothing_is_believed_that_was_changed(tmp_path: Path) -> None:
 
 
 def test_notes_that_are_too_old_are_not_used(tmp_path: Path) -> None:
-    write_notes(tmp_path, POSITIONS, {})
+    write_notes(tmp_path, notes_of(POSITIONS, {}))
     changed(tmp_path, as_of_us=int((time.time() - 2 * DAY_SECONDS) * 1e6))
     assert read_notes(tmp_path, DAY_SECONDS) is None
     assert read_notes(tmp_path, 3 * DAY_SECONDS) is not None
@@ -75,6 +81,62 @@ def test_notes_are_due_once_in_a_while(tmp_path: Path) -> None:
     keeper.begin(100.0)
     assert not keeper.due(104.9)
     assert keeper.due(105.0)
+
+
+EPOCH = EpochStart(1_700_000_000, 3, NOW_US)
+
+
+def test_an_epoch_is_noted_until_positions_are_of_it(tmp_path: Path) -> None:
+    def noted() -> Notes:
+        notes = read_notes(tmp_path, DAY_SECONDS)
+        assert notes is not None
+        return notes
+
+    keeper = NoteKeeper(tmp_path, {})
+    keeper.write(POSITIONS)
+    keeper.write_epochs()
+    keeper.note_epoch("t:trade:BTCUSDT", EPOCH)
+    assert noted().epochs == {}
+    keeper.write_epochs()
+    assert (noted().positions, noted().epochs) == (POSITIONS, {"t:trade:BTCUSDT": EPOCH})
+
+    keeper = NoteKeeper(tmp_path, {}, noted())  # of the next run
+    keeper.write(POSITIONS | {"t:trade:BTCUSDT": Position(8, NOW_US)})
+    assert noted().epochs == keeper.epochs == {"t:trade:BTCUSDT": EPOCH}
+    keeper.write(POSITIONS | {"t:trade:BTCUSDT": Position(3, NOW_US, EPOCH.epoch)})
+    assert noted().epochs == keeper.epochs == {}
+
+
+def test_notes_of_a_version_that_knew_no_epochs_are_believed(tmp_path: Path) -> None:
+    write_notes(tmp_path, notes_of(POSITIONS, {}))
+    path = tmp_path / NOTES_FILE
+    document = json.loads(path.read_text())
+    del document["epochs"]
+    path.write_text(json.dumps(document))
+    notes = read_notes(tmp_path, DAY_SECONDS)
+    assert notes is not None
+    assert notes.epochs == {}
+
+
+def test_a_start_is_told_of_an_epoch_that_was_seen_to_begin_and_not_stored(tmp_path: Path) -> None:
+    def opened(positions: dict[str, Position]) -> KafkaSink:
+        return KafkaSink(
+            KafkaConfig(bootstrap_servers=UNREACHABLE, topics={"trade": "t", "bookTicker": "b"}),
+            TOPICS,
+            {topic: single_object_header(route.kind) for route, topic in TOPICS.items()},
+            Overflow(tmp_path / "overflow", 1 << 20),
+            positions,
+            notes=NoteKeeper(tmp_path, {}, read_notes(tmp_path, DAY_SECONDS)),
+        )
+
+    sink = opened({TRADE.name: Position(7, NOW_US)})
+    assert sink.next_epochs() == {}
+    sink.renew(TRADE, EPOCH)
+    sink.poll(time.monotonic())  # and it is killed
+
+    assert opened({TRADE.name: Position(7, NOW_US)}).next_epochs() == {TRADE.name: EPOCH}
+    assert opened({TRADE.name: Position(3, NOW_US, EPOCH.epoch)}).next_epochs() == {}
+    assert opened({}).next_epochs() == {}
 
 
 def overflow_with(directory: Path, *trade_ids: int) -> Overflow:
