@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from msgspec.structs import replace
-from prometheus_client.exposition import generate_latest
 
 from benchmarks.table import Row, Table
 from monitor import checkpoint
 from monitor.decide import decide
+from monitor.exposition import Exposition
 from monitor.ledger import Ledger
-from monitor.metrics import registry_of
 from monitor.model import Event, Launched, Reported, Sample, Tick
 from monitor.recorder import Recorder
 from monitor.report_assembly import ReportAssembler
@@ -177,8 +176,8 @@ def measure(directory: Path, seconds: int) -> Table:
             rows.append(Row.of(f"{name}: supervisor", "% of a core", shares, budget))
             rows.append(Row.of(f"{name}: report", "kB per second", [one / 1e3 for one in sizes]))
         snapshot = watcher.recorder.snapshot(now, _BEGAN + now)
-        registry = registry_of(lambda snapshot=snapshot: snapshot)
-        took, page = _timed(lambda registry=registry: generate_latest(registry))
+        exposition = Exposition(lambda snapshot=snapshot: snapshot)
+        took, (page, _) = _timed(exposition.text)
         rows.append(Row.of(f"{streams:,} streams: /metrics", "s", [took], "< 0.3"))
         rows.append(Row.of(f"{streams:,} streams: /metrics", "kB", [len(page) / 1e3]))
         took, page = _timed(lambda snapshot=snapshot: json.dumps(as_status(snapshot)))

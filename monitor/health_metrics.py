@@ -1,4 +1,4 @@
-"""Metrics that alerts need: readiness, freshness, restarts, what waits, room on disk."""
+"""Metrics that alerts need: readiness, restarts, what waits, room on disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from monitor.health import freshness, obstacles, unavailable
+from monitor.health import obstacles
 from monitor.snapshot import Snapshot
 
 
@@ -20,7 +20,6 @@ def health(snapshot: Snapshot) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "vigil_start_time_seconds", "Unix time of the supervisor's start.", value=snapshot.started
     )
-    yield from _streams(snapshot)
     yield from _streamers(snapshot)
     if snapshot.disk is not None:
         yield GaugeMetricFamily(
@@ -33,28 +32,6 @@ def health(snapshot: Snapshot) -> Iterator[Metric]:
             "Size of the filesystem of sink.directory.",
             value=snapshot.disk.size_bytes,
         )
-
-
-def _streams(snapshot: Snapshot) -> Iterator[Metric]:
-    fresh = GaugeMetricFamily(
-        "vigil_stream_fresh",
-        "1 when the last event is younger than connection.stale_after, or no news is to be had.",
-        labels=["stream", "symbol"],
-    )
-    for streamer in snapshot.streamers:
-        found = freshness(streamer, snapshot.stale_after_seconds)
-        for labels, good in found.items():
-            fresh.add_metric(labels, float(good))
-    yield fresh
-    absent = GaugeMetricFamily(
-        "vigil_stream_unavailable",
-        "1 for a stream that the exchange does not serve; no series when it serves all.",
-        labels=["stream", "symbol", "reason"],
-    )
-    for streamer in snapshot.streamers:
-        for labels, reason in unavailable(streamer).items():
-            absent.add_metric([*labels, reason], 1.0)
-    yield absent
 
 
 def _streamers(snapshot: Snapshot) -> Iterator[Metric]:

@@ -1,9 +1,9 @@
 """Prometheus metrics from the latest snapshot: names and labels are public API.
 
 The predecessor's names keep their meaning; what it lacked carries `vigil_` or its `binance_` kin.
-A registry of its own keeps out the `process_*` series of the supervisor, which would be mixed up
-with the streamers', and a custom collector writes no `_created` series. A streamer that is not up
-has no memory figures: an absent series can be alerted on, a zero would look like a good one.
+What each stream has is in `monitor.stream_metrics`. A custom collector writes no `_created`
+series. A streamer that is not up has no memory figures: an absent series can be alerted on, a zero
+would look like a good one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -42,6 +41,12 @@ _COUNTERS = (
         "error_type",
     ),
     ("binance_rest_errors", "REST questions without an answer.", "rest_errors", "error_type"),
+    (
+        "vigil_telemetry_dropped_messages",
+        "Messages that a streamer could not send to its supervisor.",
+        "telemetry_dropped",
+        "reason",
+    ),
     ("binance_pong_timeouts", "Pongs that did not come in time.", "pong_timeouts", None),
     ("serializer_cache_evictions", "Schemas put out of the cache.", "cache_evictions", None),
     ("kafka_messages_produced", "Records acknowledged by the sink.", "acknowledged", None),
@@ -70,17 +75,6 @@ _COUNTERS = (
 )
 """Name without `_total`, help, the count's name in `counters.flatten`, and its label."""
 
-_STREAM_COUNTERS = (
-    ("binance_stream_events", "Unique events by stream and symbol.", "events"),
-    ("binance_duplicate_messages", "Copies recognised and left out.", "duplicates"),
-    ("binance_gaps", "Gaps in the exchange's ids.", "gaps"),
-    ("binance_missing_ids", "Ids inside gaps; of klines, candles.", "missing"),
-    ("binance_repaired_gaps", "Gaps that REST closed.", "repaired_gaps"),
-    ("binance_repaired_ids", "Ids that REST brought.", "repaired"),
-    ("binance_id_epochs", "How often the exchange began its ids anew.", "epochs"),
-    ("binance_empty_ids", "Skipped ids that do not exist, as REST shows.", "empty"),
-)
-
 
 class SnapshotCollector(Collector):
     """Turns what `source` returns into metric families at each scrape."""
@@ -97,7 +91,7 @@ class SnapshotCollector(Collector):
             yield from _process(snapshot.streamers)
             yield from health(snapshot)
             yield from _feed(snapshot)
-            yield from _counts(snapshot.totals, snapshot.named)
+            yield from _counts(snapshot.totals)
             yield from _latencies(snapshot.totals)
             yield from _judgement(snapshot)
 
@@ -107,13 +101,6 @@ class SnapshotCollector(Collector):
         )
         family.add_metric([self._version, platform.python_version()], 1.0)
         return family
-
-
-def registry_of(source: Callable[[], Snapshot | None]) -> CollectorRegistry:
-    """Return a registry that holds our metrics and nothing else."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(SnapshotCollector(source))
-    return registry
 
 
 def _process(streamers: Iterable[StreamerSnapshot]) -> Iterator[Metric]:
@@ -246,49 +233,21 @@ def _feed(snapshot: Snapshot) -> Iterator[Metric]:
     for broker, seconds in slowest.items():
         brokers.add_metric([broker], seconds)
     yield brokers
-    silence = GaugeMetricFamily(
-        "binance_stream_silent_seconds", "Time since the last event.", labels=["stream", "symbol"]
-    )
-    for report in reports:
-        for one in report.streams:
-            if one.leaving:
-                continue
-            silence.add_metric([one.stream, one.symbol], report.silent_seconds(one))
-    yield silence
 
 
-def _counts(totals: Mapping[Key, int], named: frozenset[Key]) -> Iterator[Metric]:
-    """Yield the counters; those of streams that were removed are no longer told.
-
-    A symbol's sum keeps what its removed streams brought, since a counter must not fall.
-    """
-    symbols = {symbol for _, symbol in named}
-    by_symbol: dict[str, int] = {}
+def _counts(totals: Mapping[Key, int]) -> Iterator[Metric]:
+    by_name: dict[str, list[tuple[Key, int]]] = {}
+    counted_here = {counted for _, _, counted, _ in _COUNTERS}
     for key, count in totals.items():
-        if key[0] == "events" and key[2] in symbols:
-            by_symbol[key[2]] = by_symbol.get(key[2], 0) + count
-    received = CounterMetricFamily(
-        "binance_messages_received",
-        "Unique events, copies excluded; all streams of a symbol.",
-        labels=["symbol"],
-    )
-    for symbol, count in by_symbol.items():
-        received.add_metric([symbol], count)
-    yield received
-    for name, text, counted in _STREAM_COUNTERS:
-        family = CounterMetricFamily(name, text, labels=["stream", "symbol"])
-        for key, count in totals.items():
-            if key[0] == counted and key[1:] in named:
-                family.add_metric(list(key[1:]), count)
-        yield family
+        if key[0] in counted_here:
+            by_name.setdefault(key[0], []).append((key, count))
     for name, text, counted, label in _COUNTERS:
         if label is None:
             family = CounterMetricFamily(name, text, value=totals.get((counted,), 0))
         else:
             family = CounterMetricFamily(name, text, labels=[label])
-            for key, count in totals.items():
-                if key[0] == counted:
-                    family.add_metric([key[1]], count)
+            for key, count in by_name.get(counted, ()):
+                family.add_metric([key[1]], count)
         yield family
 
 

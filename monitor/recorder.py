@@ -36,7 +36,7 @@ from monitor.reference import Reference
 from monitor.rows import Interval, row
 from monitor.snapshot import Snapshot, StreamerSnapshot, StreamSnapshot
 from monitor.soak_plans import PROFILES, SoakPlan
-from monitor.stream_table import StreamTable
+from monitor.stream_snapshots import StreamSnapshots
 from monitor.verdict import judge
 from streamer.connection_config import CONNECTION_DEFAULTS
 from streamer.messages import Report
@@ -316,7 +316,7 @@ def _table(generation: Generation, totals: Mapping[Key, int]) -> Sequence[Stream
     if generation.report is None:
         return ()
     (first_at, first), (last_at, last) = generation.recent[0], generation.recent[-1]
-    return StreamTable(last, first, last_at - first_at, totals)
+    return StreamSnapshots(last, first, last_at - first_at, totals)
 
 
 def _action_name(action: Action) -> str:

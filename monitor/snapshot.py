@@ -12,7 +12,7 @@ from monitor.events import Entry
 from monitor.leak import Assessment
 from monitor.model import Sample
 from monitor.series import Bin
-from monitor.stream_table import StreamSnapshot
+from monitor.stream_snapshots import StreamSnapshot
 from streamer.connection_config import CONNECTION_DEFAULTS
 from streamer.messages import Histogram, Report
 

@@ -312,7 +312,9 @@ def _telemetry(directory: Path) -> Iterator[TelemetryServer]:
 @contextmanager
 def _metrics(monitor: MonitorConfig) -> Iterator[MetricsServer]:
     try:
-        server = MetricsServer(monitor.metrics_address, monitor.allowed_hosts)
+        server = MetricsServer(
+            monitor.metrics_address, monitor.allowed_hosts, monitor.metrics_streams_max
+        )
     except HttpError as error:
         raise UsageError(f"monitor.metrics_address = {monitor.metrics_address}: {error}") from None
     try:

@@ -33,6 +33,9 @@ class MonitorConfig:
     # Names by which the metrics port may be asked, beside addresses and localhost; `.example.org`:
     # a domain with its subdomains, `*`: any.
     allowed_hosts: Annotated[tuple[str, ...], Listed()] = ()
+    # How many streams have metrics of their own (ten series each), whole symbols at a time and the
+    # first ones first; the rest is told together, as symbol `(others)`.
+    metrics_streams_max: Annotated[int, Ge(0)] = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

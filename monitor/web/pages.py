@@ -11,14 +11,10 @@ from http import HTTPStatus
 from importlib.resources import files
 from typing import Final
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.openmetrics import exposition as openmetrics
-
+from monitor.exposition import STREAMS_MAX, Exposition
 from monitor.health import obstacles, warnings
 from monitor.live.feed import Message
 from monitor.live.streams import QueryError, StreamQuery, StreamTable, query_of
-from monitor.metrics import registry_of
 from monitor.snapshot import Snapshot
 from monitor.status import as_status
 from monitor.web.counts import HttpCounts
@@ -60,10 +56,12 @@ class Published:
 class Pages:
     """The pages by path. `publish` may be called by any thread, the rest by the server's only."""
 
-    def __init__(self, counts: HttpCounts) -> None:
+    def __init__(self, counts: HttpCounts, streams_max: int = STREAMS_MAX) -> None:
+        """`streams_max` is how many streams have metrics of their own."""
         self.latest: Published | None = None
-        self._registry = registry_of(lambda: self.latest.snapshot if self.latest else None)
-        self._registry.register(counts)
+        self._exposition = Exposition(
+            lambda: self.latest.snapshot if self.latest else None, streams_max, also=counts
+        )
         self.paths: dict[str, Callable[[Request], Response]] = {
             "/metrics": self._metrics,
             "/healthz": self._healthz,
@@ -85,15 +83,9 @@ class Pages:
         # Two formats whatever is asked for, so that nobody can have more of them rendered.
         if _accepts_openmetrics(request.headers.get("accept", "")):
             return self._once(
-                "/metrics in OpenMetrics",
-                lambda _: _exposition(
-                    openmetrics.generate_latest, self._registry, openmetrics.CONTENT_TYPE_LATEST
-                ),
+                "/metrics in OpenMetrics", lambda _: _exposition(*self._exposition.openmetrics())
             )
-        return self._once(
-            "/metrics",
-            lambda _: _exposition(generate_latest, self._registry, CONTENT_TYPE_PLAIN_0_0_4),
-        )
+        return self._once("/metrics", lambda _: _exposition(*self._exposition.text()))
 
     def _healthz(self, _: Request) -> Response:
         latest = self.latest
@@ -141,10 +133,8 @@ def _accepts_openmetrics(accept: str) -> bool:
     return "application/openmetrics-text" in kinds
 
 
-def _exposition(
-    generate: Callable[[CollectorRegistry], bytes], registry: CollectorRegistry, content_type: str
-) -> Response:
-    return Response(HTTPStatus.OK, generate(registry), content_type)
+def _exposition(text: bytes, content_type: str) -> Response:
+    return Response(HTTPStatus.OK, text, content_type)
 
 
 def _file(name: str, content_type: str) -> Callable[[Request], Response]:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import cast
 
+from monitor.exposition import STREAMS_MAX
 from monitor.snapshot import Snapshot
 from monitor.web.counts import HttpCounts
 from monitor.web.event_streams import (
@@ -50,10 +51,16 @@ class HttpError(RuntimeError):
 class MetricsServer:
     """Serves what was published last. Thread-safe towards the one who publishes."""
 
-    def __init__(self, address: str = "127.0.0.1:9091", allowed_hosts: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        address: str = "127.0.0.1:9091",
+        allowed_hosts: Sequence[str] = (),
+        metrics_streams_max: int = STREAMS_MAX,
+    ) -> None:
         """Bind to `HOST:PORT` or `[IPV6]:PORT` (port 0: any free one). Raises HttpError.
 
-        `allowed_hosts` are names that may stand in a Host header (`hosts.host_allowed`).
+        `allowed_hosts` are names that may stand in a Host header (`hosts.host_allowed`);
+        `metrics_streams_max` is how many streams have metrics of their own.
         """
         host, _, port = address.rpartition(":")
         try:
@@ -67,7 +74,7 @@ class MetricsServer:
         self._bound_host = host.strip("[]")
         self._allowed_hosts = tuple(allowed_hosts)
         self._counts = HttpCounts(time.monotonic)
-        self._pages = Pages(self._counts)
+        self._pages = Pages(self._counts, metrics_streams_max)
         self._event_streams = EventStreams(lambda: self._pages.latest)
         self._clients: dict[asyncio.Task[None], None] = {}  # the oldest first
         self._loop = asyncio.new_event_loop()

@@ -8,12 +8,11 @@ import math
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.decide import decide
+from monitor.exposition import Exposition
 from monitor.ledger import Ledger
-from monitor.metrics import registry_of
 from monitor.model import Reported, Tick
 from monitor.recorder import Recorder
 from monitor.rules import built_in_rules
@@ -83,7 +82,7 @@ def test_a_report_is_refused_or_harms_nothing(payload):
         for action in actions:
             recorder.acted(action, now, EPOCH + now)
     snapshot = recorder.snapshot(9.0, EPOCH + 9.0)
-    exposition = generate_latest(registry_of(lambda: snapshot)).decode()
+    exposition = Exposition(lambda: snapshot).text()[0].decode()
     assert "fake_metric" not in {one.name for one in text_string_to_metric_families(exposition)}
     json.dumps(as_status(snapshot), allow_nan=False)
     json.dumps(recorder.document(9.0, EPOCH + 9.0), allow_nan=False)

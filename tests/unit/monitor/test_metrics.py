@@ -8,11 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.disk import DiskSpace
-from monitor.metrics import registry_of
+from monitor.exposition import Exposition
 from monitor.model import Exited
 from monitor.snapshot import Snapshot
 from monitor.soak_plans import PROFILES
@@ -81,7 +80,7 @@ def snapshot() -> Snapshot:
 
 
 def exposed(shown: Snapshot | None) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    text = generate_latest(registry_of(lambda: shown)).decode()
+    text = Exposition(lambda: shown).text()[0].decode()
     return {
         (one.name, tuple(sorted(one.labels.items()))): one.value
         for family in text_string_to_metric_families(text)
@@ -172,7 +171,7 @@ def test_nothing_is_exported_before_anything_is_known() -> None:
     reason="promtool is not installed",
 )
 def test_promtool_has_nothing_to_say() -> None:
-    text = generate_latest(registry_of(snapshot))
+    text = Exposition(snapshot).text()[0]
     checked = subprocess.run(
         ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
     )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from prometheus_client.exposition import generate_latest
 
 from monitor.criteria import Criterion
-from monitor.metrics import registry_of
+from monitor.exposition import Exposition
 from monitor.model import Fail, Rotate
 from monitor.online import judge_online
 from monitor.soak_plans import PROFILES
@@ -81,7 +80,7 @@ def test_one_that_joined_and_stopped_has_an_outage() -> None:
 
 def test_metrics_tell_of_what_is_streamed_now(run: Run) -> None:
     snapshot = run.recorder.snapshot(run.now, EPOCH)
-    text = generate_latest(registry_of(lambda: snapshot)).decode()
+    text = Exposition(lambda: snapshot).text()[0].decode()
     assert 'binance_stream_events_total{stream="trade",symbol="BNBUSDT"}' in text
     assert "ETHUSDT" not in text
 

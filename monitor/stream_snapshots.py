@@ -26,7 +26,7 @@ class StreamSnapshot:
     unavailable: str | None = None  # why the exchange does not serve it, see StreamCounts
 
 
-class StreamTable(Sequence[StreamSnapshot]):
+class StreamSnapshots(Sequence[StreamSnapshot]):
     """What a report tells of the streams that are expected to stay.
 
     Rates are from an `earlier` report on, `seconds` before; `totals` are over all generations.
