@@ -28,6 +28,8 @@ def caveats_of(
             yield f"{name} did not come to its end ({evidence.ended or 'not recorded'})"
         if len(evidence.processes) > 1:
             yield f"{name} has {len(evidence.processes)} processes of a streamer"
+        if len(evidence.segments) > 1:
+            yield f"{name} was resumed: it has {len(evidence.segments)} segments"
     lengths = old_evidence.elapsed_seconds, new_evidence.elapsed_seconds
     if abs(lengths[1] - lengths[0]) > LENGTHS_ALIKE * max(lengths):
         yield f"duration: {clock(lengths[0])} before, {clock(lengths[1])} now"
@@ -41,12 +43,17 @@ def caveats_of(
     ):
         if before != now:
             yield f"{title}: {_shown(before)} before, {_shown(now)} now"
+    yield from changes(old, new)
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each value of environment and settings that is another."""
     yield from _different("environment", _environment(old), _environment(new))
-    yield from _different("setting", _settings(old_evidence), _settings(new_evidence))
+    yield from _different("setting", _settings(old), _settings(new))
 
 
-def _settings(evidence: Evidence) -> dict[str, Any]:
-    found = _flat(evidence.settings.get("effective") or {})
+def _settings(document: Mapping[str, Any]) -> dict[str, Any]:
+    found = _flat((document.get("settings") or {}).get("effective") or {})
     return {key: value for key, value in found.items() if key not in _NOT_COMPARED}
 
 

@@ -11,6 +11,7 @@ from monitor.series import Bin, Curve, curve_of
 from monitor.soak_plans import HOUR, MIB, PROFILES, SoakPlan, scaled
 from monitor.subscription_history import spans
 
+ROUNDED = 0.001  # of what a document holds of seconds
 _REASON_CHARACTERS = 300  # an error may repeat the value that it is about
 
 
@@ -36,6 +37,15 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a run between two interruptions; see `monitor.segments`. Times are elapsed ones."""
+
+    started_seconds: float
+    ended_seconds: float
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What is judged. `own_format` is False for the predecessor's, which lacks the rest."""
 
@@ -53,6 +63,7 @@ class Evidence:
     ]  # of the streams wanted; see `monitor.subscription_history`
     actions: Sequence[Mapping[str, Any]] | None
     reference: Curve | None  # memory of a known-good run, if one was given
+    segments: tuple[Segment, ...] = ()  # of a run that was resumed; none of any other
 
     @property
     def cut_short(self) -> bool:
@@ -65,6 +76,19 @@ class Evidence:
         streams = self.settings.get("streams") or ()
         initial = [f"{stream}:{symbol}" for stream in streams for symbol in self.symbols]
         return spans(initial, self.changes, self.elapsed_seconds)
+
+    def by_segment(self, rows: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
+        """Return rows apart by segment: what spans an interruption was seen by nobody."""
+        if not self.segments:
+            return [rows]
+        return [
+            [
+                row
+                for row in rows
+                if one.started_seconds < row["elapsed_seconds"] <= one.ended_seconds + ROUNDED
+            ]
+            for one in self.segments
+        ]
 
     def setting(self, name: str, default: float) -> float:
         """Return a number of the settings."""
@@ -126,6 +150,10 @@ def _evidence(document: Mapping[str, Any]) -> Evidence:
         changes=document.get("subscription_changes") or (),
         actions=document.get("actions"),
         reference=_reference(document.get("reference")),
+        segments=tuple(
+            Segment(float(one["started_seconds"]), float(one["ended_seconds"]), one)
+            for one in document.get("segments") or ()
+        ),
     )
 
 

@@ -49,15 +49,17 @@ def _rate(evidence: Evidence) -> Criterion:
     """Judge every window, not the mean: an hour of outage hides behind busy ones."""
     limit, window = evidence.profile.rate_limit_per_second, evidence.profile.rate_window_seconds
     streams = evidence.settings.get("streams")
-    rates = list(
-        _windows(
+    rates = [
+        found
+        for rows in evidence.by_segment(evidence.rows)
+        for found in _windows(
             [
                 (row["elapsed_seconds"], row.get("rated_events", row["messages_received"]))
-                for row in evidence.rows
+                for row in rows
             ],
             window,
         )
-    )
+    ]
     lowest = min((rate for _, rate in rates), default=None)
     first = next((at for at, rate in rates if rate < limit), None)
     outcome = "inconclusive" if lowest is None else "fail" if lowest < limit else "pass"
@@ -139,18 +141,22 @@ def _symbols(evidence: Evidence) -> Criterion:
 
 def _outages(evidence: Evidence) -> Criterion:
     """Judge each stream of a symbol by itself: one that is gone hides behind the busy others."""
-    ends = {
+    points_of = {
         key: [
-            (row["elapsed_seconds"], row["events"].get(key, 0))
-            for row in evidence.rows
-            if began <= row["elapsed_seconds"] <= ended
+            [
+                (row["elapsed_seconds"], row["events"].get(key, 0))
+                for row in rows
+                if began <= row["elapsed_seconds"] <= ended
+            ]
+            for rows in evidence.by_segment(evidence.rows)
         ]
         for key, (began, ended) in _delivered_spans(evidence)
     }
     changed = {key for one in evidence.changes for key in (*one["added"], *one["removed"])}
     found: list[tuple[float, str, float]] = []  # end of the window, stream, its length
     judged = 0
-    for key, points in ends.items():
+    for key, parts in points_of.items():
+        points = [point for part in parts for point in part]
         if not points:
             continue
         total = points[-1][1]
@@ -164,8 +170,14 @@ def _outages(evidence: Evidence) -> Criterion:
             evidence.profile.rate_window_seconds,
             OUTAGE_EVENTS * seconds / total,
         )
-        judged += points[-1][0] - points[0][0] >= window - ROW_JITTER_SECONDS
-        first = next((at for at, still in _standstills(points) if still >= window), None)
+        whole = [
+            part
+            for part in parts
+            if part and part[-1][0] - part[0][0] >= window - ROW_JITTER_SECONDS
+        ]
+        judged += bool(whole)
+        stills = (found for part in whole for found in _standstills(part))
+        first = next((at for at, still in stills if still >= window), None)
         if first is not None:
             found.append((first, key, window))
     found.sort()
@@ -326,14 +338,8 @@ def _refused(evidence: Evidence) -> Criterion:
 
     A streamer that was launched again has left such records behind, and begins before them.
     """
-    accepted = evidence.summary.get("sink_accepted")
-    acknowledged = evidence.summary.get("sink_acknowledged")
+    refused = _refused_of(evidence)
     names = [one.name for one in evidence.processes]
-    final = bool(names) and all(one.facts.get("final_report") for one in evidence.processes)
-    refused = None
-    if accepted is not None and acknowledged is not None and len(set(names)) == len(names):
-        queued = sum(one.facts.get("sink_queued") or 0 for one in evidence.processes)
-        refused = accepted - acknowledged - queued if final else None
     return Criterion(
         name="refused records",
         expression="records that the sink accepted and then gave up ≤ limit",
@@ -345,6 +351,31 @@ def _refused(evidence: Evidence) -> Criterion:
         samples=len(names),
         reason="" if refused is not None else "no final report, or not recorded",
     )
+
+
+def _refused_of(evidence: Evidence) -> int | None:
+    """Return their number, None where it is not known.
+
+    Of a resumed run each segment counts by itself. Of one that was killed nobody knows what was
+    on its way, and the next one has begun before it; so only the last must have had its say.
+    """
+    if evidence.segments:
+        told = [one.facts for one in evidence.segments]
+        if not told[-1]["final_report"] or any(one["relaunched"] for one in told):
+            return None
+        return sum(
+            max(int(one["sink_accepted"] - one["sink_acknowledged"] - one["sink_queued"]), 0)
+            for one in told
+            if one["final_report"]
+        )
+    accepted = evidence.summary.get("sink_accepted")
+    acknowledged = evidence.summary.get("sink_acknowledged")
+    names = [one.name for one in evidence.processes]
+    final = bool(names) and all(one.facts.get("final_report") for one in evidence.processes)
+    if accepted is None or acknowledged is None or len(set(names)) < len(names) or not final:
+        return None
+    queued = sum(one.facts.get("sink_queued") or 0 for one in evidence.processes)
+    return int(accepted - acknowledged - queued)
 
 
 def _told(

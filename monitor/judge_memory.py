@@ -9,8 +9,9 @@ from monitor.criteria import Criterion, Outcome
 from monitor.evidence import Evidence, Process
 from monitor.growth import FEWEST_BINS, SHARE, SKIP_SECONDS, Growth, growth
 from monitor.replay import Replayed, worst
-from monitor.soak_plans import MIB
+from monitor.soak_plans import GROWTH_FLOOR_BYTES, MIB
 
+SCORED_SHARE = 0.5  # of a resumed run: what no process lived for cannot be told to have no leak
 THREAD_GROWTH = 10  # helper threads come and go with connections; more than that stays
 FILE_GROWTH = 50  # two connections per slot, files of a rollover, brokers
 
@@ -58,16 +59,16 @@ def _ceiling(evidence: Evidence) -> Criterion:
 def _growth(evidence: Evidence) -> Criterion:
     limit = evidence.profile.memory_growth_limit_bytes / MIB
     judged = list(_growths(evidence))
-    worst = max(judged, key=lambda one: one[1].bytes, default=None)
+    worst = max(judged, key=lambda one: one[1].bytes / one[2], default=None)
     outcome: Outcome = "inconclusive"
     reason = "too few samples after the warm-up"
     if worst is not None:
-        process, grown = worst
+        process, grown, limit = worst[0], worst[1], worst[2] / MIB
         low, high = grown.low_bytes / MIB, grown.high_bytes / MIB
         reason = f"{process}: between {low:+.1f} and {high:+.1f} MiB"
-        if any(one.low_bytes / MIB >= limit for _, one in judged):
+        if any(one.low_bytes >= allowed for _, one, allowed in judged):
             outcome = "fail"
-        elif all(one.high_bytes / MIB < limit for _, one in judged):
+        elif all(one.high_bytes < allowed for _, one, allowed in judged):
             outcome = "pass"
     return Criterion(
         name="memory growth",
@@ -77,21 +78,43 @@ def _growth(evidence: Evidence) -> Criterion:
         unit="MiB",
         outcome=outcome,
         required=True,
-        samples=sum(one.bins for _, one in judged),
+        samples=sum(one.bins for _, one, _ in judged),
         reason=reason,
     )
 
 
-def _growths(evidence: Evidence) -> Iterator[tuple[Process, Growth]]:
+def _growths(evidence: Evidence) -> Iterator[tuple[Process, Growth, float]]:
+    """Yield each process with its growth and what it may grow by, in bytes."""
     for process in evidence.processes:
         grown = growth(process.bins, process.bin_seconds)
         if grown is not None:
-            yield process, grown
+            yield process, grown, _allowed_bytes(evidence, process)
+
+
+def _allowed_bytes(evidence: Evidence, process: Process) -> float:
+    """Return the limit of the run; of a resumed one the share that a process has had of its time.
+
+    It is there for growth that goes on: a day of one-hour processes must not be allowed a day's
+    growth in each of them.
+    """
+    limit = evidence.profile.memory_growth_limit_bytes
+    if not evidence.segments:
+        return limit
+    share = _seconds(process) / evidence.profile.duration_seconds
+    return min(limit, max(GROWTH_FLOOR_BYTES, limit * share))
+
+
+def _seconds(process: Process) -> float:
+    return (process.bins[-1].index + 1) * process.bin_seconds if process.bins else 0.0
 
 
 def _leak(evidence: Evidence, replays: Sequence[Replayed]) -> Criterion:
     latest = [one.latest.reason for one in replays if one.latest is not None]
     found = worst(replays)
+    if found and not _lived_long_enough(evidence, replays):
+        reason = "most of the time was run by processes that did not live long enough for a score"
+        if (found[1].score or 0.0) <= evidence.profile.leak_score_fail:
+            return _scored(evidence, None, 0, None, reason)
     breaches = (one.first_above(evidence.profile.leak_score_fail) for one in replays)
     return _scored(
         evidence,
@@ -100,6 +123,18 @@ def _leak(evidence: Evidence, replays: Sequence[Replayed]) -> Criterion:
         first=min((at for at in breaches if at is not None), default=None),
         reason=f"{found[0]}: {found[1].reason}" if found else (latest or ["no samples"])[-1],
     )
+
+
+def _lived_long_enough(evidence: Evidence, replays: Sequence[Replayed]) -> bool:
+    """Return whether processes with a score make most of a resumed run; of any other it holds."""
+    if not evidence.segments:
+        return True
+    scored = sum(
+        _seconds(one.process)
+        for one in replays
+        if one.latest is not None and one.latest.score is not None
+    )
+    return scored >= SCORED_SHARE * evidence.elapsed_seconds
 
 
 def _recorded_leak(evidence: Evidence) -> Criterion:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from monitor.criteria import Criterion, Outcome
 from monitor.evidence import Evidence
 from monitor.rules import HEARTBEAT_SECONDS
+
+CHANGES_SHOWN = 5  # of settings and environment; the profile has all
 
 _CUT_SHORT = {
     None: "the run has not ended, or its end was not recorded",
@@ -23,6 +27,7 @@ def run_criteria(evidence: Evidence) -> tuple[Criterion, ...]:
         _heartbeat(evidence),
         _ends(evidence),
         _rules(evidence),
+        *(_segments(evidence) if evidence.segments else ()),
     )
 
 
@@ -57,6 +62,43 @@ def _samples(evidence: Evidence) -> Criterion:
         samples=len(evidence.rows),
         reason=_why(evidence),
     )
+
+
+def _segments(evidence: Evidence) -> tuple[Criterion, ...]:
+    """Tell of a resumed run what it consists of, and what was between."""
+    told: list[str] = []
+    for one in evidence.segments:
+        facts = one.facts
+        between, changed = facts.get("between_seconds"), facts.get("changes") or ()
+        if told:
+            away = "an unknown time" if between is None else _clock(between)
+            told.append(f"nothing for {away}")
+        said = (
+            f"{_clock(one.ended_seconds - one.started_seconds)} from {facts['start_time']} by "
+            f"version {facts['version'] or 'unknown'} ({facts['ended'] or 'killed'})"
+        )
+        if changed:
+            more = len(changed) - CHANGES_SHOWN
+            said += f" with {'; '.join(changed[:CHANGES_SHOWN])}"
+            said += f"; {more} more" if more > 0 else ""
+        told.append(said)
+    return (
+        Criterion(
+            name="segments",
+            expression="parts of a run that was resumed, told only",
+            observed=len(evidence.segments),
+            limit=None,
+            unit="count",
+            outcome="pass",
+            required=False,
+            samples=len(evidence.segments),
+            reason=", then ".join(told),
+        ),
+    )
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 def _coverage(evidence: Evidence, share: float, limit: float) -> Outcome:

@@ -33,7 +33,9 @@ from monitor.model import (
     Warn,
 )
 from monitor.reference import Reference
+from monitor.resume import Resumed
 from monitor.rows import Interval, row
+from monitor.segments import joined
 from monitor.snapshot import Snapshot, StreamerSnapshot, StreamSnapshot
 from monitor.soak_plans import PROFILES, SoakPlan
 from monitor.stream_snapshots import StreamSnapshots
@@ -65,7 +67,10 @@ class Recorder:
         started_time: float,
         started_at: float,
         reference: Reference | None = None,
+        earlier: Resumed | None = None,
     ) -> None:
+        """`earlier` is the part of a soak that was done before an interruption."""
+        self._earlier = earlier
         self._rolling = profile is None
         self._limits = profile or PROFILES["24h"]
         self._stale_after = float(
@@ -153,7 +158,8 @@ class Recorder:
 
     def document(self, now: float, time: float) -> dict[str, Any]:
         """Return the profile document so far; `verdict.concluded` adds the verdict."""
-        return as_document(self._run, self._events, self._counters, self._elapsed(now), time)
+        document = as_document(self._run, self._events, self._counters, self._elapsed(now), time)
+        return document if self._earlier is None else joined(self._earlier.document, document)
 
     def snapshot(self, now: float, time: float) -> Snapshot:
         """Return the latest state."""
@@ -170,7 +176,8 @@ class Recorder:
         )
         return Snapshot(
             time=time,
-            elapsed_seconds=self._elapsed(now),
+            elapsed_seconds=self._elapsed(now)
+            + (self._earlier.elapsed_seconds if self._earlier else 0.0),
             duration_seconds=profile.duration_seconds if profile else None,
             profile=profile.name if profile else None,
             memory_ceiling_bytes=self._limits.memory_ceiling_bytes,

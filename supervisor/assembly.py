@@ -15,11 +15,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from monitor.conditions import changes
 from monitor.disk import DiskWatch
 from monitor.ledger import Ledger
 from monitor.model import Mode
 from monitor.recorder import Recorder
 from monitor.reference import Reference
+from monitor.resume import Resumed, disagreements
 from monitor.rules import Rule, built_in_rules, merged
 from monitor.sampler import Sampler
 from monitor.soak_plans import SoakPlan
@@ -71,6 +73,14 @@ class RunSpec:
     profile: SoakPlan | None = None  # of a soak
     output: Path | None = None  # where the profile goes; None: into the state directory
     reference: Reference | None = None  # a known-good run, for the leak score of a soak
+    resumed: Resumed | None = None  # the part of the soak that is done
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """How long it is to stream; None: until it is stopped."""
+        if self.resumed is not None:
+            return self.resumed.remaining_seconds
+        return self.profile.duration_seconds if self.profile else None
 
 
 def carry_out(
@@ -123,6 +133,8 @@ def _parts(
     )
     if spec.reference is not None:
         _refuse_another_feed(spec.reference, settings)
+    if spec.resumed is not None:
+        _refuse_another_soak(spec.resumed, settings)
     ledger = Ledger(
         spec.profile,
         settings.connection.max_age,
@@ -153,6 +165,7 @@ def _parts(
         time,
         now,
         reference=spec.reference,
+        earlier=spec.resumed,
     )
     monitor = settings.monitor
 
@@ -180,7 +193,7 @@ def _parts(
     stopping = Stopping(controller, notifier)
     commanded = Commanded(observer, fleet, controller, reload, stopping)
     return Parts(
-        duration_seconds=spec.profile.duration_seconds if spec.profile else None,
+        duration_seconds=spec.duration_seconds,
         schedule=schedule,
         fleet=fleet,
         controller=controller,
@@ -217,6 +230,22 @@ def _refuse_another_feed(reference: Reference, settings: Settings) -> None:
                 f"--reference {reference.source}: its {name} are {', '.join(then)}, and this soak "
                 f"has {', '.join(now)}; expected a run with the same ones"
             )
+
+
+def _refuse_another_soak(resumed: Resumed, settings: Settings) -> None:
+    """Raise UsageError for settings that make another soak of it; tell what else is different."""
+    summary = _summary(settings)
+    if found := list(disagreements(resumed, summary)):
+        raise UsageError(
+            f"--resume {resumed.source}: {'; '.join(found)}; expected the settings that it was "
+            "begun with"
+        )
+    log.info(
+        "%s goes on after %.0f s of %.0f s",
+        *(resumed.source, resumed.elapsed_seconds, resumed.plan.duration_seconds),
+    )
+    for change in changes(resumed.document, {"settings": summary, "environment": _environment()}):
+        log.warning("not as before the interruption: %s", change)
 
 
 def _rule(entry: RuleConfig) -> Rule:

@@ -124,7 +124,8 @@ def verdict_block(verdict: Verdict, path: Path) -> str:
             f"{criterion.name:<24} {amount(criterion.observed, criterion.unit):>16} "
             f"{amount(criterion.limit, criterion.unit):>16}  {_outcome(criterion)}"
         )
-        if criterion.outcome != "pass" and criterion.reason:
+        told_only = criterion.limit is None  # its reason is all there is to it
+        if criterion.reason and (criterion.outcome != "pass" or told_only):
             lines.append(f"    {criterion.reason}")
     lines += [_RULE, f"verdict: {verdict.outcome}", f"profile: {path}", _RULE]
     return "\n".join(lines)

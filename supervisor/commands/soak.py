@@ -13,6 +13,7 @@ from monitor import checkpoint
 from monitor.evidence import DocumentError, foreign
 from monitor.reference import Reference, UnfitReferenceError, reference_from
 from monitor.report import ReportError, write_report
+from monitor.resume import resumed_from
 from monitor.soak_plans import PROFILES, ProfileError, SoakPlan, from_mapping, scaled
 from streamer.units import parse_duration
 from supervisor.assembly import RunSpec, carry_out
@@ -23,9 +24,16 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a soak is told."""
-    parser.add_argument(
+    begun = parser.add_mutually_exclusive_group(required=True)
+    begun.add_argument(
+        "--resume",
+        type=Path,
+        metavar="PROFILE.json",
+        help="go on with a soak that was stopped, or killed with its supervisor or machine: with "
+        "the same settings, into the same file unless --output names another",
+    )
+    begun.add_argument(
         "--profile",
-        required=True,
         metavar="NAME|FILE",
         help=f"what is expected: {', '.join(PROFILES)}, or a TOML file",
     )
@@ -49,28 +57,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Stream, judge, and return the verdict's exit code."""
+    if options.resume is not None:
+        return _resume(options)
     profile = _profile(options.profile)
     if options.duration is not None:
         try:
             profile = scaled(profile, options.duration)
         except ProfileError as error:
             raise UsageError(f"--duration: {error}") from None
-    output = options.output or Path(profile.output_file)
-    if not output.resolve().parent.is_dir():
-        raise UsageError(f"--output {output}: there is no directory {output.resolve().parent}")
-    report = output.with_suffix(".html").resolve()
-    if report == output.resolve():
-        raise UsageError(f"--output {output}: the report gets that name; expected .json")
+    output = _output(options.output or Path(profile.output_file))
     reference = None
     if options.reference is not None:
-        if options.reference.resolve() == output.resolve():
+        if options.reference.resolve() == output:
             raise UsageError(f"--reference {options.reference}: --output would overwrite it")
         reference = _reference(options.reference, profile.duration_seconds)
         profile = replace(profile, leak_required=True)
-    spec = RunSpec("soak", profile, output.resolve(), reference)
+    return _carry_out(RunSpec("soak", profile, output, reference), options)
+
+
+def _resume(options: argparse.Namespace) -> int:
+    """Go on with an interrupted soak."""
+    for name in ("duration", "reference"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name}: it is that of {options.resume}; expected --resume alone")
+    try:
+        document = checkpoint.load(options.resume)
+        with foreign():
+            resumed = resumed_from(document, options.resume.name)
+    except (checkpoint.CheckpointError, DocumentError) as error:
+        raise UsageError(f"--resume {options.resume}: {error}") from None
+    output = _output(options.output or options.resume)
+    spec = RunSpec("soak", resumed.plan, output, resumed.reference, resumed)
+    return _carry_out(spec, options)
+
+
+def _carry_out(spec: RunSpec, options: argparse.Namespace) -> int:
+    assert spec.output is not None  # noqa: S101 - for mypy: a soak has one
     code = carry_out(spec, options.config, options.assignments)
-    _report(output, report)
+    _report(spec.output, spec.output.with_suffix(".html"))
     return code
+
+
+def _output(path: Path) -> Path:
+    """Return where the profile goes. Raises UsageError where it or its report cannot."""
+    if not path.resolve().parent.is_dir():
+        raise UsageError(f"--output {path}: there is no directory {path.resolve().parent}")
+    if path.suffix == ".html":
+        raise UsageError(f"--output {path}: the report gets that name; expected .json")
+    return path.resolve()
 
 
 def _report(profile: Path, report: Path) -> None:
