@@ -30,12 +30,14 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
 from streamer.config import KafkaConfig
+from streamer.data.events import GapRecord
 from streamer.data.kinds.trade import Trade
 from streamer.errors import SinkUnavailable
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink, open_kafka_sink
 from streamer.sinks.kafka.topics import prepare_topics
 from tests.audit import audit_records
+from tests.consumer_programs import run
 from tests.exchange import Exchange
 from tests.kafka_cluster import KafkaCluster
 from tests.kafka_reader import consume, every
@@ -168,6 +170,55 @@ def test_every_stream_is_read_back_exact_once_and_in_order(tmp_path, kafka, exch
                 audit = audit_records(exchange, records, stream, symbol)
                 assert audit.clean, (stream, symbol, audit)
                 assert audit.count > 50
+
+
+def test_the_documents_programs_read_topics(tmp_path, kafka):
+    """With trades that are lost and told, lost and not told, and copies; values as they were put.
+
+    The topics are those of the page. Programs with a registry run first: they take all symbols.
+    """
+    put_trades(tmp_path / "registered", kafka, "ETHUSDT", kafka.registry_url)
+    lines = run("registry", kafka.bootstrap_servers, kafka.registry_url).splitlines()
+    time_text = "2026-11-18T11:06:40+00:00"
+    assert lines == [
+        f"binance:spot:ETHUSDT:trade:{number} 1.500000000000000000 {time_text}"
+        for number in (1, 2, 2)
+    ]
+    found = run("candles", kafka.bootstrap_servers, kafka.registry_url)
+    assert "datetime.datetime(2026, 11, 18, 11, 6" in found
+    assert "'ETHUSDT'" in found
+    assert "Decimal('0.500000000000000000')" in found  # the copy does not count
+    assert "Decimal('0.75000000000000000000')" in found
+
+    put_trades(tmp_path / "single", kafka, "BTCUSDT", None)
+    schemas = ROOT / "streamer" / "schemas"
+    assert run("topic", kafka.bootstrap_servers, schemas, "BTCUSDT").splitlines() == [
+        "5 trades, 1 copies",
+        "missing: 3 to 4, lagging",
+        "missing: 5 to 5, lagging",
+        "missing without a reason: from 8",
+    ]
+    with pytest.raises(SystemExit, match="no schema has the fingerprint"):
+        run("topic", kafka.bootstrap_servers, schemas / "history" / "none", "BTCUSDT")
+
+
+def put_trades(directory: Path, kafka: KafkaCluster, symbol: str, registry: str | None) -> None:
+    """Put the trades 1, 2, 2, 6, 7, 9 by the sink; 3 to 5 are told as gaps that overlap."""
+    config = KafkaConfig(
+        bootstrap_servers=kafka.bootstrap_servers, create_topics=True, replication_factor=1,
+        partitions=3, positions_topic="", schema_registry_url=registry, start_within=SECONDS,
+    )  # fmt: skip
+    routes = Routes(("trade",), (symbol,))
+    sink = open_kafka_sink(config, directory, (*routes, *routes.gaps.values()))
+    for number in (1, 2, 2, 6, 7, 9):
+        if number == 6:
+            for first, last in ((3, 4), (4, 5)):
+                gap = GapRecord(first, symbol, "trade", "lagging", first, last, 2)
+                sink.put(routes.gaps[symbol], gap, NOW_US)
+        event = Trade("trade", NOW_US, symbol, number, "1.50", "0.1", NOW_US, True)
+        sink.put(routes.by_name[f"{symbol.lower()}@trade"], event, NOW_US)
+    assert sink.flush(SECONDS) == 0
+    sink.close()
 
 
 @pytest.mark.parametrize("registry", [True, False])
