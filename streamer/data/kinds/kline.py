@@ -67,13 +67,17 @@ def _check(event: Kline, earliest_us: int, latest_us: int) -> None:
     if candle.symbol != event.symbol:
         raise FrameRejected("wrong_symbol", f"k.s {candle.symbol[:40]!r} beside s")
     for letter, price in (
-        *(("o", candle.open), ("c", candle.close)),
-        *(("h", candle.high), ("l", candle.low)),
+        ("o", candle.open),
+        ("c", candle.close),
+        ("h", candle.high),
+        ("l", candle.low),
     ):
         check_positive("bad_price", letter, price)
     for letter, quantity in (
-        *(("v", candle.volume), ("q", candle.quote_volume)),
-        *(("V", candle.taker_buy_volume), ("Q", candle.taker_buy_quote_volume)),
+        ("v", candle.volume),
+        ("q", candle.quote_volume),
+        ("V", candle.taker_buy_volume),
+        ("Q", candle.taker_buy_quote_volume),
     ):
         check_decimal("bad_quantity", letter, quantity, plain_decimal)
 
@@ -144,12 +148,37 @@ def _read(
 
 
 def _kline(symbol: str, interval: str, row: _RestCandle, factor: int, *, is_closed: bool) -> Kline:
-    begin, *prices, volume, end, quote_volume, trades, bought, bought_quote, _ = row
-    opening, high, low, closing = prices
+    (
+        begin,
+        opening,
+        high,
+        low,
+        closing,
+        volume,
+        end,
+        quote_volume,
+        trades,
+        bought,
+        bought_quote,
+        _,
+    ) = row
     candle = Candle(
-        *(begin * factor, end * factor, symbol, interval, None, None),
-        *(opening, closing, high, low, volume),
-        *(trades, is_closed, quote_volume, bought, bought_quote),
+        open_time=begin * factor,
+        close_time=end * factor,
+        symbol=symbol,
+        interval=interval,
+        first_trade_id=None,
+        last_trade_id=None,
+        open=opening,
+        close=closing,
+        high=high,
+        low=low,
+        volume=volume,
+        trade_count=trades,
+        is_closed=is_closed,
+        quote_volume=quote_volume,
+        taker_buy_volume=bought,
+        taker_buy_quote_volume=bought_quote,
     )
     # An open one, which nobody stores, is not of the future.
     event_time = candle.next_open_time if is_closed else candle.open_time

@@ -51,8 +51,10 @@ def _check(event: MiniTicker, earliest_us: int, latest_us: int) -> None:
     """Raise FrameRejected unless time and numbers can be; all are zero where nobody traded."""
     check_times(earliest_us, latest_us, E=event.event_time)
     for letter, price in (
-        *(("o", event.open), ("c", event.close)),
-        *(("h", event.high), ("l", event.low)),
+        ("o", event.open),
+        ("c", event.close),
+        ("h", event.high),
+        ("l", event.low),
     ):
         check_decimal("bad_price", letter, price, plain_decimal)
     for letter, quantity in (("v", event.volume), ("q", event.quote_volume)):

@@ -84,14 +84,22 @@ def _check(event: Ticker, earliest_us: int, latest_us: int) -> None:
     for letter, number in (("p", event.price_change), ("P", event.price_change_percent)):
         check_decimal("bad_price", letter, number, signed_decimal)
     for letter, price in (
-        *(("w", event.weighted_average_price), ("x", event.previous_price)),
-        *(("c", event.last_price), ("b", event.bid_price), ("a", event.ask_price)),
-        *(("o", event.open), ("h", event.high), ("l", event.low)),
+        ("w", event.weighted_average_price),
+        ("x", event.previous_price),
+        ("c", event.last_price),
+        ("b", event.bid_price),
+        ("a", event.ask_price),
+        ("o", event.open),
+        ("h", event.high),
+        ("l", event.low),
     ):
         check_decimal("bad_price", letter, price, plain_decimal)
     for letter, quantity in (
-        *(("Q", event.last_quantity), ("B", event.bid_quantity), ("A", event.ask_quantity)),
-        *(("v", event.volume), ("q", event.quote_volume)),
+        ("Q", event.last_quantity),
+        ("B", event.bid_quantity),
+        ("A", event.ask_quantity),
+        ("v", event.volume),
+        ("q", event.quote_volume),
     ):
         check_decimal("bad_quantity", letter, quantity, plain_decimal)
 

@@ -79,6 +79,7 @@ def test_a_payload_becomes_a_record_of_the_schema(stream):
     assert record["received_time"].timestamp() == NOW_US / 1e6
     assert record["record_id"].startswith(f"binance:spot:BTCUSDT:{stream}:")
     assert {*kind.fields.ordering, kind.fields.number} <= record.keys()
+    assert kind.last_id(event) == getattr(event, "last_update_id", event.id)
     assert kind.fields.part is None or (
         stream == f"{kind.fields.part_prefix}{record[kind.fields.part]}"
     )

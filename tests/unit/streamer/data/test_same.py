@@ -57,6 +57,7 @@ def test_events_of_two_kinds_or_ids_are_not_compared():
     assert not is_same(TRADE, AGG_TRADE)
     assert not is_same(BOOK, BOOK)  # REST does not tell them
     assert not differs(TRADE, replace(TRADE, id=8, price="9"))
+    assert differs(TRADE, replace(AGG_TRADE, id=TRADE.id))  # under one id: never a copy
 
 
 def test_an_open_candle_becomes_what_it_becomes():

@@ -26,8 +26,12 @@ def decode(stream, payload):
 
 def test_three_depths_come_at_two_speeds():
     assert set(KIND.streams) == {
-        *("depth5", "depth10", "depth20"),
-        *("depth5@100ms", "depth10@100ms", "depth20@100ms"),
+        "depth5",
+        "depth10",
+        "depth20",
+        "depth5@100ms",
+        "depth10@100ms",
+        "depth20@100ms",
     }
 
 
@@ -67,7 +71,11 @@ def test_the_books_of_two_symbols_are_told_apart_by_their_streams():
 
 
 def test_sides_may_be_empty_and_not_longer_than_the_stream_says():
-    assert decode("depth5", PARTIAL_DEPTH | {"bids": [], "asks": []}).bids == []
+    empty = decode("depth5", PARTIAL_DEPTH | {"bids": [], "asks": []})
+    body = encoder("depth5", "BTCUSDT")(empty, NOW_US)
+    schema = fastavro.parse_schema(load_schema("partialDepth"))
+    record = fastavro.schemaless_reader(io.BytesIO(body), schema)
+    assert record["bids"] == record["asks"] == []
     six = [[str(price), "1"] for price in range(10, 4, -1)]
     assert len(decode("depth10", PARTIAL_DEPTH | {"bids": six}).bids) == 6
     for side in ("bids", "asks"):
