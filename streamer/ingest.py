@@ -22,6 +22,7 @@ from streamer.order import coverage
 from streamer.order.candles import CandleGap, CandleSequence
 from streamer.order.coverage import Coverage, Uncovered
 from streamer.order.epochs import LATER_US
+from streamer.order.handover import Handover
 from streamer.order.positions import EpochStart, Position
 from streamer.order.ranges import RangeSequence
 from streamer.order.recent import Recent
@@ -34,6 +35,10 @@ from streamer.sinks import Sink
 NEW_EPOCH = "new_epoch"
 
 log = logging.getLogger(__name__)
+
+
+_Held = tuple[Connection, Route, Event, bytes, int]
+"""What came on a successor: connection, route, event, payload, and when in Unix µs."""
 
 
 class Ingest:
@@ -55,6 +60,7 @@ class Ingest:
         self.on_epoch: Callable[[Route], None] = lambda _: None  # when the ids of one began anew
         self._overlap_seconds = overlap_seconds
         self._recent: Recent[Event] = Recent()  # while connections overlap
+        self._handover: Handover[Route, _Held] = Handover()
         self._missed_seconds: list[float] = []  # of each stream, since this was last logged
 
     def take(
@@ -74,6 +80,10 @@ class Ingest:
         now = time.monotonic()
         received_us = time.time_ns() // 1000
         find, put = self.routes.find, self._sink.put
+        if (
+            first_ids is None and connection.connection_id in self._handover.successors
+        ):  # it has succeeded
+            self._take_held(self._handover.take_all(connection.connection_id), now)
         recent = self._recent.add if overlapping else None
         if recent is None:
             self._recent.clear()
@@ -93,7 +103,11 @@ class Ingest:
                 self._reject(connection, payload, _unexpected(error), now)
                 continue
             if first_ids is not None:
-                first_ids.setdefault(route.name, event.id)
+                first_id = first_ids.setdefault(route.name, event.id)
+                if self._is_ahead(connection, route, first_id, now):
+                    held = connection, route, event, payload, received_us
+                    self._handover.hold(connection.connection_id, route, first_id, held, now)
+                    continue
             if route.sequence.advance(event.id):
                 put(route, event, received_us)
                 route.latest = event
@@ -113,6 +127,26 @@ class Ingest:
             self._counters.receive_latency.observe(seconds)
         for binary in connection.take_binary():
             self._reject(connection, binary, FrameRejected("binary", "a binary message"), now)
+
+    def _is_ahead(self, connection: Connection, route: Route, first_id: int, now: float) -> bool:
+        """Return whether a successor has to wait with a stream for its predecessor.
+
+        If no longer, what was held is taken.
+        """
+        if not isinstance(route.sequence, IncreasingSequence):
+            return False  # its ids tell what is missing
+        if not _reached(route, first_id):
+            return True
+        if connection.connection_id in self._handover.successors:
+            self._take_held(self._handover.take(connection.connection_id, route), now)
+        return False
+
+    def _take_held(self, held: list[_Held], now: float) -> None:
+        for connection, route, event, payload, received_us in held:
+            first = self._arrive(route, event, received_us, now)
+            if first is not None and differs(first, event):
+                differing = FrameRejected("differing_copy", f"{event} came after {first}")
+                self._reject(connection, payload, differing, now)
 
     def rejoin(self, route: Route, left: Position) -> None:
         """Go on with a stream that had left: what came meanwhile was not wanted."""
@@ -155,6 +189,7 @@ class Ingest:
 
     def expire(self, now: float) -> None:
         """Give up waiting for what is missing, where it took too long and nobody repairs it."""
+        self._take_held(self._handover.due(now, _reached), now)
         for route in self.routes.holding():
             if route.repaired is None:
                 self.forward(route, route.sequence.expire(now))
@@ -165,7 +200,10 @@ class Ingest:
         A stream that has spoken on it must be continuous up to its first event there; one that has
         not must have been given the overlap to do so.
         """
-        if slot_connection.settled_at is None:
+        if (
+            slot_connection.settled_at is None
+            or slot_connection.connection_id in self._handover.successors
+        ):
             return False
         overlapped = now - slot_connection.settled_at >= self._overlap_seconds
         for name in names:
@@ -456,6 +494,12 @@ class Ingest:
             **ends,
         )
         self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)
+
+
+def _reached(route: Route, event_id: int) -> bool:
+    """Return whether an event as late as this one has been taken, or none at all so far."""
+    last_id = route.sequence.last_id
+    return last_id is None or last_id >= event_id
 
 
 def _unexpected(error: Exception) -> FrameRejected:
