@@ -348,6 +348,7 @@ def _metrics(monitor: MonitorConfig) -> Iterator[MetricsServer]:
         raise UsageError(f"monitor.metrics_address = {monitor.metrics_address}: {error}") from None
     try:
         server.start()
+        log.info("live page: %s", server.url)
         yield server
     finally:
         server.close()

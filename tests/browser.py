@@ -127,9 +127,9 @@ class Page:
             if one.get("method") == "Network.requestWillBeSent"
         ]
 
-    def screenshot(self, path: Path) -> None:
-        """Save a picture of the whole page."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+    def screenshot(self, path: Path, *, whole: bool = True) -> None:
+        """Save a picture of the whole page, or of what fits on the screen."""
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(shot["data"]))
 
 

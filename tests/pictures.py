@@ -42,7 +42,10 @@ SHOWN = (
 
 def main() -> None:
     """Show a report of each outcome and the live page, on a wide and on a narrow screen."""
-    with tempfile.TemporaryDirectory() as directory, browser(Path(directory)) as page:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory,
+        browser(Path(directory)) as page,
+    ):
         page.call("Emulation.setTimezoneOverride", timezoneId="UTC")
         show_reports(page, Path(directory))
         show_live_page(page)
@@ -71,13 +74,15 @@ def show_live_page(page: Page) -> None:
             page.wait_for(SHOWN)
             page.value("document.querySelector('#judgement').open = false")  # it would fill two
             take(page, DOCS / "live-page" / f"{scene}-{view}.png")
+            if (scene, view) == ("healthy", "desktop"):
+                take(page, DOCS / "live-page" / "overview.png", whole=False)  # for the README
     server.close()
 
 
-def take(page: Page, picture: Path) -> None:
-    """Save a picture of the whole page, small."""
+def take(page: Page, picture: Path, *, whole: bool = True) -> None:
+    """Save a picture of the whole page, or of what fits on the screen; small."""
     picture.parent.mkdir(exist_ok=True)
-    page.screenshot(picture)
+    page.screenshot(picture, whole=whole)
     few = Image.open(picture).quantize(COLOURS)
     few.save(picture, optimize=True)
 

@@ -25,6 +25,7 @@ Sort = Literal["worst", "name", "rate", "silence", "events"]
 
 _RANK: Final = {state: rank for rank, state in enumerate(get_args(StreamState))}
 _WELL: Final = frozenset({"quiet", "ok"})
+_NOTHING_TOLD: Final = (0, None)
 _STATE, _SILENCE = attrgetter("state"), attrgetter("silent_seconds")
 
 
@@ -147,12 +148,18 @@ _ORDERS: Final[dict[Sort, Callable[[StreamRow], Any]]] = {
 def _rows(streamer: StreamerSnapshot, stale_after_seconds: float) -> Iterator[StreamRow]:
     fresh = freshness(streamer, stale_after_seconds)
     reported = streamer.report.streams if streamer.report is not None else ()
-    told = {(one.stream, one.symbol): (one.pending, one.silence) for one in reported}
+    # Of few: most neither hold anything back nor are asked about.
+    told = {
+        (one.stream, one.symbol): (one.pending, one.silence)
+        for one in reported
+        if one.pending or one.silence
+    }
     # What a process that reports no more had is as old as its last report, and older by that.
     late_seconds = streamer.report_age_seconds or 0.0
-    for one in streamer.streams:
+    name = streamer.name
+    for one in streamer.streams[:]:  # a copy: in a lazy sequence each index is a call
         key = (one.stream, one.symbol)
-        held, silence = told.get(key, (0, None))
+        held, silence = told.get(key, _NOTHING_TOLD)
         state: StreamState = "ok"
         if one.unavailable:
             state = "unavailable"
@@ -166,7 +173,7 @@ def _rows(streamer: StreamerSnapshot, stale_after_seconds: float) -> Iterator[St
             state,
             one.symbol,
             one.stream,
-            streamer.name,
+            name,
             one.per_second,
             one.silent_seconds + late_seconds,
             one.events_total,

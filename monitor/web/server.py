@@ -87,6 +87,13 @@ class MetricsServer:
         host, port = self._socket.getsockname()[:2]
         return str(host), int(port)
 
+    @property
+    def url(self) -> str:
+        """The live page, as this machine reaches it."""
+        host, port = self.address
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - is compared
+        return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
     def start(self) -> None:
         """Serve until `close`."""
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)

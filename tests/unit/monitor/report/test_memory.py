@@ -9,7 +9,10 @@ from monitor.evidence import evidence_of
 from monitor.leak import LeakDetector
 from monitor.replay import replay
 from monitor.report.memory import Memory, memories
+from monitor.soak_plans import PROFILES
+from monitor.verdict import concluded
 from tests import profiles
+from tests.unit.monitor.runs import Run
 
 HOUR = 3600
 
@@ -72,3 +75,10 @@ def test_a_short_run_has_no_trend_and_a_pause_interrupts_the_band() -> None:
     assert found.low_mib[20] is None
     assert found.low_mib.count(None) == found.high_mib.count(None) == 1
     assert "too early" in found.said[0]
+
+
+@pytest.mark.parametrize("seconds", [20, 35])
+def test_the_first_bins_have_a_band_and_no_floors_yet(seconds: int) -> None:
+    run = Run(PROFILES["1h"]).seconds(seconds).end()
+    found = memory_of(concluded(run.document())[0])
+    assert (len(found.seconds), found.floor_mib, found.trend) == (seconds // 15, (), None)

@@ -32,8 +32,11 @@ def server() -> Iterator[MetricsServer]:
     server.close()  # also a second time
 
 
-def get(server: MetricsServer, path: str, method: str = "GET") -> tuple[int, str, str]:
-    connection = http.client.HTTPConnection(*server.address, timeout=10)
+def get(
+    server: MetricsServer, path: str, method: str = "GET", host: str | None = None
+) -> tuple[int, str, str]:
+    bound, port = server.address
+    connection = http.client.HTTPConnection(host or bound, port, timeout=10)
     connection.request(method, path)
     answer = connection.getresponse()
     body = answer.read().decode()
@@ -332,6 +335,25 @@ def test_a_port_in_use_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(HttpError, match=rf"127\.0\.0\.1:{port}.*in use"):
             MetricsServer(f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("127.0.0.1:0", "127.0.0.1"),
+        ("0.0.0.0:0", "127.0.0.1"),
+        ("[::1]:0", "[::1]"),
+        ("[::]:0", "[::1]"),
+    ],
+)
+def test_the_url_of_the_live_page_leads_to_it(address: str, host: str) -> None:
+    server = MetricsServer(address)
+    server.start()
+    try:
+        assert server.url == f"http://{host}:{server.address[1]}/"
+        assert get(server, "/", host=host.strip("[]"))[0:2] == (200, "text/html; charset=utf-8")
+    finally:
+        server.close()
 
 
 def test_ipv6_is_served() -> None:
