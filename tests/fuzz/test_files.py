@@ -8,7 +8,7 @@ import os
 import shutil
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.audit.directory import Directory
@@ -18,9 +18,15 @@ from streamer.avro.files import block, header
 from streamer.config import SinkConfig
 from streamer.data.kinds.trade import Trade
 from streamer.data.records import encoder, load_schema
+from streamer.export.job import ExportError, run
+from streamer.export.plan import Exported, Source, job_of
+from streamer.head.files import read_directory
+from streamer.head.last_records import Wanted
+from streamer.head.table import tables
+from streamer.printable import printable
 from streamer.routes import Routes
 from streamer.sinks.files import FilesSink
-from tests.fuzzing import fuzz
+from tests.fuzzing import EXAMPLES, fuzz
 
 ROUTES = Routes(("trade",), ("BTCUSDT",))
 [ROUTE] = ROUTES
@@ -157,3 +163,26 @@ def test_any_manifest(tmp_path_factory, content):
     (directory / "trade" / "x-000001.avro").write_bytes(HEADER + BLOCK)
     assert check_files(directory, ALWAYS).not_judged
     started(directory)
+
+
+@settings(fuzz, max_examples=EXAMPLES // 3)  # a Parquet file takes some milliseconds
+@given(containers() | st.binary(max_size=60))
+def test_any_file_that_is_shown_or_exported(tmp_path_factory, content):
+    directory = empty(tmp_path_factory.getbasetemp() / "shown")
+    (directory / "trade").mkdir(parents=True)
+    (directory / "trade" / "20261127T000000Z-000001.avro").write_bytes(content)
+    target = empty(tmp_path_factory.getbasetemp() / "exported")
+    kinds, problems = read_directory(directory, Wanted(3))
+    lines = tables(kinds) + [printable(problem) for problem in problems]
+    assert all(line.isprintable() for line in lines)
+    sources = [Source("20261127T000000Z-000001.avro", len(content))]
+    before = Exported(())
+    doing = job_of("trade", "2026-11-27", sources, before)
+    try:
+        exported = run(doing, directory, target, ())
+    except ExportError:
+        assert not list(target.rglob("*.parquet"))
+    else:
+        assert exported.sources == tuple(sources)
+        shown = sum(len(records) for kind in kinds for records in kind.found.values())
+        assert min(sum(output.records for output in exported.outputs), 3) == shown
