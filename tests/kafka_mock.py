@@ -12,7 +12,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from types import TracebackType
+
+import confluent_kafka
+import pytest
 
 TOPICS = {
     "trade": "market.crypto.trades.binance",
@@ -44,6 +48,34 @@ brokers = producer.list_topics(timeout=90).brokers.values()
 print(",".join(f"{broker.host}:{broker.port}" for broker in brokers), flush=True)
 sys.stdin.read()
 """
+
+_FAULTY_PROGRAM = """
+import ctypes, sys
+library = ctypes.CDLL(sys.argv[1])
+pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
+def function(name, result, *arguments):
+    found = getattr(library, name)
+    found.restype, found.argtypes = result, arguments
+    return found
+conf = function("rd_kafka_conf_new", pointer)()
+client = function("rd_kafka_new", pointer, number, pointer, text, ctypes.c_size_t)(0, conf, None, 0)
+cluster = function("rd_kafka_mock_cluster_new", pointer, pointer, number)(client, 1)
+bootstraps = function("rd_kafka_mock_cluster_bootstraps", text, pointer)
+create = function("rd_kafka_mock_topic_create", number, pointer, text, number, number)
+set_rtt = function("rd_kafka_mock_broker_set_rtt", number, pointer, ctypes.c_int32, number)
+push = function("rd_kafka_mock_push_request_errors_array", None,
+                pointer, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(number))
+for topic in sys.argv[2:]:
+    create(cluster, topic.encode(), 1, 1)
+print(bootstraps(cluster).decode(), flush=True)
+for line in sys.stdin:
+    milliseconds, code = map(int, line.split())
+    set_rtt(cluster, 1, milliseconds)
+    if code:
+        push(cluster, 0, 1, (number * 1)(code))  # 0: Produce
+    print("done", flush=True)
+"""
+"""The mock cluster by librdkafka's C interface: broker 1 with one partition of each topic."""
 
 
 class MockKafka:
@@ -78,3 +110,25 @@ class MockKafka:
         """End it now, as a broker that is gone for good."""
         self.process.kill()
         self.process.communicate()
+
+
+class FaultyMockKafka(MockKafka):
+    """A mock broker that is slow, and refuses what it is told to refuse."""
+
+    def __init__(self, *topics: str) -> None:
+        package = Path(confluent_kafka.__file__).parent
+        found = [
+            *package.parent.glob("confluent_kafka.libs/librdkafka*"),
+            *package.glob(".dylibs/librdkafka*"),
+        ]
+        if not found:
+            pytest.skip("librdkafka is no library of its own here: confluent-kafka is no wheel")
+        self._command = [sys.executable, "-c", _FAULTY_PROGRAM, str(found[0]), *topics]
+
+    def answer(self, *, after_seconds: float, refuse_next: int = 0) -> None:
+        """Answer so late from now on; refuse the next batch of records with an error's code."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{round(after_seconds * 1000)} {refuse_next}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "done\n"

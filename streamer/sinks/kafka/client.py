@@ -37,6 +37,9 @@ UNSAFE = {
     "retries": "giving up a retry would drop records",
     "message.send.max.retries": "giving up a retry would drop records",
     "partitioner": "records of a symbol stay where Java's clients would look for them",
+    "max.in.flight": "records of a batch that was refused can be taken for delivered",
+    "max.in.flight.requests.per.connection": "records of a batch that was refused can be taken for "
+    "delivered",
 }
 """Client settings that `kafka.allow_unsafe_client` permits, and what they endanger."""
 
@@ -49,10 +52,18 @@ _SAFE: dict[str, Any] = {
     # After a batch that failed nothing more is sent, so that nothing overtakes it.
     "enable.gapless.guarantee": True,
     "acks": "all",
+    # librdkafka takes a batch that a broker refused for delivered when a later one, that was under
+    # way already, is accepted; and of a producer that is new to it a broker that has just started
+    # accepts any batch as the first (docs/decisions/0096-one-request-under-way.md).
+    "max.in.flight": 1,
     "message.timeout.ms": 0,  # never: whatever is accepted is kept until it is delivered
     "partitioner": "murmur2_random",  # as Java's default: one symbol, one partition for all
 }
-_ALIASES = {"request.required.acks": "acks", "delivery.timeout.ms": "message.timeout.ms"}
+_ALIASES = {
+    "request.required.acks": "acks",
+    "delivery.timeout.ms": "message.timeout.ms",
+    "max.in.flight.requests.per.connection": "max.in.flight",
+}
 
 _Client = TypeVar("_Client", Producer, Consumer, AdminClient)
 
@@ -102,9 +113,8 @@ def make_producer(config: KafkaConfig, **callbacks_and_more: Any) -> Producer:  
 
 def make_small_producer(config: KafkaConfig, **callbacks_and_more: Any) -> Producer:  # noqa: ANN401
     """Return a producer beside the records' own, that must never hold anything up."""
-    return _made(
-        Producer, config, {**revealed(config.client), **_connection(config), **callbacks_and_more}
-    )
+    settings = {"max.in.flight": _SAFE["max.in.flight"], **callbacks_and_more}
+    return _made(Producer, config, {**_connection(config), **settings})
 
 
 def make_administrator(config: KafkaConfig) -> AdminClient:

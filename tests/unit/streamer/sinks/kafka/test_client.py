@@ -46,6 +46,8 @@ def test_settings_that_would_break_the_guarantees_are_refused_unless_forced(key)
         {"enable.gapless.guarantee": False},
         {"retries": 3},
         {"partitioner": "random"},
+        {"max.in.flight": 5},
+        {"max.in.flight.requests.per.connection": 5},
     ],
 )
 def test_forced_settings_make_a_producer_and_a_warning(client, caplog):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import fastavro
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from streamer.config import KafkaConfig
 from streamer.data.events import GapRecord
@@ -27,7 +27,7 @@ from streamer.sinks.kafka.producer import (
     PAUSE_LIMIT_SECONDS,
 )
 from streamer.sinks.kafka.topics import topic_of
-from tests.kafka_mock import MockKafka
+from tests.kafka_mock import FaultyMockKafka, MockKafka
 from tests.unit.streamer.payloads import NOW_US
 
 ROUTES = Routes(("trade", "bookTicker"), ("BTCUSDT", "ETHUSDT", "币安人生USDT"))
@@ -87,6 +87,28 @@ def consume(cluster: str, topic: str, count: int) -> list[tuple[bytes, int, dict
             found.append((message.key(), message.partition(), record))
     consumer.close()
     return found
+
+
+@pytest.mark.parametrize(
+    "code", [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART]
+)
+def test_a_refused_batch_is_not_taken_for_delivered_with_the_one_after_it(code):
+    """With two requests under way librdkafka would: what was refused is lost without an error."""
+    route = next(iter(ROUTES))
+    with (mock := FaultyMockKafka("refusing.trade")) as broker:
+        config = KafkaConfig(bootstrap_servers=broker, topics={"trade": "refusing.trade"})
+        sink = sink_of(config, [route])
+        sink.put(route, event(route, 0), NOW_US)
+        poll_until(sink, lambda: sink.counts().acknowledged_total == 1)
+        mock.answer(after_seconds=1.0, refuse_next=code)
+        for event_id in (1, 2):
+            sink.put(route, event(route, event_id), NOW_US)
+            asked = time.monotonic() + 0.2  # less than an answer takes, and 40 times linger.ms
+            poll_until(sink, lambda asked=asked: time.monotonic() >= asked)
+        poll_until(sink, lambda: sink.counts().acknowledged_total == 3)
+        mock.answer(after_seconds=0.0)
+        found = consume(broker, "refusing.trade", 3)
+    assert [record["trade_id"] for _, _, record in found] == [0, 1, 2]
 
 
 def test_records_arrive_once_in_order_under_their_symbol(cluster):
