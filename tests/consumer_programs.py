@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from contextlib import redirect_stdout
 from io import StringIO
@@ -32,6 +34,17 @@ def run(name: str, *arguments: object) -> str:
     with patch.object(sys, "argv", [name, *map(str, arguments)]), redirect_stdout(output):
         exec(compile(code, f"docs/consumers.md: {name}", "exec"), {"__name__": "__main__"})
     return output.getvalue()
+
+
+def run_in_shell(name: str, **variables: str) -> str:
+    """Run a program of the shell with these variables, and return what it prints."""
+    language, code = PROGRAMS[name]
+    assert language == "sh"
+    command = ["sh", "-euc", code]
+    environment = {**os.environ, **variables}
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
 
 
 def query(name: str) -> list[tuple[object, ...]]:

@@ -9,6 +9,7 @@ import ctypes
 import http.server
 import io
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -37,11 +38,12 @@ from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink, open_kafka_sink
 from streamer.sinks.kafka.topics import prepare_topics
 from tests.audit import audit_records
-from tests.consumer_programs import run
+from tests.consumer_programs import run, run_in_shell
 from tests.exchange import Exchange
 from tests.kafka_cluster import KafkaCluster
 from tests.kafka_reader import consume, every
 from tests.streaming import ROOT, Process, at_exchange, eventually
+from tests.tools import required
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine fetches 190 MB
 
@@ -177,6 +179,8 @@ def test_the_documents_programs_read_topics(tmp_path, kafka):
 
     The topics are those of the page. Programs with a registry run first: they take all symbols.
     """
+    required("kcat", "kcat")
+    began = int(time.time())
     put_trades(tmp_path / "registered", kafka, "ETHUSDT", kafka.registry_url)
     lines = run("registry", kafka.bootstrap_servers, kafka.registry_url).splitlines()
     time_text = "2026-11-18T11:06:40+00:00"
@@ -198,6 +202,15 @@ def test_the_documents_programs_read_topics(tmp_path, kafka):
         "missing: 5 to 5, lagging",
         "missing without a reason: from 8",
     ]
+    kcat = run_in_shell("kcat", BROKERS=kafka.bootstrap_servers)
+    seen = re.findall(
+        r"^partition \d offset \d+ key (\w+), (\d+) bytes, (\d+)$", kcat, re.MULTILINE
+    )
+    assert len(seen) == len(kcat.splitlines()) == 12
+    assert {key for key, _, _ in seen} == {"ETHUSDT", "BTCUSDT"}
+    times = [int(time_ms) / 1000 for _, _, time_ms in seen]
+    assert began <= min(times)  # when they were handed over, though they took place before
+    assert max(times) <= time.time()
     with pytest.raises(SystemExit, match="no schema has the fingerprint"):
         run("topic", kafka.bootstrap_servers, schemas / "history" / "none", "BTCUSDT")
 
