@@ -14,8 +14,8 @@ from pathlib import Path
 from streamer.errors import SettingsError
 from streamer.export.plan import PARTITIONS, Exported, Job, Source, by_date, job_of
 
-EXPORTED, USAGE, FAILED, NOTHING = 0, 2, 3, 4
-"""Exit codes, as of `audit`."""
+EXPORTED, USAGE, FAILED, NOTHING, INTERRUPTED = 0, 2, 3, 4, 130
+"""Exit codes, as of `audit`; the last one is a shell's for SIGINT."""
 
 _EPILOG = """\
 Only complete files are read, and those that were exported before are passed over: run it as often
@@ -69,6 +69,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with _alone(options.output):
             return _export(root, options)
+    except KeyboardInterrupt:
+        _say("stopped: what is listed above is exported, the rest is not begun or done again")
+        return INTERRUPTED
     except OSError as error:
         _say(f"{error.filename or options.output}: {error.strerror or error}")
         return FAILED

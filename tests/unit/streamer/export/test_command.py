@@ -148,6 +148,10 @@ def test_files_may_be_moved_away_once_they_are_exported(sink, target):
     assert part not in files(target)
 
 
+class Killed(BaseException):
+    """What nothing catches."""
+
+
 @pytest.mark.parametrize("when", ["before", "between", "after"])
 def test_an_export_that_is_killed_is_done_again(sink, target, monkeypatch, when):
     """Before the files have their names, after the first one has, and before it is noted."""
@@ -157,7 +161,7 @@ def test_an_export_that_is_killed_is_done_again(sink, target, monkeypatch, when)
     def killed(*arguments: object) -> None:
         calls.append(arguments)
         if when != "between" or len(calls) == 2:
-            raise KeyboardInterrupt
+            raise Killed
         replace(*arguments)
 
     with monkeypatch.context() as patch:
@@ -165,9 +169,10 @@ def test_an_export_that_is_killed_is_done_again(sink, target, monkeypatch, when)
             patch.setattr(job, "_write_state", killed)
         else:
             patch.setattr(parquet.os, "replace", killed)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Killed):
             exported(sink, target, "--kinds", "trade")
     assert list((target / "_export").rglob("*.json")) == []
+    (target / "trade" / ".2026-11-27-7.parquet.new").write_bytes(b"of another attempt")
     assert exported(sink, target) == 0
     assert ids(target / BTC) == [1, 2, 3, 4]
     assert len(files(target)) == 4
@@ -197,6 +202,15 @@ def test_an_older_file_has_the_defaults_of_what_it_has_not(tmp_path, target):
     (tmp_path / "trade" / SECOND).write_bytes(content)
     assert exported(tmp_path, target) == 3  # a byte is left
     assert ids(target / BTC) == [1]
+
+
+def test_an_interrupt_is_no_traceback(sink, target, monkeypatch, capsys):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parquet.os, "replace", interrupted)
+    assert exported(sink, target) == 130
+    assert "stopped" in capsys.readouterr().err
 
 
 def test_a_failure_leaves_what_was_there(sink, target, capsys):
