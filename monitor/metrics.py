@@ -189,6 +189,16 @@ def _feed(snapshot: Snapshot) -> Iterator[Metric]:
             "Events that wait above an open gap.",
             sum(one.pending for report in reports for one in report.streams),
         )
+        yield _gauge(
+            "vigil_backfill_gaps",
+            "Gaps that REST is asked about.",
+            sum(report.backfill.gaps for report in reports),
+        )
+        yield _gauge(
+            "vigil_backfill_ids_left",
+            "Ids that these still miss; of klines, candles.",
+            sum(report.backfill.ids_left for report in reports),
+        )
         offsets = [r.clock_offset_seconds for r in reports if r.clock_offset_seconds is not None]
         if offsets:
             yield _gauge(

@@ -72,6 +72,13 @@ def _streamer(one: StreamerSnapshot) -> dict[str, Any]:
             }
             for slot in (report.slots if report else ())
         ],
+        "backfill": {
+            "gaps": report.backfill.gaps,
+            "ids_left": report.backfill.ids_left,
+            "ids_done": report.backfill.ids_done,
+        }
+        if report
+        else None,
         "sink": {
             "kind": report.sink.kind,
             "accepted_total": report.sink.accepted_total,

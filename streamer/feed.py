@@ -31,7 +31,7 @@ from streamer.removed_streams import RemovedStreams
 from streamer.repair.backfiller import Backfiller
 from streamer.repair.rest_worker import RestWorker
 from streamer.repair.staleness import StalenessProbe
-from streamer.report import IdleClock, Reporter
+from streamer.report import NO_BACKFILL, IdleClock, Reporter
 from streamer.routes import Route, Routes
 from streamer.sinks import Sink, open_letter_box
 from streamer.subscription_manager import SubscriptionManager
@@ -379,7 +379,13 @@ class Feed:
         self, now: float, state: State, *, final: bool = False, exit_reason: str | None = None
     ) -> None:
         if self._telemetry is not None:
-            report = self._reporter.report(now, state, final=final, exit_reason=exit_reason)
+            report = self._reporter.report(
+                now,
+                state,
+                final=final,
+                exit_reason=exit_reason,
+                backfill=self._backfiller.progress if self._backfiller else NO_BACKFILL,
+            )
             self._telemetry.send(report)
 
     def _drain(self) -> int:

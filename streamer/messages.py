@@ -132,6 +132,14 @@ class SinkCounts(msgspec.Struct, frozen=True):
     opened: bool = True  # False: what it writes to has not answered since the start
 
 
+class Backfill(msgspec.Struct, frozen=True):
+    """The gaps that REST is being asked about."""
+
+    gaps: Count = 0
+    ids_left: Count = 0  # that these still miss, as far as known; of klines, candles
+    ids_done: Count = 0  # of these gaps, dealt with already
+
+
 class Notice(msgspec.Struct, frozen=True):
     """Something worth a line in a log and in the profile, numbered from 1 without holes."""
 
@@ -199,6 +207,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     notices: tuple[Notice, ...] = ()  # those of the last half minute
     final: bool = False  # nothing follows: everything is flushed, or `exit_reason` says why not
     exit_reason: str | None = None
+    backfill: Backfill = Backfill()
     telemetry_dropped: dict[str, Count] = {}  # messages that could not be sent, by reason
 
     def silent_seconds(self, stream: StreamCounts) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from streamer.config import StreamerConfig
 from streamer.feed_counters import FeedCounters
-from streamer.messages import Report, SlotState, State, StreamCounts
+from streamer.messages import Backfill, Report, SlotState, State, StreamCounts
 from streamer.network.connection_manager import ConnectionManager
 from streamer.network.slot import Slot
 from streamer.repair.staleness import StalenessProbe
@@ -20,6 +20,7 @@ from streamer.unavailable import UnavailableStreams
 NOTICE_REPEATED_SECONDS = 30.0
 """A notice is in every report of this long: a lost report then loses none."""
 
+NO_BACKFILL = Backfill()
 
 ALERTED_FRAMES, ALERTED_ANSWERS = ("differing_copy",), ("misfit", "unusable")
 """Counted from 0 on: an alert sees a counter grow, not one that appears."""
@@ -93,7 +94,13 @@ class Reporter:
         self._sequence = 0
 
     def report(
-        self, now: float, state: State, *, final: bool = False, exit_reason: str | None = None
+        self,
+        now: float,
+        state: State,
+        *,
+        final: bool = False,
+        exit_reason: str | None = None,
+        backfill: Backfill = NO_BACKFILL,
     ) -> Report:
         """Return the state of everything."""
         self._sequence += 1
@@ -132,6 +139,7 @@ class Reporter:
             ),
             final=final,
             exit_reason=exit_reason,
+            backfill=backfill,
         )
 
     def _streams(self, now: float) -> tuple[StreamCounts, ...]:

@@ -382,16 +382,34 @@ function rotations({ rotations: done, rotations_failed: failed }) {
   return [...reasons, ...(failed ? [`failed ${count(failed)}`] : [])].join(", ") || "0";
 }
 
+const lefts = {}; // by streamer: when how many ids were left, of the last half minute
+
+function backfill({ name, backfill: progress }) {
+  const seen = (lefts[name] = (lefts[name] ?? []).filter(([at]) => at > latest.time - 30));
+  if (!progress?.gaps) {
+    seen.length = 0;
+    return "no gap is open";
+  }
+  const { gaps, ids_left: left, ids_done: done } = progress;
+  if (seen.at(-1)?.[0] !== latest.time) seen.push([latest.time, left]);
+  const [[since, before]] = seen;
+  const pace = (before - left) / (latest.time - since); // new gaps may make it negative
+  const more = pace > 0 ? `, about ${duration(left / pace)} more` : "";
+  const share = Math.floor((100 * done) / (done + left));
+  return `${count(gaps)} gaps, ${count(left)} ids left, ${share} % done${more}`;
+}
+
 function feedFacts(one) {
   const { counts, latency } = one;
   const latencyOf = (it) => (it ? `${bound(it.p50)}, 99 %: ${bound(it.p99)}` : NOTHING);
-  const waiting = one.repairing
+  const held = one.repairing
     ? `${count(one.repairing)} streams hold ${count(one.held)} events`
     : "nothing waits";
   return [
     ["gaps lost", `${count(counts.gaps)}, ${count(counts.missing)} ids`, counts.gaps ? "bad" : ""],
     ["gaps repaired", `${count(counts.repaired_gaps)}, ${count(counts.repaired)} ids`],
-    ["back-fill", waiting, one.repairing ? "warning" : ""],
+    ["back-fill", backfill(one), one.backfill?.gaps ? "warning" : ""],
+    ["behind gaps", held, one.repairing ? "warning" : ""],
     ["copies left out", count(counts.duplicates)],
     ["exchange to streamer", latencyOf(latency.receive)],
     ["streamer to acknowledgement", latencyOf(latency.acknowledge)],

@@ -120,6 +120,13 @@ def _streamer(one: StreamerSnapshot, snapshot: Snapshot) -> dict[str, Any]:
         "sink": _sink(report.sink, one.unacknowledged_seconds) if report else None,
         "latency": _latency(one),
         "counts": _counts(one.totals),
+        "backfill": {
+            "gaps": report.backfill.gaps,
+            "ids_left": report.backfill.ids_left,
+            "ids_done": report.backfill.ids_done,
+        }
+        if report
+        else None,
         "held": sum(stream.pending for stream in report.streams) if report else 0,
         "repairing": sum(stream.pending > 0 for stream in report.streams) if report else 0,
     }

@@ -21,6 +21,7 @@ from streamer.data.kinds.trade import Trade
 from streamer.data.rest_page import RestRequest, Unusable
 from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
+from streamer.messages import Backfill
 from streamer.order.sequence import Gap
 from streamer.order.sequences import Arrival
 from streamer.repair.clock import ExchangeClock
@@ -118,6 +119,12 @@ class Backfiller:
     def open_gaps(self) -> int:
         """How many gaps are open."""
         return len(self._gap_tracker.open)
+
+    @property
+    def progress(self) -> Backfill:
+        """How far the open gaps are repaired."""
+        left, done = self._gap_tracker.ids()
+        return Backfill(self.open_gaps, left, done)
 
     def turn(self, now: float, *, accepting: bool = True) -> None:
         """Take an outcome, look at the gaps, ask the next question. Never waits.

@@ -133,6 +133,11 @@ class GapTracker(Generic[Key]):
                 gap.old_below = gap.young_from = None
         return self.open.pop(key) if next_id > gap.last_id else None
 
+    def ids(self) -> tuple[int, int]:
+        """Return how many ids the open gaps still miss, and how many of theirs are dealt with."""
+        left = sum(gap.last_id - gap.first_id + 1 for gap in self.open.values())
+        return left, sum(gap.first_id - gap.began_id for gap in self.open.values())
+
     def next(self, now: float) -> Ask[Key] | None:
         """Return what to ask now; the gap that has waited longest comes first."""
         if now < self._paused_until or not self.open:

@@ -10,7 +10,7 @@ from monitor.live.streams import StreamTable
 from monitor.model import Exited
 from monitor.snapshot import Snapshot, StreamSnapshot
 from monitor.soak_plans import PROFILES
-from streamer.messages import LATENCY_BUCKETS_SECONDS, Histogram, SinkCounts
+from streamer.messages import LATENCY_BUCKETS_SECONDS, Backfill, Histogram, SinkCounts
 from tests.unit.monitor.observations import EPOCH, NAME, report, slot, stream
 from tests.unit.monitor.runs import Run
 
@@ -59,6 +59,7 @@ def test_a_streamer_is_told_with_connections_sink_latency_and_counts() -> None:
             "streams": (stream(50 * second, gaps_total=1, missing_total=9, pending=4),),
             "slots": (slot("slot-1", 70.0, drops_total=2), slot("slot-2", None)),
             "rotations": {"age": 2, "silence": 1},
+            "backfill": Backfill(2, 70, 30),
             "receive_latency": Histogram(tuple(second * one for one in counts), float(second)),
             "sink": SinkCounts(
                 "kafka",
@@ -87,6 +88,7 @@ def test_a_streamer_is_told_with_connections_sink_latency_and_counts() -> None:
     assert one["counts"]["missing"] == 9
     assert one["counts"]["events"] == 150
     assert (one["held"], one["repairing"]) == (4, 1)
+    assert one["backfill"] == {"gaps": 2, "ids_left": 70, "ids_done": 30}
     assert one["rss_bytes"] == 60 << 20
     assert one["leak"] is None
 

@@ -12,6 +12,7 @@ from streamer.config import RepairConfig
 from streamer.data.rest_page import RestRequest
 from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
+from streamer.messages import Backfill
 from streamer.order.sequence import Gap
 from streamer.order.sequences import Waiting
 from streamer.repair.backfiller import CLOCK_RETRY_SECONDS, TROUBLE_REPEAT_SECONDS, Backfiller
@@ -146,9 +147,11 @@ def test_a_gap_waits_for_the_other_connection_then_rest_is_asked(world):
 def test_what_rest_brings_goes_before_what_waited_and_is_counted(world):
     world.hear(10, 14)
     world.turn(0.6)
+    assert world.backfiller.progress == Backfill(gaps=1, ids_left=3, ids_done=0)
 
     world.answer(11, 12, 13, 14, 15)
 
+    assert world.backfiller.progress == Backfill()
     assert world.stored == [10, 11, 12, 13, 14]  # and 15 is left to the stream
     assert world.route.repaired_total == 3
     assert world.route.repaired_gaps_total == 1
