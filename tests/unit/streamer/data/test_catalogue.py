@@ -57,6 +57,8 @@ def test_what_ids_promise():
     assert {"trade", "aggTrade"} == CONTIGUOUS
     assert {*CONTIGUOUS, "bookTicker", "depth", "partialDepth"} == NUMBERED
     assert {*CONTIGUOUS, "kline"} == REPAIRABLE
+    clocks = {kind.name: kind.clock for kind in KINDS if kind.clock is not None}
+    assert clocks == {"trade": "trade_time", "aggTrade": "trade_time", "depth": "event_time"}
 
 
 def test_there_is_a_payload_of_each_kind():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -107,10 +108,15 @@ def test_events_of_kinds_that_name_their_symbol_must_do_so():
     assert raised.value.error_type == "wrong_symbol"
 
 
-def test_a_partial_book_of_a_stream_that_was_not_asked_for_is_known_by_its_keys():
-    with pytest.raises(FrameRejected) as raised:
-        classify(frame(PARTIAL_DEPTH, "ethusdt@depth5"), routes())
-    assert raised.value.error_type == "unknown_stream"
+def test_a_partial_book_is_known_by_its_keys_where_nothing_else_tells_what_it_is():
+    for payload, error_type in (
+        (frame(PARTIAL_DEPTH, "ethusdt@depth5"), "unknown_stream"),
+        (frame(PARTIAL_DEPTH, "ethusdt@news"), "unknown_stream"),
+        (json.dumps(PARTIAL_DEPTH).encode(), "not_combined"),
+    ):
+        with pytest.raises(FrameRejected) as raised:
+            classify(payload, routes())
+        assert raised.value.error_type == error_type
 
 
 def test_a_later_book_supersedes_and_numbers_may_jump():
