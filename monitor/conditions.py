@@ -11,9 +11,9 @@ from monitor.report.text import clock
 LENGTHS_ALIKE: Final = 0.02  # as much as a complete run may be short of
 _LONGEST_VALUE: Final = 60
 _NOT_COMPARED: Final = (
-    *("exchange.symbols", "exchange.streams"),  # told apart from the other settings
-    *("sink.directory", "supervisor.runtime_directory", "supervisor.state_directory"),
-)
+    "exchange.symbols", "exchange.streams",  # told apart from the other settings
+    "sink.directory", "supervisor.runtime_directory", "supervisor.state_directory",
+)  # fmt: skip
 """Directories differ from run to run, and say nothing about it."""
 
 

@@ -122,15 +122,13 @@ class Feed:
         self._backfiller: Backfiller | None = None
         silences = StalenessProbe(connection.stale_after) if config.repair.enabled else None
         self._reporter = Reporter(
-            *(
-                config,
-                routes,
-                self._connection_manager,
-                self._sink,
-                self._counters,
-                self._idle_clock,
-                now,
-            ),
+            config,
+            routes,
+            self._connection_manager,
+            self._sink,
+            self._counters,
+            self._idle_clock,
+            now,
             silences=silences,
             unavailable=self._availability.streams,
         )
@@ -157,14 +155,12 @@ class Feed:
             else None
         )
         self._subscription_manager = SubscriptionManager(
-            *(
-                self._ingest,
-                self._connection_manager,
-                self._sink,
-                self._counters,
-                self._idle_clock,
-                self._backfiller,
-            ),
+            self._ingest,
+            self._connection_manager,
+            self._sink,
+            self._counters,
+            self._idle_clock,
+            self._backfiller,
             removed_streams=removed_streams,
             overlap_seconds=connection.rotation_overlap,
         )

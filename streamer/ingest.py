@@ -265,7 +265,9 @@ class Ingest:
         if latest is None and route.resumed_us is not None:  # by an earlier run, by our clock
             last_us = route.resumed_us + round((self._counters.clock_offset_seconds or 0.0) * 1e6)
         found = route.anew.take(
-            *(number, getattr(event, time, None), (event, received_us)),
+            number,
+            getattr(event, time, None),
+            (event, received_us),
             last_id=last_id,
             last_us=last_us,
             later_us=later_us,
@@ -301,7 +303,10 @@ class Ingest:
         self._sink.renew(route, start)
         log.warning(
             "the ids of %s began anew: %d after %d; records have the epoch %d in their ids",
-            *(route.name, start.first_id, last_id, route.epoch),
+            route.name,
+            start.first_id,
+            last_id,
+            route.epoch,
         )
         self._counters.notice(
             NEW_EPOCH,
@@ -309,7 +314,10 @@ class Ingest:
             first_id=start.first_id, after_id=last_id, epoch=route.epoch,
         )  # fmt: skip
         record = GapRecord(
-            *(from_us, route.symbol, route.stream, NEW_EPOCH),
+            from_us,
+            route.symbol,
+            route.stream,
+            NEW_EPOCH,
             from_time=from_us,
             to_time=to_us,
             epoch=route.epoch,
@@ -466,7 +474,11 @@ class Ingest:
         """Tell of a gap: in the log, in a notice, and in the sink before what comes after it."""
         log.warning(
             "gap: %s of %s from %d to %d (%d missing): %s",
-            *(route.stream, route.symbol, gap.first_id, gap.last_id, gap.missing),
+            route.stream,
+            route.symbol,
+            gap.first_id,
+            gap.last_id,
+            gap.missing,
             REASONS[gap.reason],
         )
         ends = {"first_id": gap.first_id, "last_id": gap.last_id}

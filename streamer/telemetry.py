@@ -79,7 +79,8 @@ class Telemetry:
         if (size_bytes := sum(map(len, frames))) > MAX_MESSAGE_BYTES:
             log.error(
                 "telemetry: a message of %d bytes is not sent: above %d",
-                *(size_bytes, MAX_MESSAGE_BYTES),
+                size_bytes,
+                MAX_MESSAGE_BYTES,
             )
             self.dropped["too large"] += 1
             return False

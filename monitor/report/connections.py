@@ -39,8 +39,11 @@ _WEIGHT_OF: Final[Mapping[str, Weight]] = {
 
 _AS_PLANNED: Final = frozenset(
     (
-        *("connection_opened", "rotation_started", "subscription_changed"),
-        *("stream_available", "collected"),
+        "connection_opened",
+        "rotation_started",
+        "subscription_changed",
+        "stream_available",
+        "collected",
     )
 )
 

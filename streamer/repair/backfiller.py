@@ -178,7 +178,10 @@ class Backfiller:
                 if route not in self._gap_tracker.open:
                     log.info(
                         "suspected gap: %s of %s from %d to %d: asking REST",
-                        *(route.stream, route.symbol, gap.first_id, gap.last_id),
+                        route.stream,
+                        route.symbol,
+                        gap.first_id,
+                        gap.last_id,
                     )
                 self._gap_tracker.suspect(route, gap.first_id, gap.last_id, now, since)
         if self._gap_tracker.open:
@@ -330,7 +333,9 @@ class Backfiller:
         Raises ValueError and FrameRejected for what is wrong as a whole.
         """
         page = read_page(
-            *(route.stream, route.symbol, answer.body),
+            route.stream,
+            route.symbol,
+            answer.body,
             in_milliseconds=self._in_milliseconds,
             unusable=unusable,
         )

@@ -25,8 +25,14 @@ TARGETS = (
 )
 NAMES = st.sampled_from(
     [
-        *(b"Host", b"Accept", b"Content-Length", b"Transfer-Encoding", b"Expect", b"Connection"),
-        *(b"Sec-Fetch-Site", b"Last-Event-ID"),
+        b"Host",
+        b"Accept",
+        b"Content-Length",
+        b"Transfer-Encoding",
+        b"Expect",
+        b"Connection",
+        b"Sec-Fetch-Site",
+        b"Last-Event-ID",
     ]
 ) | st.binary(max_size=8)
 VALUES = st.sampled_from(

@@ -168,7 +168,13 @@ def test_it_works_below_a_prefix_as_it_comes(page: Page, server: MetricsServer) 
         page.wait_for("document.querySelector('#page').innerText === 'page 1 of 6'")
         assert page.complaints == []
         assert {one.split("?")[0].removeprefix(at) for one in page.requested} == {
-            *("", "page.css", "live.css", "live.js", "icon.svg", "events", "streams")
+            "",
+            "page.css",
+            "live.css",
+            "live.js",
+            "icon.svg",
+            "events",
+            "streams",
         }
         assert PREFIX in at
 
@@ -230,7 +236,10 @@ def test_it_is_used_by_keyboard(page: Page, server: MetricsServer) -> None:
             page.wait_for("document.querySelector('#page').innerText === 'page 1 of 6'")
     assert visited[0] == "skip"
     assert [one for one in visited if one in ("search", "sort", "all", "next")] == [
-        *("search", "sort", "all", "next")
+        "search",
+        "sort",
+        "all",
+        "next",
     ]
     assert "event-log" in visited  # it scrolls
     assert page.value("getComputedStyle(document.querySelector('header')).transitionDuration") == (

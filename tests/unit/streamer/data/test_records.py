@@ -116,7 +116,13 @@ LEVELS = st.lists(st.tuples(NUMBER, NUMBER), max_size=200)
 
 
 @given(
-    *(SYMBOL, ID, ID, TIME, TIME, LEVELS, LEVELS),
+    SYMBOL,
+    ID,
+    ID,
+    TIME,
+    TIME,
+    LEVELS,
+    LEVELS,
     st.sampled_from(["depth", "depth@100ms"]),
 )
 def test_a_change_of_a_book_is_read_back_whole(
@@ -139,15 +145,38 @@ def test_a_change_of_a_book_is_read_back_whole(
 
 
 @given(
-    *(SYMBOL, st.sampled_from(INTERVALS), TIME, TIME, TIME, TRADE_ID | st.none(), TRADE_ID, ID),
-    *(st.booleans(), st.sampled_from(["live", "backfill"]), st.tuples(*[NUMBER] * 8)),
+    SYMBOL,
+    st.sampled_from(INTERVALS),
+    TIME,
+    TIME,
+    TIME,
+    TRADE_ID | st.none(),
+    TRADE_ID,
+    ID,
+    st.booleans(),
+    st.sampled_from(["live", "backfill"]),
+    st.tuples(*[NUMBER] * 8),
 )
 def test_a_kline_is_read_back_whole(
     symbol, interval, open_time, event_time, received_us, first, last, count, closed, source, n
 ):
     candle = Candle(
-        *(open_time, open_time + 59_999_999, symbol, interval, first, last),
-        *(n[0], n[1], n[2], n[3], n[4], count, closed, n[5], n[6], n[7]),
+        open_time,
+        open_time + 59_999_999,
+        symbol,
+        interval,
+        first,
+        last,
+        n[0],
+        n[1],
+        n[2],
+        n[3],
+        n[4],
+        count,
+        closed,
+        n[5],
+        n[6],
+        n[7],
     )
     event = Kline("kline", event_time, symbol, candle, source)
 
@@ -198,20 +227,29 @@ SIGNED = st.from_regex(r"-?(0|[1-9][0-9]{0,19})(\.[0-9]{1,18})?", fullmatch=True
 
 
 @given(
-    *(SYMBOL, TIME, TIME, TIME, TIME, SIGNED, SIGNED, st.tuples(*[NUMBER] * 13)),
-    *(TRADE_ID, TRADE_ID, ID),
+    SYMBOL,
+    TIME,
+    TIME,
+    TIME,
+    TIME,
+    SIGNED,
+    SIGNED,
+    st.tuples(*[NUMBER] * 13),
+    TRADE_ID,
+    TRADE_ID,
+    ID,
 )
 def test_a_ticker_is_read_back_whole(
     symbol, event_time, received_us, begin, end, change, percent, n, first, last, count
 ):
     event = Ticker(
-        *("24hrTicker", event_time, symbol, change, percent, *n, begin, end, first, last, count)
+        "24hrTicker", event_time, symbol, change, percent, *n, begin, end, first, last, count
     )
     names = (
-        *("weighted_average_price", "previous_price", "last_price", "last_quantity"),
-        *("bid_price", "bid_quantity", "ask_price", "ask_quantity"),
-        *("open", "high", "low", "volume", "quote_volume"),
-    )
+        "weighted_average_price", "previous_price", "last_price", "last_quantity",
+        "bid_price", "bid_quantity", "ask_price", "ask_quantity",
+        "open", "high", "low", "volume", "quote_volume",
+    )  # fmt: skip
 
     assert read("ticker", records.encoder("ticker", symbol)(event, received_us)) == {
         "record_id": f"binance:spot:{symbol}:ticker:{event_time}",
