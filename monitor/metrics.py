@@ -97,7 +97,7 @@ class SnapshotCollector(Collector):
 
     def _build_info(self) -> Metric:
         family = GaugeMetricFamily(
-            "vigil_build_info", "1; the labels tell what runs.", labels=["version", "python"]
+            "vigil_build_info", "1; the labels say what runs.", labels=["version", "python"]
         )
         family.add_metric([self._version, platform.python_version()], 1.0)
         return family

@@ -20,7 +20,7 @@ waits for its result; a rule in the settings may ask for the others."""
 
 METRICS = {
     "rss_bytes": "bytes: resident memory of the streamer's process",
-    "uss_bytes": "bytes: memory that only this process holds, looked at each minute",
+    "uss_bytes": "bytes: memory that only this process uses, measured each minute",
     "vms_bytes": "bytes: address space of the process",
     "cpu_cores": "cores: CPU time of the process over the last minute, 1 is one core",
     "threads": "count: threads of the process",

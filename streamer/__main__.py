@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Exit codes: 0 everything received is acknowledged; 1 something is not; 2 usage or "
         "configuration; 5 the sink could not be opened; 130/143 a second signal.",
     )
-    parser.add_argument("--version", action="store_true", help="tell the version and end")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
     parser.add_argument(
         "--set",

@@ -406,7 +406,11 @@ class Ingest:
         missed, self._missed_seconds = self._missed_seconds, []
         if missed:
             longest = max(seconds, *missed)
-            log.warning("%d streams missed %.1f s that nobody can tell of", len(missed), longest)
+            log.warning(
+                "%d streams have a gap of up to %.1f s that cannot be repaired",
+                len(missed),
+                longest,
+            )
 
     def declare_shed(self, names: Iterable[str], seconds: float) -> None:
         """Declare a time until now in which events were dropped, where ids tell of no gaps.

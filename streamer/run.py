@@ -37,7 +37,9 @@ def run_streamer(
     for name in URL_NAMES:
         if proxy := config.exchange.proxy_of(name):
             source = (
-                "HTTPS_PROXY and its kin" if config.exchange.proxy is None else "exchange.proxy"
+                "HTTPS_PROXY or a similar variable"
+                if config.exchange.proxy is None
+                else "exchange.proxy"
             )
             log.info("exchange.%s is reached through %s (%s)", name, proxy, source)
     try:

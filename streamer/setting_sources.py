@@ -44,7 +44,7 @@ def from_file(model: type[BaseModel], path: Path) -> dict[str, Any]:
     _check(model, values, f"{path}: ")
     if mode & stat.S_IROTH and (hidden := list(hidden_keys(values))):
         _log.warning(
-            "%s: everybody on the machine can read it, and it holds %s; chmod o-r mends that",
+            "%s: everybody on the machine can read it, and it contains %s; chmod o-r corrects that",
             path,
             ", ".join(".".join(key) for key in hidden),
         )

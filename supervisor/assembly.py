@@ -274,7 +274,7 @@ def _delay(starts: Starts, settings: Settings) -> float:
     delay = delay_of_start(restart_policy_of(settings), failed)
     if delay:
         log.warning(
-            "the last %d runs failed (runs/ of the state directory tells how); "
+            "the last %d runs failed (see runs/ in the state directory); "
             "streamers are launched in %g s",
             failed,
             delay,

@@ -103,11 +103,11 @@ def _parser(parser_type: type[argparse.ArgumentParser]) -> argparse.ArgumentPars
     parser = parser_type(
         prog="vigil",
         description="Keep a Binance market-data stream running, judge it from outside, prove it.",
-        epilog=f"commands:\n{listing}\n\n'vigil COMMAND --help' tells more about one.",
+        epilog=f"commands:\n{listing}\n\n'vigil COMMAND --help' explains one.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_shared(parser)
-    parser.add_argument("--version", action="store_true", help="tell the version and end")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
     parser.add_argument(
         "command", nargs="?", default="run", choices=tuple(COMMANDS), metavar="COMMAND"
     )

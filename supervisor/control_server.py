@@ -103,7 +103,7 @@ class ControlServer:
                 answer(asked, ok=False, detail="everything is being ended already")
             else:
                 if asked.command != "status":
-                    log.warning("a person asks: %s (%s)", asked.command, asked.streamer or "all")
+                    log.warning("command received: %s (%s)", asked.command, asked.streamer or "all")
                 self._carry_out(action, asked, now, time)
         for waiting in tuple(self._waiting):
             for name, diagnosis in waiting.diagnoses.items():
@@ -154,7 +154,9 @@ class ControlServer:
         arguments = {"reason": "command"} if asked.command == "rotate" else {}
         for name in self._names(asked):
             command_id = self._parts.controller.ask(name, asked.command, now, {**arguments})
-            waiting.told[name] = None if command_id else (False, "does not run, or is not heard")
+            waiting.told[name] = (
+                None if command_id else (False, "does not run, or cannot be reached")
+            )
             if command_id is not None:
                 waiting.streamer_of[command_id] = name
         self._waiting.append(waiting)
@@ -178,7 +180,7 @@ class ControlServer:
         """Have streamers looked at; the answer tells where the bundles are."""
         waiting = _Waiting(asked, "", now + ANSWER_WITHIN_SECONDS)
         for name in self._names(asked):
-            diagnosis = self._parts.controller.endings.diagnose(name, "a person asked", now)
+            diagnosis = self._parts.controller.endings.diagnose(name, "requested by a person", now)
             waiting.told[name] = None if diagnosis is not None else (False, "does not run")
             if diagnosis is not None:
                 waiting.diagnoses[name] = diagnosis

@@ -101,7 +101,7 @@ class Endings:
             if hangs and self._looked_at.get(one.name) != one.generation:
                 self._look(
                     one.name,
-                    "it does not end, or does not hear",
+                    "it does not end, or does not answer",
                     now,
                     looks=0,
                     apart_seconds=0.0,

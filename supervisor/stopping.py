@@ -33,7 +33,9 @@ class Stopping:
             self.stop(number.name, now)
         elif self._by_command:
             self._by_command = False
-            log.warning("%s: streamers are drained already; once more skips that", number.name)
+            log.warning(
+                "%s: streamers are drained already; a second signal skips that", number.name
+            )
         else:
             log.warning("%s: the drain is skipped", number.name)
             conclusion = Conclusion("stopped", _SECOND_SIGNAL[number])
@@ -42,8 +44,7 @@ class Stopping:
     def stop(self, why: str, now: float, *, by_command: bool = False) -> None:
         """End everything in an orderly way: streamers are drained first."""
         self._by_command = by_command
-        hurry = "a second signal" if by_command else "once more"
-        log.warning("%s: streamers are drained; %s skips that", why, hurry)
+        log.warning("%s: streamers are drained; a second signal skips that", why)
         self._notifier.stopping()
         code = ExitCode.PASS if self._controller.mode == "run" else None
         self._controller.conclude(Conclusion("stopped", code), now)

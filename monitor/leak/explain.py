@@ -79,7 +79,7 @@ def _reason(
     if current_score > CONVICTION:
         return f"a leak: {seen}"
     if score > CONVICTION:
-        return f"a leak was shown before and stays said; now {seen}"
+        return f"a leak was shown before, and that stands; now {seen}"
     held = [_HELD[name] for name in evidence.held_by] if evidence.raw_z > HELD_Z else []
     if evidence.z > HELD_Z:
         held.append("it has not been so clear for long enough")

@@ -247,7 +247,7 @@ def _figures(document: Mapping[str, Any], evidence: Evidence, verdict: Verdict) 
         "unscheduled drops": amount(summary.get("unscheduled_drops")),
         "gaps declared": amount(summary.get("gaps")),
         "gaps repaired": amount(counts.get("gap_repaired", 0) if evidence.own_format else None),
-        "duplicates left out": amount(summary.get("duplicates")),
+        "duplicates not stored": amount(summary.get("duplicates")),
     }
     pairs = (
         element("div", element("dt", name), element("dd", value)) for name, value in facts.items()

@@ -56,8 +56,8 @@ def _check_kind(directory: Path, period: Period, holdings: Holdings) -> None:
     except OSError:
         if any(directory.glob("*.avro")):
             holdings.not_judged.append(
-                f"{directory}: there is no manifest ({manifest}), so nobody can tell whether files "
-                "are missing or were changed"
+                f"{directory}: there is no manifest ({manifest}), so missing or changed files "
+                "cannot be detected"
             )
         return
     found = {path.name: path for path in sorted(directory.glob("*.avro"))}
@@ -72,7 +72,7 @@ def _check_kind(directory: Path, period: Period, holdings: Holdings) -> None:
         elif not _is_open(path) and period.touches(_begun_us(name), entry.completed_us):
             holdings.problems.append(_gone(directory, entry))
     holdings.not_judged += [
-        f"{path}: has no line in the manifest, so nobody can tell whether it was changed"
+        f"{path}: has no line in the manifest, so it cannot be checked for changes"
         for name, path in found.items()
         if name not in entries
     ]
@@ -126,9 +126,9 @@ def early_ends(
             if symbols is not None and key[1] not in symbols:
                 continue
             if key not in ends:
-                yield f"{key[0]} {key[1]}: no records, though positions tell of {last_id}"
+                yield f"{key[0]} {key[1]}: no records, though the positions name {last_id}"
             elif kind_of(stream) in CONTIGUOUS and (ends[key] or 0) < last_id:
-                yield f"{key[0]} {key[1]}: ends at {ends[key]}, though positions tell of {last_id}"
+                yield f"{key[0]} {key[1]}: ends at {ends[key]}, though the positions name {last_id}"
 
 
 def _positions(path: Path) -> Mapping[str, tuple[int, int]]:

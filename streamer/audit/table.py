@@ -40,7 +40,7 @@ def jumping(findings: Iterable[Finding]) -> list[str]:
     """Return what to say of streams whose numbers grow by jumps, where nothing else tells."""
     names = sorted({f.stream for f in findings if kind_of(f.stream) in _JUMPING})
     return [
-        f"not judged: {name}: its numbers grow by jumps, missing ones cannot be told"
+        f"not judged: {name}: its numbers grow by jumps, missing ones cannot be recognised"
         for name in names
     ]
 
@@ -91,7 +91,7 @@ def _details(finding: Finding, *, no_copies: bool) -> list[str]:
         ids_text = f", {finding.gap_ids[reason]:,} ids" if reason in finding.gap_ids else ""
         lines.append(f"{name}: {records:,} recorded gap(s), {reason}{ids_text}")
     lines += [
-        f"{name}: not heard from {_time(gap.from_us)} to {_time(gap.to_us)}"
+        f"{name}: not received from {_time(gap.from_us)} to {_time(gap.to_us)}"
         for gap in finding.gap_times
     ]
     if len(finding.partitions) > 1:

@@ -209,7 +209,7 @@ def read_schema(text: bytes) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("its schema is nested too deeply") from None
     except ValueError:
-        raise ValueError("its header tells no schema") from None
+        raise ValueError("its header contains no schema") from None
     waiting: list[tuple[Any, int]] = [(schema, 0)]
     while waiting:
         part, depth = waiting.pop()

@@ -23,11 +23,11 @@ ERROR_TYPES = {
     "bad_quantity": "no positive plain decimal number, or not even zero where that is allowed",
     "wrong_symbol": "the payload's symbol is not that of its stream",
     "wrong_interval": "the payload's interval is not that of its stream",
-    "unknown_stream": "a supported kind, but a stream that nobody asked for",
-    "not_combined": "an event without the envelope that tells its stream",
+    "unknown_stream": "a supported kind, but a stream that was not subscribed",
+    "not_combined": "an event without the envelope that names its stream",
     "differing_copy": "what came again under its ids says something else than at first",
     "unknown_shape": "JSON that is no event, answer or notice of the exchange",
-    "internal": "a mistake of ours in decoding it, which the log tells once in full",
+    "internal": "a mistake of ours in decoding it, which is logged once in full",
 }
 """Stable labels of FrameRejected, with their meaning."""
 

@@ -27,7 +27,7 @@ def explain_unexpected(error: Exception, doing: str) -> str:
     kind = (type(error), *_place(error))
     if kind not in _told:
         _told.add(kind)
-        _log.error("%s; please report it (told once in full)", text, exc_info=error)
+        _log.error("%s; please report it (logged once in full)", text, exc_info=error)
     return text
 
 

@@ -103,7 +103,7 @@ def _shake_hands(transport: Transport, where: str, deadline: float) -> None:
         raise HandshakeError("tls", _explain_certificate(error, where)) from error
     except ssl.SSLError as error:
         raise HandshakeError(
-            "tls", f"{where} does not speak TLS as wanted: {error.reason or error}"
+            "tls", f"{where} does not offer TLS as required: {error.reason or error}"
         ) from error
     except ConnectionLost as error:
         raise HandshakeError("lost", f"{where} hung up during the TLS handshake") from error

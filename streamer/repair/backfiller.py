@@ -356,7 +356,7 @@ class Backfiller:
         """Return whether a page is to be believed. Raises Misfit."""
         if compare(events, _below(route, ask.first_id), _above(route)):
             if self._doubted:
-                log.warning("REST tells the same as the streams again")
+                log.warning("REST agrees with the streams again")
             self._trusted, self._doubted = True, False
             return True
         return self._trusted and not self._misses_what_was_told(route, ask)
@@ -406,7 +406,9 @@ class Backfiller:
         del self._unusable[route]
         assert route.repaired is not None  # noqa: S101 - for the type checker: its gap is open
         self._counters.rest_errors["unusable"] += 1
-        log.warning("REST tells %d of %s, which is no trade: %s", what.id, route.name, what.error)
+        log.warning(
+            "REST returned %d of %s, which is no valid record: %s", what.id, route.name, what.error
+        )
         self._refuse(route, what.content, "unusable", what.error, now)
         last_id = what.id
         if route.kind == "kline":
@@ -442,7 +444,9 @@ class Backfiller:
                     finding = self._judge(route, event, seconds, now)
         self.silences.told(route.name, finding, seconds, now)
         if finding == "news":
-            log.warning("%s has been silent for %.0f s, though there is news", route.name, seconds)
+            log.warning(
+                "%s has been silent for %.0f s, though REST has newer events", route.name, seconds
+            )
 
     def _note_unknown(self, route: Route, error: str, now: float) -> None:
         """Handle that REST does not know a symbol: believed unless one of its streams speaks."""

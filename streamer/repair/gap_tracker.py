@@ -50,10 +50,10 @@ REASONS = {
     "throttled": "REST turned us away (429, 418), or its weight was used up, for "
     "repair.give_up_after",
     "blocked": "the exchange's firewall turned us away for repair.give_up_after",
-    "unavailable": "REST was away, or told no JSON, for repair.give_up_after",
+    "unavailable": "REST was not available, or did not return JSON, for repair.give_up_after",
     "refused": "REST refuses the question itself",
     "unknown_symbol": "the exchange does not know the symbol (any more)",
-    "misfit": "REST tells something else than the stream did: another venue, or wrong data",
+    "misfit": "REST contradicts the stream: another venue, or wrong data",
     "unusable": "REST confirms it, and it is no trade: a price, quantity or field cannot be",
     "too_old": "older than repair.max_age",
     "not_repaired": "repair.enabled is false, or the stream's past cannot be asked for",

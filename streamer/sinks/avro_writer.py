@@ -242,7 +242,7 @@ def repair(directory: Path) -> list[str]:
             told.append(f"{path}: {whole.records} records kept, {torn} torn bytes cut off")
         else:
             path.unlink()
-            told.append(f"{path}: removed, it held no whole block ({size_bytes} bytes)")
+            told.append(f"{path}: removed, it contained no complete block ({size_bytes} bytes)")
     return told
 
 

@@ -167,7 +167,7 @@ def _set_aside(path: Path, why: str) -> None:
     aside = path.with_name(path.name + UNREADABLE_SUFFIX)
     with suppress(OSError):
         path.replace(aside)
-    _log.error("%s: not believed, kept as %s, the files are searched instead: %s", path, aside, why)
+    _log.error("%s: ignored and kept as %s, the files are searched instead: %s", path, aside, why)
 
 
 def _believed(
@@ -193,8 +193,8 @@ def _believed(
             end = beyond_gaps({name: found}, [gap for gap in gaps if gap.route_name == name])[name]
             if positions[name].place > end.place:
                 _log.error(
-                    "%s: told to end at %d, but %s ends at %d: that is believed, and what is above"
-                    " it is asked for again",
+                    "%s: noted to end at %d, but %s ends at %d: the file's end counts, and what is"
+                    " above it is requested again",
                     name,
                     positions[name].last_id,
                     paths[0],

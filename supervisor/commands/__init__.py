@@ -17,7 +17,7 @@ COMMANDS: Final = {
     "reload": "have the running supervisor read its settings again: symbols, streams, rules, …",
     "collect": "have streamers collect garbage and give freed memory back",
     "diagnose": "keep stacks, memory maps, state and settings in an archive",
-    "drain": "stop, wait for the end, and tell whether all was delivered",
+    "drain": "stop, wait for the end, and say whether all was delivered",
     "stop": "end everything as SIGTERM does: streamers are drained first",
     "judge": "give the verdict again, from a saved profile",
     "history": "many saved profiles side by side: a table, and a page with charts",

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="OLD.json",
         help="what became worse since that run: 0 nothing, 3 something or the verdict fails, "
-        "4 it cannot be told",
+        "4 it cannot be decided",
     )
     asked.add_argument(
         "--online",

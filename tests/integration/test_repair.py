@@ -187,7 +187,9 @@ def test_a_time_in_which_quotes_were_missed_becomes_a_record(tmp_path):
         eventually(lambda: stored(tmp_path, "bookTicker"), what="records")
         exchange.fault("refuse_connections", how="tcp", duration=0.5)  # so that some are missed
         exchange.fault("reset")
-        eventually(lambda: "nobody can tell of" in process.output, what="the end of the silence")
+        eventually(
+            lambda: "that cannot be repaired" in process.output, what="the end of the silence"
+        )
         await_growth(tmp_path)  # one trade, one quote: some come after the gap for sure
         assert process.stop() == 0, process.output
         [gap] = read_files(tmp_path / "records", "gap")

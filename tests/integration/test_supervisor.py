@@ -103,7 +103,7 @@ def test_a_second_signal_skips_the_drain(vigil: Supervised, number: int, code: i
     )
     vigil.until_logged("generation 1 reports")
     process.send_signal(number)
-    vigil.until_logged("once more skips that")
+    vigil.until_logged("a second signal skips that")
     process.send_signal(number)
     assert vigil.exit_code() == code
     assert vigil.profile()["verdict"] in ("fail", "inconclusive")
@@ -116,7 +116,7 @@ def test_the_first_signal_after_a_command_skips_nothing(vigil: Supervised) -> No
     assert ask(vigil.directory / "run", "stop", DEADLINE_SECONDS)["ok"]
     vigil.until_logged("a second signal skips that")
     process.send_signal(signal.SIGTERM)  # as systemd does when somebody stops the unit meanwhile
-    vigil.until_logged("drained already; once more skips that")
+    vigil.until_logged("drained already; a second signal skips that")
     process.send_signal(signal.SIGTERM)
     assert vigil.exit_code() == 143
 

@@ -33,7 +33,9 @@ def test_nothing_of_another_venue_is_stored_and_what_is_missing_comes_when_rest_
             so_far = read_files(tmp_path / "records", stream, "*.avro*")
             assert {record["source"] for record in so_far} == {"live"}
         exchange.happened(other["number"], within_seconds=20)
-        eventually(lambda: process.output.count("REST tells the same") >= 1, what="repairs")
+        eventually(
+            lambda: process.output.count("REST agrees with the streams again") >= 1, what="repairs"
+        )
         await_growth(tmp_path)
         await_growth(tmp_path)
         assert process.stop() == 0, process.output

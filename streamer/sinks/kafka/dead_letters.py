@@ -63,7 +63,7 @@ class DeadLetterTopic:
         )
 
     def _undelivered(self, error: KafkaError, message: Message) -> None:
-        _log.warning("a dead letter came back from %s: %s", self._topic, error.str())
+        _log.warning("a dead letter could not be delivered to %s: %s", self._topic, error.str())
         value = message.value()
         if value is not None:
             self._returned.append(value)

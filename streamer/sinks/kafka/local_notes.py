@@ -124,10 +124,10 @@ def read_notes(directory: Path, max_age_seconds: float) -> Notes | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        _log.error("%s: not believed: %s", path, error)
+        _log.error("%s: ignored: %s", path, error)
         return None
     if notes.version != VERSION or notes.sha256 != _checksum(notes):
-        _log.error("%s: not believed: its version or its checksum does not fit", path)
+        _log.error("%s: ignored: its version or its checksum does not match", path)
         return None
     if time.time() - notes.as_of_us / 1e6 > max_age_seconds:
         return None

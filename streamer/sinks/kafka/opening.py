@@ -131,7 +131,7 @@ def _headers(
         keys = _header_keys(config, kinds)
         if any(key not in noted for key in keys.values()):
             raise
-        _log.warning("%s; the ids that it told before are used", away)
+        _log.warning("%s; the ids that it returned before are used", away)
         return {topic: bytes.fromhex(noted[key]) for topic, key in keys.items()}
 
 

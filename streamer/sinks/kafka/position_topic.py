@@ -169,4 +169,4 @@ class PositionTopic:
 
 def _undelivered(error: KafkaError, message: Message) -> None:
     if error.code() != KafkaError._PURGE_QUEUE:
-        _log.warning("a position came back from %s: %s", message.topic(), error.str())
+        _log.warning("a position could not be delivered to %s: %s", message.topic(), error.str())

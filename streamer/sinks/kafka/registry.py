@@ -121,14 +121,11 @@ def _refusal(method: str, url: str, status: int, text: str) -> str:
     if status in (401, 403):
         cure = "kafka.schema_registry_user and _password must be those of a user who may do this"
     elif status == 404 and method == "GET":
-        cure = (
-            "nobody has registered a schema; kafka.schema_registry_register = true does it at the "
-            "start"
-        )
+        cure = "no schema is registered; kafka.schema_registry_register = true does it at the start"
     elif status in (409, 422):
         cure = (
             "the registry does not take our schema as the next version; see its compatibility "
-            "level and the versions it holds"
+            "level and the versions it has"
         )
     else:
         cure = "kafka.schema_registry_url must be the base URL of a registry"

@@ -88,7 +88,7 @@ def find_positions(
             for topic, value in tails.read(reader, max_age_seconds):
                 tails.take(topic, value.value() or b"", value.timestamp()[1] * 1000)
         except NotReadInTime as error:
-            _log.warning("%s: what is there beyond comes again, as copies", error)
+            _log.warning("%s: what follows it there is written again, as copies", error)
         # What was under way when a producer was given up may have arrived all the same.
         overflow.pass_over(tails.ends())
         tails.take_overflow(overflow)

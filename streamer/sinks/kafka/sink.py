@@ -236,7 +236,7 @@ class KafkaSink:
         self._enter(flow.OVERFLOWING)
         returned = self._producer.take_back()
         if returned is None:
-            _log.error("librdkafka holds records back: they are given up")
+            _log.error("librdkafka does not return its records: they are abandoned")
             returned = []
         self._overflow.give_back(returned)
         self._overflow.save(self._clock.monotonic())

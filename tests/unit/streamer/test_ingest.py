@@ -101,7 +101,7 @@ def test_a_time_without_quotes_is_on_record_before_the_first_one_after_it(stage,
     assert from_us == stage.heard_us(QUOTES[1])
     stage.hear(QUOTES[1], 9)
     assert stage.take() == [(QUOTES[1], 9)]
-    assert "2 streams missed" in caplog.text
+    assert "2 streams have a gap of up to" in caplog.text
     assert sum(route.sequence.gaps_total for route in stage.routes) == 2
 
 

@@ -101,7 +101,9 @@ def test_who_is_not_there_or_says_nothing_is_told(stage: Stage) -> None:
     stage.turn(ANSWER_WITHIN_SECONDS)
     assert person.heard
     assert not person.heard["ok"]
-    assert person.heard["detail"] == ("a: has not answered yet\nb: does not run, or is not heard")
+    assert person.heard["detail"] == (
+        "a: has not answered yet\nb: does not run, or cannot be reached"
+    )
 
 
 @pytest.mark.parametrize(

@@ -415,4 +415,4 @@ def test_a_drain_that_hangs_is_looked_at_once(lives: Stage) -> None:
     lifecycle.escalation = Escalation(graces, Step.TERM, 2.0)
     for now in (1.1, 1.2):
         lives.control.look_at_deadlines(now, {})
-    assert lives.diagnoses.begun == [("a", "it does not end, or does not hear", 0)]
+    assert lives.diagnoses.begun == [("a", "it does not end, or does not answer", 0)]

@@ -68,7 +68,7 @@ def test_a_complete_file_that_has_gone_is_named(tmp_path):
     ("content", "said"),
     [
         (b"PK\x03\x04 a zip", "no Avro container file"),
-        (b"Obj\x01\x00" + SYNC, "its header tells no schema"),
+        (b"Obj\x01\x00" + SYNC, "its header contains no schema"),
         (header({"fields": []}, "snappy", SYNC), "the codec snappy is not read"),
         (
             header({"fields": []}, "null", SYNC) + b"\x01\x02",

@@ -341,7 +341,7 @@ def test_gaps_of_other_symbols_are_not_asked_about():
 def test_numbers_that_jump_are_said_not_to_be_judged():
     quotes = found(batch("bookTicker", [event("bookTicker", 7)]))
     assert jumping([quotes, found(batch("trade", trades([1])))]) == [
-        "not judged: bookTicker: its numbers grow by jumps, missing ones cannot be told"
+        "not judged: bookTicker: its numbers grow by jumps, missing ones cannot be recognised"
     ]
 
 

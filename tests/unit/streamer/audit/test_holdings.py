@@ -76,7 +76,7 @@ def test_a_removed_file_is_told_wherever_it_was(directory, capsys, kind, index):
 def test_a_removed_kind_is_told(directory, capsys, kind):
     shutil.rmtree(directory / kind)
     assert audited(directory) == 3
-    assert f"{kind} BTCUSDT: no records, though positions tell of" in capsys.readouterr().out
+    assert f"{kind} BTCUSDT: no records, though the positions name" in capsys.readouterr().out
     shutil.rmtree(directory / "manifest")
     assert audited(directory) == 3
 
@@ -91,7 +91,7 @@ def test_a_last_file_that_is_gone_is_told_without_a_manifest_too(directory, caps
     shutil.rmtree(directory / "manifest")
     files(directory, "trade")[2].unlink()
     assert audited(directory) == 3
-    assert "trade BTCUSDT: ends at 6, though positions tell of 9" in capsys.readouterr().out
+    assert "trade BTCUSDT: ends at 6, though the positions name 9" in capsys.readouterr().out
 
 
 def test_without_a_manifest_it_is_not_judged_which_is_not_explained(directory, capsys):
