@@ -76,6 +76,8 @@ def unavailable(streamer: StreamerSnapshot) -> Mapping[tuple[str, str], str]:
 def warnings(snapshot: Snapshot) -> tuple[str, ...]:
     """Return what is wrong though the rest is well, a sentence each: people have to see to it."""
     found = []
+    if snapshot.load is not None and snapshot.load.is_overloaded:
+        found.append(f"the supervisor is overloaded: {snapshot.load}")
     for one in snapshot.streamers:
         by_reason: dict[str, list[str]] = {}
         for (stream, symbol), reason in unavailable(one).items():

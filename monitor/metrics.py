@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from monitor.counters import Key
 from monitor.health_metrics import health
 from monitor.snapshot import Snapshot, StreamerSnapshot
-from streamer.messages import LATENCY_BUCKETS_SECONDS
+from streamer.messages import LATENCY_BUCKETS_SECONDS, TELEMETRY_DROPS
 from streamer.version import version
 
 _STATES = ("pass", "fail", "inconclusive")
@@ -246,6 +246,8 @@ def _feed(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _counts(totals: Mapping[Key, int]) -> Iterator[Metric]:
+    # From 0 on: an alert sees a counter grow, not one that appears.
+    totals = {**{("telemetry_dropped", why): 0 for why in TELEMETRY_DROPS}, **totals}
     by_name: dict[str, list[tuple[Key, int]]] = {}
     counted_here = {counted for _, _, counted, _ in _COUNTERS}
     for key, count in totals.items():
@@ -306,6 +308,22 @@ def _judgement(snapshot: Snapshot) -> Iterator[Metric]:
         snapshot.memory_ceiling_bytes,
     )
     yield _gauge("vigil_snapshot_timestamp_seconds", "Time of these figures.", snapshot.time)
+    if snapshot.load is not None:
+        yield _gauge(
+            "vigil_supervisor_busy_ratio",
+            "Part of the last 10 s in which the supervisor's loop did not wait for something.",
+            snapshot.load.busy_ratio,
+        )
+        yield _gauge(
+            "vigil_supervisor_report_delay_seconds",
+            "Time from the making of the latest report to its judgement.",
+            snapshot.load.report_delay_seconds,
+        )
+        yield _gauge(
+            "vigil_supervisor_overloaded",
+            "1 when more comes than the supervisor can judge in time.",
+            snapshot.load.is_overloaded,
+        )
     if snapshot.supervisor is not None:
         yield _gauge(
             "vigil_supervisor_memory_rss_bytes",

@@ -10,6 +10,7 @@ from monitor.criteria import Criterion
 from monitor.disk import DiskSpace
 from monitor.events import Entry
 from monitor.leak import Assessment
+from monitor.load import Load
 from monitor.model import Sample
 from monitor.series import Bin
 from monitor.stream_snapshots import StreamSnapshot
@@ -84,6 +85,7 @@ class Snapshot:
     criteria_elapsed_seconds: float | None = None  # when `criteria` were judged
     restarts_remaining: Mapping[str, int] = field(default_factory=dict)  # by streamer
     telemetry_refused: Mapping[str, int] = field(default_factory=dict)  # messages, by why
+    load: Load | None = None  # of the supervisor's loop
     disk: DiskSpace | None = None  # of sink.directory; None: not known
     # Through which the exchange's URLs are reached, by name, passwords masked; None: straight.
     proxies: Mapping[str, str | None] = field(default_factory=dict)

@@ -35,6 +35,9 @@ def as_status(snapshot: Snapshot) -> dict[str, Any]:
         "supervisor": {
             "rss_bytes": snapshot.supervisor.rss_bytes if snapshot.supervisor else None,
             "cpu_cores": snapshot.supervisor_cpu_cores,
+            "busy_ratio": snapshot.load.busy_ratio if snapshot.load else None,
+            "report_delay_seconds": (snapshot.load.report_delay_seconds if snapshot.load else None),
+            "overloaded": snapshot.load.is_overloaded if snapshot.load else None,
         },
     }
 

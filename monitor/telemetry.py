@@ -46,6 +46,9 @@ SEND_QUEUE = 64  # commands are rare; a streamer that takes none is dealt with b
 RECEIVE_QUEUE = 256
 HANDSHAKE_MILLISECONDS = 2000  # an honest peer takes some; who does not speak is dropped after it
 _DOMAIN = b"telemetry"  # ZAP's name for the socket; with it libzmq lets nobody in unasked
+REFUSALS = (
+    "unexpected identity", "foreign process", "keys of another", "not understood", "false claim",
+)  # fmt: skip
 AT_ONCE = 1000  # messages taken per call, so that a flood cannot hold the control loop
 
 
@@ -80,7 +83,7 @@ class TelemetryServer:
                 "set supervisor.runtime_directory to a shorter path"
             )
         self.endpoint = f"ipc://{path}"
-        self.refused: Counter[str] = Counter()  # by why
+        self.refused: Counter[str] = Counter()  # by why, one of REFUSALS
         self._expected: dict[str, _Peer] = {}
         self._admitted: dict[str, tuple[str, str]] = {}  # by streamer: public key, NAME.GENERATION
         self._public_key, secret_key = (key.decode() for key in zmq.curve_keypair())

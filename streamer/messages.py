@@ -18,6 +18,7 @@ import msgspec
 
 WIRE_VERSION = b"vigil/2"
 MAX_MESSAGE_BYTES = 1 << 20  # more than the 400 streams of a part take with the longest names
+TELEMETRY_DROPS = ("too large", "queue full")  # why a message cannot be sent
 RECENT_NOTICES = 256  # the most that a report holds; they repeat, in case a report is lost
 
 LATENCY_BUCKETS_SECONDS = (
@@ -208,7 +209,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     final: bool = False  # nothing follows: everything is flushed, or `exit_reason` says why not
     exit_reason: str | None = None
     backfill: Backfill = Backfill()
-    telemetry_dropped: dict[str, Count] = {}  # messages that could not be sent, by reason
+    telemetry_dropped: dict[str, Count] = {}  # messages that were not sent, by TELEMETRY_DROPS
 
     def silent_seconds(self, stream: StreamCounts) -> float:
         """Return for how long one of its streams had brought nothing when this was told."""

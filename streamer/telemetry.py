@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from streamer.messages import (
     MAX_MESSAGE_BYTES,
+    TELEMETRY_DROPS,
     Command,
     CommandResult,
     Report,
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 SEND_QUEUE = 64
 RECEIVE_QUEUE = 64
 AT_ONCE = 16  # commands taken per call; they are rare, and the feed comes first
+TOO_LARGE, QUEUE_FULL = TELEMETRY_DROPS
 LINGER_MILLISECONDS = 1000  # for the final report; the default would wait for ever
 
 
@@ -82,12 +84,12 @@ class Telemetry:
                 size_bytes,
                 MAX_MESSAGE_BYTES,
             )
-            self.dropped["too large"] += 1
+            self.dropped[TOO_LARGE] += 1
             return False
         try:
             self._socket.send_multipart(frames, flags=zmq.NOBLOCK)
         except zmq.Again:
-            self.dropped["queue full"] += 1
+            self.dropped[QUEUE_FULL] += 1
             return False
         return True
 

@@ -53,6 +53,7 @@ from supervisor.profile_writer import ProfileWriter
 from supervisor.reload import Derived, Reload, Reloaded
 from supervisor.restart import RestartPolicy, delay_of_start
 from supervisor.schedule import Schedule
+from supervisor.self_watch import SelfWatch
 from supervisor.service import Parts, Service
 from supervisor.settings import MonitorConfig, RuleConfig, Settings, load
 from supervisor.starts import Starts
@@ -180,7 +181,8 @@ def _parts(
         # A breach is seen within one sampling period and acted on within two.
         evidence_within_seconds=monitor.sample_every,
     )
-    observer = Observer(state, recorder, controller, fleet, disk, telemetry)
+    self_watch = SelfWatch(recorder, now)
+    observer = Observer(state, recorder, controller, fleet, disk, telemetry, self_watch)
     report_every = settings.supervisor.report_every
     schedule = Schedule(
         sample=Every(monitor.sample_every, now),
@@ -198,6 +200,7 @@ def _parts(
         fleet=fleet,
         controller=controller,
         observer=observer,
+        self_watch=self_watch,
         telemetry=telemetry,
         control_server=ControlServer(commands, directory, commanded),
         reload=reload,

@@ -11,9 +11,10 @@ from monitor.recorder import Recorder
 from monitor.rules import Rule, memory_ceiling
 from monitor.snapshot import Snapshot
 from monitor.state import State
-from monitor.telemetry import TelemetryServer
+from monitor.telemetry import REFUSALS, TelemetryServer
 from supervisor.fleet import Fleet
 from supervisor.fleet_controller import FleetController
+from supervisor.self_watch import SelfWatch
 
 
 class Observer:
@@ -27,6 +28,7 @@ class Observer:
         fleet: Fleet,
         disk: DiskWatch,
         telemetry: TelemetryServer,
+        self_watch: SelfWatch,
     ) -> None:
         self._state = state
         self._recorder = recorder
@@ -34,6 +36,7 @@ class Observer:
         self._fleet = fleet
         self._disk = disk  # of sink.directory
         self._telemetry = telemetry
+        self._self_watch = self_watch
 
     def observe(self, event: Event, now: float, time: float) -> None:
         """Judge an event, keep it, and do what follows from it."""
@@ -63,5 +66,7 @@ class Observer:
             memory_ceiling_bytes=memory_ceiling(self._state.rules, snapshot.memory_ceiling_bytes),
             restarts_remaining=self._fleet.restarts_remaining(now),
             disk=self._disk.latest,
-            telemetry_refused=dict(self._telemetry.refused),
+            # From 0 on: an alert sees a counter grow, not one that appears.
+            telemetry_refused=dict.fromkeys(REFUSALS, 0) | self._telemetry.refused,
+            load=self._self_watch.load(now),
         )

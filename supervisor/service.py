@@ -30,6 +30,7 @@ from supervisor.profile_writer import ProfileWriter
 from supervisor.reload import Reload
 from supervisor.report import exit_code_of, status_line
 from supervisor.schedule import Schedule
+from supervisor.self_watch import SelfWatch
 from supervisor.signals import SignalQueue
 from supervisor.starts import Starts
 from supervisor.stopping import Stopping
@@ -50,6 +51,7 @@ class Parts:
     fleet: Fleet
     controller: FleetController
     observer: Observer
+    self_watch: SelfWatch
     telemetry: TelemetryServer
     control_server: ControlServer
     reload: Reload
@@ -106,6 +108,7 @@ class Service:
             # The first call counts: what the drain takes belongs to no criterion.
             self._recorder.ended(self.parts.controller.conclusion.reason, now, time)
         self._keep(now, time)
+        self.parts.self_watch.turned(now, clocks.monotonic())
 
     def _wait(self, signals: SignalQueue) -> None:
         """Sleep until a socket, a process, a signal or a deadline wants something."""
@@ -152,6 +155,7 @@ class Service:
                 if not self._ready:
                     self._ready = True
                     self.parts.notifier.ready()
+            self.parts.self_watch.reported(message.time, time)
             self.parts.observer.observe(Reported(now, message), now, time)
 
     def _look(self, now: float, time: float) -> None:
@@ -164,6 +168,7 @@ class Service:
             return
         self.parts.observer.observe(Tick(), now, time)
         snapshot = self.parts.observer.snapshot(now, time)
+        self.parts.self_watch.look(snapshot, now, time)
         self.parts.metrics.publish(snapshot)
         self.parts.display.refresh(snapshot)
         self.parts.notifier.status(status_line(snapshot))

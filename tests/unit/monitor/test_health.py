@@ -4,11 +4,12 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.health import freshness, is_fresh, obstacles, unavailable, warnings
-from monitor.health_metrics import health
 from monitor.model import Exited
+from monitor.series_limit import SeriesLimit
 from monitor.snapshot import Snapshot
 from monitor.soak_plans import PROFILES
 from monitor.status import as_status
+from monitor.stream_metrics import stream_families
 from streamer.messages import SinkCounts
 from tests.unit.monitor.observations import EPOCH, NAME, launched, slot, stream
 from tests.unit.monitor.runs import Run
@@ -186,13 +187,11 @@ def test_what_the_exchange_does_not_serve_is_a_warning_and_the_rest_is_ready() -
         "unknown_symbol",
         "refused",
     ]
-    series = {
-        (sample.labels["stream"], sample.labels["reason"]): sample.value
-        for family in health(found)
-        for sample in family.samples
-        if sample.name == "vigil_stream_unavailable"
+    families = {one.name: one for one in stream_families(found, SeriesLimit(9))}
+    assert families["vigil_stream_unavailable"].values == {
+        ("trade", "XUSDT", "unknown_symbol"): 1.0,
+        ("aggTrade", "XUSDT", "refused"): 1.0,
     }
-    assert series == {("trade", "unknown_symbol"): 1.0, ("aggTrade", "refused"): 1.0}
 
 
 def test_where_the_exchange_serves_nothing_nothing_is_ready() -> None:

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def test_what_is_wrong_is_counted_and_dropped(
     server.expect(NAME, 1, os.getpid())
     peer = dealer(identity)  # kept: a socket that is collected loses what it sent
     peer.send_multipart(frames)
-    wait_for(server, lambda got: server.refused == {why: 1} and not got)
+    wait_for(server, lambda got: server.refused == Counter({why: 1}) and not got)
     assert f"is refused: {why} (1 so far)" in caplog.text
 
 
@@ -141,7 +142,7 @@ def test_another_process_cannot_speak_even_with_the_keys(server: TelemetryServer
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     try:
-        wait_for(server, lambda got: server.refused == {"foreign process": 1} and not got)
+        wait_for(server, lambda got: server.refused == Counter({"foreign process": 1}) and not got)
     finally:
         process.kill()
         process.communicate()
