@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from monitor.evidence import DocumentError, Evidence, evidence_of
+from monitor.evidence import DocumentError, Evidence, evidence_of, foreign
 from monitor.reference import Reference
+from monitor.segments import joined
 from monitor.soak_plans import SoakPlan
 from monitor.verdict import judge
 
@@ -38,8 +39,9 @@ class Resumed:
         return self.plan.duration_seconds - self.elapsed_seconds
 
 
+@foreign()
 def resumed_from(document: Mapping[str, Any], source: str) -> Resumed:
-    """Return what is resumed. Raises UnfitProfileError."""
+    """Return what is resumed. Raises DocumentError, UnfitProfileError for most reasons."""
     evidence = evidence_of(document)
     if not evidence.own_format or not document.get("profile"):
         raise UnfitProfileError("it is not of a soak; expected a profile written by one")
@@ -48,6 +50,7 @@ def resumed_from(document: Mapping[str, Any], source: str) -> Resumed:
             f"it has ended ({evidence.ended}) with the verdict {document.get('verdict')}; "
             "expected one that was interrupted: stopped, or killed with its supervisor"
         )
+    _refuse_incomplete(document)
     verdict = judge(document)
     if verdict.outcome == "fail":
         why = "; ".join(f"{one.name}: {one.reason or one.expression}" for one in verdict.failed)
@@ -68,6 +71,15 @@ def resumed_from(document: Mapping[str, Any], source: str) -> Resumed:
             "were run: nothing is left to do"
         )
     return found
+
+
+def _refuse_incomplete(document: Mapping[str, Any]) -> None:
+    """Try now what is done at each checkpoint: a run must not fail by what it goes on from."""
+    try:
+        with foreign():
+            judge(joined(document, document), detector=None)
+    except DocumentError as error:
+        raise UnfitProfileError(f"it is incomplete, or of another version ({error})") from None
 
 
 def disagreements(resumed: Resumed, settings: Mapping[str, Any]) -> Iterator[str]:

@@ -32,7 +32,7 @@ def joined(earlier: Document, document: Document) -> dict[str, Any]:
     """
     shift = _elapsed(earlier)
     numbers = {
-        one["name"]: max((each["generation"] for each in one["generations"]), default=0)
+        one["name"]: max((int(each["generation"]) for each in one["generations"]), default=0)
         for one in earlier["streamers"]
     }
     rows = [*earlier["memory_samples"], *_rows(earlier, document, shift)]
@@ -43,9 +43,7 @@ def joined(earlier: Document, document: Document) -> dict[str, Any]:
         "actual_duration_hours": elapsed / 3600,
         "total_samples": len(rows),
     }
-    counts: Counter[str] = Counter(earlier["event_counts"])
-    counts.update(document["event_counts"])
-    counts["resumed"] += 1
+    counts = _sum(earlier["event_counts"], document["event_counts"], {"resumed": 1})
     return {
         **document,
         "test_metadata": meta,
@@ -57,8 +55,8 @@ def joined(earlier: Document, document: Document) -> dict[str, Any]:
         ],
         "actions": _actions(earlier["actions"], document["actions"], shift),
         "latency": _latency(earlier["latency"], document["latency"]),
-        "event_counts": dict(counts),
-        "events_dropped": earlier["events_dropped"] + document["events_dropped"],
+        "event_counts": counts,
+        "events_dropped": int(earlier["events_dropped"]) + int(document["events_dropped"]),
         "events": [
             *earlier["events"],
             _resumption(document, shift),
@@ -67,6 +65,13 @@ def joined(earlier: Document, document: Document) -> dict[str, Any]:
         "streamers": _streamers(earlier["streamers"], document["streamers"], shift, numbers),
         "memory_samples": rows,
     }
+
+
+def _sum(*counts: Mapping[str, int]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update({name: int(count) for name, count in one.items()})
+    return dict(total)
 
 
 def _elapsed(document: Document) -> float:
@@ -101,22 +106,20 @@ def _segment(document: Document, shift: float) -> dict[str, Any]:
         "version": packages.get("vigil"),
         "relaunched": any(len(one["generations"]) > 1 for one in document["streamers"]),
         "final_report": bool(processes) and all(one["final_report"] for one in processes),
-        "sink_accepted": summary["sink_accepted"],
-        "sink_acknowledged": summary["sink_acknowledged"],
-        "sink_queued": sum(one["sink_queued"] or 0 for one in processes),
+        "sink_accepted": int(summary["sink_accepted"]),
+        "sink_acknowledged": int(summary["sink_acknowledged"]),
+        "sink_queued": sum(int(one["sink_queued"] or 0) for one in processes),
     }
 
 
 def _rows(earlier: Document, document: Document, shift: float) -> Iterator[dict[str, Any]]:
     before: Mapping[str, Any] = earlier["memory_samples"][-1] if earlier["memory_samples"] else {}
     for row in document["memory_samples"]:
-        events = Counter(before.get("events") or {})
-        events.update(row["events"])
         yield {
             **_later(row, shift),
             "elapsed_hours": row["elapsed_hours"] + shift / 3600,
-            "events": dict(events),
-            **{name: row[name] + before.get(name, 0) for name in _CUMULATIVE},
+            "events": _sum(before.get("events") or {}, row["events"]),
+            **{name: int(row[name]) + int(before.get(name, 0)) for name in _CUMULATIVE},
         }
 
 
@@ -124,15 +127,15 @@ def _summary(
     earlier: Document, document: Document, rows: Sequence[Mapping[str, Any]], elapsed: float
 ) -> dict[str, Any]:
     first, second = earlier["summary_statistics"], document["summary_statistics"]
-    sums = {name: first.get(name, 0) + second[name] for name in _SUMMED}
+    sums = {name: int(first.get(name, 0)) + int(second[name]) for name in _SUMMED}
     return {
         **second,
         **sums,
         "initial_rss_mb": rows[0]["rss_mb"] if rows else None,
         "final_rss_mb": rows[-1]["rss_mb"] if rows else None,
-        "memory_growth_mb": rows[-1]["rss_mb"] - rows[0]["rss_mb"] if rows else None,
+        "memory_growth_mb": float(rows[-1]["rss_mb"]) - float(rows[0]["rss_mb"]) if rows else None,
         "avg_message_rate": sums["total_messages"] / elapsed if elapsed > 0 else None,
-        "peak_rss_mb": max((row["rss_max_mb"] for row in rows), default=None),
+        "peak_rss_mb": max((float(row["rss_max_mb"]) for row in rows), default=None),
     }
 
 
@@ -146,7 +149,7 @@ def _actions(
             (one["rule"], one["action"]),
             {**one, "first_elapsed_seconds": one["first_elapsed_seconds"] + shift, "count": 0},
         )
-        known["count"] += one["count"]
+        known["count"] = int(known["count"]) + int(one["count"])
     return list(found.values())
 
 
@@ -159,10 +162,11 @@ def _latency(earlier: Mapping[str, Any], latest: Mapping[str, Any]) -> dict[str,
         **{
             name: {
                 "counts": [
-                    a + b
+                    int(a) + int(b)
                     for a, b in zip(earlier[name]["counts"], latest[name]["counts"], strict=True)
                 ],
-                "sum_seconds": earlier[name]["sum_seconds"] + latest[name]["sum_seconds"],
+                "sum_seconds": float(earlier[name]["sum_seconds"])
+                + float(latest[name]["sum_seconds"]),
             }
             for name in ("receive", "acknowledge")
         },

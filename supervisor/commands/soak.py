@@ -81,9 +81,7 @@ def _resume(options: argparse.Namespace) -> int:
         if getattr(options, name) is not None:
             raise UsageError(f"--{name}: it is that of {options.resume}; expected --resume alone")
     try:
-        document = checkpoint.load(options.resume)
-        with foreign():
-            resumed = resumed_from(document, options.resume.name)
+        resumed = resumed_from(checkpoint.load(options.resume), options.resume.name)
     except (checkpoint.CheckpointError, DocumentError) as error:
         raise UsageError(f"--resume {options.resume}: {error}") from None
     output = _output(options.output or options.resume)

@@ -9,10 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.evidence import DocumentError
+from monitor.resume import disagreements, resumed_from
+from monitor.segments import joined
+from monitor.verdict import concluded
 from supervisor.commands import judge
 from supervisor.errors import UsageError
 from tests import profiles
 from tests.fuzzing import fuzz
+from tests.unit.monitor.test_compare import Blind
 
 DOCUMENT = json.loads(json.dumps(profiles.smoke()))
 ROWS_CHANGED = 3  # of a list: the others are alike
@@ -71,6 +76,21 @@ def test_a_changed_profile_is_compared_or_refused(file, place, value, old):
     options = argparse.Namespace(profile=new, online=False, against=against, report=None, json=True)
     with suppress(UsageError):
         assert judge.run(options) in (0, 3, 4)
+
+
+@fuzz
+@given(st.sampled_from(PLACES), VALUES)
+def test_a_changed_profile_is_gone_on_with_or_refused(place, value):
+    document = copy.deepcopy(DOCUMENT)
+    document["test_metadata"] |= {"ended": "stopped", "actual_duration_hours": 0.03}
+    holder = document
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+    with suppress(DocumentError):  # a sentence and exit code 2, before anything runs
+        resumed = resumed_from(document, "profile.json")
+        list(disagreements(resumed, {**DOCUMENT["settings"], "effective": {}}))
+        concluded(joined(resumed.document, DOCUMENT), detector=Blind)
 
 
 @fuzz

@@ -84,6 +84,14 @@ def test_what_is_no_profile_is_refused() -> None:
         resumed_from({"schema_version": 1}, "a.json")
 
 
+@pytest.mark.parametrize("key", ["events_dropped", "latency", "subscription_changes"])
+def test_a_profile_that_could_not_be_added_to_is_refused_before_anything_runs(key: str) -> None:
+    document = stopped()
+    del document[key]
+    with pytest.raises(UnfitProfileError, match=f"incomplete, or of another version .*{key}"):
+        resumed_from(document, "a.json")
+
+
 def test_other_streams_are_another_soak() -> None:
     found = resumed_from(stopped(), "a.json")
     (why,) = disagreements(found, {**SETTINGS, "symbols": ["XRPUSDT"]})
