@@ -162,8 +162,8 @@ def _latency(earlier: Mapping[str, Any], latest: Mapping[str, Any]) -> dict[str,
         **{
             name: {
                 "counts": [
-                    int(a) + int(b)
-                    for a, b in zip(earlier[name]["counts"], latest[name]["counts"], strict=True)
+                    int(earlier[name]["counts"][index]) + int(latest[name]["counts"][index])
+                    for index in range(len(latest["bucket_seconds"]) + 1)
                 ],
                 "sum_seconds": float(earlier[name]["sum_seconds"])
                 + float(latest[name]["sum_seconds"]),

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.evidence import DocumentError
@@ -16,7 +16,7 @@ from monitor.verdict import concluded
 from supervisor.commands import judge
 from supervisor.errors import UsageError
 from tests import profiles
-from tests.fuzzing import fuzz
+from tests.fuzzing import EXAMPLES, fuzz
 from tests.unit.monitor.test_compare import Blind
 
 DOCUMENT = json.loads(json.dumps(profiles.smoke()))
@@ -41,6 +41,9 @@ def places(value, path=()):
 
 PLACES = list(places(DOCUMENT))
 
+seldom = settings(fuzz, max_examples=EXAMPLES // 4)
+"""For what judges several documents at each example."""
+
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
@@ -61,7 +64,7 @@ def test_a_changed_profile_is_judged_or_refused(file, place, value, online):
         assert judge.run(options) in (0, 3, 4)
 
 
-@fuzz
+@seldom
 @given(st.sampled_from(PLACES), VALUES, st.booleans())
 def test_a_changed_profile_is_compared_or_refused(file, place, value, old):
     document = copy.deepcopy(DOCUMENT)
@@ -78,7 +81,7 @@ def test_a_changed_profile_is_compared_or_refused(file, place, value, old):
         assert judge.run(options) in (0, 3, 4)
 
 
-@fuzz
+@seldom
 @given(st.sampled_from(PLACES), VALUES)
 def test_a_changed_profile_is_gone_on_with_or_refused(place, value):
     document = copy.deepcopy(DOCUMENT)
