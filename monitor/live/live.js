@@ -7,6 +7,7 @@ const DEAD_MS = 25000; // without anything; the server says something every 10 s
 const RETRY_MS = [1000, 2000, 5000, 10000]; // where the browser itself does not try again
 const REFRESH_MS = 2000; // of a table that was asked for
 const EVENTS_SHOWN = 200;
+const NARROWEST = 100; // CSS pixels of a chart
 const MARKS = { pass: "✓ pass", fail: "✗ fail", inconclusive: "? inconclusive" };
 const STATES = {
   silent: ["✗ silent", "bad"],
@@ -26,6 +27,7 @@ const known = (value, show) => (value === null || value === undefined ? NOTHING 
 const count = (value) => known(value, (it) => it.toLocaleString("en-US"));
 const digits = (value, most) =>
   value.toLocaleString("en-US", { maximumFractionDigits: most, minimumFractionDigits: 0 });
+const some = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 const rate = (value) => known(value, (it) => digits(it, it < 100 ? 1 : 0));
 const mib = (bytes) => known(bytes, (it) => `${digits(it / 2 ** 20, 1)} MiB`);
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -396,18 +398,18 @@ function backfill({ name, backfill: progress }) {
   const pace = (before - left) / (latest.time - since); // new gaps may make it negative
   const more = pace > 0 ? `, about ${duration(left / pace)} more` : "";
   const share = Math.floor((100 * done) / (done + left));
-  return `${count(gaps)} gaps, ${count(left)} ids left, ${share} % done${more}`;
+  return `${some(gaps, "gap")}, ${some(left, "id")} left, ${share} % done${more}`;
 }
 
 function feedFacts(one) {
   const { counts, latency } = one;
   const latencyOf = (it) => (it ? `${bound(it.p50)}, 99 %: ${bound(it.p99)}` : NOTHING);
   const held = one.repairing
-    ? `${count(one.repairing)} streams hold ${count(one.held)} events`
+    ? `${some(one.held, "event")} of ${some(one.repairing, "stream")}`
     : "nothing waits";
   return [
-    ["gaps lost", `${count(counts.gaps)}, ${count(counts.missing)} ids`, counts.gaps ? "bad" : ""],
-    ["gaps repaired", `${count(counts.repaired_gaps)}, ${count(counts.repaired)} ids`],
+    ["gaps lost", `${count(counts.gaps)}, ${some(counts.missing, "id")}`, counts.gaps ? "bad" : ""],
+    ["gaps repaired", `${count(counts.repaired_gaps)}, ${some(counts.repaired, "id")}`],
     ["back-fill", backfill(one), one.backfill?.gaps ? "warning" : ""],
     ["behind gaps", held, one.repairing ? "warning" : ""],
     ["copies left out", count(counts.duplicates)],
@@ -453,6 +455,7 @@ function drawMemory(section, one, state) {
   const memory = memories[one.name];
   const now = one.up && one.rss_bytes !== null ? one.rss_bytes / 2 ** 20 : null;
   const width = svg.clientWidth;
+  if (width < NARROWEST) return; // not laid out yet, or hidden
   const whole = section.querySelector("button").getAttribute("aria-pressed") === "true";
   const band = memory?.generation === one.generation ? memory.band : [];
   const drawing = JSON.stringify([width, whole, state.memory_ceiling_bytes, now, band.length, band.at(-1)]);

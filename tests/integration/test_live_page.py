@@ -13,7 +13,7 @@ import pytest
 
 from monitor.snapshot import Snapshot
 from monitor.web.server import MetricsServer
-from streamer.messages import Notice
+from streamer.messages import Backfill, Notice
 from tests import live_scenes
 from tests.browser import Page, browser
 from tests.ports import free_port
@@ -123,6 +123,40 @@ def test_what_is_wrong_is_said_in_words(page: Page, server: MetricsServer) -> No
     assert page.value("document.querySelectorAll('.chart .ceiling').length") == 1
     page.value("document.querySelector('#judgement').open = true")
     assert "growth of the floor" in text(page, "#criteria")
+    assert page.complaints == []
+
+
+def test_several_streamers_are_told_apart_and_a_back_fill_tells_its_end(
+    page: Page, server: MetricsServer
+) -> None:
+    snapshot = live_scenes.silent_symbol(0.1)
+    (one,) = snapshot.streamers
+    assert one.report is not None
+
+    def publish(second: int, ids_left: int) -> None:
+        report = msgspec.structs.replace(
+            one.report, backfill=Backfill(1, ids_left, 1000 - ids_left)
+        )
+        both = (one, replace(one, name="streamer-2", report=report))
+        server.publish(replace(snapshot, streamers=both, time=snapshot.time + second))
+
+    publish(0, 900)
+    page.show(url(server), width=DESKTOP)
+    page.wait_for(SHOWN)
+    assert page.value("[...document.querySelectorAll('.streamer')].map(e => e.ariaLabel)") == [
+        *("streamer-1", "streamer-2")
+    ]
+    assert [row.split("\t")[0] for row in page.value(STATES)[:2]] == [
+        *("ETHUSDT trade, streamer-1", "ETHUSDT trade, streamer-2")
+    ]
+    lists = "[...document.querySelectorAll('.streamer')].map(one => one.querySelectorAll('dl')[1])"
+    facts = f"{lists}.map(one => one.innerText)"
+    assert "no gap is open" in page.value(facts)[0]
+    assert "1 gap, 900 ids left, 10 % done" in page.value(facts)[1]
+    # Where nothing is laid out, nothing is drawn, and nothing complained of.
+    page.value("document.querySelector('#streamers').style.display = 'none'")
+    publish(10, 800)
+    page.wait_for(f"{facts}[1].includes('1 gap, 800 ids left, 20 % done, about 80 s more')")
     assert page.complaints == []
 
 
