@@ -28,7 +28,7 @@ FrameRejected."""
 
 @dataclass(frozen=True, slots=True)
 class RecordFields:
-    """The fields of the kind's schema that tell what is missing.
+    """The fields of the kind's schema that tell what is missing, and those for people.
 
     All records have symbol, received_time and source. `ordering` names what the order takes: whole
     numbers, or a boolean as 0 and 1. `number` is the one among them that tells records apart.
@@ -36,6 +36,7 @@ class RecordFields:
 
     ordering: tuple[str, ...]
     number: str
+    shown: tuple[str, ...]  # for people, on a line of a terminal
     part: str | None = None  # the field that tells the streams of a kind apart
     part_prefix: str = ""  # of its value, in the name of the stream
     time: str | None = None  # the field that rises with the number, where REST fills holes

@@ -10,25 +10,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from streamer.data.catalogue import KINDS
 from streamer.head.last_records import LastRecords, Record
 from streamer.printable import printable
 
 _ALWAYS = ("record_id", "symbol")  # the one is long and says what is shown, the other is a column
-SHOWN = {
-    "trade": ("trade_id", "trade_time", "price", "quantity", "buyer_is_maker", "source"),
-    "aggTrade": ("aggregate_trade_id", "trade_time", "price", "quantity", "first_trade_id",
-                 "last_trade_id", "source"),
-    "bookTicker": ("update_id", "received_time", "bid_price", "bid_quantity", "ask_price",
-                   "ask_quantity"),
-    "depth": ("last_update_id", "event_time", "bids", "asks"),
-    "partialDepth": ("last_update_id", "received_time", "bids", "asks"),
-    "avgPrice": ("event_time", "interval", "average_price", "last_trade_time"),
-    "kline": ("open_time", "open", "high", "low", "close", "volume", "trade_count", "is_closed"),
-    "miniTicker": ("event_time", "open", "high", "low", "close", "volume"),
-    "ticker": ("event_time", "last_price", "price_change_percent", "bid_price", "ask_price",
-               "volume", "trade_count"),
+SHOWN = {kind.name: kind.fields.shown for kind in KINDS} | {
     "gap": ("stream", "first_id", "last_id", "from_time", "to_time", "reason", "declared_time"),
-}  # fmt: skip
+}
 """What is shown of a kind, for a line of a terminal; `--json` shows everything."""
 _SHOWN_OF_OTHERS = 7  # fields
 _TEXT_BYTES = 60  # of a cell: a symbol may be any text

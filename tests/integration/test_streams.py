@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from tests.audit import CLOSED, audit_files, kind_of, read_files, stored_bytes
 from tests.exchange import Exchange
-from tests.streaming import Process, at_exchange, eventually
+from tests.streaming import ROOT, Process, at_exchange, eventually
 
 STREAMS = (
     "trade", "aggTrade", "bookTicker", "depth", "depth@100ms",
@@ -82,6 +85,11 @@ def test_every_stream_is_stored_exactly_over_rotations(tmp_path):
             assert not audit.backfilled
         assert read_files(tmp_path / "records", "gap") == []
         assert not list((tmp_path / "records" / "rejected").glob("*"))
+    command = [sys.executable, "-m", "streamer", "audit", "--json", tmp_path / "records"]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {each["stream"] for each in json.loads(done.stdout)["streams"]}
+    assert found == set(STREAMS)
 
 
 def test_after_a_drop_each_stream_has_what_can_be_had_and_tells_of_the_rest(tmp_path):

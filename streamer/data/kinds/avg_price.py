@@ -77,7 +77,11 @@ KIND = StreamKind(
     event_type="avgPrice",
     topic="market.crypto.averageprices.binance",
     ordering="increasing",
-    fields=RecordFields(("event_time",), "event_time"),
+    fields=RecordFields(
+        ("event_time",),
+        "event_time",
+        shown=("event_time", "interval", "average_price", "last_trade_time"),
+    ),
     check_of=lambda _: _check,
     encoder=_encoder,
     in_microseconds=lambda event: msgspec.structs.replace(

@@ -82,7 +82,18 @@ KIND = StreamKind(
     untyped_keys=frozenset("ubBaA"),
     topic="market.crypto.booktickers.binance",
     ordering="increasing",
-    fields=RecordFields(("update_id",), "update_id"),
+    fields=RecordFields(
+        ("update_id",),
+        "update_id",
+        shown=(
+            "update_id",
+            "received_time",
+            "bid_price",
+            "bid_quantity",
+            "ask_price",
+            "ask_quantity",
+        ),
+    ),
     check_of=lambda _: _check,
     encoder=_encoder,
 )

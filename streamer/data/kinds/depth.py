@@ -89,7 +89,12 @@ KIND = StreamKind(
     event_type="depthUpdate",
     topic="market.crypto.depth.binance",
     ordering="ranges",
-    fields=RecordFields(("first_update_id", "last_update_id"), "last_update_id", part="stream"),
+    fields=RecordFields(
+        ("first_update_id", "last_update_id"),
+        "last_update_id",
+        part="stream",
+        shown=("last_update_id", "event_time", "bids", "asks"),
+    ),
     check_of=lambda _: _check,
     encoder=_encoder,
     in_microseconds=lambda event: msgspec.structs.replace(

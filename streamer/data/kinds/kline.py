@@ -219,6 +219,7 @@ KIND = StreamKind(
         "event_time",
         part="interval",
         part_prefix="kline_",
+        shown=("open_time", "open", "high", "low", "close", "volume", "trade_count", "is_closed"),
     ),
     check_of=_check_of,
     encoder=_encoder,

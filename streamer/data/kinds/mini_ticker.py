@@ -92,7 +92,11 @@ KIND = StreamKind(
     event_type="24hrMiniTicker",
     topic="market.crypto.minitickers.binance",
     ordering="increasing",
-    fields=RecordFields(("event_time",), "event_time"),
+    fields=RecordFields(
+        ("event_time",),
+        "event_time",
+        shown=("event_time", "open", "high", "low", "close", "volume"),
+    ),
     check_of=lambda _: _check,
     encoder=_encoder,
     in_microseconds=lambda event: msgspec.structs.replace(

@@ -77,7 +77,12 @@ KIND = StreamKind(
     untyped_keys=frozenset(("lastUpdateId", "bids", "asks")),
     topic="market.crypto.partialdepth.binance",
     ordering="increasing",
-    fields=RecordFields(("last_update_id",), "last_update_id", part="stream"),
+    fields=RecordFields(
+        ("last_update_id",),
+        "last_update_id",
+        part="stream",
+        shown=("last_update_id", "received_time", "bids", "asks"),
+    ),
     check_of=_check_of,
     encoder=_encoder,
     names_symbol=False,

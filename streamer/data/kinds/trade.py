@@ -125,7 +125,12 @@ KIND = StreamKind(
     event_type="trade",
     topic="market.crypto.trades.binance",
     ordering="contiguous",
-    fields=RecordFields(("trade_id",), "trade_id", time="trade_time"),
+    fields=RecordFields(
+        ("trade_id",),
+        "trade_id",
+        time="trade_time",
+        shown=("trade_id", "trade_time", "price", "quantity", "buyer_is_maker", "source"),
+    ),
     check_of=lambda _: check_trade,
     encoder=_encoder,
     in_microseconds=_in_microseconds,
