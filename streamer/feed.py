@@ -265,7 +265,7 @@ class Feed:
             self._read(connection)  # messages may have come with the upgrade
         self._poll_sink(now)
         self._flow_control.update(now)
-        self._ingest.expire(now)
+        self._ingest.expire(now, reading=self._flow_control.is_open)
         if self._backfiller is not None:
             self._backfiller.turn(now, accepting=self._sink.accepting)
         self._hear_sink(now)

@@ -143,6 +143,8 @@ class Ingest:
 
     def _take_held(self, held: list[_Held], now: float) -> None:
         for connection, route, event, payload, received_us in held:
+            if self.routes.by_name.get(route.name) is not route:
+                continue  # it has left meanwhile
             first = self._arrive(route, event, received_us, now)
             if first is not None and differs(first, event):
                 differing = FrameRejected("differing_copy", f"{event} came after {first}")
@@ -156,12 +158,18 @@ class Ingest:
             self._sink.renew(route)
 
     def resume(self, positions: Mapping[str, Position]) -> None:
-        """Go on after the last records in the sink, given by route name."""
+        """Go on after the last records in the sink, given by route name.
+
+        Where an earlier run saw the ids begin anew after those, that is where to go on.
+        """
         next_epochs = self._sink.next_epochs()
         for name, position in positions.items():
             if (route := self.routes.by_name.get(name)) is not None:
+                start = next_epochs.get(name)
+                if start is not None:
+                    self._declare_epoch(route, start, position.received_us)
+                    position = Position(start.first_id - 1, position.received_us, start.epoch)
                 route.resume(position)
-                route.next_epoch = next_epochs.get(name)
                 if route.epoch:
                     self._sink.renew(route)
         self.lose_sight(positions)
@@ -187,9 +195,12 @@ class Ingest:
                 events += 1
         return events
 
-    def expire(self, now: float) -> None:
-        """Give up waiting for what is missing, where it took too long and nobody repairs it."""
-        self._take_held(self._handover.due(now, _reached), now)
+    def expire(self, now: float, *, reading: bool = True) -> None:
+        """Give up waiting for what is missing, where it took too long and nobody repairs it.
+
+        `reading` tells whether connections are read at the moment.
+        """
+        self._take_held(self._handover.due(now, _reached, reading=reading), now)
         for route in self.routes.holding():
             if route.repaired is None:
                 self.forward(route, route.sequence.expire(now))
@@ -291,13 +302,7 @@ class Ingest:
         from_us, to_us = between_us
         self.forward(route, route.sequence.start_anew(NEW_EPOCH))
         self.on_epoch(route)
-        start, route.next_epoch = route.next_epoch, None
-        if start is not None and start.first_id <= first.id:  # what is between can be asked for
-            route.sequence.start_after(start.first_id - 1)
-            to_us = start.started_us
-        else:
-            epoch = max(route.epoch + 1, received_us // 1_000_000)
-            start = EpochStart(epoch, first.id, to_us)
+        start = EpochStart(max(route.epoch + 1, received_us // 1_000_000), first.id, to_us)
         route.epoch = start.epoch
         route.epochs_total += 1
         self._sink.renew(route, start)
@@ -313,19 +318,23 @@ class Ingest:
             stream=route.stream, symbol=route.symbol,
             first_id=start.first_id, after_id=last_id, epoch=route.epoch,
         )  # fmt: skip
+        self._declare_epoch(route, start, from_us)
+        for event, received in begun:
+            self.forward(route, route.sequence.take(event.id, (event, received), now))
+        self.routes.hold(route)
+
+    def _declare_epoch(self, route: Route, start: EpochStart, from_us: int) -> None:
+        """Put on record that ids began anew: nothing before can be asked for any more."""
         record = GapRecord(
             from_us,
             route.symbol,
             route.stream,
             NEW_EPOCH,
             from_time=from_us,
-            to_time=to_us,
-            epoch=route.epoch,
+            to_time=max(start.started_us, from_us),
+            epoch=start.epoch,
         )
-        self._sink.put(self.routes.gaps[route.symbol], record, received_us)
-        for event, received in begun:
-            self.forward(route, route.sequence.take(event.id, (event, received), now))
-        self.routes.hold(route)
+        self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)
 
     def _classify(self, connection: Connection, payload: bytes) -> Route | None:
         """Deal with a frame that no route claims at sight; return the route if there is one."""

@@ -15,7 +15,7 @@ from streamer.data.events import Event, envelope_decoder
 from streamer.errors import FrameRejected
 from streamer.order.coverage import Coverage
 from streamer.order.epochs import EpochWatch
-from streamer.order.positions import EpochStart, Position
+from streamer.order.positions import Position
 from streamer.order.sequences import Arrival, Waiting, sequence_of
 
 TimeUnit = Literal["us", "ms"]
@@ -53,7 +53,6 @@ class Route:
         "leaving",
         "left",
         "name",
-        "next_epoch",
         "received_us",
         "repaired",
         "repaired_gaps_total",
@@ -85,7 +84,6 @@ class Route:
         )
         self.epoch = 0  # which numbering its ids are of: 0, or when it began, Unix seconds
         self.epochs_total = 0  # that have begun here
-        self.next_epoch: EpochStart | None = None  # one that an earlier run saw begin
         self.anew: EpochWatch[Arrival] = EpochWatch()
         self.latest: Event | None = None  # the last one that was forwarded
         self.coverage = Coverage()  # of time, where ids tell of no gaps

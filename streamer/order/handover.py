@@ -7,6 +7,7 @@ event of the successor would make that look like a copy, and it would be lost. P
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -17,6 +18,8 @@ Item = TypeVar("Item")
 WITHIN_SECONDS = 1.0
 """For what is on its way: connections are tens of milliseconds apart. A predecessor that has fallen
 silent holds nothing up for longer."""
+STALL_SECONDS = 0.5
+"""Counts between two looks, which come ten times a second: a loop that stood still read nothing."""
 
 
 @dataclass(slots=True)
@@ -29,9 +32,10 @@ class _Held(Generic[Item]):
 class Handover(Generic[Key, Item]):
     """Items by successor and stream, in the order in which they came."""
 
-    __slots__ = ("successors",)
+    __slots__ = ("_looked_at", "successors")
 
     def __init__(self) -> None:
+        self._looked_at = math.inf
         self.successors: dict[int, dict[Key, _Held[Item]]] = {}
         """Those of which something is held: none, but for a moment of a rotation."""
 
@@ -56,8 +60,19 @@ class Handover(Generic[Key, Item]):
         streams = self.successors.pop(successor, {})
         return [item for held in streams.values() for item in held.items]
 
-    def due(self, now: float, reached: Callable[[Key, int], bool]) -> list[Item]:
-        """Give back what has waited long enough, or whose first id was `reached` meanwhile."""
+    def due(
+        self, now: float, reached: Callable[[Key, int], bool], *, reading: bool = True
+    ) -> list[Item]:
+        """Give back what has waited long enough, or whose first id was `reached` meanwhile.
+
+        Time in which nothing was read does not count: what is on its way comes after it.
+        """
+        since, self._looked_at = now - self._looked_at, now
+        if math.isfinite(since):
+            unread = max(since - (STALL_SECONDS if reading else 0.0), 0.0)
+            for streams in self.successors.values():
+                for held in streams.values():
+                    held.until += unread
         found: list[Item] = []
         for successor, streams in list(self.successors.items()):
             for stream, held in list(streams.items()):

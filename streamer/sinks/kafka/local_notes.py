@@ -63,6 +63,8 @@ class NoteKeeper:
         self._positions = dict(before.positions) if before is not None else {}
         self._epochs = dict(before.epochs) if before is not None else {}
         self._has_new_epochs = False
+        self._begun = 0  # how many writings
+        self._written = 0  # the latest of them that is done
 
     @property
     def epochs(self) -> dict[str, EpochStart]:
@@ -74,9 +76,10 @@ class NoteKeeper:
         """Return whether to write at the next moment in which everything is kept; monotonic."""
         return now >= self._write_at
 
-    def begin(self, now: float) -> None:
-        """Note that a writing begins."""
+    def begin(self, now: float) -> int:
+        """Note that a writing begins; return its number."""
         self._write_at = now + EVERY_SECONDS
+        return self._next()
 
     def note_epoch(self, key: str, start: EpochStart) -> None:
         """Note that ids begin anew, for `write_epochs`: all streams may do so at the same time."""
@@ -90,9 +93,22 @@ class NoteKeeper:
             with self._lock:
                 self._write(durable=False)
 
-    def write(self, positions: Mapping[str, Position | None], *, durable: bool = False) -> None:
-        """Replace the notes. An error of the disk is told: the notes before stay."""
+    def write(
+        self,
+        positions: Mapping[str, Position | None],
+        *,
+        number: int | None = None,
+        durable: bool = False,
+    ) -> None:
+        """Replace the notes. An error of the disk is told: the notes before stay.
+
+        `number` is that of `begin`: what waited for the disk while a later one was written is old.
+        """
+        number = self._next() if number is None else number
         with self._lock:
+            if number < self._written:
+                return
+            self._written = number
             self._positions = dict(positions)
             self._epochs = {
                 key: start
@@ -100,6 +116,11 @@ class NoteKeeper:
                 if (position := positions.get(key)) is None or position.epoch < start.epoch
             }
             self._write(durable=durable)
+
+    def _next(self) -> int:
+        with self._lock:
+            self._begun += 1
+            return self._begun
 
     def _write(self, *, durable: bool) -> None:
         self._has_new_epochs = False

@@ -452,8 +452,8 @@ class KafkaSink:
 
     def _write_notes(self, notes: NoteKeeper, now: float) -> None:
         """Note where the routes end, once what is on disk is there for good."""
-        notes.begin(now)
-        self._overflow.when_safe(partial(notes.write, self._position_topic.ends(self._targets)))
+        number, ends = notes.begin(now), self._position_topic.ends(self._targets)
+        self._overflow.when_safe(partial(notes.write, ends, number=number))
 
     def _is_kept(self) -> bool:
         """Return whether everything that was put is acknowledged, or in the overflow's files."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,8 +45,26 @@ def test_what_was_reached_is_due_at_once_and_the_rest_after_a_while() -> None:
     handover = held()
     assert handover.due(10.1, never) == []
     assert handover.due(10.1, lambda stream, first_id: (stream, first_id) == ("b", 9)) == [9]
+    for at in (10.4, 10.8):
+        assert handover.due(at, never) == []
     assert handover.due(10.0 + WITHIN_SECONDS, never) == [5, 7]
     assert 2 not in handover.successors
+
+
+def test_time_in_which_nothing_was_read_does_not_count() -> None:
+    handover = held()
+    assert handover.due(10.0, never) == []
+    assert handover.due(60.0, never) == []  # the loop stood still
+    for at in (60.1, 70.0, 80.0):
+        assert handover.due(at, never, reading=False) == []  # the sink takes nothing
+    assert handover.due(80.3, never) == []
+    assert handover.due(80.7, never) == [5, 7]  # the other came later
+
+
+def test_at_the_end_everything_comes_back() -> None:
+    handover = held()
+    assert handover.due(10.0, never) == []
+    assert sorted(handover.due(math.inf, never)) == [5, 7, 9]
 
 
 # In the way of an event ---------------------------------------------------------------------------
@@ -121,10 +141,20 @@ def test_a_predecessor_that_has_fallen_silent_holds_nothing_up_for_long(monkeypa
     stage.hear(2, 105)
     stage.ingest.expire(now)
     assert stage.stored == [101]
-    now += WITHIN_SECONDS
-    stage.ingest.expire(now)
+    for _ in range(3):
+        now += WITHIN_SECONDS / 2
+        stage.ingest.expire(now)
     stage.hear(2, 108)
     assert stage.stored == [101, 105, 108]
+
+
+def test_what_is_held_of_a_stream_that_left_is_dropped() -> None:
+    stage = Stage()
+    stage.hear(1, 101)
+    stage.hear(2, 105)
+    stage.ingest.routes.remove(stage.ingest.routes.by_name["btcusdt@bookTicker"])
+    stage.ingest.expire(math.inf)
+    assert stage.stored == [101]
 
 
 def test_what_was_held_is_compared_with_what_the_predecessor_brought() -> None:

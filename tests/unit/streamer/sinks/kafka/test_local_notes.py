@@ -107,6 +107,17 @@ def test_an_epoch_is_noted_until_positions_are_of_it(tmp_path: Path) -> None:
     assert noted().epochs == keeper.epochs == {}
 
 
+def test_what_waited_for_the_disk_replaces_nothing_later(tmp_path: Path) -> None:
+    keeper = NoteKeeper(tmp_path, {})
+    early = keeper.begin(100.0)
+    later = POSITIONS | {"t:trade:BTCUSDT": Position(9, NOW_US)}
+    keeper.write(later)
+    keeper.write(POSITIONS, number=early)
+    notes = read_notes(tmp_path, DAY_SECONDS)
+    assert notes is not None
+    assert notes.positions == later
+
+
 def test_notes_of_a_version_that_knew_no_epochs_are_believed(tmp_path: Path) -> None:
     write_notes(tmp_path, notes_of(POSITIONS, {}))
     path = tmp_path / NOTES_FILE
