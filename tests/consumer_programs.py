@@ -47,16 +47,22 @@ def run_in_shell(name: str, **variables: str) -> str:
     ).stdout
 
 
-def query(name: str) -> list[tuple[object, ...]]:
-    """Run a program in SQL where the process is, and return its rows.
+def with_avro() -> duckdb.DuckDBPyConnection:
+    """Return a connection that reads Avro.
 
-    The extension `avro` comes from the index, since tests do not download. It is the one that
+    The extension comes from the package index, since tests do not download. It is the one that
     DuckDB's makers have signed: nothing else is loaded.
     """
+    extensions = Path(str(duckdb_extension_avro.__file__)).parent / "extensions"
+    connection = duckdb.connect()
+    connection.execute(f"LOAD '{next(extensions.rglob('*.duckdb_extension'))}'")
+    return connection
+
+
+def query(name: str) -> list[tuple[object, ...]]:
+    """Run a program in SQL where the process is, and return its rows."""
     language, code = PROGRAMS[name]
     assert language == "sql"
-    extensions = Path(str(duckdb_extension_avro.__file__)).parent / "extensions"
-    with duckdb.connect() as connection:
-        connection.execute(f"LOAD '{next(extensions.rglob('*.duckdb_extension'))}'")
+    with with_avro() as connection:
         rows: list[tuple[object, ...]] = connection.execute(code).fetchall()
     return rows

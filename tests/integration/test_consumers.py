@@ -8,7 +8,9 @@ import random
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 
 import avro.datafile
@@ -22,17 +24,22 @@ import pytest
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from streamer.__main__ import main
+from streamer.avro.container_schema import container_schema
+from streamer.avro.files import block, header
 from streamer.config import SinkConfig
+from streamer.data.catalogue import BY_NAME
 from streamer.data.events import GapRecord
 from streamer.data.kinds.book_ticker import BookTicker
 from streamer.data.kinds.trade import Trade
+from streamer.data.records import load_schema
 from streamer.routes import Routes
 from streamer.sinks.files import FilesSink
-from tests.consumer_programs import PAGE, PROGRAMS, query, run
+from tests.consumer_programs import PAGE, PROGRAMS, query, run, with_avro
 from tests.streaming import ROOT
 
 NOW_US = 1_795_780_000_000_000  # 2026-11-27
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
+SYNC = b"0123456789abcdef"
 
 
 @dataclass
@@ -191,6 +198,58 @@ def test_apache_s_reader_tells_the_same_as_fastavro(written):
         with path.open("rb") as file:
             assert theirs == list(fastavro.reader(file))
         assert len(theirs) > 100
+
+
+def value_of(kind: object) -> object:
+    """Return some value of an Avro type."""
+    if isinstance(kind, list):
+        return value_of(kind[1])
+    if isinstance(kind, str):
+        return {"string": "BTCUSDT", "long": 7, "boolean": True}[kind]
+    assert isinstance(kind, dict)
+    match kind.get("logicalType", kind["type"]):
+        case "decimal":
+            return Decimal("12345678901234567890.123456789012345678")
+        case "timestamp-micros":
+            return datetime(2026, 11, 27, 12, 0, 0, 5, UTC)
+        case "enum":
+            return kind["symbols"][-1]
+        case "array":
+            return [value_of(kind["items"])] * 2
+        case "record":
+            return {field["name"]: value_of(field["type"]) for field in kind["fields"]}
+    raise AssertionError(kind)
+
+
+@pytest.mark.parametrize("kind", [*BY_NAME, "gap"])
+def test_every_reader_tells_the_same_of_every_kind(tmp_path, kind):
+    """fastavro writes a record by the schema that readers know; the others read our file of it."""
+    schema = container_schema(load_schema(kind))
+    record = value_of(schema)
+    encoded = BytesIO()
+    fastavro.schemaless_writer(encoded, fastavro.parse_schema(schema), record)
+    path = tmp_path / "20261127T120000Z-000001.avro"
+    path.write_bytes(header(schema, "null", SYNC) + block([encoded.getvalue()] * 2, "null", SYNC))
+    with path.open("rb") as file:
+        assert list(fastavro.reader(file)) == [record] * 2
+    with (
+        path.open("rb") as file,
+        avro.datafile.DataFileReader(file, avro.io.DatumReader()) as found,
+    ):
+        assert list(found) == [record] * 2
+    assert polars.read_avro(path).to_dicts() == [record] * 2
+    with with_avro() as connection:
+        relation = connection.sql(f"SELECT * FROM read_avro('{path}')")
+        rows = relation.fetchall()
+    assert relation.columns == list(record)
+    for name, found, expected in zip(record, rows[1], record.values(), strict=True):
+        if not isinstance(expected, (Decimal, datetime, list)):
+            assert found == expected, name
+        if isinstance(expected, datetime):
+            assert found == expected.replace(tzinfo=None), name  # UTC, which it does not say
+        if isinstance(expected, Decimal):
+            scaled = int.from_bytes(found, "big", signed=True)
+            assert Decimal(scaled).scaleb(-18, decimal.Context(prec=40)) == expected, name
 
 
 def test_every_program_of_the_page_is_run():
