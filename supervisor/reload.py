@@ -11,13 +11,12 @@ from monitor.rules import Rule
 from streamer.errors import SettingsError
 from streamer.settings import LIVE, changes
 from supervisor.child_config import ChildConfigFactory
+from supervisor.derived import graces_of, restart_policy_of
 from supervisor.errors import UsageError
-from supervisor.escalation import Graces
 from supervisor.fleet import Fleet
 from supervisor.fleet_controller import FleetController
 from supervisor.notify import Notifier
 from supervisor.observer import Observer
-from supervisor.restart import RestartPolicy
 from supervisor.schedule import Schedule
 from supervisor.settings import Settings
 
@@ -56,16 +55,6 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Derived:
-    """How settings are read, and what is made of them."""
-
-    load: Callable[[], Settings]
-    rules_of: Callable[[Settings], tuple[Rule, ...]]
-    graces_of: Callable[[Settings], Graces]
-    restart_policy_of: Callable[[Settings], RestartPolicy]
-
-
-@dataclass(frozen=True, slots=True)
 class Reloaded:
     """Whose settings change while they run."""
 
@@ -80,9 +69,17 @@ class Reloaded:
 class Reload:
     """Applies the settings of now to what runs."""
 
-    def __init__(self, settings: Settings, derived: Derived, parts: Reloaded) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[], Settings],
+        rules_of: Callable[[Settings], tuple[Rule, ...]],
+        parts: Reloaded,
+    ) -> None:
+        """`load` reads the settings again; `rules_of` makes the rules of this run of them."""
         self._settings = settings
-        self._derived = derived
+        self._load = load
+        self._rules_of = rules_of
         self._parts = parts
 
     @property
@@ -98,8 +95,8 @@ class Reload:
     def _reload(self, now: float) -> Outcome:
         parts = self._parts
         try:
-            after = self._derived.load()
-            rules = self._derived.rules_of(after)
+            after = self._load()
+            rules = self._rules_of(after)
         except (SettingsError, UsageError) as error:
             problems = "; ".join(str(error).splitlines())  # a line each, and a log's line is one
             log.error("SIGHUP: nothing is changed: %s", problems)  # noqa: TRY400 - a person's typo
@@ -130,9 +127,9 @@ class Reload:
         schedule.checkpoint.change(after.monitor.profile_every, now)
         schedule.report.change(after.supervisor.report_every, now)
         schedule.startup_timeout_seconds = after.supervisor.startup_timeout
-        fleet.policy = self._derived.restart_policy_of(after)
+        fleet.policy = restart_policy_of(after)
         for member in fleet:
-            member.lifecycle.graces = self._derived.graces_of(after)
+            member.lifecycle.graces = graces_of(after)
         logging.getLogger().setLevel(after.supervisor.log_level.upper())
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from supervisor.assembly import RunSpec, carry_out
+from supervisor.assembly import carry_out
+from supervisor.run_spec import RunSpec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

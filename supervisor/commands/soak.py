@@ -16,8 +16,9 @@ from monitor.report import ReportError, write_report
 from monitor.resume import resumed_from
 from monitor.soak_plans import PROFILES, ProfileError, SoakPlan, from_mapping, scaled
 from streamer.units import parse_duration
-from supervisor.assembly import RunSpec, carry_out
+from supervisor.assembly import carry_out
 from supervisor.errors import UsageError
+from supervisor.run_spec import RunSpec
 
 log = logging.getLogger(__name__)
 

@@ -67,7 +67,7 @@ def test_its_limits_are_above_those_of_the_supervisor() -> None:
 
 
 def test_the_time_to_stop_is_longer_than_all_graces() -> None:
-    from supervisor.assembly import graces_of
+    from supervisor.derived import graces_of
     from supervisor.settings import Settings
 
     assert float(_section("Service")["timeoutstopsec"]) > graces_of(Settings()).total_seconds

@@ -10,7 +10,7 @@ from streamer.config import ExchangeConfig
 from streamer.errors import SettingsError
 from streamer.settings import changes
 from supervisor.notify import Notifier
-from supervisor.reload import RELOADABLE, Derived, Reload, Reloaded
+from supervisor.reload import RELOADABLE, Reload, Reloaded
 from supervisor.schedule import Schedule
 from supervisor.settings import MonitorConfig, Settings, SupervisorConfig
 from supervisor.timers import Every
@@ -56,15 +56,10 @@ def test_streamers_are_asked_when_streams_change_and_after_a_refusal(refused: bo
     observer: Any = SimpleNamespace(judge_by=lambda rules: None)
     child_configs: Any = SimpleNamespace(want=lambda streams, symbols: None)
     schedule = Schedule(Every(1.0, 0.0), Every(1.0, 0.0), Every(1.0, 0.0), 30.0)
-    policy: Any = None
     reload = Reload(
         settings("BTCUSDT"),
-        Derived(
-            load=lambda: loaded.pop(0),
-            rules_of=lambda _: (),
-            graces_of=lambda _: policy,
-            restart_policy_of=lambda _: policy,
-        ),
+        lambda: loaded.pop(0),
+        lambda _: (),
         Reloaded(observer, schedule, fleet, controller, child_configs, Notifier(None)),
     )
     assert reload(0.0).asks_streamers
@@ -89,7 +84,8 @@ def test_systemd_is_told_of_a_refused_reload_unless_it_waits_for_readiness(
     monkeypatch.setattr(notifier, "_send", lambda text: told.append(text.partition("\n")[0]))
     reload = Reload(
         Settings(),
-        Derived(load, nothing, nothing, nothing),
+        load,
+        nothing,
         Reloaded(nothing, nothing, nothing, nothing, nothing, notifier),
     )
     outcome = reload(0.0)
