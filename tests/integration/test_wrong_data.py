@@ -50,7 +50,9 @@ def test_a_trade_without_a_quantity_is_declared_at_once(tmp_path):
         Exchange(tmp_path, rate=300, extra=("--no-trade-every", "499")) as exchange,
         streamer(tmp_path, exchange) as process,
     ):
-        eventually(lambda: process.output.count("which is no valid record") >= 3, what="such trades")
+        eventually(
+            lambda: process.output.count("which is no valid record") >= 3, what="such trades"
+        )
         await_growth(tmp_path)
         assert process.stop() == 0, process.output
         gaps = [gap for gap in read_files(tmp_path / "records", "gap") if gap["stream"] == "trade"]
