@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +13,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from monitor.live import feed
 from monitor.snapshot import Snapshot
+from monitor.web.event_streams import EVENT_STREAMS_MAX
 from monitor.web.server import MetricsServer
 from streamer.messages import Backfill, Notice
 from tests import live_scenes
@@ -21,9 +25,10 @@ from tests.prefix_proxy import PREFIX, prefix_proxy
 from tests.supervising import Supervised
 from tests.unit.monitor.observations import EPOCH
 from tests.unit.monitor.runs import Run
+from tests.waiting import eventually
 
 DESKTOP, PHONE = 1100, 375  # CSS pixels; a small phone
-SHOWN = "document.querySelector('#connection').innerText.startsWith('Live')"
+SHOWN = "document.querySelector('#connection')?.innerText.startsWith('Live')"
 STATES = "[...document.querySelectorAll('#stream-rows tr')].map(one => one.innerText)"
 EVENTS = "document.querySelector('#event-rows').innerText"
 NASTY = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -338,7 +343,7 @@ def test_a_lost_connection_is_said_and_comes_back_with_another_service(page: Pag
     page.wait_for(SHOWN)
     page.wait_for(f"{EVENTS}.includes('rotate (silence)')")
     first.close()
-    page.wait_for("document.querySelector('#connection').innerText.startsWith('Connection lost')")
+    page.wait_for("document.querySelector('#connection')?.innerText.startsWith('Connection lost')")
     assert "What is shown is of 2" in text(page, "#connection")
     assert page.value("document.body.classList.contains('stale')")
     assert text(page, "#said").startswith("Connection lost")
@@ -354,6 +359,48 @@ def test_a_lost_connection_is_said_and_comes_back_with_another_service(page: Pag
     finally:
         leave(page)
         second.close()
+
+
+def test_where_no_stream_is_free_it_is_tried_again(page: Page, server: MetricsServer) -> None:
+    server.publish(live_scenes.silent_symbol(0.01))
+    with ExitStack() as others:
+        for _ in range(EVENT_STREAMS_MAX):
+            other = others.enter_context(socket.create_connection(server.address, timeout=10))
+            other.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert other.recv(100).startswith(b"HTTP/1.1 200")
+        page.show(url(server), width=DESKTOP)
+        page.wait_for("document.querySelector('#connection')?.innerText.startsWith('Connection l')")
+        # Not by the watch over connections of which nothing is heard, which is slower.
+        page.value("setInterval(() => { heardAt = Date.now(); }, 500)")
+    page.wait_for(SHOWN)
+
+
+def test_a_page_of_another_version_loads_itself_anew(
+    page: Page, server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.publish(live_scenes.silent_symbol(0.01))
+    page.show(url(server), width=DESKTOP)
+    page.wait_for(SHOWN)
+    page.value("window.old = true")
+    monkeypatch.setattr(feed, "_version", lambda: "9.9.9")
+    server.publish(live_scenes.silent_symbol(0.01))
+    page.wait_for(f"window.old === undefined && {SHOWN}")
+    assert "9.9.9" in text(page, "#own")
+
+
+def test_a_tab_that_nobody_sees_gives_its_connection_back(
+    page: Page, server: MetricsServer
+) -> None:
+    server.publish(live_scenes.silent_symbol(0.01))
+    page.show(url(server), width=DESKTOP)
+    page.wait_for(SHOWN)
+    for hidden, streams in ((True, 0), (False, 1)):
+        page.value(
+            f"Object.defineProperty(document, 'hidden', {{value: {str(hidden).lower()},"
+            " configurable: true}); document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        eventually(lambda streams=streams: server._counts.event_streams == streams)
+    assert page.complaints == []
 
 
 def test_a_loop_that_hangs_is_said(page: Page, server: MetricsServer) -> None:
@@ -406,7 +453,7 @@ def test_a_silent_symbol_is_seen_within_two_seconds_and_a_restart_is_survived(
     assert page.complaints == []
     process.send_signal(signal.SIGTERM)
     assert vigil.exit_code() == 0
-    page.wait_for("document.querySelector('#connection').innerText.startsWith('Connection lost')")
+    page.wait_for("document.querySelector('#connection')?.innerText.startsWith('Connection lost')")
     Path(vigil.directory, "silence").unlink()
     process = vigil.start("falls_silent", "run", settings=settings)
     page.wait_for(SHOWN)
