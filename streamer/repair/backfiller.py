@@ -231,9 +231,12 @@ class Backfiller:
         ask = self._gap_tracker.next(now)
         if ask is None:
             return False
-        request = self._page_question(ask)
+        comparison = self._comparison(ask)
+        request = self._page_question(ask) if comparison is None else comparison
         self._page_was_last = self._begin(
-            request, lambda outcome, at: self._page(ask, outcome, at), bulk=True
+            request,
+            lambda outcome, at: self._page(ask, outcome, at, compares=comparison is not None),
+            bulk=True,
         )
         return self._page_was_last
 
@@ -276,20 +279,36 @@ class Backfiller:
         self._ask.start(request)
         return True
 
+    def _comparison(self, ask: GapAsk[Route]) -> RestRequest | None:
+        """Return the question for the event above a gap, where REST has to show whose it is."""
+        route, gap = ask.key, self._gap_tracker.open[ask.key]
+        above = _above(route)
+        if self._trusted or gap.old_below is not None or above is None:
+            return None
+        if _below(route, ask.first_id) is not None:
+            return None  # it is in the page
+        return page_request(route.stream, route.symbol, above.id, 1)
+
     def _page_question(self, ask: GapAsk[Route]) -> RestRequest:
         """Return the question for a page and, as far as the stream told them, its neighbours."""
         route, gap = ask.key, self._gap_tracker.open[ask.key]
         first_id, limit = ask.first_id, ask.limit
         if gap.old_below is None:
             below, above = _below(route, first_id), _above(route)
-            if below is None and above is not None and not self._trusted:
-                return page_request(route.stream, route.symbol, above.id, 1)
             if below is not None:
                 first_id = min(first_id, below.id)
             limit = min(PAGE_LIMIT, limit + (below is not None) + (above is not None))
         return page_request(route.stream, route.symbol, first_id, limit)
 
-    def _page(self, ask: GapAsk[Route], outcome: RestResponse | RestFailure, now: float) -> None:
+    def _page(
+        self,
+        ask: GapAsk[Route],
+        outcome: RestResponse | RestFailure,
+        now: float,
+        *,
+        compares: bool = False,
+    ) -> None:
+        """Take a page; one that only `compares` the event above says nothing of the gap itself."""
         route = ask.key
         events: list[Repaired] = []
         unusable: list[Unusable] = []
@@ -308,6 +327,9 @@ class Backfiller:
                 self._notice_trouble(outcome, now)
         if isinstance(outcome, RestFailure):
             give_up = self._gap_tracker.trouble(ask, outcome.kind, outcome.wait_seconds, now)
+        elif compares and events:
+            give_up = None
+            self._gap_tracker.compared(ask, now)
         else:
             exchange_time = self._unix_time() + (self._clock.offset_seconds or 0.0)
             oldest_us = int((exchange_time - self._config.max_age) * 1e6)

@@ -182,6 +182,13 @@ class GapTracker(Generic[Key]):
         gap.ask_at = now + CONFIRM_SECONDS
         return None
 
+    def compared(self, ask: Ask[Key], now: float) -> None:
+        """Take that REST tells the same as the stream next to a gap: now that is asked for."""
+        self._troubles = 0
+        self._trouble, self._helped_at = None, now
+        if (gap := self.open.get(ask.key)) is not None:
+            gap.ask_at = now
+
     def trouble(
         self, ask: Ask[Key], kind: RestFailureKind, wait_seconds: float, now: float
     ) -> GiveUp[Key] | None:
@@ -191,6 +198,8 @@ class GapTracker(Generic[Key]):
             gap.attempts += 1
             gap.asked_since = now if gap.asked_since is None else gap.asked_since
             gap.trouble = kind
+            if kind in LASTING:
+                gap.passed_over = None  # it has to show that twice without a doubt in between
         self._trouble = kind
         if kind not in LASTING:
             self.pause(kind, wait_seconds, now)

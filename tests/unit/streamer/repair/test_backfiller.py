@@ -319,8 +319,7 @@ def test_of_an_unknown_host_something_the_stream_told_is_compared_first(tmp_path
 
     request = world.answer(5000)
     if request == RestRequest("time", (), 1):
-        world.say({"serverTime": round((UNIX + world.now) * 1e6)})
-        request = world.turn(1.0)
+        request = world.say({"serverTime": round((UNIX + world.now) * 1e6)})
     assert parameters(request)["fromId"] == "2"
     world.answer(*range(2, 1002))
     assert world.stored == [*range(1, 1002)]
@@ -334,14 +333,39 @@ def test_of_an_unknown_host_a_short_page_without_what_the_stream_told_is_asked_f
     assert parameters(world.turn(0.6))["fromId"] == "50"
     request = world.answer(50)
     if request == RestRequest("time", (), 1):
-        world.say({"serverTime": round((UNIX + world.now) * 1e6)})
-        request = world.turn(1.0)
+        request = world.say({"serverTime": round((UNIX + world.now) * 1e6)})
     assert parameters(request)["fromId"] == "2"
 
-    world.answer(2, 3, 4, p="1.5")  # of another venue since a moment
+    world.answer(2, 3, 4, price="1.5")  # of another venue since a moment
     assert world.stored == [1]
     while (request := world.turn(0.5)) is None or request.endpoint != "historicalTrades":
         assert world.now < 60
+    world.answer(*range(2, 51))
+    assert world.stored == [*range(1, 51)]
+
+
+def test_what_is_only_compared_shows_no_ids_not_to_exist(tmp_path):
+    world = World(tmp_path, same_venue=False)
+
+    def page(request: RestRequest | None) -> dict[str, str]:
+        while request is None or request.endpoint != "historicalTrades":
+            assert world.now < 60
+            if request is not None:
+                request = world.say({"serverTime": round((UNIX + world.now) * 1e6)})
+            else:
+                request = world.turn(0.5)
+        return parameters(request)
+
+    world.hear(1)
+    world.route.latest = None  # it was forwarded by an earlier run
+    world.hear(50)
+    asked = page(None)
+    for _ in range(2):  # REST tells the same, then it is another venue's for a moment
+        assert (asked["fromId"], asked["limit"]) == ("50", "1")
+        assert page(world.answer(50))["fromId"] == "2"
+        asked = page(world.answer(*range(5_000_000, 5_000_050), time=TRADE["T"] - 10**8))
+    assert world.stored == [1]
+    assert page(world.answer(50))["fromId"] == "2"
     world.answer(*range(2, 51))
     assert world.stored == [*range(1, 51)]
 
