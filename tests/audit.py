@@ -18,6 +18,8 @@ from typing import Any
 
 import fastavro
 
+from tests.waiting import eventually
+
 # How a payload's value is to be read.
 _TEXT, _EXACT, _DECIMAL, _TIME = str, lambda value: value, Decimal, "time"
 _SOME_ID = lambda value: None if value == -1 else value  # noqa: E731 - as the others
@@ -206,6 +208,37 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             yield from reader
         except in_progress:
             return
+
+
+def await_caught_up(
+    exchange: Any,
+    directory: Path,
+    streams: Iterable[str] = ("trade",),
+    symbols: Iterable[str] | None = None,
+) -> None:
+    """Wait until what is live now is in the files, so that below it nothing is missing any more.
+
+    A streamer that is stopped before that leaves something to its next start, and says so by its
+    exit code. Streams are those that `Exchange.status` tells of: trade, aggTrade, bookTicker.
+    """
+    last_ids = exchange.status()["last_ids"]
+    wanted = {
+        (stream, symbol): last_ids[f"{symbol.lower()}@{stream}"]
+        for stream in streams
+        for symbol in symbols or exchange.symbols
+    }
+
+    def behind() -> dict[tuple[str, str], int]:
+        found = {
+            (stream, record["symbol"]): record_id(stream, record)
+            for stream in streams
+            for record in read_files(directory, stream, "*.avro*")
+        }
+        return {key: last for key, last in wanted.items() if found.get(key, 0) < last}
+
+    eventually(
+        lambda: not behind(), what="the live data", every=0.3, told=lambda: f"behind: {behind()}"
+    )
 
 
 def stored_bytes(directory: Path, names: str) -> int:

@@ -319,7 +319,7 @@ class Rig:
             "exchange.ca_file": str(exchange.ca_file),
             "exchange.symbols": exchange.symbols,
             "exchange.streams": list(self._streams),
-            "connection.stale_after": 3.0,
+            "connection.stale_after": 15.0,  # a busy machine alone makes no such silence
             "connection.rotation_overlap": 1.0,
             "sink.directory": str(self.data),
             "monitor.metrics_address": f"127.0.0.1:{self.metrics_port}",

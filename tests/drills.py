@@ -82,11 +82,19 @@ def _restart_vigil(rig: Rig, place: Place) -> None:
 
 def _loop(rig: Rig, place: Place) -> None:
     for _ in range(4):
-        before = rig.status().get("time")
+        before = _start_seen(rig)
         rig.kill()
         rig.start()
-        rig.until("a new start", lambda before=before: rig.status().get("time", before) != before)  # type: ignore[misc]
-        time.sleep(1.5)  # Prometheus looks once a second
+        rig.until(
+            "a new start, as Prometheus sees it",
+            lambda before=before: _start_seen(rig) not in ("", before),  # type: ignore[misc]
+        )
+
+
+def _start_seen(rig: Rig) -> str:
+    """Return when the supervisor was started, as Prometheus has seen it; empty: it has not."""
+    found = rig.query("vigil_start_time_seconds")
+    return str(found[0]["value"][1]) if found else ""
 
 
 def _kill_streamer(rig: Rig, place: Place) -> None:
@@ -102,7 +110,10 @@ def _kill_streamer_often(rig: Rig, place: Place) -> None:
 def _spend_the_budget(rig: Rig, place: Place) -> None:
     _kill_streamer(rig, place)
     rig.until_ready()
-    time.sleep(2.5)  # Prometheus sees that nothing is left
+    rig.until(
+        "an empty budget, as Prometheus sees it",
+        lambda: rig.query("vigil_restart_budget_remaining == 0"),
+    )
     _kill_streamer(rig, place)
     assert rig.vigil_process
     rig.until("exit code 6", lambda: rig.vigil_process and rig.vigil_process.poll() == 6)
@@ -370,6 +381,7 @@ DRILLS = {
         runbook="stale-feed.md#vigilsymbolsilent",
         alerts=("VigilSymbolSilent",),
         not_ready="silent: BTCUSDT",
+        settings={"connection.stale_after": 3.0},
         fault=_stall_a_symbol,
         fix=nothing,
     ),

@@ -136,6 +136,11 @@ class Exchange:
         connections: list[dict[str, Any]] = json.loads(self._ask("/connections"))
         return connections
 
+    def events_sent(self) -> int:
+        """Return how many events the newest connection has got, once there is one."""
+        connections = eventually(self.connections, what="a connection")
+        return int(connections[-1]["events_sent"])
+
     def status(self) -> dict[str, Any]:
         """Return the exchange's own view of itself."""
         status: dict[str, Any] = json.loads(self._ask("/status"))

@@ -40,7 +40,7 @@ def commands(tmp_path_factory):
 def test_every_line_is_answered_or_hung_up_on(commands, pieces, end):
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(commands._path))
-        client.settimeout(5)
+        client.settimeout(60)
         refused = False
         for piece in [*pieces, end]:
             try:

@@ -91,7 +91,7 @@ def test_both_audits_fail(vigil, hook, what):
 def test_another_venues_trades_are_stored_only_without_comparison(vigil, hook):
     """The ids are right, so that only the comparison with the tape can tell."""
     steps = [
-        Step(0.0, "rest_other_venue", {"duration": 4.0}),
+        Step(0.0, "rest_other_venue", {"duration": 8.0}),
         Step(0.2, "withhold", {"count": 7, "stream": "trade", "symbol": "BTCUSDT"}),
     ]
     result = run(vigil, 1, steps, hook=hook, streams=("trade",), extra=CALM)

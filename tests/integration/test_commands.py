@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 import tarfile
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.exchange import Exchange
+from tests.ports import free_port
 from tests.streaming import ROOT
 
 
@@ -22,7 +24,14 @@ def exchange(vigil):
 
 @pytest.fixture
 def vigil_runs(vigil, exchange):
+    address = f"127.0.0.1:{free_port()}"
+
+    def page(name):
+        with urllib.request.urlopen(f"http://{address}/{name}", timeout=10) as answer:
+            return answer.read()
+
     settings = {
+        "monitor.metrics_address": address,
         "exchange.websocket_url": exchange.websocket_url,
         "exchange.rest_url": exchange.rest_url,
         "exchange.ca_file": exchange.ca_file,
@@ -34,7 +43,7 @@ def vigil_runs(vigil, exchange):
     secret = {"VIGIL_KAFKA__CLIENT__sasl_password": "open sesame"}  # the running one's
     vigil.start("", "run", settings=settings, launcher=("-m", "supervisor"), environment=secret)
     vigil.until_logged("generation 1 reports")
-    vigil.until(lambda: exchange.connections())
+    vigil.until(lambda: page("readyz"))  # raises until it is
     yield vigil
     if vigil.process.poll() is None:
         vigil.process.terminate()
@@ -46,7 +55,7 @@ def asks(vigil, *command, code=0, cwd=ROOT):
     shared = [f"--set=supervisor.runtime_directory={vigil.directory}/run"]
     done = subprocess.run(
         [sys.executable, "-m", "supervisor", *shared, *command],
-        cwd=cwd, check=False, capture_output=True, text=True, timeout=60,
+        cwd=cwd, check=False, capture_output=True, text=True, timeout=180,
         env={"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
@@ -54,10 +63,7 @@ def asks(vigil, *command, code=0, cwd=ROOT):
 
 
 def test_status_tells_how_it_goes(vigil_runs):
-    def streams():
-        return json.loads(asks(vigil_runs, "status", "--json"))["ready"]
-
-    vigil_runs.until(streams)
+    assert json.loads(asks(vigil_runs, "status", "--json"))["ready"]
     text = asks(vigil_runs, "status")
     assert "streamer-1 (generation 1, pid " in text
     assert "streams    3, longest silence " in text

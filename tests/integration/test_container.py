@@ -208,7 +208,7 @@ def test_the_settings_that_are_shipped_are_accepted(container, tmp_path) -> None
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert shown.returncode == 0, shown.stderr

@@ -51,7 +51,7 @@ def start(vigil: Supervised, begin: list[str]) -> None:
 def asks(begin: list[str], *command: str, cwd: Path, code: int = 0) -> str:
     done = subprocess.run(
         [*begin, sys.executable, "-m", "supervisor", *command],
-        cwd=cwd, env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}, timeout=60,
+        cwd=cwd, env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}, timeout=180,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)

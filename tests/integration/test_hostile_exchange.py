@@ -10,7 +10,7 @@ import socket
 import threading
 from contextlib import suppress
 
-from tests.audit import audit_files
+from tests.audit import audit_files, await_caught_up
 from tests.exchange import Exchange
 from tests.streaming import Process, at_exchange, eventually
 from tests.unit.streamer.loopback import exactly, read_head
@@ -134,5 +134,6 @@ def test_a_complaint_about_our_frames_is_learned_from(tmp_path):
             eventually(lambda: exchange.status()["time"] - served_at > 3.0)
             assert exchange.status()["attempts_total"] == 2, process.output
             assert exchange.status()["connections"] == 1
+            await_caught_up(exchange, records)
             assert process.stop() == 0
         assert audit_files(exchange, records, "trade", "BTCUSDT").clean, process.output

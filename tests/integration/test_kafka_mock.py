@@ -33,7 +33,7 @@ def consume(brokers: str, topic: str) -> list[tuple[int, bytes, bytes]]:
     # Sizes first: a binary value may hold any delimiter.
     command = [required("kcat", "kcat"), "-C", "-b", brokers, "-t", topic, "-o", "beginning"]
     command += ["-e", "-q", "-f", "%p %K %S %k%s"]
-    output = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+    output = subprocess.run(command, capture_output=True, check=True, timeout=180).stdout
     messages, position = [], 0
     while match := HEADER.match(output, position):
         partition, key_bytes, value_bytes = map(int, match.groups())

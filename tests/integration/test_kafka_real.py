@@ -42,14 +42,16 @@ from tests.consumer_programs import run, run_in_shell
 from tests.exchange import Exchange
 from tests.kafka_cluster import KafkaCluster
 from tests.kafka_reader import consume, every
+from tests.ports import free_port
 from tests.streaming import ROOT, Process, at_exchange, eventually
 from tests.tools import required
+from tests.waiting import WITHIN_SECONDS
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine fetches 190 MB
 
 NOW_US = 1_795_000_000_000_000
 STREAMS = ("trade", "aggTrade", "bookTicker")
-SECONDS = 20.0
+SECONDS = WITHIN_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +250,7 @@ def test_the_audit_reads_both_encodings(tmp_path, kafka, exchange, topics, regis
                  "--set", f"kafka.topics={{ {table} }}"]  # fmt: skip
     command = [sys.executable, "-m", "streamer", "audit", "--kafka", "--no-copies", "--json"]
     ended = subprocess.run(
-        [*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        [*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=180
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     found = json.loads(ended.stdout)["streams"]
@@ -309,10 +311,8 @@ class Gate:
                 pass
 
         self._handler = Forward
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Forward)
-        self._address = self._server.server_address
-        self.url = f"http://127.0.0.1:{self._server.server_port}{parts.path}"
-        self._server.server_close()
+        self._address = ("127.0.0.1", free_port())
+        self.url = f"http://127.0.0.1:{self._address[1]}{parts.path}"
 
     def open(self) -> None:
         self._server = http.server.ThreadingHTTPServer(self._address, self._handler)
@@ -333,8 +333,8 @@ def test_the_registry_may_come_late_and_go_away_afterwards(tmp_path, kafka, exch
         gate.open()
         eventually(lambda: exchange.status()["attempts_total"] > before)
         gate.shut()
-        sent = exchange.connections()[-1]["events_sent"]
-        eventually(lambda: exchange.connections()[-1]["events_sent"] > sent + 100)
+        sent = exchange.events_sent()
+        eventually(lambda: exchange.events_sent() > sent + 100)
         assert process.stop() == 0, process.output
     decode = Registered(kafka)
     records = [decode(value) for _, value in every(kafka, topics["trade"])]
@@ -345,10 +345,12 @@ def test_a_slow_registry_is_waited_for_within_bounds(tmp_path, kafka, exchange, 
     gate = Gate(kafka.registry_url)
     gate.delay_seconds = 0.7
     gate.open()
-    more = {"kafka.schema_registry_url": gate.url, "kafka.start_within": "4s"}
-    with streaming(tmp_path, exchange, kafka, topics, **more) as process:
+    more = {"kafka.schema_registry_url": gate.url}
+    patient = {"kafka.start_within": "60s"}
+    with streaming(tmp_path, exchange, kafka, topics, **more | patient) as process:
         assert process.stop() == 0, process.output
     impatient = {
+        "kafka.start_within": "4s",
         "kafka.schema_registry_timeout": "300ms",
         "kafka.start_without_brokers": "false",  # else the ids that were noted would do
     }
@@ -358,9 +360,9 @@ def test_a_slow_registry_is_waited_for_within_bounds(tmp_path, kafka, exchange, 
 
 
 def test_a_registry_that_stays_away_is_an_error_at_the_start(tmp_path, kafka, exchange, topics):
-    more = {"kafka.schema_registry_url": "http://127.0.0.1:1", "kafka.start_within": "3s"}
+    more = {"kafka.schema_registry_url": "http://127.0.0.1:1", "kafka.start_within": "8s"}
     said = refused(tmp_path, exchange, kafka, topics, **more)
-    assert "the schema registry did not answer within kafka.start_within (3 s)" in said
+    assert "the schema registry did not answer within kafka.start_within (8 s)" in said
     assert "127.0.0.1:1 refused the connection" in said
 
 

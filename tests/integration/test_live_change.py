@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.audit import audit_files, audit_records, read_files
+from tests.audit import audit_files, audit_records, await_caught_up, read_files
 from tests.exchange import Exchange
 from tests.kafka_mock import MockKafka
 from tests.streaming import ROOT, Process, at_exchange, eventually
@@ -153,6 +153,7 @@ def test_killed_as_it_comes_back_what_nobody_wanted_is_on_record_or_there(tmp_pa
             process.wait()
         with lone.process as process:
             lone.grows("ETHUSDT")
+            await_caught_up(exchange, lone.records)
             assert process.stop() == 0
         audit = audit_files(exchange, lone.records, "trade", "ETHUSDT")
         assert audit.intact
@@ -178,11 +179,13 @@ def test_one_that_was_removed_while_no_streamer_ran_leaves_no_hole_without_a_rec
             if not at_a_start:
                 lone.change(SYMBOLS[:2])
                 lone.grows("ETHUSDT", 10)
+            await_caught_up(exchange, lone.records, symbols=SYMBOLS[:1])
             assert process.stop() == 0
         if at_a_start:
             lone.want(SYMBOLS[:2])
             with lone.process as process:
                 lone.grows("ETHUSDT", 10)
+                await_caught_up(exchange, lone.records)
                 assert process.stop() == 0
         audit = audit_files(exchange, lone.records, "trade", "ETHUSDT")
         [(first, last)] = audit.holes
@@ -222,7 +225,7 @@ def test_wrong_settings_change_nothing_and_others_wait_for_a_new_start(tmp_path)
 def test_in_the_middle_of_a_rotation_both_connections_follow(tmp_path):
     with Exchange(tmp_path, rate=300, symbols=[*SYMBOLS[:3], "QUIETUSDT=0.0001"]) as exchange:
         exchange.symbols = [*SYMBOLS[:3], "QUIETUSDT"]
-        lone = Lone(tmp_path, exchange, connection__max_age="4s", connection__rotation_overlap="3s")
+        lone = Lone(tmp_path, exchange, connection__max_age="8s", connection__rotation_overlap="7s")
         lone.want(["BTCUSDT", "ETHUSDT", "QUIETUSDT"])  # the quiet one has its whole overlap
         with lone.process as process:
             eventually(lambda: len(exchange.connections()) == 2, what="a rotation")
@@ -343,6 +346,7 @@ def test_a_restarted_streamer_streams_what_is_wanted_by_then(vigil):
         }
         launcher = ("-m", "supervisor", f"--config={config}")
         process = vigil.start("", "run", settings=settings, launcher=launcher)
+        vigil.until_logged("generation 1 reports")
         vigil.until(lambda: exchange.connections())
         config.write_text('[exchange]\nsymbols = ["BNBUSDT"]\n')
         asked = reload(vigil.directory / "run", config)

@@ -447,7 +447,8 @@ def test_a_silent_symbol_is_seen_within_two_seconds_and_a_restart_is_survived(
     )
     # How late a busy machine was meanwhile: states are made a second apart and looked at soon.
     slow = [(made - before, at - looked) for (before, looked), (made, at) in pairwise(looks)]
-    late = max(max(made - 1.1, at - 0.4, 0.0) for made, at in slow)
+    delays = max(made for made, _ in slow) - 1.1, max(at for _, at in slow) - 0.4
+    late = sum(max(one, 0.0) for one in delays)  # what is made late is looked at late, too
     print(f"\nfired to seen {seen - fired:.2f} s, the machine was late by {late:.2f} s")
     assert seen - fired <= 2.0 + late
     assert page.complaints == []

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.audit import audit_files, read_files
+from tests.audit import audit_files, await_caught_up, read_files
 from tests.exchange import Exchange
 from tests.streaming import Process, at_exchange, eventually
 from tests.waiting import WITHIN_SECONDS
@@ -66,6 +66,7 @@ def test_a_removed_directory_is_an_error_and_loses_nothing_that_was_in_progress(
         assert "Traceback" not in process.output
     with streamer(tmp_path, exchange) as process:
         await_records(tmp_path)
+        await_caught_up(exchange, tmp_path / "records")
         assert process.stop() == 0, process.output
     assert_complete(tmp_path, exchange, first_ids=first)
     assert stored(tmp_path, "bookTicker") > tickers  # which nobody can ask for
@@ -86,6 +87,7 @@ def test_complete_files_that_are_removed_too_are_fetched_again(tmp_path, exchang
         assert "trade: fetched again from where this streamer began" in process.output
     with streamer(tmp_path, exchange, **small) as process:
         await_records(tmp_path, 3_500)
+        await_caught_up(exchange, tmp_path / "records")
         assert process.stop() == 0, process.output
     shutil.copytree(
         tmp_path / "before" / "trade", tmp_path / "records" / "trade", dirs_exist_ok=True
@@ -103,6 +105,7 @@ def test_a_renamed_directory_ends_the_first_of_two_streamers(tmp_path, exchange)
             assert "sink.directory" in first.output
             assert "Traceback" not in first.output
             await_records(tmp_path)
+            await_caught_up(exchange, tmp_path / "records")
             assert second.stop() == 0, second.output
     for symbol in exchange.symbols:
         audit = audit_files(exchange, tmp_path / "records", "trade", symbol)

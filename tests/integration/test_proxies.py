@@ -176,7 +176,7 @@ def test_a_supervised_streamer_takes_the_proxy_of_the_environment(vigil, exchang
 def test_only_what_reaches_the_exchange_minds_an_unusable_proxy(command, code, said, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", *command],
-        cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, check=False, capture_output=True, text=True, timeout=180,
         env={**os.environ, "PYTHONPATH": str(ROOT), "HTTPS_PROXY": "https://proxy:3128"},
     )  # fmt: skip
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr

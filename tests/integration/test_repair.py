@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.audit import audit_files, read_files, stored_bytes
+from tests.audit import audit_files, await_caught_up, read_files, stored_bytes
 from tests.exchange import Exchange
 from tests.streaming import Process, at_exchange, eventually
 from tests.unit.streamer.loopback import read_head, serve
@@ -37,6 +37,16 @@ def stored(tmp_path, stream="trade"):
 def await_growth(tmp_path, bytes_more=20_000):
     size = stored(tmp_path)
     eventually(lambda: stored(tmp_path) > size + bytes_more, what="more records")
+
+
+def await_every_symbol(tmp_path, exchange, stream="trade"):
+    """Wait until an event of each symbol is stored: before that nothing can be missing."""
+
+    def there():
+        found = read_files(tmp_path / "records", stream, "*.avro*")
+        return {record["symbol"] for record in found} == set(exchange.symbols)
+
+    eventually(there, what="a record of each symbol")
 
 
 def opened(exchange):
@@ -66,12 +76,12 @@ def test_nothing_is_missing_after(tmp_path, fault, arguments):
         Exchange(tmp_path, rate=300, extra=NASTY) as exchange,
         streamer(tmp_path, exchange) as process,
     ):
-        eventually(lambda: stored(tmp_path), what="records")
+        await_every_symbol(tmp_path, exchange)
         record = exchange.fault(fault, **arguments)
         exchange.happened(record["number"])
         eventually(lambda: "suspected gap" in process.output, what="a suspected gap")
         await_growth(tmp_path)
-        await_growth(tmp_path)
+        await_caught_up(exchange, tmp_path / "records", STREAMS)
         assert process.stop() == 0, process.output
         found = audits(tmp_path, exchange)
         assert all(audit.clean for audit in found.values()), found
@@ -85,19 +95,22 @@ def test_data_of_a_symbol_waits_for_its_gap_and_that_of_others_does_not(tmp_path
         Exchange(tmp_path, rate=600) as exchange,
         streamer(tmp_path, exchange, repair__held_in_memory=100) as process,
     ):
-        eventually(lambda: stored(tmp_path), what="records")
-        exchange.fault("rest_error", status=503, duration=4.0)
+        await_every_symbol(tmp_path, exchange)
+        away = exchange.fault("rest_error", status=503, duration=3600.0)
         lost = exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=5)
         first_lost = exchange.happened(lost["number"])["withheld"]["ethusdt@trade"]["first_id"]
         eventually(lambda: "suspected gap" in process.output, what="a suspected gap")
         await_growth(tmp_path, 80_000)
+        eventually(
+            lambda: any("/held/" in path for path in process.open_files),
+            what="more than may be in memory",
+        )
         waiting = [r["trade_id"] for r in read_files(tmp_path / "records", "trade", "*.avro*")
                    if r["symbol"] == "ETHUSDT"]  # fmt: skip
         assert max(waiting) == first_lost - 1
-        assert any("/held/" in path for path in process.open_files), "all of it is in memory"
-        eventually(lambda: not _rest_is_away(exchange), what="REST")
+        exchange.end(away["number"])
         await_growth(tmp_path)
-        await_growth(tmp_path)
+        await_caught_up(exchange, tmp_path / "records", STREAMS)
         assert process.stop() == 0, process.output
         found = audits(tmp_path, exchange)
         assert all(audit.clean for audit in found.values()), found
@@ -105,22 +118,18 @@ def test_data_of_a_symbol_waits_for_its_gap_and_that_of_others_does_not(tmp_path
         assert backfilled == tuple(range(first_lost, first_lost + 5))
 
 
-def _rest_is_away(exchange):
-    [error] = [each for each in exchange.faults() if each["kind"] == "rest_error"]
-    return error["ended_at"] > exchange.status()["time"]
-
-
 def test_what_rest_never_tells_becomes_a_record(tmp_path):
     with (
         Exchange(tmp_path, rate=300) as exchange,
         streamer(tmp_path, exchange, repair__give_up_after="1s") as process,
     ):
-        eventually(lambda: stored(tmp_path), what="records")
+        await_every_symbol(tmp_path, exchange)
         exchange.fault("rest_empty", duration=60)
         lost = exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=5)
         withheld = exchange.happened(lost["number"])["withheld"]["ethusdt@trade"]
         eventually(lambda: "gap: trade of ETHUSDT" in process.output, what="the gap")
         await_growth(tmp_path)
+        await_caught_up(exchange, tmp_path / "records", STREAMS)
         assert process.stop() == 0, process.output
         [gap] = read_files(tmp_path / "records", "gap")
         audit = audits(tmp_path, exchange)["trade", "ETHUSDT"]
@@ -164,11 +173,12 @@ def test_rest_that_never_ends_an_answer_and_then_bans_us_for_years_costs_one_gap
             exchange__rest_url=f"http://127.0.0.1:{port}",
         ) as process,
     ):  # fmt: skip
-        eventually(lambda: stored(tmp_path), what="records")
+        await_every_symbol(tmp_path, exchange)
         lost = exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=5)
         withheld = exchange.happened(lost["number"])["withheld"]["ethusdt@trade"]
         eventually(lambda: "gap: trade of ETHUSDT" in process.output, what="the gap")
         await_growth(tmp_path)
+        await_caught_up(exchange, tmp_path / "records", STREAMS)
         assert process.stop() == 0, process.output
         assert "Traceback" not in process.output
         assert next(numbers) >= 3, "nothing was asked after an answer that did not end"

@@ -10,13 +10,14 @@ import json
 import signal
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
-from tests.audit import audit_records
+from tests.audit import audit_records, record_id
 from tests.exchange import Exchange
 from tests.kafka_cluster import KafkaCluster
 from tests.kafka_reader import every, records
@@ -71,17 +72,25 @@ def stored(kafka: KafkaCluster, topics: dict[str, str], symbol: str = "BTCUSDT")
 
 def await_records(exchange: Exchange, more: int) -> None:
     """Wait until so many more events were sent; they are in Kafka a moment later."""
-    eventually(lambda: exchange.connections(), what="a connection")
-    sent = exchange.connections()[-1]["events_sent"]
-    eventually(lambda: exchange.connections()[-1]["events_sent"] > sent + more, what="events")
+    sent = exchange.events_sent()
+    eventually(lambda: exchange.events_sent() > sent + more, what="events")
 
 
 def await_caught_up(exchange: Exchange, kafka: KafkaCluster, topics: dict[str, str]) -> None:
-    wanted = exchange.tape("trade", "BTCUSDT")[-1]["t"]
-    eventually(
-        lambda: max(stored(kafka, topics), default=0) >= wanted, every=0.5,
-        what="the live data",
-    )  # fmt: skip
+    """Wait until what is live now is there: below it nothing is missing any more."""
+    last_ids = exchange.status()["last_ids"]
+
+    def caught_up(stream: str) -> bool:
+        newest = {
+            record["symbol"]: record_id(stream, record)
+            for record in records(kafka, topics[stream], stream)
+        }
+        return all(
+            newest[symbol] >= last_ids[f"{symbol.lower()}@{stream}"] for symbol in exchange.symbols
+        )
+
+    for stream in STREAMS:
+        eventually(partial(caught_up, stream), what=f"the live data of {stream}", every=0.5)
 
 
 def positions(kafka: KafkaCluster, topics: dict[str, str]) -> dict[str, dict[str, int]]:
@@ -256,6 +265,7 @@ def test_ids_that_begin_anew_while_it_is_away_are_an_epoch_that_a_restart_goes_o
             process.stop(signal_number)
         with streamer(tmp_path, exchange, kafka, topics) as process:
             await_records(exchange, 500)
+            await_caught_up(exchange, kafka, topics)
             assert process.stop() == 0, process.output
             assert process.output.count("began anew") == 6
         declared = records(kafka, topics["gap"], "gap")

@@ -56,8 +56,8 @@ def test_a_soak_goes_on_after_its_supervisor_was_killed(vigil: Supervised, plan:
     elapsed = before["test_metadata"]["actual_duration_hours"] * 3600
     assert first["ended_seconds"] == second["started_seconds"] == pytest.approx(elapsed, abs=0.01)
     assert second["between_seconds"] > 0
-    # Eight seconds were run, however long nobody watched.
-    assert profile["test_metadata"]["actual_duration_hours"] * 3600 == pytest.approx(8, abs=2)
+    # Eight seconds were run in all, however long nobody watched; not eight seconds more.
+    assert 7.9 < profile["test_metadata"]["actual_duration_hours"] * 3600 < elapsed + 8
     told = criteria(profile)
     for name in ("duration", "message rate", "every symbol", "heartbeat", "refused records"):
         assert told[name]["outcome"] == "pass", told[name]

@@ -17,6 +17,7 @@ import pytest
 from tests.audit import audit_files, compare, read_files
 from tests.exchange import Exchange
 from tests.streaming import Process, at_exchange
+from tests.waiting import WITHIN_SECONDS
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT")
 RATE = 300
@@ -27,7 +28,7 @@ GROWTH_BYTES = 2 * MIB  # of the floor, over the last nine tenths; measured: 0.7
 def watch(pid, exchange, rotations):
     """Return looks (attempts, RSS, descriptors, threads) until there were so many rotations."""
     process = psutil.Process(pid)
-    deadline = time.monotonic() + 30 + 4 * rotations
+    deadline = time.monotonic() + WITHIN_SECONDS + 4 * rotations
     looks = []
     while (attempts := exchange.status()["attempts_total"]) <= rotations:
         assert time.monotonic() < deadline, f"{attempts} attempts"

@@ -61,7 +61,7 @@ def stack():
 def asks(vigil, *command):
     done = subprocess.run(
         [sys.executable, "-m", "supervisor", *command],
-        cwd=vigil.directory, check=False, capture_output=True, text=True, timeout=60,
+        cwd=vigil.directory, check=False, capture_output=True, text=True, timeout=180,
         env={**os.environ, "PYTHONPATH": str(ROOT), **ENVIRONMENT},
     )  # fmt: skip
     return done.stdout + done.stderr
@@ -138,7 +138,7 @@ def test_a_planted_secret_is_found_nowhere(vigil, exchange, stack):
     for path in ("metrics", "status", "healthz", "readyz"):
         with suppress(urllib.error.HTTPError):
             url = f"http://127.0.0.1:{listening[0]}/{path}"
-            found[path] = urllib.request.urlopen(url, timeout=10).read().decode()
+            found[path] = urllib.request.urlopen(url, timeout=60).read().decode()
     assert {"metrics", "status"} <= found.keys()
     supervisor.terminate()
     vigil.exit_code()
@@ -173,7 +173,7 @@ def test_a_planted_secret_is_found_nowhere(vigil, exchange, stack):
 def test_an_error_does_not_repeat_it(text, module, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", module, "--set", text.format(PLANTED)],
-        cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, check=False, capture_output=True, text=True, timeout=180,
         env={**os.environ, "PYTHONPATH": str(ROOT), **ENVIRONMENT},
     )  # fmt: skip
     assert done.returncode == 2
@@ -183,7 +183,7 @@ def test_an_error_does_not_repeat_it(text, module, tmp_path):
 def test_librdkafkas_refusal_does_not_repeat_it(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "streamer", "--set=sink.kind=kafka", "--set=kafka.start_within=1s"],
-        cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, check=False, capture_output=True, text=True, timeout=180,
         env={**os.environ, "PYTHONPATH": str(ROOT), **ENVIRONMENT},
     )  # fmt: skip
     assert done.returncode in (2, 5)

@@ -7,8 +7,9 @@ import signal
 
 import pytest
 
-from tests.audit import audit_files, read_files, stored_bytes
+from tests.audit import audit_files, await_caught_up, read_files, stored_bytes
 from tests.exchange import Exchange
+from tests.integration.test_repair import await_every_symbol
 from tests.kafka_mock import MockKafka
 from tests.streaming import Process, at_exchange, eventually
 
@@ -61,7 +62,7 @@ def test_after_a_reset_without_repair_exactly_the_hole_is_missing(tmp_path):
             tmp_path, exchange, connection__backoff_initial="1s", repair__enabled="false"
         ) as process,
     ):
-        eventually(lambda: stored(tmp_path), what="records")
+        await_every_symbol(tmp_path, exchange)
         exchange.fault("reset")
         eventually(lambda: opened(exchange) >= 2, what="a reconnect")
         size = stored(tmp_path)
@@ -77,7 +78,7 @@ def test_after_a_reset_without_repair_exactly_the_hole_is_missing(tmp_path):
 @pytest.mark.parametrize("fault", ["duplicate", "reorder", "server_shutdown", "burst"])
 def test_a_fault_that_loses_nothing_leaves_no_trace(tmp_path, fault):
     with Exchange(tmp_path, rate=150) as exchange, streamer(tmp_path, exchange) as process:
-        eventually(lambda: stored(tmp_path), what="records")
+        await_every_symbol(tmp_path, exchange)
         record = exchange.fault(fault)
         exchange.happened(record["number"])
         size = stored(tmp_path)
@@ -95,7 +96,7 @@ def test_without_repair_withheld_ids_are_the_gap_that_is_declared(tmp_path):
             tmp_path, exchange, connection__gap_wait="300ms", repair__enabled="false"
         ) as process,
     ):
-        eventually(lambda: stored(tmp_path), what="records")
+        await_every_symbol(tmp_path, exchange)
         planned = exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=7)
         exchange.happened(planned["number"])
         eventually(lambda: "gap: trade of ETHUSDT" in process.output, what="the gap")
@@ -112,10 +113,8 @@ def test_a_second_signal_skips_the_flush(tmp_path):
         with streamer(tmp_path, exchange, **settings) as process:
             eventually(lambda: opened(exchange) >= 1, what="a connection")
             kafka.stop()  # nobody listens: the flush would wait
-            sent = exchange.connections()[0]["events_sent"]
-            eventually(
-                lambda: exchange.connections()[0]["events_sent"] > sent + 50, what="more events"
-            )
+            sent = exchange.events_sent()
+            eventually(lambda: exchange.events_sent() > sent + 50, what="more events")
             process.send(signal.SIGTERM)
             eventually(lambda: "stopping" in process.output, what="the drain")
             assert process.stop(signal.SIGTERM) == 143
@@ -128,10 +127,8 @@ def test_unacknowledged_records_are_an_exit_code(tmp_path):
         with streamer(tmp_path, exchange, **settings) as process:
             eventually(lambda: opened(exchange) >= 1, what="a connection")
             kafka.stop()
-            sent = exchange.connections()[0]["events_sent"]
-            eventually(
-                lambda: exchange.connections()[0]["events_sent"] > sent + 50, what="more events"
-            )
+            sent = exchange.events_sent()
+            eventually(lambda: exchange.events_sent() > sent + 50, what="more events")
             assert process.stop() == 1
             assert "records are not acknowledged" in process.output
 
@@ -167,7 +164,7 @@ def test_a_tls_certificate_that_is_not_trusted_is_refused_with_the_cure(tmp_path
 
 def test_malformed_frames_are_kept_and_counted_and_disturb_nothing_else(tmp_path):
     with Exchange(tmp_path, rate=150) as exchange, streamer(tmp_path, exchange) as process:
-        eventually(lambda: stored(tmp_path), what="records")
+        await_every_symbol(tmp_path, exchange)
         planned = exchange.fault("malformed", variant="all", stream="trade", symbol="BTCUSDT")
         exchange.happened(planned["number"])
         invalid = exchange.fault(
@@ -198,6 +195,7 @@ def test_a_broken_protocol_costs_the_connection_and_nothing_else(tmp_path):
             eventually(
                 lambda wanted=number + 1: opened(exchange) >= wanted, what=f"reconnect {number}"
             )
+        await_caught_up(exchange, tmp_path / "records", STREAMS)
         assert process.stop() == 0
         assert process.output.count("the server broke the protocol") == len(FATAL_VARIANTS)
         for symbol in exchange.symbols:

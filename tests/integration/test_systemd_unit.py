@@ -39,7 +39,7 @@ def unit(tmp_path: Path) -> Path:
 
 def test_systemd_finds_nothing_to_complain_about(systemd_analyze: str, unit: Path) -> None:
     done = subprocess.run(
-        [systemd_analyze, "verify", str(unit)], capture_output=True, text=True, timeout=60
+        [systemd_analyze, "verify", str(unit)], capture_output=True, text=True, timeout=180
     )
     complaints = [line for line in done.stderr.splitlines() if "vigil.service" in line]
     assert (done.returncode, complaints) == (0, [])
@@ -50,7 +50,7 @@ def test_its_exposure_is_low(systemd_analyze: str, unit: Path) -> None:
         [systemd_analyze, "security", "--offline=true", "--no-pager", str(unit)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     found = re.search(r"Overall exposure level for vigil\.service: ([\d.]+)", done.stdout)
     assert found, done.stdout + done.stderr

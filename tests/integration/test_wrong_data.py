@@ -6,9 +6,16 @@ import json
 
 import pytest
 
-from tests.audit import audit_files, read_files
+from tests.audit import audit_files, await_caught_up, read_files
 from tests.exchange import Exchange
-from tests.integration.test_repair import STREAMS, audits, await_growth, stored, streamer
+from tests.integration.test_repair import (
+    STREAMS,
+    audits,
+    await_every_symbol,
+    await_growth,
+    stored,
+    streamer,
+)
 from tests.streaming import eventually
 
 
@@ -23,21 +30,23 @@ def test_nothing_of_another_venue_is_stored_and_what_is_missing_comes_when_rest_
         Exchange(tmp_path, rate=300) as exchange,
         streamer(tmp_path, exchange) as process,
     ):
-        eventually(lambda: stored(tmp_path), what="records")
-        other = exchange.fault("rest_other_venue", duration=6.0)
         for stream in STREAMS:
-            exchange.fault("withhold", stream=stream, symbol="ETHUSDT", count=7)
+            await_every_symbol(tmp_path, exchange, stream)
+        other = exchange.fault("rest_other_venue", duration=3600.0)
+        for stream in STREAMS:
+            lost = exchange.fault("withhold", stream=stream, symbol="ETHUSDT", count=7)
+            exchange.happened(lost["number"])
         eventually(lambda: "misfit" in str(letters(tmp_path)), what="a refusal")
         assert "and REST" in process.output
         for stream in STREAMS:
             so_far = read_files(tmp_path / "records", stream, "*.avro*")
             assert {record["source"] for record in so_far} == {"live"}
-        exchange.happened(other["number"], within_seconds=20)
+        exchange.end(other["number"])
         eventually(
             lambda: process.output.count("REST agrees with the streams again") >= 1, what="repairs"
         )
         await_growth(tmp_path)
-        await_growth(tmp_path)
+        await_caught_up(exchange, tmp_path / "records", STREAMS)
         assert process.stop() == 0, process.output
         found = audits(tmp_path, exchange)
         assert all(audit.clean for audit in found.values()), found
@@ -54,6 +63,7 @@ def test_a_trade_without_a_quantity_is_declared_at_once(tmp_path):
             lambda: process.output.count("which is no valid record") >= 3, what="such trades"
         )
         await_growth(tmp_path)
+        await_caught_up(exchange, tmp_path / "records", STREAMS)
         assert process.stop() == 0, process.output
         gaps = [gap for gap in read_files(tmp_path / "records", "gap") if gap["stream"] == "trade"]
         assert gaps
@@ -74,11 +84,11 @@ def test_a_clock_that_is_far_off_costs_nothing_and_is_told(tmp_path, ahead):
         streamer(tmp_path, exchange) as process,
     ):
         eventually(lambda: "600.0 s" in process.output, what="a warning")
-        eventually(lambda: stored(tmp_path), what="records")
+        await_every_symbol(tmp_path, exchange)
+        lost = exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=7)
+        exchange.happened(lost["number"])
         await_growth(tmp_path)
-        exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=7)
-        await_growth(tmp_path)
-        await_growth(tmp_path)
+        await_caught_up(exchange, tmp_path / "records", STREAMS)
         assert process.stop() == 0, process.output
         found = audits(tmp_path, exchange)
         assert all(audit.clean for audit in found.values()), found
@@ -125,16 +135,20 @@ def test_ids_that_start_anew_are_an_epoch_of_their_own_on_record(tmp_path, stopp
             if not stopped:
                 eventually(lambda: process.output.count("began anew") == 9, what="new epochs")
                 await_growth(tmp_path)
-                exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=7)
+                lost = exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=7)
+                exchange.happened(lost["number"])
                 await_growth(tmp_path)
+                await_caught_up(exchange, tmp_path / "records", IDS)
                 assert process.stop() == 0, process.output
         if stopped:
             with streamer(tmp_path, exchange, **settings) as process:
                 eventually(lambda: process.output.count("began anew") == 9, what="new epochs")
                 await_growth(tmp_path)
+                await_caught_up(exchange, tmp_path / "records", IDS)
                 assert process.stop() == 0, process.output
         with streamer(tmp_path, exchange, **settings) as process:  # goes on in the new epoch
             await_growth(tmp_path)
+            await_caught_up(exchange, tmp_path / "records", IDS)
             assert process.stop() == 0, process.output
             assert (
                 "began anew"

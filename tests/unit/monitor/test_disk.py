@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 
 from monitor.disk import DiskSpace, DiskWatch, space_of
+from tests.waiting import eventually
 
 
 def test_the_space_of_a_directory_also_before_it_is_made(tmp_path: Path) -> None:
@@ -38,8 +38,6 @@ def test_the_watch_tells_the_latest_and_never_blocks(tmp_path: Path) -> None:
     watch = DiskWatch(tmp_path)
     assert watch.latest is None
     watch.start()
-    deadline = time.monotonic() + 10
-    while watch.latest is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    eventually(lambda: watch.latest)
     assert isinstance(watch.latest, DiskSpace)
     watch.close()

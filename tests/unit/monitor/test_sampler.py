@@ -10,8 +10,9 @@ import pytest
 
 from monitor.model import Sample
 from monitor.sampler import Sampler, SlowLook
+from tests.waiting import WITHIN_SECONDS
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = WITHIN_SECONDS
 MIB = 1 << 20
 
 

@@ -17,8 +17,9 @@ from monitor.telemetry import TelemetryError, TelemetryServer
 from streamer.messages import WIRE_VERSION, Command, CommandResult, Report, pack
 from streamer.telemetry_keys import TelemetryKeys
 from tests.unit.monitor.observations import NAME, replace, report
+from tests.waiting import WITHIN_SECONDS
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = int(WITHIN_SECONDS)
 
 
 @pytest.fixture

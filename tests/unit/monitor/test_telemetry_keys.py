@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace as changed
@@ -19,9 +18,9 @@ from streamer.secret import Secret
 from streamer.telemetry import Telemetry
 from streamer.telemetry_keys import TelemetryKeys
 from tests.unit.monitor.observations import NAME, replace, report
+from tests.waiting import eventually
 
 DRAIN = Command("1", "drain", 5.0)
-PATIENCE_SECONDS = 10
 
 
 def own(sequence: int = 1, generation: int = 1) -> Any:
@@ -29,10 +28,7 @@ def own(sequence: int = 1, generation: int = 1) -> Any:
 
 
 def until(done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not done():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
+    eventually(done, every=0.005)
 
 
 def failed_handshake(socket: zmq.Socket[bytes]) -> Callable[[], bool]:

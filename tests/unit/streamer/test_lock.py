@@ -8,7 +8,7 @@ import pytest
 from streamer.errors import SinkUnavailable
 from streamer.lock import LOCK_FILE, shard_lock
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 HOLD = """
 import fcntl, os, sys
 fd = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)

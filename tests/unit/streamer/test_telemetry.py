@@ -32,7 +32,7 @@ def report(sequence=1):
 def opened_watcher(path):
     with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
         socket.set(zmq.LINGER, 0)
-        socket.set(zmq.RCVTIMEO, 5000)
+        socket.set(zmq.RCVTIMEO, 60_000)
         socket.bind(f"ipc://{path}")
         yield socket
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from supervisor import control_connection
+from supervisor import control_connection, control_socket
 from supervisor.control_connection import LINE_BYTES
 from supervisor.control_socket import (
     BUSY,
@@ -24,8 +24,9 @@ from supervisor.control_socket import (
     ask,
 )
 from supervisor.errors import UsageError
+from tests.waiting import WITHIN_SECONDS
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = WITHIN_SECONDS
 NOW = 100.0
 
 
@@ -178,7 +179,10 @@ def test_who_does_not_take_its_answer_is_dropped(commands: ControlSocket, tmp_pa
         assert polled(commands) == 1
 
 
-def test_the_end_waits_a_moment_for_who_takes_an_answer(tmp_path: Path) -> None:
+def test_the_end_waits_a_moment_for_who_takes_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_socket, "_CLOSE_SECONDS", PATIENCE_SECONDS)
     commands = ControlSocket(tmp_path)
     detail, found = "x" * 1_000_000, []
     client = told(tmp_path, b'{"command": "drain"}\n')

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,8 +15,9 @@ import pytest
 
 from streamer.messages import CommandResult
 from supervisor.diagnosis import Diagnoses, Diagnosis, Subject
+from tests.waiting import WITHIN_SECONDS, eventually
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = WITHIN_SECONDS
 
 
 class Stage:
@@ -69,10 +69,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def until(done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    eventually(done, every=0.005)
 
 
 def contents(archive: Path | None) -> dict[str, str]:

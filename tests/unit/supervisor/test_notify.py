@@ -15,7 +15,7 @@ from supervisor.notify import Notifier
 def systemd(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "n"))
-        listener.settimeout(1.0)
+        listener.settimeout(60.0)
         yield listener
 
 
@@ -47,7 +47,7 @@ def test_abstract_sockets_are_understood() -> None:
     name = f"vigil-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(f"\0{name}")
-        listener.settimeout(1.0)
+        listener.settimeout(60.0)
         notifier = Notifier(f"@{name}")
         notifier.ready()
         assert listener.recv(100) == b"READY=1"

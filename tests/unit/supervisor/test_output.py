@@ -24,7 +24,7 @@ def code_of(script: str, profile: Path, stdout: int = subprocess.DEVNULL) -> tup
     script = f"exec 3>&{writing}; {script}"
     command = ["bash", "-c", script, sys.executable, str(profile)]
     done = subprocess.run(
-        command, stdout=stdout, stderr=subprocess.PIPE, pass_fds=[writing], timeout=60, check=False
+        command, stdout=stdout, stderr=subprocess.PIPE, pass_fds=[writing], timeout=180, check=False
     )
     os.close(writing)
     with os.fdopen(reading) as codes:

@@ -16,7 +16,7 @@ def test_signals_queue_up_in_order_and_wake_a_poll() -> None:
         assert signals.take() == []
         os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGUSR1)
-        assert select.select([signals], [], [], 5.0)[0] == [signals]
+        assert select.select([signals], [], [], 60.0)[0] == [signals]
         assert signals.take() == [signal.SIGHUP, signal.SIGUSR1]
         assert select.select([signals], [], [], 0)[0] == []
 

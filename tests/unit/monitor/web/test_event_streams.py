@@ -28,7 +28,7 @@ class Client:
     """One event stream, read as a browser does."""
 
     def __init__(self, server: MetricsServer, ask: bytes = ASK) -> None:
-        self.socket = socket.create_connection(server.address, timeout=10)
+        self.socket = socket.create_connection(server.address, timeout=60)
         self.socket.sendall(ask)
         self._file = self.socket.makefile("rb")
         self.status = self._file.readline()
@@ -167,7 +167,7 @@ def test_beyond_its_number_a_client_is_refused_and_scrapes_go_on(server: Metrics
         assert f"at most {EVENT_STREAMS_MAX} event streams".encode() in refused
         # As many other clients as ever, and none of these makes room for them.
         for _ in range(200):
-            stack.enter_context(socket.create_connection(server.address, timeout=10))
+            stack.enter_context(socket.create_connection(server.address, timeout=60))
         eventually(lambda: counts(server).clients == CLIENTS_MAX + EVENT_STREAMS_MAX)
         assert get(server, "/metrics")[0] == 200
         server.publish(snapshot(Run(None).seconds(6)))
@@ -222,7 +222,7 @@ def test_head_has_the_headers_and_ends(server: MetricsServer) -> None:
 
 def test_http_1_0_gets_it_without_chunks(server: MetricsServer) -> None:
     server.publish(snapshot(Run(None).seconds(5)))
-    with socket.create_connection(server.address, timeout=10) as old:
+    with socket.create_connection(server.address, timeout=60) as old:
         old.sendall(b"GET /events HTTP/1.0\r\n\r\n")
         said = b""
         while b"event: events\n" not in said:

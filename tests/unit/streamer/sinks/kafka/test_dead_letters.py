@@ -8,7 +8,7 @@ from streamer.sinks.kafka import dead_letters
 from streamer.sinks.kafka.dead_letters import DeadLetterTopic
 from tests.kafka_mock import MockKafka
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 def test_letters_arrive():

@@ -71,12 +71,12 @@ def answering(
             thread.join()
 
 
-def headers(url: str, within: float = 5.0, **more: Any) -> dict[str, bytes]:
+def headers(url: str, within: float = 60.0, **more: Any) -> dict[str, bytes]:
     config = KafkaConfig(schema_registry_url=url, start_within=within, **more)
     return wire_headers(config, {"trades": SCHEMA}, time.monotonic() + within)
 
 
-def refused(url: str, within: float = 5.0, **more: Any) -> str:
+def refused(url: str, within: float = 60.0, **more: Any) -> str:
     with pytest.raises(SinkUnavailable) as raised:
         headers(url, within, **more)
     return str(raised.value)
@@ -115,11 +115,11 @@ def test_what_passes_is_waited_for(monkeypatch, status):
 def test_what_lasts_is_an_error_at_the_deadline(monkeypatch):
     monkeypatch.setattr(registry, "RETRY_SECONDS", 0.01)
     with answering(lambda _: (503, "later")) as asked:
-        said = refused(asked.url, 0.2)
+        said = refused(asked.url, 2.0)
 
-    assert "did not answer within kafka.start_within (0.2 s)" in said
+    assert "did not answer within kafka.start_within (2 s)" in said
     assert "HTTP 503: later" in said
-    assert len(asked.requests) > 3
+    assert len(asked.requests) > 1
 
 
 @pytest.mark.parametrize(
