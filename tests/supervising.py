@@ -54,6 +54,7 @@ class Supervised:
             "supervisor.state_directory": self.directory / "state",
             "supervisor.log_format": "json",
             "supervisor.restart_backoff_initial": 0.1,
+            "supervisor.startup_timeout": 300.0,  # imports take long on a busy machine
             "monitor.metrics_address": "127.0.0.1:0",
             "monitor.sample_every": 0.2,
             "telemetry.report_every": 0.1,

@@ -28,7 +28,9 @@ from tests.ports import free_port
 from tests.streaming import ROOT
 from tests.tools import required
 from tests.unit.streamer.loopback import connect_proxy, eventually, readable, serve
+from tests.waiting import WITHIN_SECONDS
 
+PATIENT = ConnectionConfig(handshake_timeout=WITHIN_SECONDS)
 USER, PASSWORD = "vigil", "p4ss-word"
 TINYPROXY = """\
 Listen 127.0.0.1
@@ -56,7 +58,7 @@ def running(command, port, log):
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @contextlib.contextmanager
@@ -102,11 +104,11 @@ def test_websocket_and_rest_go_through_a_proxy_that_demands_a_user(
     with proxy(tmp_path) as (port, log):
         config = settings_through(exchange, f"{scheme}://{USER}:p4ss%2Dword@127.0.0.1:{port}")
         tls = make_ssl_context(config)
-        transport = open_transport(url, ConnectionConfig(), config, tls)
+        transport = open_transport(url, PATIENT, config, tls)
         with contextlib.closing(transport):
             readable(transport)
             assert b"btcusdt@trade" in eventually(transport.receive)
-        rest = RestClient(config, tls, 10.0)
+        rest = RestClient(config, tls, WITHIN_SECONDS)
         with contextlib.closing(rest):
             answer = rest.ask(TIME_REQUEST)
             assert isinstance(answer, RestResponse)
@@ -118,9 +120,9 @@ def test_websocket_and_rest_go_through_a_proxy_that_demands_a_user(
 
         wrong = settings_through(exchange, f"{scheme}://{USER}:wrong@127.0.0.1:{port}")
         with pytest.raises(HandshakeError, match="the proxy") as caught:
-            open_transport(url, ConnectionConfig(), wrong, tls)
+            open_transport(url, PATIENT, wrong, tls)
         assert caught.value.error_type == "proxy"
-        refused = RestClient(wrong, tls, 10.0).ask(TIME_REQUEST)
+        refused = RestClient(wrong, tls, WITHIN_SECONDS).ask(TIME_REQUEST)
         assert isinstance(refused, RestFailure)
         assert "the proxy" in refused.detail
 

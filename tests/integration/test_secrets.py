@@ -97,7 +97,7 @@ def test_a_planted_secret_is_found_nowhere(vigil, exchange, stack):
         "sink.directory": vigil.directory / "records",
     }
     launcher = ("-m", "supervisor", "--config", str(file))
-    command = ("soak", "--profile", "smoke", "--duration", "60s")
+    command = ("soak", "--profile", "smoke", "--duration", "1h")  # the test ends it
     supervisor = vigil.start(
         "", *command, settings=settings, environment=ENVIRONMENT, launcher=launcher
     )
