@@ -38,7 +38,7 @@ def test_neighbours_are_complete_and_nothing_rotates(vigil):
         assert ready.startswith("streaming\n")  # 200, or urlopen had raised
         assert "does not know the symbol of: GONEUSDT trade" in ready
         assert "refuses the subscription of: BNBUSDT trade" in ready
-        assert 'reason="unknown_symbol",stream="trade",symbol="GONEUSDT"} 1.0' in metrics
+        assert '{stream="trade",symbol="GONEUSDT",reason="unknown_symbol"} 1.0' in metrics
         assert "vigil_ready 1.0" in metrics
         assert "\nbinance_connection_rotations_total{" not in metrics
         assert "\nvigil_stream_fresh{" in metrics
