@@ -97,7 +97,15 @@ class Feed:
         kind, symbol = self._names[number]
         events = self._events[number]
         return StreamCounts(
-            *(kind, symbol, events, 0, 0, 0, 10**9 + events, now, _BEGAN + now),
+            kind,
+            symbol,
+            events,
+            0,
+            0,
+            0,
+            10**9 + events,
+            now,
+            _BEGAN + now,
             slot=f"slot-{number // STREAMS_PER_SLOT + 1}",
         )
 

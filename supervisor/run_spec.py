@@ -67,7 +67,9 @@ def _refuse_another_soak(resumed: Resumed, settings: Settings) -> None:
         )
     log.info(
         "%s goes on after %.0f s of %.0f s",
-        *(resumed.source, resumed.elapsed_seconds, resumed.plan.duration_seconds),
+        resumed.source,
+        resumed.elapsed_seconds,
+        resumed.plan.duration_seconds,
     )
     for change in changes(resumed.document, {"settings": summary, "environment": environment()}):
         log.warning("not as before the interruption: %s", change)

@@ -23,9 +23,9 @@ TEXT_BYTES: Final = 600  # of one sentence
 
 _WORST_FIRST: Final = ("fail", "inconclusive", "pass")
 _SUMMED: Final = (
-    *("events", "duplicates", "gaps", "missing"),
-    *("repaired", "repaired_gaps", "empty", "epochs"),
-)
+    "events", "duplicates", "gaps", "missing",
+    "repaired", "repaired_gaps", "empty", "epochs",
+)  # fmt: skip
 
 
 def state_of(snapshot: Snapshot, table: StreamTable, version: str) -> dict[str, Any]:

@@ -149,10 +149,12 @@ def test_several_streamers_are_told_apart_and_a_back_fill_tells_its_end(
     page.show(url(server), width=DESKTOP)
     page.wait_for(SHOWN)
     assert page.value("[...document.querySelectorAll('.streamer')].map(e => e.ariaLabel)") == [
-        *("streamer-1", "streamer-2")
+        "streamer-1",
+        "streamer-2",
     ]
     assert [row.split("\t")[0] for row in page.value(STATES)[:2]] == [
-        *("ETHUSDT trade, streamer-1", "ETHUSDT trade, streamer-2")
+        "ETHUSDT trade, streamer-1",
+        "ETHUSDT trade, streamer-2",
     ]
     lists = "[...document.querySelectorAll('.streamer')].map(one => one.querySelectorAll('dl')[1])"
     facts = f"{lists}.map(one => one.innerText)"
