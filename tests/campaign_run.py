@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -209,7 +210,9 @@ class _Driver:
         self._say(f"          (all is repaired after {time.monotonic() - over:.0f} s)")
         if self._followed != self._streams:
             time.sleep(_SLOW_STREAMS_SECONDS)
-        self._within(self._no_trade_is_far, REPAIRED_WITHIN_SECONDS)
+        self._within(
+            lambda: self._no_trade_is_far() and self._nothing_is_held(), REPAIRED_WITHIN_SECONDS
+        )
         process = self._vigil.process
         assert process is not None
         if (code := process.poll()) is not None:
@@ -273,6 +276,16 @@ class _Driver:
         ]
         period = NO_TRADE_EVERY * len(SYMBOLS) / TRADES_PER_SECOND
         return all(period / 4 < each < period * 3 / 4 for each in seconds)
+
+    def _nothing_is_held(self) -> bool:
+        """Return whether no event waits above an open gap: REST may be slow to close one."""
+        assert self._vigil.process is not None
+        for one in psutil.Process(self._vigil.process.pid).net_connections("tcp"):
+            if one.status == psutil.CONN_LISTEN:
+                url = f"http://127.0.0.1:{one.laddr.port}/metrics"
+                with urllib.request.urlopen(url, timeout=10) as answer:
+                    return b"\nvigil_held_events 0.0\n" in answer.read()
+        return False
 
     def _faults_are_over(self) -> bool:
         now = self._exchange.status()["time"]
