@@ -13,6 +13,7 @@ from monitor.evidence import DocumentError
 from monitor.leak import LeakDetector
 from monitor.leak.assessment import Assessment
 from monitor.leak.explain import too_early
+from monitor.segments import joined
 from tests import profiles
 from tests.hours import hour
 
@@ -180,6 +181,13 @@ def test_several_processes_are_a_caveat() -> None:
     found = compared(document, hour(1))
     assert "NEW has 2 processes of a streamer" in found.caveats
     assert lines(found)["memory"].change == "not_worse"  # the longest one is taken
+
+
+def test_a_resumed_run_is_a_caveat() -> None:
+    halves = [hour(seed, seconds=1800, ended="stopped") for seed in (2, 3)]
+    found = compared(joined(*halves), hour(1))
+    assert "NEW was resumed: it has 2 segments" in found.caveats
+    assert lines(found)["message rate"].change == "not_worse"
 
 
 def test_bins_that_end_at_different_ages_tell_no_growth() -> None:

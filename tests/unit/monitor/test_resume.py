@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from monitor.evidence import DocumentError
 from monitor.reference import Reference
 from monitor.resume import UnfitProfileError, disagreements, resumed_from
+from monitor.segments import joined
 from tests import profiles
 from tests.unit.monitor.runs import Run
 
@@ -42,6 +44,13 @@ def test_so_does_one_that_was_killed() -> None:
     document = stopped()
     document["test_metadata"]["ended"] = document["verdict"] = None
     assert resumed_from(document, "a.json").remaining_seconds == 2100
+
+
+def test_so_does_one_that_was_interrupted_before() -> None:
+    document = stopped()
+    document["test_metadata"]["actual_duration_hours"] = 0.2
+    again = json.loads(json.dumps(joined(document, document)))
+    assert resumed_from(again, "a.json").elapsed_seconds == 1440
 
 
 def test_its_reference_goes_on_with_it() -> None:
