@@ -157,6 +157,25 @@ def test_the_final_block_shows_every_criterion() -> None:
     assert exit_code_of(replace(verdict, outcome="inconclusive")) == 4
 
 
+def test_what_is_told_only_is_shown_with_its_reason_though_it_passed() -> None:
+    segments = Criterion(
+        "segments",
+        "told",
+        2,
+        None,
+        "count",
+        "pass",
+        False,
+        2,
+        None,
+        "an hour, then nothing for 5 s",
+    )
+    growth = Criterion("memory growth", "<", 1.0, 50.0, "MiB", "pass", True, 9, None, "calm")
+    block = verdict_block(Verdict("pass", (segments, growth)), Path("p.json"))
+    assert "    an hour, then nothing for 5 s" in block
+    assert "calm" not in block
+
+
 def test_the_live_view_shows_memory_under_its_ceiling() -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=False)
     console.print(render(SNAPSHOT))
