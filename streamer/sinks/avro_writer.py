@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +32,15 @@ class Background(Protocol):
 
     def submit(self, function: Any, /, *arguments: Any) -> Future[Any]:  # noqa: ANN401 - any call
         """Call later; the future tells the outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A file to which no more is written, open and without its final name."""
+
+    fd: int
+    path: Path
+    size_bytes: int  # whole blocks only
 
 
 class AvroWriter:
@@ -141,14 +151,27 @@ class AvroWriter:
         `when_safe` is called there once its records are on the disk, before it has its final name;
         `ends` are the last ids of its routes, for the manifest.
         """
+        unfinished = self.set_apart()
+        return None if unfinished is None else self.complete(unfinished, when_safe, ends)
+
+    def set_apart(self) -> Unfinished | None:
+        """Begin another file with the next block; return the one in progress, for `complete`."""
         if self._fd is None:
             return None
-        told = dict(ends or {}) if self._keeps_manifest else None
-        arguments = self._fd, self._path, self.size_bytes, when_safe, told
-        future = self._background.submit(_finish, *arguments)
+        unfinished = Unfinished(self._fd, self._path, self.size_bytes)
         self._fd = None
         self.size_bytes = 0
-        return future
+        return unfinished
+
+    def complete(
+        self,
+        unfinished: Unfinished,
+        when_safe: Callable[[], None] | None = None,
+        ends: Mapping[str, int] | None = None,
+    ) -> Future[None]:
+        """Complete a file that was set apart, as `finish` does."""
+        told = dict(ends or {}) if self._keeps_manifest else None
+        return self._background.submit(_finish, unfinished, when_safe, told)
 
     def _begin(self, begun_us: int) -> None:
         self._number += 1
@@ -179,14 +202,13 @@ def _write_all(fd: int, data: bytes, offset: int) -> None:
 
 
 def _finish(
-    fd: int,
-    path: Path,
-    size_bytes: int,
+    unfinished: Unfinished,
     when_safe: Callable[[], None] | None,
     ends: Mapping[str, int] | None,
 ) -> None:
+    fd, path = unfinished.fd, unfinished.path
     try:
-        os.ftruncate(fd, size_bytes)  # a block that failed half-way may lie behind
+        os.ftruncate(fd, unfinished.size_bytes)  # a block that failed half-way may lie behind
         os.fsync(fd)
     finally:
         os.close(fd)

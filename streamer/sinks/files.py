@@ -29,7 +29,7 @@ from streamer.messages import SinkCounts
 from streamer.order.positions import DeclaredGap, EpochStart, Position, beyond_gaps
 from streamer.routes import Route
 from streamer.sinks import RefusedRecord, SinkError
-from streamer.sinks.avro_writer import AvroWriter, repair
+from streamer.sinks.avro_writer import AvroWriter, Unfinished, repair
 from streamer.sinks.delivery import DISK_ERROR_TYPES, AcknowledgeClock, Errors
 from streamer.sinks.directories import unavailable
 from streamer.sinks.file_positions import (
@@ -42,6 +42,7 @@ FLUSH_RECORDS = 2_000  # about 200 kB: larger blocks make files neither smaller 
 PENDING_LIMIT = 100_000  # records kept while the disk refuses them, about 15 MiB
 RETRY_SECONDS = 1.0  # a full disk is rarely emptied faster
 _DAY_US = 86_400_000_000
+_SET_BACK_US = 600 * 1_000_000  # by less a clock may be set back without a day beginning twice
 _GAP = "gap"  # the kind of the records of gaps, which are in the file before what follows them
 CLOSE_SECONDS = 3.0  # for the last sync, which takes milliseconds on a healthy disk
 
@@ -163,7 +164,7 @@ class FilesSink:
         wall_us = self._wall_clock()
         if wall_us >= self._midnight_us:
             self._end_day(wall_us)
-        elif wall_us < self._midnight_us - 2 * _DAY_US:
+        elif wall_us < self._midnight_us - _DAY_US - _SET_BACK_US:
             self._midnight_us = _midnight_after(wall_us)  # the clock was ahead, and is set again
         if self._retry_at is None or now >= self._retry_at:
             self._retry_at = None
@@ -349,22 +350,28 @@ class FilesSink:
             if not pending.records:
                 self._finish(pending)
 
-    def _finish(self, pending: _Pending) -> None:
-        """Complete the file in progress, and note where its routes end."""
+    def _finish(self, pending: _Pending, unfinished: Unfinished | None = None) -> None:
+        """Complete the file in progress, or one that was set apart; note where its routes end."""
         when_safe = None
-        gaps = self._kinds.get(_GAP)
-        if gaps is not None and gaps is not pending and pending.writer.is_open:
+        writer, gaps = pending.writer, self._kinds.get(_GAP)
+        is_apart = unfinished is not None
+        if gaps is not None and gaps is not pending and (is_apart or writer.is_open):
             self._finish(gaps)  # which has its name first: the background does one after the other
         if pending.positions and not pending.records and not (gaps and gaps.records):
             for route in self._targets:
                 if route.kind == pending.kind:
                     pending.positions.note(route)
-            when_safe = pending.positions.writing(pending.writer.number + 1)
-        pending.finished += pending.writer.is_open
+            # What was written since it was set apart is looked at again.
+            when_safe = pending.positions.writing(writer.number + (not is_apart))
+        pending.finished += is_apart or writer.is_open
         ends = pending.positions.positions if pending.positions else {}
         last_ids = {name: position.last_id for name, position in ends.items()}
-        self._keep(pending.writer.finish(when_safe, last_ids))
-        pending.unsynced_since = None
+        if unfinished is None:
+            self._keep(writer.finish(when_safe, last_ids))
+            pending.unsynced_since = None
+        else:
+            self._sync(pending)  # first: the positions are those of its end
+            self._keep(writer.complete(unfinished, when_safe, last_ids))
 
     def _write(self, pending: _Pending, now: float) -> None:
         if pending.of_the_day_before is not None:
@@ -375,13 +382,16 @@ class FilesSink:
     def _write_day_before(self, pending: _Pending, now: float) -> None:
         """Write what was received before midnight, and complete its file.
 
-        Where the routes end is not noted when there is more already: that is what they end with.
+        What came since is written before that: the routes end with it, and that is noted.
         """
         count = pending.of_the_day_before or 0
         if count and not self._append(pending, count, now, before_midnight=True):
             return
         pending.of_the_day_before = None
-        self._finish(pending)
+        unfinished = pending.writer.set_apart() if pending.records else None
+        if unfinished is not None:
+            self._append(pending, len(pending.records), now)  # else nothing is noted
+        self._finish(pending, unfinished)
 
     def _append(
         self, pending: _Pending, count: int, now: float, *, before_midnight: bool = False

@@ -252,6 +252,28 @@ def test_where_a_stream_ends_is_known_after_midnight(tmp_path):
     again.close()
 
 
+def test_where_a_quiet_stream_ends_is_known_when_the_day_s_files_are_moved_away(tmp_path):
+    quiet, busy = routes = [*Routes(("bookTicker",), ("BTCUSDT", "ETHUSDT"))]
+    at_us = MIDNIGHT_US - SECOND_US
+    sink = FilesSink(config(tmp_path), routes, wall_clock=lambda: at_us)
+    for route, update_id in ((quiet, 7), (busy, 1)):
+        route.sequence.start_after(update_id)
+        sink.put(route, ticker(update_id, route.symbol), at_us)
+        sink.poll(2 * at_us / SECOND_US)
+        at_us = MIDNIGHT_US + 10
+    assert sink.flush(PATIENCE_SECONDS) == 0
+    sink.abandon(is_ours=False)  # as if it were killed
+    complete = [*(tmp_path / "bookTicker").glob("*.avro")]
+    assert len(complete) == 1
+    complete[0].unlink()
+    again = FilesSink(config(tmp_path), routes)
+    assert {name: one.last_id for name, one in again.positions().items()} == {
+        quiet.name: 7,
+        busy.name: 1,
+    }
+    again.close()
+
+
 def test_a_gap_file_is_complete_before_a_file_that_relies_on_it(tmp_path, monkeypatch):
     completed = []
     complete = avro_writer._complete
