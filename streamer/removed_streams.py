@@ -31,6 +31,7 @@ class _File(msgspec.Struct, frozen=True):
 
     positions: dict[str, Position]
     left: dict[str, Position | None] = {}
+    streamed: list[str] = []  # names that were wanted here at some time, with a position or without
 
 
 class RemovedStreams:
@@ -54,12 +55,13 @@ class RemovedStreams:
         self._left: dict[str, Position | None] = {}
         self.returning: dict[str, Position] = {}
         """The wanted ones that had left: where they ended. Nobody wanted what came after that."""
+        self._streamed: set[str] = set()
         if self._path is not None:
             self._read(self._path)
         ours = {
             name: position
             for name, position in (stored or {}).items()
-            if not shared or name in wanted or name in self._positions
+            if not shared or name in wanted or name in self._positions or name in self._streamed
         }
         self._positions = furthest(self._positions, ours)
         for name, position in self._positions.items():
@@ -85,6 +87,14 @@ class RemovedStreams:
             _log.warning("%s cannot be read, streams that come back begin anew: %s", path, error)
             return
         self._positions, self._left = dict(found.positions), dict(found.left)
+        self._streamed = set(found.streamed)
+
+    def join(self, names: Iterable[str]) -> None:
+        """Note streams that are wanted from now on: they may be removed while no streamer runs."""
+        names = set(names)
+        if not names <= self._streamed:
+            self._streamed |= names
+            self._write()
 
     def note(self, left: Mapping[str, Position | None]) -> None:
         """Note streams that leave, and where they end; None: only the sink can tell, later.
@@ -117,7 +127,9 @@ class RemovedStreams:
     def _write(self) -> None:
         if self._path is None:
             return
-        content = msgspec.json.encode(_File(self._positions, self._left)) + b"\n"
+        content = (
+            msgspec.json.encode(_File(self._positions, self._left, sorted(self._streamed))) + b"\n"
+        )
         try:
             write_atomically(self._path, content)
         except OSError as error:

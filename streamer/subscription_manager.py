@@ -95,6 +95,7 @@ class SubscriptionManager:
         fresh = [self._routes.make(*wanted[name]) for name in wanted if name not in known]
         leaving = [r for name, r in known.items() if name not in wanted and not r.leaving]
         self._open_sink(fresh)
+        self._removed_streams.join(route.name for route in fresh)
         for route in fresh:
             self._routes.add(route)
             self._idle_clock.add(route, now)

@@ -62,6 +62,16 @@ def test_one_that_left_while_the_sink_took_nothing_ends_where_the_sink_says(tmp_
     assert started(tmp_path, 7, NAME).returning == {NAME: at(7)}
 
 
+def test_of_a_shared_sink_one_counts_that_joined_while_others_ran(tmp_path: Path) -> None:
+    other = "btcusdt@trade"
+    stored = {NAME: at(7), other: at(9)}
+    running = RemovedStreams(tmp_path, wanted=["solusdt@trade"], shared=True)
+    running.join([NAME])  # and it was taken out of the settings while no streamer ran
+    again = RemovedStreams(tmp_path, stored, wanted=["solusdt@trade"], shared=True)
+    assert again.take(NAME) == at(7)
+    assert again.take(other) is None  # another streamer's
+
+
 def test_a_file_of_an_earlier_version_tells_of_nobody_who_left(tmp_path: Path) -> None:
     earlier = {NAME: {"last_id": 5, "received_us": 5}}
     (tmp_path / FILE).write_text(json.dumps(earlier))
