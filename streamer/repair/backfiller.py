@@ -14,7 +14,7 @@ from streamer.availability import Availability
 from streamer.config import RepairConfig
 from streamer.data.binance_spot import PAGE_LIMIT
 from streamer.data.catalogue import CONTIGUOUS
-from streamer.data.intervals import interval_of, next_open_time
+from streamer.data.intervals import candles_between, interval_of, next_open_time
 from streamer.data.kinds.agg_trade import AggTrade, latest_request
 from streamer.data.kinds.kline import Kline
 from streamer.data.kinds.trade import Trade
@@ -123,7 +123,7 @@ class Backfiller:
     @property
     def progress(self) -> Backfill:
         """How far the open gaps are repaired."""
-        left, done = self._gap_tracker.ids()
+        left, done = self._gap_tracker.ids(_count)
         return Backfill(self.open_gaps, left, done)
 
     def turn(self, now: float, *, accepting: bool = True) -> None:
@@ -560,3 +560,10 @@ def _above(route: Route) -> Repaired | None:
     if pending is not None and isinstance(pending[0], (Trade, AggTrade, Kline)):
         return pending[0]
     return None
+
+
+def _count(route: Route, first_id: int, below_id: int) -> int:
+    """Return how many ids there are; those of candles are times."""
+    if route.kind == "kline":
+        return candles_between(interval_of(route.stream), first_id, below_id)
+    return below_id - first_id

@@ -8,7 +8,7 @@ its ids: REST passing over them, twice alike, and time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar
 
@@ -133,10 +133,14 @@ class GapTracker(Generic[Key]):
                 gap.old_below = gap.young_from = None
         return self.open.pop(key) if next_id > gap.last_id else None
 
-    def ids(self) -> tuple[int, int]:
-        """Return how many ids the open gaps still miss, and how many of theirs are dealt with."""
-        left = sum(gap.last_id - gap.first_id + 1 for gap in self.open.values())
-        return left, sum(gap.first_id - gap.began_id for gap in self.open.values())
+    def ids(self, count: Callable[[Key, int, int], int]) -> tuple[int, int]:
+        """Return how many ids the open gaps still miss, and how many of theirs are dealt with.
+
+        `count(key, first_id, below_id)` tells how many there are: not every number is one.
+        """
+        gaps = self.open.items()
+        left = sum(count(key, gap.first_id, gap.last_id + 1) for key, gap in gaps)
+        return left, sum(count(key, gap.began_id, gap.first_id) for key, gap in gaps)
 
     def next(self, now: float) -> Ask[Key] | None:
         """Return what to ask now; the gap that has waited longest comes first."""

@@ -727,6 +727,8 @@ def test_missing_candles_are_asked_for_by_time_and_go_before_what_waited(candles
     assert request is not None
     assert request.endpoint == "klines"
     assert parameters(request)["startTime"] == str((FIRST_OPEN + MINUTE) // 1000)
+    progress = candles.backfiller.progress
+    assert (progress.gaps, progress.ids_left, progress.ids_done) == (1, 2, 0)
     candles.answer(2, 3, 4, 5)
     assert candles.stored == [1, 2, 3, 4]
     assert (candles.route.repaired_total, candles.route.repaired_gaps_total) == (2, 1)

@@ -51,13 +51,13 @@ def test_a_gap_is_asked_for_page_by_page() -> None:
 
 def test_it_tells_how_far_the_open_gaps_are_repaired() -> None:
     repairs = open_gap(10, 109)
-    assert repairs.ids() == (100, 0)
+    assert repairs.ids(lambda key, first_id, below_id: below_id - first_id) == (100, 0)
     repairs.suspect("eth", 7, 7, 0.0)
-    assert repairs.ids() == (101, 0)
+    assert repairs.ids(lambda key, first_id, below_id: below_id - first_id) == (101, 0)
     repairs.advance("btc", 50, 0.1)
-    assert repairs.ids() == (61, 40)
+    assert repairs.ids(lambda key, first_id, below_id: below_id - first_id) == (61, 40)
     repairs.advance("btc", 110, 0.2)  # closed: of no open gap any more
-    assert repairs.ids() == (1, 0)
+    assert repairs.ids(lambda key, first_id, below_id: below_id - first_id) == (1, 0)
 
 
 def test_a_short_page_is_no_end() -> None:
