@@ -26,7 +26,8 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
         # mkstemp makes it 0600, in the same directory, since a rename works within one only.
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(document, file, allow_nan=False, separators=(",", ":"))
+            # As a whole, in C: `json.dump` would hold the interpreter twenty times as long.
+            file.write(json.dumps(document, allow_nan=False, separators=(",", ":")))
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())

@@ -8,8 +8,9 @@ MiB. Series per process are columns of equal length, whose last row is an interv
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import MutableSequence
+from collections.abc import Mapping, MutableSequence
 from dataclasses import asdict, dataclass, field
+from heapq import nlargest
 from typing import Any
 
 from monitor.counters import Counters, Key
@@ -18,10 +19,13 @@ from monitor.generation import Generation
 from monitor.model import Breach
 from monitor.reference import Reference
 from monitor.soak_plans import PROFILES, SoakPlan, to_mapping
+from monitor.stream_records import StreamRecords
+from monitor.stream_records import as_json as records_as_json
 from monitor.subscription_history import SubscriptionHistory
 from streamer.messages import LATENCY_BUCKETS_SECONDS, NO_PAST
 
 SCHEMA_VERSION = 1
+SILENCES_KEPT = 100  # of each process, the longest ones; streams may be thousands
 
 
 @dataclass(slots=True)
@@ -38,6 +42,7 @@ class Run:
     actions: dict[tuple[str, str], tuple[float, Breach]] = field(default_factory=dict)  # first ones
     action_counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     wanted: SubscriptionHistory = field(default_factory=SubscriptionHistory)
+    records: StreamRecords = field(default_factory=StreamRecords)
     reference: Reference | None = None
     ended: str | None = None
     ended_elapsed: float | None = None
@@ -99,6 +104,7 @@ def as_document(
             }
             for name, generations in run.streamers.items()
         ],
+        "stream_records": records_as_json(run.records.all()),
         "memory_samples": list(run.rows),
     }
 
@@ -140,7 +146,7 @@ def _summary(run: Run, totals: Counter[Key], elapsed_seconds: float) -> dict[str
 
 
 def _generation(run: Run, one: Generation, elapsed_seconds: float) -> dict[str, Any]:
-    report = one.report
+    report, silences = one.report, one.silences
     bins = [*one.bins, *([one.binner.open] if one.binner.open else [])]
     exited = one.exited
     ended_elapsed = one.exited_at - run.started_at if one.exited_at is not None else elapsed_seconds
@@ -160,7 +166,8 @@ def _generation(run: Run, one: Generation, elapsed_seconds: float) -> dict[str, 
         "rotations_lost": one.rotations_lost,
         "rotations_pending": one.rotations_pending,
         "drops": one.drops_total,
-        "longest_silence_seconds": {key: round(value, 3) for key, value in one.silences.items()},
+        "streams": len(silences),
+        "longest_silence_seconds": _longest(silences),
         "sink_kind": report.sink.kind if report else None,
         "sink_queued": report.sink.queued if report else None,
         "final_report": report.final if report else None,
@@ -176,6 +183,12 @@ def _generation(run: Run, one: Generation, elapsed_seconds: float) -> dict[str, 
             "rotations_total": [each.rotations_total for each in bins],
         },
     }
+
+
+def _longest(silences: Mapping[str, float]) -> dict[str, float]:
+    """Return the longest of the longest silences."""
+    longest = nlargest(SILENCES_KEPT, silences.items(), key=lambda each: each[1])
+    return {key: round(value, 3) for key, value in longest}
 
 
 def _histogram(totals: Counter[Key], name: str) -> dict[str, Any]:

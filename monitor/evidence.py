@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from monitor.series import Bin, Curve, curve_of
 from monitor.soak_plans import HOUR, MIB, PROFILES, SoakPlan, scaled
+from monitor.stream_records import StreamRecord, from_json, records_of
 from monitor.subscription_history import spans
 
 ROUNDED = 0.001  # of what a document holds of seconds
@@ -64,6 +66,7 @@ class Evidence:
     actions: Sequence[Mapping[str, Any]] | None
     reference: Curve | None  # memory of a known-good run, if one was given
     segments: tuple[Segment, ...] = ()  # of a run that was resumed; none of any other
+    kept_records: Mapping[str, Sequence[StreamRecord]] | None = None  # None: only rows tell
 
     @property
     def cut_short(self) -> bool:
@@ -89,6 +92,38 @@ class Evidence:
             ]
             for one in self.segments
         ]
+
+    @property
+    def delivered(self) -> Mapping[str, int] | None:
+        """Events of each stream at the end; None where nobody has recorded them."""
+        if not self.rows:
+            return None
+        if "events" in self.rows[-1]:
+            events: Mapping[str, int] | None = self.rows[-1]["events"]
+            return events
+        if self.kept_records is None:
+            return None
+        return {name: records[-1].total for name, records in self.kept_records.items()}
+
+    def records(
+        self, wanted: Mapping[str, tuple[float, float]]
+    ) -> Mapping[str, Sequence[StreamRecord]]:
+        """Return what is known of streams in the time in which they were wanted, by segment.
+
+        Rows that hold the events of each stream tell it at any time of the run; of more streams
+        it is known once the run is over.
+        """
+        if not all("events" in row for row in self.rows):
+            return {
+                name: [one for one in records if began <= one.began and one.ended <= ended]
+                for name, records in (self.kept_records or {}).items()
+                for began, ended in (wanted.get(name, (inf, inf)),)
+            }
+        found: dict[str, list[StreamRecord]] = {}
+        for rows in self.by_segment(self.rows):
+            for name, records in records_of(rows, wanted).items():
+                found.setdefault(name, []).extend(records)
+        return found
 
     def setting(self, name: str, default: float) -> float:
         """Return a number of the settings."""
@@ -150,11 +185,18 @@ def _evidence(document: Mapping[str, Any]) -> Evidence:
         changes=document.get("subscription_changes") or (),
         actions=document.get("actions"),
         reference=_reference(document.get("reference")),
+        kept_records=_records(document.get("stream_records")),
         segments=tuple(
             Segment(float(one["started_seconds"]), float(one["ended_seconds"]), one)
             for one in document.get("segments") or ()
         ),
     )
+
+
+def _records(
+    kept: Mapping[str, Sequence[Sequence[Any]]] | None,
+) -> Mapping[str, Sequence[StreamRecord]] | None:
+    return None if kept is None else from_json(kept)
 
 
 def _profile(document: Mapping[str, Any], meta: Mapping[str, Any]) -> SoakPlan:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 
 from monitor.criteria import Criterion, Outcome
 from monitor.evidence import Evidence
@@ -96,17 +97,8 @@ def _windows(
             yield at, (total - before) / (at - since)
 
 
-def _standstills(points: Sequence[tuple[float, int]]) -> Iterable[tuple[float, float]]:
-    """Yield the end of each row, and for how long nothing has come by then."""
-    since, before = points[0]
-    for at, total in points:
-        if total > before:
-            since, before = at, total
-        yield at, at - since + ROW_JITTER_SECONDS
-
-
 def _symbols(evidence: Evidence) -> Criterion:
-    delivered: Mapping[str, int] | None = evidence.rows[-1].get("events") if evidence.rows else None
+    delivered = evidence.delivered
     # Who is stopped while connecting, or just after, has shown nothing about a quiet symbol.
     patience = max(
         evidence.setting("stale_after_seconds", CONNECTION_DEFAULTS.stale_after),
@@ -141,45 +133,35 @@ def _symbols(evidence: Evidence) -> Criterion:
 
 def _outages(evidence: Evidence) -> Criterion:
     """Judge each stream of a symbol by itself: one that is gone hides behind the busy others."""
-    points_of = {
-        key: [
-            [
-                (row["elapsed_seconds"], row["events"].get(key, 0))
-                for row in rows
-                if began <= row["elapsed_seconds"] <= ended
-            ]
-            for rows in evidence.by_segment(evidence.rows)
-        ]
-        for key, (began, ended) in _delivered_spans(evidence)
-    }
+    times = [row["elapsed_seconds"] for row in evidence.rows]
     changed = {key for one in evidence.changes for key in (*one["added"], *one["removed"])}
     found: list[tuple[float, str, float]] = []  # end of the window, stream, its length
     judged = 0
-    for key, parts in points_of.items():
-        points = [point for part in parts for point in part]
-        if not points:
+    for key, records in evidence.records(dict(_delivered_spans(evidence))).items():
+        if not records:
             continue
-        total = points[-1][1]
+        total = records[-1].total
         seconds = evidence.elapsed_seconds
         if key in changed:  # of its own time, after what it brought before that
-            total -= points[0][1]
-            seconds = points[-1][0] - points[0][0]
+            total -= records[0].first
+            seconds = records[-1].ended - records[0].began
         if total < 2 * OUTAGE_EVENTS:
             continue
         window = max(
             evidence.profile.rate_window_seconds,
             OUTAGE_EVENTS * seconds / total,
         )
-        whole = [
-            part
-            for part in parts
-            if part and part[-1][0] - part[0][0] >= window - ROW_JITTER_SECONDS
-        ]
+        whole = [one for one in records if one.seconds >= window - ROW_JITTER_SECONDS]
         judged += bool(whole)
-        stills = (found for part in whole for found in _standstills(part))
-        first = next((at for at, still in stills if still >= window), None)
-        if first is not None:
-            found.append((first, key, window))
+        outages = (
+            since + window - ROW_JITTER_SECONDS
+            for one in whole
+            for since, until in one.standstills
+            if until - since + ROW_JITTER_SECONDS >= window
+        )
+        if (first := next(outages, None)) is not None:
+            seen = times[min(bisect_left(times, first), len(times) - 1)]
+            found.append((seen, key, window))
     found.sort()
     return Criterion(
         name="stream outages",
@@ -200,7 +182,7 @@ def _outages(evidence: Evidence) -> Criterion:
 def _delivered_spans(evidence: Evidence) -> Iterable[tuple[str, tuple[float, float]]]:
     """Yield each stream that brought something, with the time in which it was wanted."""
     spans = evidence.wanted
-    for key in evidence.rows[-1].get("events") or {} if evidence.rows else ():
+    for key in evidence.delivered or ():
         if key in spans:
             yield key, spans[key]
         elif not evidence.changes:  # in the predecessor's format nobody tells what was wanted
@@ -223,7 +205,10 @@ def _silence(evidence: Evidence) -> Criterion:
         unit="s",
         outcome="inconclusive" if longest is None else "fail" if longest > limit else "pass",
         required=False,  # a quiet night of a small symbol is no fault
-        samples=len(silences),
+        samples=sum(
+            process.facts.get("streams", len(process.facts.get("longest_silence_seconds", ())))
+            for process in evidence.processes
+        ),
         reason=key or "not recorded",
     )
 

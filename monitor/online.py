@@ -121,6 +121,7 @@ def _until(evidence: Evidence, at: float, rows: int) -> Evidence:
             _process_until(one, at) for one in evidence.processes if one.started_seconds <= at
         ),
         summary={},
+        kept_records=None,
         changes=[one for one in evidence.changes if one["elapsed_seconds"] <= at],
         actions=actions,
     )

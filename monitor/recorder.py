@@ -34,7 +34,7 @@ from monitor.model import (
 )
 from monitor.reference import Reference
 from monitor.resume import Resumed
-from monitor.rows import Interval, row
+from monitor.rows import Interval, events_of, row
 from monitor.segments import joined
 from monitor.snapshot import Snapshot, StreamerSnapshot, StreamSnapshot
 from monitor.soak_plans import PROFILES, SoakPlan
@@ -266,6 +266,11 @@ class Recorder:
             living = [one[-1] for one in self._ledger.generations.values() if one[-1].up]
             self._run.rows.append(
                 row(self._interval, living, counts, elapsed, elapsed - self._row_at, time)
+            )
+            wanted = self._run.wanted.now
+            self._run.records.take(
+                round(elapsed, 3),  # as in the row
+                {name: count for name, count in events_of(counts).items() if name in wanted},
             )
         self._row_at = elapsed
         self._interval = self._interval.next(counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,10 @@ from monitor.model import Sample
 from monitor.soak_plans import MIB
 from monitor.state import RATED_STREAMS
 from streamer.messages import LATENCY_BUCKETS_SECONDS
+
+STREAMS_PER_ROW = 30
+"""With more than these a row does not tell of each stream: 30 take 1 MB a day. What a judgement
+needs of all of them is in `monitor.stream_records`."""
 
 
 @dataclass(slots=True)
@@ -64,6 +69,11 @@ class Interval:
         return Interval(own_from=self.own, counts_from=counts)
 
 
+def events_of(counts: Mapping[Key, int]) -> dict[str, int]:
+    """Return the events of each stream, by names such as `trade:BTCUSDT`."""
+    return {f"{key[1]}:{key[2]}": count for key, count in counts.items() if key[0] == "events"}
+
+
 def row(
     interval: Interval,
     living: Iterable[Generation],
@@ -73,7 +83,7 @@ def row(
     time: float,
 ) -> dict[str, Any]:
     """Return the row of an interval of `seconds` that ended at `elapsed_seconds`."""
-    events = {f"{key[1]}:{key[2]}": count for key, count in counts.items() if key[0] == "events"}
+    events = events_of(counts)
     scores = [one.leak.latest.score for one in living if one.leak.latest is not None]
     own, own_from = interval.own, interval.own_from
     own_seconds = own.at - own_from.at if own and own_from else 0.0
@@ -91,7 +101,8 @@ def row(
         "rated_events": sum(
             count for key, count in events.items() if key.split(":")[0] in RATED_STREAMS
         ),
-        "events": events,
+        "stream_events": _by_stream(events),
+        **({"events": events} if len(events) <= STREAMS_PER_ROW else {}),
         "leak_score": max((score for score in scores if score is not None), default=None),
         "cpu_cores": round(interval.cpu_seconds / seconds, 5) if seconds > 0 else None,
         **_latency("receive", interval.counts_from, counts),
@@ -135,3 +146,11 @@ def _latency(
 
 def _mb(size_bytes: int | None) -> float | None:
     return None if size_bytes is None else size_bytes / MIB
+
+
+def _by_stream(events: Mapping[str, int]) -> dict[str, int]:
+    """Return the sums over the symbols, such as of all trades."""
+    sums: Counter[str] = Counter()
+    for name, count in events.items():
+        sums[name.partition(":")[0]] += count
+    return dict(sums)

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from monitor.conditions import changes
+from monitor.stream_records import StreamRecord, as_json, from_json, records_of
+from monitor.stream_records import joined as joined_records
 
 Document = Mapping[str, Any]
 
@@ -22,6 +25,7 @@ _SUMMED = (
     "connection_errors", "unsupported", "sink_accepted", "sink_acknowledged", "sink_errors",
 )  # fmt: skip
 _CUMULATIVE = ("messages_received", "rated_events")
+_BY_STREAM = ("events", "stream_events")  # cumulative, too
 
 
 def joined(earlier: Document, document: Document) -> dict[str, Any]:
@@ -63,6 +67,7 @@ def joined(earlier: Document, document: Document) -> dict[str, Any]:
             *(_event(one, shift, numbers) for one in document["events"]),
         ],
         "streamers": _streamers(earlier["streamers"], document["streamers"], shift, numbers),
+        "stream_records": as_json(joined_records(_records(earlier), _records(document), shift)),
         "memory_samples": rows,
     }
 
@@ -118,9 +123,18 @@ def _rows(earlier: Document, document: Document, shift: float) -> Iterator[dict[
         yield {
             **_later(row, shift),
             "elapsed_hours": row["elapsed_hours"] + shift / 3600,
-            "events": _sum(before.get("events") or {}, row["events"]),
+            **{name: _sum(before.get(name) or {}, row[name]) for name in _BY_STREAM if name in row},
             **{name: int(row[name]) + int(before.get(name, 0)) for name in _CUMULATIVE},
         }
+
+
+def _records(document: Document) -> dict[str, list[StreamRecord]]:
+    """Return what is known of each stream; of older profiles by their rows."""
+    if (kept := document.get("stream_records")) is not None:
+        return from_json(kept)
+    rows = document["memory_samples"]
+    names = {name for row in rows for name in row["events"]}
+    return records_of(rows, dict.fromkeys(names, (0.0, inf)))
 
 
 def _summary(

@@ -23,6 +23,11 @@ class SubscriptionHistory:
     _now: dict[str, frozenset[str]] = field(default_factory=dict)  # by streamer
     _streams: dict[str, Streams] = field(default_factory=dict)  # as last reported, by streamer
 
+    @property
+    def now(self) -> frozenset[str]:
+        """The streams that are wanted now."""
+        return frozenset().union(*self._now.values())
+
     def take(self, report: Report, elapsed_seconds: float) -> None:
         """Take a newer report."""
         known = self._streams.get(report.streamer)

@@ -54,6 +54,9 @@ def rates(evidence: Evidence) -> Rates:
         rest = lines[DRAWN - 1 :]
         together = tuple(sum(each) for each in zip(*(one.per_second for one in rest), strict=True))
         drawn = [*lines[: DRAWN - 1], Line(f"{len(rest)} others together", together)]
+    totals = evidence.delivered or (counts[-1] if counts else {})
+    by_total = sorted(totals, key=lambda name: -totals[name])
+    lowest = {one.name: min(one.per_second, default=None) for one in lines}
     rated = [row.get("rated_events") for row in rows]
     judged = None
     if len(lines) > 1 and all(one is not None for one in rated):
@@ -63,21 +66,23 @@ def rates(evidence: Evidence) -> Rates:
         lines=tuple(drawn),
         judged=judged,
         limit_per_second=evidence.profile.rate_limit_per_second,
-        streams=tuple(
-            StreamRow(
-                name=one.name,
-                events=counts[-1][one.name],
-                mean_per_second=counts[-1][one.name] / max(evidence.elapsed_seconds, 1e-9),
-                lowest_per_second=min(one.per_second, default=None),
-                longest_silence_seconds=_silence(evidence, one.name),
-            )
-            for one in lines
-        ),
+        streams=tuple(_row(evidence, name, totals[name], lowest.get(name)) for name in by_total),
+    )
+
+
+def _row(evidence: Evidence, name: str, events: int, lowest: float | None) -> StreamRow:
+    return StreamRow(
+        name=name,
+        events=events,
+        mean_per_second=events / max(evidence.elapsed_seconds, 1e-9),
+        lowest_per_second=lowest,
+        longest_silence_seconds=_silence(evidence, name),
     )
 
 
 def _counts(row: Mapping[str, Any]) -> Mapping[str, int]:
-    events: Mapping[str, int] | None = row.get("events")
+    """Return the events by stream and symbol; where there are too many, by stream."""
+    events: Mapping[str, int] | None = row.get("events", row.get("stream_events"))
     return {PREDECESSORS: row["messages_received"]} if events is None else events
 
 
