@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from monitor.status import as_status
+from monitor.status import status_json
 from streamer.messages import CommandResult
 from supervisor.control_socket import Asked, ControlSocket, answer
 from supervisor.diagnosis import Diagnosis
@@ -143,7 +142,7 @@ class ControlServer:
     def _status(self, asked: Asked, now: float, time: float) -> None:
         snapshot = self._parts.observer.snapshot(now, time)
         path = self._directory / STATUS_FILE
-        write_private(path, json.dumps(as_status(snapshot), indent=2))
+        write_private(path, status_json(snapshot).decode())
         endings = [member.lifecycle.graces.total_seconds for member in self._parts.fleet]
         result = {"file": str(path), "ending_seconds": max(endings, default=0.0)}
         answer(asked, ok=True, detail=plain_report(snapshot), result=result)

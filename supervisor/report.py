@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,20 +101,26 @@ def plain_report(snapshot: Snapshot) -> str:
     return "\n".join(lines)
 
 
-def stream_table(streamers: Iterable[Mapping[str, Any]], shown: int | None) -> str:
-    """Return the streams of `/status` as a table, longest silence first; at most `shown`."""
-    rows = [row for streamer in streamers for row in streamer["streams"]]
-    rows.sort(key=lambda row: row["silent_seconds"], reverse=True)
+def stream_table(rows: Sequence[Mapping[str, Any]], shown: int | None) -> str:
+    """Return streams of `/status` as a table, the worst first; at most `shown`."""
+    worst = sorted(rows, key=lambda row: (row["state"] != "stale", -row["silent_seconds"]))
     lines = [f"{'stream':<12} {'symbol':<12} {'events':>14} {'rate':>12} {'silent':>12}"]
     lines += [
         f"{row['stream']:<12} {row['symbol']:<12} {row['events_total']:>14,} "
-        f"{row['per_second']:>10,.1f}/s {row['silent_seconds']:>10,.1f} s"
-        + (f"  {row['unavailable']}" if row.get("unavailable") else "")
-        for row in rows[:shown]
+        f"{row['per_second']:>10,.1f}/s {row['silent_seconds']:>10,.1f} s{_state(row)}"
+        for row in worst[:shown]
     ]
     if shown is not None and len(rows) > shown:
-        lines.append(f"… {len(rows) - shown:,} more, which were silent for less time (--all)")
+        states = Counter(row["state"] for row in rows)
+        lines.append(
+            f"… {len(rows) - shown:,} more, which were silent for less time (--all); of "
+            f"{len(rows):,}: {', '.join(f'{n:,} {state}' for state, n in sorted(states.items()))}"
+        )
     return "\n".join(lines)
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    return f"  {row['unavailable']}" if row.get("unavailable") else ""
 
 
 def verdict_block(verdict: Verdict, path: Path) -> str:

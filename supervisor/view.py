@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from heapq import nlargest
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +27,7 @@ from supervisor.report import (
 
 _EVENTS_SHOWN = 6
 _BAR_WIDTH = 40
+_STREAMS_SHOWN = 20
 
 
 class LiveView:
@@ -110,11 +112,15 @@ def _streamer(snapshot: Snapshot, streamer: StreamerSnapshot) -> RenderableType:
         Text(connection_state(streamer), style="green" if streamer.streaming else "yellow"),
     )
     rates = Table.grid(padding=(0, 2))
-    for one in streamer.streams:
+    # A thousand fit no screen, and to draw them each second would cost more than to judge them.
+    busiest = nlargest(_STREAMS_SHOWN, streamer.streams, key=lambda one: one.per_second)
+    for one in busiest if len(streamer.streams) > _STREAMS_SHOWN else streamer.streams:
         rates.add_row(
             Text(f"  {one.symbol}"),
             Text(one.stream),
             f"{one.events_total:,}",
             f"{one.per_second:,.1f}/s",
         )
+    if (more := len(streamer.streams) - _STREAMS_SHOWN) > 0:
+        rates.add_row(Text(f"  and {more:,} more"), Text(""), "", "")
     return Group(head, rates)

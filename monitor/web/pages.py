@@ -16,7 +16,7 @@ from monitor.health import obstacles, warnings
 from monitor.live.feed import Message
 from monitor.live.streams import QueryError, StreamQuery, StreamTable, query_of
 from monitor.snapshot import Snapshot
-from monitor.status import as_status
+from monitor.status import status_json
 from monitor.web.counts import HttpCounts
 from monitor.web.response import JSON, Request, Response, said
 
@@ -154,5 +154,4 @@ def _ready(snapshot: Snapshot | None) -> Response:
 def _status(snapshot: Snapshot | None) -> Response:
     if snapshot is None:
         return said(HTTPStatus.SERVICE_UNAVAILABLE, _NOTHING_YET)
-    body = json.dumps(as_status(snapshot), indent=2).encode()
-    return Response(HTTPStatus.OK, body, JSON)
+    return Response(HTTPStatus.OK, status_json(snapshot), JSON)

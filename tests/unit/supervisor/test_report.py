@@ -118,16 +118,16 @@ def test_a_report_is_as_long_for_a_thousand_streams_as_for_one() -> None:
 def test_the_table_begins_with_the_longest_silence() -> None:
     rows = [
         {"stream": "trade", "symbol": f"S{n}", "events_total": n, "per_second": 1.0,
-         "silent_seconds": float(n)}
+         "silent_seconds": float(n), "state": "stale" if n == 3 else "fresh"}
         for n in range(12)
     ]  # fmt: skip
-    streamers = [{"streams": rows[:6]}, {"streams": rows[6:]}]
-    head, first, *_, last = stream_table(streamers, 10).splitlines()
+    head, worst, first, *_, last = stream_table(rows, 10).splitlines()
     assert head.split() == ["stream", "symbol", "events", "rate", "silent"]
+    assert worst.split() == ["trade", "S3", "3", "1.0/s", "3.0", "s"], "stale, others are quiet"
     assert first.split() == ["trade", "S11", "11", "1.0/s", "11.0", "s"]
-    assert last == "… 2 more, which were silent for less time (--all)"
-    assert len(stream_table(streamers, None).splitlines()) == 13
-    assert len(stream_table(streamers[:1], 10).splitlines()) == 7
+    assert last == ("… 2 more, which were silent for less time (--all); of 12: 11 fresh, 1 stale")
+    assert len(stream_table(rows, None).splitlines()) == 13
+    assert len(stream_table(rows[:6], 10).splitlines()) == 7
 
 
 def test_the_status_line_fits_systemctl() -> None:

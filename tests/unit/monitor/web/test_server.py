@@ -115,8 +115,8 @@ def test_a_page_is_rendered_once_per_snapshot(
     server: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rendered = []
-    as_status = pages.as_status
-    monkeypatch.setattr(pages, "as_status", lambda one: rendered.append(one) or as_status(one))
+    status_json = pages.status_json
+    monkeypatch.setattr(pages, "status_json", lambda one: rendered.append(one) or status_json(one))
     run = Run(PROFILES["smoke"]).seconds(5)
     for _ in range(2):
         snapshot = run.recorder.snapshot(run.now, EPOCH)
