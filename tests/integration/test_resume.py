@@ -59,8 +59,8 @@ def assert_complete(tmp_path, exchange, *, streams=STREAMS, directory=None):
 def test_killed_again_and_again_under_load_nothing_is_missing_or_doubled(tmp_path):
     with Exchange(tmp_path, rate=300, extra=NASTY) as exchange:
         for _ in range(3):
-            with streamer(tmp_path, exchange, sink__rollover_bytes="40kB") as process:
-                await_growth(tmp_path, 60_000)
+            with streamer(tmp_path, exchange, sink__rollover_bytes="80kB") as process:
+                await_growth(tmp_path, 120_000)
                 process.stop(signal.SIGKILL)
         with streamer(tmp_path, exchange) as process:
             await_caught_up(exchange, records(tmp_path), STREAMS)
