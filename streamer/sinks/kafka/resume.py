@@ -24,7 +24,7 @@ from streamer.data.catalogue import NUMBERED
 from streamer.data.records import load_schema
 from streamer.errors import SinkAway, SinkUnavailable
 from streamer.heap import trim_memory
-from streamer.order.positions import DeclaredGap, Position, beyond_gaps
+from streamer.order.positions import DeclaredGap, Position, beyond_gaps, furthest
 from streamer.order.record_ids import first_record, gap_of, position_of
 from streamer.order.tails import Tail
 from streamer.routes import Route
@@ -105,7 +105,7 @@ def find_positions(
         tails.read_total,
         time.monotonic() - began,
     )
-    return unwanted_positions(topics, written) | found
+    return furthest(unwanted_positions(topics, written), tails.others()) | found
 
 
 def remembered_positions(
@@ -128,7 +128,7 @@ def remembered_positions(
         is_known = route.kind == "gap" or key_of(topic, route).decode() in noted
         if not is_known and route.name not in found:
             return None
-    return unwanted_positions(topics, written) | found
+    return furthest(unwanted_positions(topics, written), tails.others()) | found
 
 
 def unwanted_positions(
@@ -190,6 +190,7 @@ class _Tails:
         self._known: list[PositionValue] = []
         self._unknown: dict[str, str] = {}  # topics of routes without a position, by route name
         self._tails: dict[str, Tail] = {}
+        self._others: dict[str, Tail] = {}  # of routes that are not wanted now
         for route, topic in topics.items():
             if route.kind == "gap":
                 continue
@@ -221,18 +222,21 @@ class _Tails:
             yield message.topic() or "", message
 
     def take(self, topic: str, value: bytes, received_us: int) -> str | None:
-        """Take a record, in the order of its route; return the route's name if it is wanted."""
+        """Take a record, in the order of its route; return the route's name but for a gap's."""
         record = first_record(value)
-        if record is None:
+        if record is None or topic not in self._kinds:
             return None
         if self._kinds.get(topic) == "gap":
             gap = gap_of(record, value, self._gap_schema)
             if gap is not None:
                 self._gaps.append(gap)
-        elif (tail := self._tails.get(record.route_name)) is not None:
-            tail.take(record.number, received_us, record.epoch)
-            return record.route_name
-        return None
+            return None
+        name = record.route_name
+        tail = self._tails.get(name) or self._others.get(name)
+        if tail is None:
+            tail = self._others[name] = Tail(name, None)
+        tail.take(record.number, received_us, record.epoch)
+        return name
 
     def take_overflow(self, overflow: Overflow) -> None:
         """Take what follows everything that is in the topics. Raises OSError."""
@@ -255,8 +259,18 @@ class _Tails:
 
     def positions(self) -> dict[str, Position]:
         """Return where each route ends."""
+        return self._positions_of(self._tails)
+
+    def others(self) -> dict[str, Position]:
+        """Return where routes end that are not wanted now, as far as records of them were seen.
+
+        One may have joined and left between two writings of positions.
+        """
+        return self._positions_of(self._others)
+
+    def _positions_of(self, tails: Mapping[str, Tail]) -> dict[str, Position]:
         found: dict[str, Position] = {}
-        for name, tail in self._tails.items():
+        for name, tail in tails.items():
             position = tail.position(self._gaps)
             if position is not None:
                 found[name] = self._timed(name, position)

@@ -171,6 +171,20 @@ def test_routes_end_where_the_overflow_does_beyond_the_notes(tmp_path: Path) -> 
     overflow.close()
 
 
+def test_one_that_joined_and_left_between_two_notes_ends_where_the_overflow_says(
+    tmp_path: Path,
+) -> None:
+    overflow = overflow_with(tmp_path / "overflow", 7, 8, 9)
+    other = Routes(("trade",), ("ETHUSDT",))
+    topics = {next(iter(other)): "t", other.gaps["ETHUSDT"]: "g"}
+    found = remembered_positions({"t:trade:ETHUSDT": None}, topics, overflow)
+    assert found == {"btcusdt@trade": Position(9, NOW_US + 9)}
+    noted = {"t:trade:ETHUSDT": None, "t:trade:BTCUSDT": Position(20, NOW_US)}
+    found = remembered_positions(noted, topics, overflow)
+    assert found == {"btcusdt@trade": Position(20, NOW_US)}
+    overflow.close()
+
+
 def test_what_lies_between_notes_and_overflow_comes_again(tmp_path: Path) -> None:
     overflow = overflow_with(tmp_path / "overflow", 10, 11)
     found = remembered_positions(POSITIONS, TOPICS, overflow)
