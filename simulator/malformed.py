@@ -20,7 +20,7 @@ _YEAR_2100_MILLISECONDS = 4_102_444_800_000
 def _price_key(data: dict[str, Any]) -> str:
     if "Ticker" in data.get("e", ""):
         return "c"
-    return "p" if "p" in data else "b"
+    return next(key for key in ("p", "w", "bids", "b") if key in data)
 
 
 def _without_a_field(data: dict[str, Any]) -> None:
@@ -32,6 +32,8 @@ def _set_price(value: object) -> Callable[[dict[str, Any]], None]:
     def change(data: dict[str, Any]) -> None:
         if data.get("e") == "depthUpdate":
             (data["b"] or data["a"])[0][0] = value
+        elif "bids" in data:
+            (data["bids"] or data["asks"])[0][0] = value
         elif "k" in data:
             data["k"]["c"] = value
         else:
@@ -42,7 +44,9 @@ def _set_price(value: object) -> Callable[[dict[str, Any]], None]:
 
 def _wrong_types(data: dict[str, Any]) -> None:
     data = data.get("k", data)
-    key = next(key for key in ("t", "a", "u", "E") if isinstance(data.get(key), int))
+    key = next(
+        key for key in ("t", "a", "u", "E", "lastUpdateId") if isinstance(data.get(key), int)
+    )
     data[key] = str(data[key])
 
 
@@ -51,7 +55,7 @@ def _absurd_time(data: dict[str, Any]) -> None:
 
 
 def _other_symbol(data: dict[str, Any]) -> None:
-    data["s"] = "ETHUSDT" if data["s"] != "ETHUSDT" else "BTCUSDT"
+    data["s"] = "ETHUSDT" if data.get("s") != "ETHUSDT" else "BTCUSDT"
 
 
 def _set(key: str, value: object) -> Callable[[dict[str, Any]], None]:
@@ -75,8 +79,8 @@ _CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {
     "unknown_event": _set("e", "somethingNew"),
     "other_price": _set_price("1.00000000"),
 }
-_NEEDS_EVENT_TYPE = ("absurd_time", "unknown_event")  # which a bookTicker does not have
-_TICKERS = ("24hrTicker", "24hrMiniTicker")  # whose prices may be zero
+_NEEDS_EVENT_TYPE = ("absurd_time", "unknown_event")  # which tops of books do not have
+_MAY_BE_ZERO = ("24hrTicker", "24hrMiniTicker", "avgPrice")  # prices where nobody traded
 _TEXTS: dict[str, Callable[[str], str]] = {
     "not_json": lambda text: "<html>502 Bad Gateway</html>",
     "truncated": lambda text: text[: len(text) // 2],
@@ -121,7 +125,7 @@ def frames_of(variant: str, name: str, payload: str, *, wrapped: bool) -> list[b
         data = json.loads(payload)
         if variant in _NEEDS_EVENT_TYPE and "e" not in data:
             return []
-        if variant == "zero_price" and data.get("e") in _TICKERS:
+        if variant == "zero_price" and data.get("e") in _MAY_BE_ZERO:
             return []
         _CHANGES[variant](data)
         payload = json.dumps(data, ensure_ascii=False, separators=(",", ":"))

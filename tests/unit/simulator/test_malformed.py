@@ -81,6 +81,8 @@ def test_a_book_ticker_has_no_type_or_time_to_spoil() -> None:
 DEPTH = '{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":5,"u":7,"b":[],"a":[["4.0","5.0"]]}'
 KLINE = '{"e":"kline","E":1,"s":"BTCUSDT","k":{"t":1,"T":2,"s":"BTCUSDT","c":"1.5","x":false}}'
 MINI = '{"e":"24hrMiniTicker","E":1,"s":"BTCUSDT","c":"1.5"}'
+PARTIAL = '{"lastUpdateId":7,"bids":[],"asks":[["4.0","5.0"]]}'
+AVERAGE = '{"e":"avgPrice","E":1,"s":"BTCUSDT","i":"5m","w":"1.5","T":1}'
 TICKER = '{"e":"24hrTicker","E":1,"s":"BTCUSDT","p":"-1","c":"1.5","a":"2"}'
 
 
@@ -90,6 +92,12 @@ TICKER = '{"e":"24hrTicker","E":1,"s":"BTCUSDT","p":"-1","c":"1.5","a":"2"}'
         ("negative_price", DEPTH, {"a": [["-1.00000000", "5.0"]]}),
         ("missing_field", DEPTH, {"b": "missing"}),
         ("wrong_types", DEPTH, {"u": "7"}),
+        ("negative_price", PARTIAL, {"asks": [["-1.00000000", "5.0"]]}),
+        ("missing_field", PARTIAL, {"bids": "missing"}),
+        ("wrong_types", PARTIAL, {"lastUpdateId": "7"}),
+        ("nan_price", AVERAGE, {"w": "NaN"}),
+        ("missing_field", AVERAGE, {"w": "missing"}),
+        ("wrong_types", AVERAGE, {"E": "1"}),
         ("nan_price", MINI, {"c": "NaN"}),
         ("missing_field", TICKER, {"c": "missing"}),
         ("wrong_types", TICKER, {"E": "1"}),
@@ -101,14 +109,20 @@ def test_other_streams_are_spoilt_where_it_hurts(
     assert changed(variant, payload) == difference
 
 
+def test_a_partial_book_gets_a_symbol_that_is_wrong() -> None:
+    for variant in ("other_symbol", "unknown_symbol"):
+        assert json.loads(body(variant, PARTIAL))["s"] in ("ETHUSDT", "NOSUCHUSDT")
+
+
 def test_a_candle_is_spoilt_inside() -> None:
     assert json.loads(body("negative_price", KLINE))["k"]["c"] == "-1.00000000"
     assert "c" not in json.loads(body("missing_field", KLINE))["k"]
     assert json.loads(body("wrong_types", KLINE))["k"]["t"] == "1"
-    assert frames_of("zero_price", "x", TICKER, wrapped=True) == [], "which is a price there"
+    for payload in (TICKER, AVERAGE):
+        assert frames_of("zero_price", "x", payload, wrapped=True) == [], "which is a price there"
 
 
-@given(st.sampled_from([TRADE, BOOK, DEPTH, KLINE, MINI, TICKER]), st.booleans())
+@given(st.sampled_from([TRADE, BOOK, DEPTH, PARTIAL, KLINE, MINI, TICKER, AVERAGE]), st.booleans())
 def test_all_is_every_harmless_one(payload: str, wrapped: bool) -> None:
     together = frames_of("all", "x", payload, wrapped=wrapped)
     single = [frames_of(name, "x", payload, wrapped=wrapped) for name in HARMLESS]
