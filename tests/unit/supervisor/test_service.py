@@ -36,6 +36,7 @@ from supervisor.observer import Observer
 from supervisor.profile_writer import ProfileWriter
 from supervisor.reload import Reload
 from supervisor.schedule import Schedule
+from supervisor.self_watch import SelfWatch
 from supervisor.service import Parts, Service
 from supervisor.starts import Starts
 from supervisor.stopping import Stopping
@@ -90,6 +91,7 @@ class Stage:
         self.controller = self._controller()
         self.observer = MagicMock(spec=Observer)
         self.observer.snapshot.side_effect = lambda now, _: f"at {now - BEGAN:g} s"
+        self.self_watch = MagicMock(spec=SelfWatch)
         self.telemetry = MagicMock(spec=TelemetryServer)
         self.telemetry.receive.return_value = []
         self.telemetry.fileno.return_value = 1001
@@ -111,6 +113,7 @@ class Stage:
             fleet=self.fleet,
             controller=self.controller,
             observer=self.observer,
+            self_watch=self.self_watch,
             telemetry=self.telemetry,
             control_server=self.control_server,
             reload=MagicMock(spec=Reload),
@@ -278,6 +281,13 @@ def test_reports_reach_what_waits_for_a_quiet_moment(stage: Stage) -> None:
     assert stage.controller.look_at_deadlines.call_args.args == (BEGAN, {"a": report()})
 
 
+def test_the_time_of_turns_and_the_delay_of_reports_are_watched(stage: Stage) -> None:
+    stage.telemetry.receive.side_effect = [[report()], []]
+    stage.run()
+    assert stage.self_watch.reported.call_args_list == [call(report().time, TIME)]
+    assert stage.self_watch.turned.call_args_list == [call(BEGAN, BEGAN + 1)]
+
+
 def test_an_answer_reaches_who_asked_and_a_collection_is_judged(stage: Stage) -> None:
     collected = Collected("a", 1, 7, trimmed=True)
     accepted, done = CommandResult("1", True, ""), CommandResult("2", True, "")
@@ -310,6 +320,11 @@ def test_each_second_is_judged_published_shown_and_told(stage: Stage) -> None:
     assert parts.metrics.publish.call_args_list == shown
     assert parts.display.refresh.call_args_list == shown
     assert parts.display.report.call_args_list == [call("at 1 s")]
+    assert [one.args[0] for one in stage.self_watch.look.call_args_list] == [
+        "at 0 s",
+        "at 1 s",
+        "at 2 s",
+    ]
     assert stage.notifier.status.call_args_list[0] == call("line at 0 s")
 
 
