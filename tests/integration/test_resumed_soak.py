@@ -14,17 +14,21 @@ from tests.soaking import assert_complete
 from tests.supervising import Supervised
 
 
-def recorded_rows(vigil: Supervised) -> int:
-    """Return how many rows the profile on disk has by now."""
+def recorded(vigil: Supervised) -> dict[str, Any]:
+    """Return the profile on disk by now; nothing while there is none."""
     with suppress(OSError):
-        return len(vigil.profile()["memory_samples"])
-    return 0
+        return vigil.profile()
+    return {"memory_samples": []}
 
 
-def ended_by(vigil: Supervised, number: signal.Signals, rows: int) -> dict[str, Any]:
-    """Send a signal to the supervisor once so many rows are on disk; return what it left."""
-    vigil.until_logged("generation 1 reports")  # before that a signal ends the streamer at once
-    vigil.until(lambda: recorded_rows(vigil) >= rows)
+def ended_by(vigil: Supervised, number: signal.Signals, *, more_than: int) -> dict[str, Any]:
+    """Send a signal to the supervisor once more events are on disk; return what it left."""
+
+    def streams() -> bool:
+        rows = recorded(vigil)["memory_samples"]
+        return bool(rows) and rows[-1]["messages_received"] > more_than
+
+    vigil.until(streams)
     assert vigil.process is not None
     vigil.process.send_signal(number)
     vigil.exit_code()
@@ -34,9 +38,10 @@ def ended_by(vigil: Supervised, number: signal.Signals, rows: int) -> dict[str, 
 
 @pytest.fixture
 def plan(vigil: Supervised) -> str:
-    """Return eight seconds whose rate is judged over a time that a busy machine does not fill."""
+    """Return a plan with a row each second, and more time than the slowest machine needs."""
     path = vigil.directory / "plan.toml"
-    path.write_text('base = "smoke"\nduration = "8s"\nrate_window = "4s"\n')
+    rows = 'sample_interval = "1s"\nbin = "1s"\nrate_window = "1m"\n'
+    path.write_text(f'base = "smoke"\nduration = "10m"\n{rows}')
     return f"--profile={path}"
 
 
@@ -47,22 +52,18 @@ def criteria(profile: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_a_soak_goes_on_after_its_supervisor_was_killed(vigil: Supervised, plan: str) -> None:
     settings = {"monitor.profile_every": 0.2}
     vigil.start("healthy", "soak", plan, settings=settings)
-    before = ended_by(vigil, signal.SIGKILL, rows=2)
+    before = ended_by(vigil, signal.SIGKILL, more_than=0)
     assert (before["verdict"], before["test_metadata"]["ended"]) == (None, None)
+    known = before["memory_samples"][-1]["messages_received"]
     vigil.start("healthy", "soak", f"--resume={vigil.output}", settings=settings)
-    assert vigil.exit_code() == 4  # each of the processes is too young to tell its growth
-    profile = vigil.profile()
-    assert [one["ended"] for one in profile["segments"]] == [None, "completed"]
+    profile = ended_by(vigil, signal.SIGTERM, more_than=known)
+    assert [one["ended"] for one in profile["segments"]] == [None, "stopped"]
     first, second = profile["segments"]
     elapsed = before["test_metadata"]["actual_duration_hours"] * 3600
     assert first["ended_seconds"] == second["started_seconds"] == pytest.approx(elapsed, abs=0.01)
     assert second["between_seconds"] > 0
-    # Eight seconds were run in all, however long nobody watched; not eight seconds more.
-    assert 7.9 < profile["test_metadata"]["actual_duration_hours"] * 3600 < elapsed + 8
-    told = criteria(profile)
-    for name in ("duration", "message rate", "every symbol", "heartbeat", "refused records"):
-        assert told[name]["outcome"] == "pass", told[name]
-    assert "(killed), then nothing for 0:00:" in told["segments"]["reason"]
+    assert profile["memory_samples"][: len(before["memory_samples"])] == before["memory_samples"]
+    assert "(killed), then nothing for 0:" in criteria(profile)["segments"]["reason"]
     one, other = profile["streamers"][0]["generations"]
     assert (one["generation"], other["generation"]) == (1, 2)
     assert other["started_seconds"] >= first["ended_seconds"]
@@ -71,7 +72,7 @@ def test_a_soak_goes_on_after_its_supervisor_was_killed(vigil: Supervised, plan:
 def test_another_soak_is_refused_with_what_differs(vigil: Supervised, plan: str) -> None:
     settings: dict[str, object] = {"monitor.profile_every": 0.2}
     vigil.start("healthy", "soak", plan, settings=settings)
-    ended_by(vigil, signal.SIGTERM, rows=2)
+    ended_by(vigil, signal.SIGKILL, more_than=0)
     left = vigil.output.read_bytes()
     settings["exchange.symbols"] = "XRPUSDT"
     vigil.start("healthy", "soak", f"--resume={vigil.output}", settings=settings)
@@ -96,10 +97,10 @@ def test_killed_and_stopped_it_still_passes_and_every_trade_is_stored(vigil: Sup
         launcher = ("-m", "supervisor")
         begun = ("soak", "--profile=smoke", "--duration=60s")
         vigil.start("", *begun, settings=settings, launcher=launcher)
-        ended_by(vigil, signal.SIGKILL, rows=8)
+        ended_by(vigil, signal.SIGKILL, more_than=500)
         again = ("soak", f"--resume={vigil.output}")
         vigil.start("", *again, settings=settings, launcher=launcher)
-        before = ended_by(vigil, signal.SIGTERM, rows=20)
+        before = ended_by(vigil, signal.SIGTERM, more_than=1500)
         assert before["verdict"] == "inconclusive"
         settings["supervisor.log_level"] = "debug"  # which is no matter, but told
         vigil.start("", *again, settings=settings, launcher=launcher)
