@@ -176,8 +176,7 @@ class Recorder:
         )
         return Snapshot(
             time=time,
-            elapsed_seconds=self._elapsed(now)
-            + (self._earlier.elapsed_seconds if self._earlier else 0.0),
+            elapsed_seconds=self._shift + self._elapsed(now),
             duration_seconds=profile.duration_seconds if profile else None,
             profile=profile.name if profile else None,
             memory_ceiling_bytes=self._limits.memory_ceiling_bytes,
@@ -304,7 +303,7 @@ class Recorder:
                 if generation.up and report is not None and report.sink.queued
                 else 0.0
             ),
-            launched_elapsed_seconds=self._elapsed(generation.launched_at),
+            launched_elapsed_seconds=self._shift + self._elapsed(generation.launched_at),
             bins=tuple(generation.bins),
             bin_seconds=generation.binner.bin_seconds,
             recent_receive_latency=received,
@@ -316,6 +315,11 @@ class Recorder:
             return None
         (first_at, first), (last_at, last) = self._own_cpu[0], self._own_cpu[-1]
         return (last - first) / (last_at - first_at)
+
+    @property
+    def _shift(self) -> float:
+        """Seconds that were run before this part of the run."""
+        return self._earlier.elapsed_seconds if self._earlier else 0.0
 
     def _elapsed(self, now: float) -> float:
         return now - self._started_at

@@ -39,7 +39,7 @@ class StreamerSnapshot:
     streams: Sequence[StreamSnapshot]
     totals: Mapping[Key, int]  # counters.flatten's keys, over all generations
     unacknowledged_seconds: float = 0.0  # since the sink stored something; 0: nothing waits
-    launched_elapsed_seconds: float = 0.0  # since the supervisor's start
+    launched_elapsed_seconds: float = 0.0  # since the start of the run
     bins: tuple[Bin, ...] = ()  # memory of the living generation, complete ones
     bin_seconds: float = 60.0
     # Of the last 10 s; None: there were no two reports yet.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import resource
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str]) -> int:
         _say("export needs pyarrow: pip install 'pyarrow>=21' (or the extra parquet of vigil)")
         return USAGE
     root: Path = options.directory or settings.sink.directory
+    _allow_many_files()
     try:
         with _alone(options.output):
             return _export(root, options)
@@ -79,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _export(root: Path, options: argparse.Namespace) -> int:
     from streamer.audit.layouts import DIRECTORIES
-    from streamer.export.job import ExportError, read_state, remove_superseded, run
+    from streamer.export.job import ExportError, read_state, run
 
     days, failed = 0, 0
     today = datetime.now(UTC).strftime("%Y-%m-%d")
@@ -92,8 +94,7 @@ def _export(root: Path, options: argparse.Namespace) -> int:
                 before = read_state(options.output, kind, date, options.partition)
                 if (job := job_of(kind, date, found, before)) is None:
                     continue
-                now = run(job, root, options.output, options.partition)
-                remove_superseded(options.output, before, now)
+                now = run(job, root, options.output, options.partition, before)
             except ExportError as error:
                 failed += 1
                 _say(f"{kind} {date}: not exported: {error}")
@@ -136,6 +137,13 @@ def _alone(target: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _allow_many_files() -> None:
+    """Allow as many open files as the system does: one for each symbol of a day."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _list(text: str) -> tuple[str, ...]:

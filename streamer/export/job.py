@@ -16,7 +16,7 @@ from streamer.audit.container import Container, Torn
 from streamer.audit.decoded import parsed
 from streamer.avro.container_schema import container_schema
 from streamer.data.records import load_schema
-from streamer.export.parquet import NEW_SUFFIX, ParquetFiles
+from streamer.export.parquet import NEW_SUFFIX, ParquetFiles, place
 from streamer.export.plan import Exported, Job
 from streamer.sinks.directories import write_atomically
 from streamer.sinks.manifest import checksum, manifest_path, read
@@ -28,8 +28,14 @@ class ExportError(Exception):
     """A kind and day that cannot be exported; the text says why."""
 
 
-def run(job: Job, root: Path, target: Path, partition: tuple[str, ...]) -> Exported:
-    """Do a job; return what is exported now. Raises ExportError: nothing is noted, then."""
+def run(
+    job: Job, root: Path, target: Path, partition: tuple[str, ...], before: Exported
+) -> Exported:
+    """Do a job; return what is exported now. Raises ExportError.
+
+    What becomes of the files is noted before the first has its name: a run that is killed after
+    that is completed by the next one, although what was exported is moved away meanwhile.
+    """
     schema = load_schema(job.kind)
     files: ParquetFiles | None = None
     try:
@@ -37,17 +43,40 @@ def run(job: Job, root: Path, target: Path, partition: tuple[str, ...]) -> Expor
         _check(root / job.kind, job)
         files = ParquetFiles(target, job, partition, container_schema(schema))
         for source in job.read:
-            for records in _blocks(root / job.kind / source.file, source.bytes, schema):
-                files.add(records)
-        outputs = files.finish()
+            for records, length in _blocks(root / job.kind / source.file, source.bytes, schema):
+                files.add(records, length)
+        outputs = (*job.keep.outputs, *files.finish())
+        current = {output.file for output in outputs}
         exported = Exported(
-            partition, (*job.keep.sources, *job.read), (*job.keep.outputs, *outputs)
+            partition,
+            (*job.keep.sources, *job.read),
+            outputs,
+            superseded=tuple(one.file for one in before.outputs if one.file not in current),
         )
         _write_state(target, job.kind, job.date, exported)
-    except (OSError, ValueError, KeyError, Unreadable, Torn) as error:
+    except _SPOILT as error:
         if files is not None:
             with suppress(OSError):
                 files.abandon()
+        raise ExportError(_sentence(error)) from error
+    return _settled(target, job.kind, job.date, exported)
+
+
+_SPOILT = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, Unreadable,
+           Torn)  # fmt: skip
+"""What files of others can do to a reader."""
+
+
+def _settled(target: Path, kind: str, date: str, exported: Exported) -> Exported:
+    """Give files their names, and remove what they replace. Raises ExportError."""
+    try:
+        for output in exported.outputs:
+            place(target / output.file)
+        for name in exported.superseded or ():
+            (target / name).unlink(missing_ok=True)
+        exported = msgspec.structs.replace(exported, superseded=None)
+        _write_state(target, kind, date, exported)
+    except OSError as error:
         raise ExportError(_sentence(error)) from error
     return exported
 
@@ -60,16 +89,8 @@ def _sentence(error: BaseException) -> str:
     return str(error) or "a file ends within its header"
 
 
-def remove_superseded(target: Path, before: Exported, now: Exported) -> None:
-    """Remove the outputs that a day had before and has no more. Raises OSError."""
-    current = {output.file for output in now.outputs}
-    for output in before.outputs:
-        if output.file not in current:
-            (target / output.file).unlink(missing_ok=True)
-
-
 def read_state(target: Path, kind: str, date: str, partition: tuple[str, ...]) -> Exported:
-    """Return what was exported of a kind and day before. Raises ExportError."""
+    """Return what was exported of a kind and day before; complete it. Raises ExportError."""
     path = _state_path(target, kind, date)
     try:
         exported = msgspec.json.decode(path.read_bytes(), type=Exported)
@@ -84,6 +105,8 @@ def read_state(target: Path, kind: str, date: str, partition: tuple[str, ...]) -
             f"{target} is partitioned by {','.join(exported.partition) or 'nothing'}: expected the "
             "same --partition, or another directory"
         )
+    if exported.superseded is not None:
+        return _settled(target, kind, date, exported)
     return exported
 
 
@@ -115,8 +138,10 @@ def _check(directory: Path, job: Job) -> None:
                 )
 
 
-def _blocks(path: Path, size_bytes: int, schema: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
-    """Yield the records of each block, as the current schema has them."""
+def _blocks(
+    path: Path, size_bytes: int, schema: dict[str, Any]
+) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    """Yield the records of each block, as the current schema has them, and its length in bytes."""
     with Container(path, size_bytes) as container:
         written, wanted = parsed(container.schema), parsed(schema)
         reader = None if _names(container.schema) == _names(schema) else wanted
@@ -131,7 +156,7 @@ def _blocks(path: Path, size_bytes: int, schema: dict[str, Any]) -> Iterator[lis
                     raise ValueError(f"{path}: a record cannot be decoded: {error}") from error
                 if stream.tell() != len(data):
                     raise ValueError(f"{path}: a block holds more than its {count} records")
-                yield records
+                yield records, len(data)
         except Torn:
             raise ValueError(f"{path}: ends within a block, though it is complete") from None
 

@@ -34,6 +34,9 @@ class Exported(msgspec.Struct, frozen=True):
     sources: tuple[Source, ...] = ()
     outputs: tuple[Output, ...] = ()
     version: int = 1
+    superseded: tuple[str, ...] | None = None
+    """None: all is in place. Else outputs are whole, and may still lack their names; these files
+    are then to be removed."""
 
 
 @dataclass(frozen=True, slots=True)

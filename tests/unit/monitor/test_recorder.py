@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -160,3 +161,15 @@ def test_what_the_drain_takes_adds_no_rows() -> None:
     document = run.document()
     assert len(document["memory_samples"]) == rows
     assert document["test_metadata"]["actual_duration_hours"] == 120 / 3600
+
+
+def test_a_resumed_run_shows_its_processes_where_they_are_in_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Run(PROFILES["smoke"]).seconds(5)
+    alone = run.recorder.snapshot(run.now, EPOCH)
+    monkeypatch.setattr(run.recorder, "_earlier", SimpleNamespace(elapsed_seconds=3600.0))
+    resumed = run.recorder.snapshot(run.now, EPOCH)
+    assert resumed.elapsed_seconds == alone.elapsed_seconds + 3600
+    [before], [after] = alone.streamers, resumed.streamers
+    assert after.launched_elapsed_seconds == before.launched_elapsed_seconds + 3600

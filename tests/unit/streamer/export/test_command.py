@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import sys
 from datetime import datetime
 from decimal import Decimal
@@ -152,23 +151,9 @@ class Killed(BaseException):
     """What nothing catches."""
 
 
-@pytest.mark.parametrize("when", ["before", "between", "after"])
-def test_an_export_that_is_killed_is_done_again(sink, target, monkeypatch, when):
-    """Before the files have their names, after the first one has, and before it is noted."""
-    calls = []
-    replace = os.replace
-
-    def killed(*arguments: object) -> None:
-        calls.append(arguments)
-        if when != "between" or len(calls) == 2:
-            raise Killed
-        replace(*arguments)
-
+def test_an_export_that_is_killed_before_it_is_noted_is_done_again(sink, target, monkeypatch):
     with monkeypatch.context() as patch:
-        if when == "after":
-            patch.setattr(job, "_write_state", killed)
-        else:
-            patch.setattr(parquet.os, "replace", killed)
+        patch.setattr(job, "_write_state", lambda *_: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             exported(sink, target, "--kinds", "trade")
     assert list((target / "_export").rglob("*.json")) == []
@@ -177,6 +162,44 @@ def test_an_export_that_is_killed_is_done_again(sink, target, monkeypatch, when)
     assert ids(target / BTC) == [1, 2, 3, 4]
     assert len(files(target)) == 4
     assert list(target.rglob("*.new")) == []
+
+
+@pytest.mark.parametrize("placed", [0, 1])
+def test_an_export_that_is_killed_while_files_get_their_names_is_completed(
+    sink, target, monkeypatch, placed
+):
+    done = []
+
+    def killed(path: Path) -> None:
+        if len(done) == placed:
+            raise Killed
+        done.append(path)
+        parquet.place(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "place", killed)
+        with pytest.raises(Killed):
+            exported(sink, target, "--kinds", "trade")
+    assert exported(sink, target) == 0
+    assert ids(target / BTC) == [1, 2, 3, 4]
+    assert len(files(target)) == 4
+    assert list(target.rglob("*.new")) == []
+
+
+def test_what_was_noted_is_completed_though_it_is_moved_away(tmp_path, target, monkeypatch):
+    """Killed as a day with one file more takes the place of what was there, and then moved away."""
+    write(tmp_path, "trade", trades([1, 2]), name=FIRST)
+    assert exported(tmp_path, target) == 0
+    write(tmp_path, "trade", trades([3, 4]), name=SECOND)
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "place", lambda _: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            exported(tmp_path, target)
+    assert ids(target / BTC) == [1, 2]
+    (tmp_path / "trade" / FIRST).unlink()
+    assert exported(tmp_path, target) == 0
+    assert files(target) == [BTC]
+    assert ids(target / BTC) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("name", ["trade_id", "record_id"])
@@ -279,12 +302,22 @@ def test_only_whole_days(sink, target, monkeypatch):
 
 
 def test_many_rows_become_row_groups(tmp_path, target, monkeypatch):
-    monkeypatch.setattr(parquet, "ROWS_CONVERTED", 50)
+    monkeypatch.setattr(parquet, "CONVERTED_BYTES", 1)
     monkeypatch.setattr(parquet, "ROW_GROUP", 100)
     blocks = [[event("trade", n) for n in range(start, start + 25)] for start in range(0, 500, 25)]
     write(tmp_path, "trade", *blocks, name=FIRST)
     assert exported(tmp_path, target) == 0
     assert pyarrow.parquet.read_metadata(target / BTC).num_row_groups == 5
+    assert ids(target / BTC) == list(range(500))
+
+
+def test_what_waits_for_full_row_groups_is_bounded(tmp_path, target, monkeypatch):
+    monkeypatch.setattr(parquet, "CONVERTED_BYTES", 1)
+    monkeypatch.setattr(parquet, "WAITING_BYTES", 10_000)
+    blocks = [[event("trade", n) for n in range(start, start + 25)] for start in range(0, 500, 25)]
+    write(tmp_path, "trade", *blocks, name=FIRST)
+    assert exported(tmp_path, target) == 0
+    assert 2 < pyarrow.parquet.read_metadata(target / BTC).num_row_groups < 20
     assert ids(target / BTC) == list(range(500))
 
 
