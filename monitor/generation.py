@@ -92,8 +92,10 @@ class Generation:
         if before is not None:
             if report.sequence <= before.sequence:
                 return False
-            # By the streamer's own clock: a pause of ours delays reports, it does not stop them.
-            gap = report.uptime_seconds - before.uptime_seconds
+            # By the streamer's own clock: a pause of ours delays reports, and a long one loses some
+            # that were made, which their numbers tell.
+            made = report.sequence - before.sequence
+            gap = (report.uptime_seconds - before.uptime_seconds) / made
             if report.state not in ("draining", "stopped"):  # a flush has its own deadline
                 self.longest_report_gap_seconds = max(self.longest_report_gap_seconds, gap)
         sink, known = report.sink, before.sink if before else None

@@ -173,3 +173,11 @@ def test_a_resumed_run_shows_its_processes_where_they_are_in_the_run(
     assert resumed.elapsed_seconds == alone.elapsed_seconds + 3600
     [before], [after] = alone.streamers, resumed.streamers
     assert after.launched_elapsed_seconds == before.launched_elapsed_seconds + 3600
+
+
+def test_reports_that_were_made_and_lost_are_no_silence_of_the_streamer() -> None:
+    run = Run(SMOKE).seconds(10)
+    run.now = 70.0  # a pause of ours: the queues could not hold all of it
+    run.seconds(10)
+    [streamer] = run.document()["streamers"]
+    assert streamer["generations"][0]["longest_report_gap_seconds"] == 1.0
