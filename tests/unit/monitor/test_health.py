@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from msgspec.structs import replace
 
 from monitor.health import freshness, is_fresh, obstacles, unavailable, warnings
+from monitor.load import Load
 from monitor.model import Exited
 from monitor.series_limit import SeriesLimit
 from monitor.snapshot import Snapshot
@@ -198,3 +201,11 @@ def test_where_the_exchange_serves_nothing_nothing_is_ready() -> None:
     absent = replace(stream(0, "XUSDT", silent_seconds=9e4), unavailable="unknown_symbol")
     found = shown(after(5, streams=(absent,)))
     assert obstacles(found) == (f"{NAME}: the exchange serves none of its streams",)
+
+
+def test_a_supervisor_that_does_not_keep_up_is_a_warning() -> None:
+    told = shown(after(5))
+    assert warnings(told) == ()
+    overloaded = dataclasses.replace(told, load=Load(busy_ratio=0.97, report_delay_seconds=0.1))
+    [warning] = warnings(overloaded)
+    assert warning.startswith("the supervisor is overloaded: ")

@@ -166,6 +166,7 @@ def test_processes_too_young_for_a_score_leave_it_open() -> None:
     assert "did not live long enough" in leak.reason
     # A leak stays one, however short the others were.
     assert criteria(short, detector=Leaking)["leak score"].outcome == "fail"
+    assert criteria(short, detector=LateLeaking)["leak score"].outcome == "fail"
 
 
 def test_a_window_over_the_interruption_is_judged_by_nobody(
@@ -311,3 +312,18 @@ class Scored:
 
 class Leaking(Scored):
     score = 0.9
+
+
+class LateLeaking(Scored):
+    """A leak that is seen only in the last process."""
+
+    def assess(self) -> Assessment:
+        score = 0.9 if self._at > 1500 else None
+        return Assessment(score, score, None, None, None, "none", "stands in")
+
+
+def test_what_an_older_profile_tells_of_streams_is_in_its_rows(
+    stopped: dict[str, Any], rest: dict[str, Any]
+) -> None:
+    older = {name: value for name, value in stopped.items() if name != "stream_records"}
+    assert both(older, rest)["stream_records"] == both(stopped, rest)["stream_records"]

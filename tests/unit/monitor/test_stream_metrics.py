@@ -94,3 +94,9 @@ def test_both_formats_tell_the_same() -> None:
 def test_labels_are_escaped() -> None:
     told = snapshot({"streams": (stream(1, 'a"} 1\nb\\'),)})
     assert shown(Exposition(lambda: told))["vigil_stream_fresh", "trade", 'a"} 1\nb\\'] == 1
+
+
+def test_one_that_leaves_is_not_silent() -> None:
+    leaving = stream(1, "L", leaving=True, silent_seconds=99.0)
+    told = snapshot({"streams": (*of("AB")["streams"], leaving)})  # type: ignore[misc]
+    assert ("binance_stream_silent_seconds", "trade", "L") not in shown(Exposition(lambda: told))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -100,3 +101,13 @@ def test_what_nobody_tells_about_is_not_judged(run: Run) -> None:
     late = {"elapsed_seconds": 3600.5, "added": ["trade:ETHUSDT"], "removed": []}
     document["subscription_changes"] = [*document["subscription_changes"], late]
     assert criterion(document, "stream outages").samples == 1
+
+
+def test_what_a_stream_brought_when_it_was_not_wanted_is_not_judged(run: Run) -> None:
+    document = json.loads(json.dumps(run.document()))
+    for row in document["memory_samples"]:
+        del row["events"]  # as of many streams: their records are kept instead
+    assert criterion(document, "stream outages").samples == 3
+    for record in document["stream_records"]["trade:ETHUSDT"]:
+        record[2] = 3000.0  # it ended
+    assert criterion(document, "stream outages").samples == 2

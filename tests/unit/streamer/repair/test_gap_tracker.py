@@ -514,3 +514,16 @@ def test_a_gap_is_given_up_after_the_limit_and_never_while_rest_works_for_others
             advance(ask.key)
     now += GIVE_UP_AFTER
     assert len(repairs.overdue(now)) == len(repairs.open), "by the clock alone"
+
+
+def test_what_was_compared_is_asked_for_at_once_unless_it_is_closed() -> None:
+    repairs = open_gap(10, 109)
+    ask = repairs.next(0.0)
+    assert ask is not None
+    repairs.page(ask, [], 0.1)
+    assert repairs.next(0.1) is None
+    repairs.compared(ask, 0.1)
+    assert repairs.next(0.1) == ask
+    repairs.drop("btc")
+    repairs.compared(ask, 0.2)
+    assert repairs.next(0.2) is None
