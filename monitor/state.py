@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import repeat
 
 from monitor.generation import Generation
 from monitor.ledger import Ledger
@@ -19,6 +20,10 @@ Subject = tuple[str, ...]
 
 RATED_STREAMS = frozenset({"trade", "aggTrade"})
 """Streams that count for the message rate: book tickers would hide that trading data is absent."""
+
+
+DROPS_KEPT = 100_000
+"""Nobody may connect more often in a day, whatever a report says."""
 
 
 class Ending(IntEnum):
@@ -85,8 +90,8 @@ def remember_report(state: State, child: Child, report: Report, at: float) -> No
             child.events.popleft()
     else:
         child.events.clear()  # none are expected any more: what came before is no rate of now
-    drops = state.drops.setdefault(report.streamer, deque())
-    drops.extend([at] * (child.process.drops_total - child.drops_total))
+    drops = state.drops.setdefault(report.streamer, deque(maxlen=DROPS_KEPT))
+    drops.extend(repeat(at, min(child.process.drops_total - child.drops_total, DROPS_KEPT)))
     child.drops_total = child.process.drops_total
     while drops and drops[0] <= at - DAY:
         drops.popleft()

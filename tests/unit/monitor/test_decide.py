@@ -29,7 +29,7 @@ from monitor.model import (
 )
 from monitor.rules import Rule, built_in_rules, merged
 from monitor.soak_plans import PROFILES, scaled
-from monitor.state import State
+from monitor.state import DROPS_KEPT, State
 from tests.unit.monitor.observations import (
     NAME,
     launched,
@@ -558,3 +558,9 @@ def test_no_action_for_a_generation_that_is_gone_and_no_storm(
     assert all(count <= 2 for count in endings.values())
     for (first, before), (second, after) in pairwise(rotations):
         assert first != second or after - before >= 60
+
+
+def test_drops_that_cannot_be_are_counted_up_to_a_bound(watcher: Watcher) -> None:
+    watcher.feed(reported(1), 1.0)
+    watcher.feed(reported(2, slots=(slot(drops_total=1 << 62),)), 2.0)
+    assert len(watcher.state.drops[NAME]) == DROPS_KEPT
