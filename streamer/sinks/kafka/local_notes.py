@@ -62,7 +62,7 @@ class NoteKeeper:
         self._lock = threading.Lock()
         self._positions = dict(before.positions) if before is not None else {}
         self._epochs = dict(before.epochs) if before is not None else {}
-        self._has_new_epochs = False
+        self._has_news = False
         self._begun = 0  # how many writings
         self._written = 0  # the latest of them that is done
 
@@ -82,14 +82,24 @@ class NoteKeeper:
         return self._next()
 
     def note_epoch(self, key: str, start: EpochStart) -> None:
-        """Note that ids begin anew, for `write_epochs`: all streams may do so at the same time."""
+        """Note that ids begin anew, for `write_news`: all streams may do so at the same time."""
         with self._lock:
             self._epochs[key] = start
-            self._has_new_epochs = True
+            self._has_news = True
 
-    def write_epochs(self) -> None:
-        """Add the epochs that have begun to the notes; the positions stay as they are."""
-        if self._has_new_epochs:
+    def note_first(self, key: str, below: Position) -> None:
+        """Note right below the first record of a route, for `write_news`, where nothing is noted.
+
+        A start that took it for one without records would not know of a hole behind this one.
+        """
+        with self._lock:
+            if self._positions.get(key) is None:
+                self._positions[key] = below
+                self._has_news = True
+
+    def write_news(self) -> None:
+        """Add what has begun to the notes; the other positions stay as they are."""
+        if self._has_news:
             with self._lock:
                 self._write(durable=False)
 
@@ -109,11 +119,15 @@ class NoteKeeper:
             if number < self._written:
                 return
             self._written = number
-            self._positions = dict(positions)
+            # Those without a record so far may have one since these were gathered.
+            self._positions = {
+                key: self._positions.get(key) if position is None else position
+                for key, position in positions.items()
+            }
             self._epochs = {
                 key: start
                 for key, start in self._epochs.items()
-                if (position := positions.get(key)) is None or position.epoch < start.epoch
+                if (position := self._positions.get(key)) is None or position.epoch < start.epoch
             }
             self._write(durable=durable)
 
@@ -123,7 +137,7 @@ class NoteKeeper:
             return self._begun
 
     def _write(self, *, durable: bool) -> None:
-        self._has_new_epochs = False
+        self._has_news = False
         notes = notes_of(self._positions, self._headers, self._epochs)
         try:
             write_notes(self._directory, notes, durable=durable)

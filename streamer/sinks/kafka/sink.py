@@ -171,6 +171,8 @@ class KafkaSink:
         target.accepted += 1
         self._accepted += 1
         topic = target.topic
+        if target.accepted == 1:
+            self._note_first(route, topic, event, received_us)
         try:
             value = self._serializer_of(topic)[route](event, received_us)
         except _UNENCODABLE as error:
@@ -198,7 +200,7 @@ class KafkaSink:
             self._look_at_opening(self._opening, now)
         self._follow(self._polled(now), now)
         if self._notes is not None:
-            self._notes.write_epochs()
+            self._notes.write_news()
         if self._flow.writes_to_disk:
             self._overflow.poll(now)
             if self._notes is not None and self._notes.due(now) and self._is_kept():
@@ -454,6 +456,13 @@ class KafkaSink:
         """Note where the routes end, once what is on disk is there for good."""
         number, ends = notes.begin(now), self._position_topic.ends(self._targets)
         self._overflow.when_safe(partial(notes.write, ends, number=number))
+
+    def _note_first(self, route: Route, topic: str, event: Event, received_us: int) -> None:
+        """Note where a route begins of which nothing was known."""
+        is_known = route.kind == "gap" or route.name in self._position_topic.known
+        if self._notes is not None and not is_known:
+            below = Position(event.id - 1, received_us, route.epoch)
+            self._notes.note_first(key_of(topic, route).decode(), below)
 
     def _is_kept(self) -> bool:
         """Return whether everything that was put is acknowledged, or in the overflow's files."""

@@ -94,10 +94,10 @@ def test_an_epoch_is_noted_until_positions_are_of_it(tmp_path: Path) -> None:
 
     keeper = NoteKeeper(tmp_path, {})
     keeper.write(POSITIONS)
-    keeper.write_epochs()
+    keeper.write_news()
     keeper.note_epoch("t:trade:BTCUSDT", EPOCH)
     assert noted().epochs == {}
-    keeper.write_epochs()
+    keeper.write_news()
     assert (noted().positions, noted().epochs) == (POSITIONS, {"t:trade:BTCUSDT": EPOCH})
 
     keeper = NoteKeeper(tmp_path, {}, noted())  # of the next run
@@ -116,6 +116,35 @@ def test_what_waited_for_the_disk_replaces_nothing_later(tmp_path: Path) -> None
     notes = read_notes(tmp_path, DAY_SECONDS)
     assert notes is not None
     assert notes.positions == later
+
+
+def test_the_first_record_of_a_stream_is_noted_at_once(tmp_path: Path) -> None:
+    sink = KafkaSink(
+        KafkaConfig(bootstrap_servers=UNREACHABLE, topics={"trade": "t", "bookTicker": "b"}),
+        TOPICS,
+        {topic: single_object_header(route.kind) for route, topic in TOPICS.items()},
+        Overflow(tmp_path / "overflow", 1 << 20),
+        {BOOK.name: Position(5, NOW_US)},
+        notes=NoteKeeper(tmp_path, {}),
+    )
+    for route in (TRADE, BOOK):
+        for event_id in (50, 51):
+            sink.put(route, event(route, event_id), NOW_US + event_id)
+    sink.poll(time.monotonic())  # and it is killed
+    notes = read_notes(tmp_path, DAY_SECONDS)
+    assert notes is not None
+    assert notes.positions == {"t:trade:BTCUSDT": Position(49, NOW_US + 50)}
+
+
+def test_where_a_stream_begins_is_not_undone_by_what_was_gathered_before(tmp_path: Path) -> None:
+    keeper = NoteKeeper(tmp_path, {})
+    begun = keeper.begin(100.0)
+    keeper.note_first("b:bookTicker:BTCUSDT", Position(3, NOW_US))
+    keeper.note_first("b:bookTicker:BTCUSDT", Position(4, NOW_US))
+    keeper.write(POSITIONS, number=begun)
+    notes = read_notes(tmp_path, DAY_SECONDS)
+    assert notes is not None
+    assert notes.positions == POSITIONS | {"b:bookTicker:BTCUSDT": Position(3, NOW_US)}
 
 
 def test_notes_of_a_version_that_knew_no_epochs_are_believed(tmp_path: Path) -> None:
