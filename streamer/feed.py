@@ -391,6 +391,7 @@ class Feed:
         deadline = time.monotonic() + self._flush_within
         self._ingest.expire(float("inf"))
         self._finish_repairs(deadline - self._flush_within / 2)
+        self._ingest.give_up_leaving()
         left = self._sink.flush(0.0)
         while left and (now := time.monotonic()) < deadline:
             faulthandler.dump_traceback_later(self._config.hang_after, exit=True)

@@ -205,6 +205,12 @@ class Ingest:
             if route.repaired is None:
                 self.forward(route, route.sequence.expire(now))
 
+    def give_up_leaving(self) -> None:
+        """At a stop: declare what is missing of streams that leave, since no start asks for it."""
+        for route in self.routes.holding():
+            while route.leaving and route.sequence.pending:
+                self.forward(route, route.sequence.expire(float("inf")))
+
     def covered(self, slot_connection: SlotConnection, names: Iterable[str], now: float) -> bool:
         """Return whether nothing can be missed when only this connection is heard from now on.
 

@@ -8,6 +8,7 @@ from streamer.feed_counters import FeedCounters
 from streamer.ingest import Ingest
 from streamer.order.epochs import CONFIRMED
 from streamer.order.positions import EpochStart, Position
+from streamer.order.sequences import Waiting
 from streamer.routes import Routes
 from tests.unit.streamer.payloads import AGG_TRADE, BOOK_TICKER, DEPTH, TRADE, frame
 from tests.unit.streamer.test_ingest import Connection, Sink
@@ -49,9 +50,9 @@ class RenewingSink(Sink):
 
 
 class Stage:
-    def __init__(self):
+    def __init__(self, waiting=None):
         self.sink, self.counters = RenewingSink(), FeedCounters()
-        self.routes = Routes(STREAMS, ["BTCUSDT"])
+        self.routes = Routes(STREAMS, ["BTCUSDT"], waiting=waiting)
         self.ingest = Ingest(self.routes, self.sink, None, self.counters, overlap_seconds=5.0)
         self.begun = []
         self.ingest.on_epoch = self.begun.append
@@ -178,3 +179,14 @@ def test_a_time_without_quotes_is_of_the_epoch_that_goes_on():
     stage.ingest.lose_sight([route.name])
     stage.hear("bookTicker", quote(1002, 0))
     assert stage.stored == [("not_repaired", 5), 1001, ("not_repaired", 5), 1002]
+
+
+def test_of_a_stream_that_leaves_nothing_is_left_to_a_start_that_does_not_want_it(tmp_path):
+    stage = Stage(Waiting(100, tmp_path))
+    stage.hear("trade", trade(10, 0), trade(14, 1), trade(16, 2))
+    stage.ingest.give_up_leaving()
+    assert stage.stored == [10]  # it stays, and REST is asked by the next start
+
+    stage.routes.by_name["btcusdt@trade"].leaving = True
+    stage.ingest.give_up_leaving()
+    assert stage.stored == [10, ("not_repaired", 0), 14, ("not_repaired", 0), 16]
