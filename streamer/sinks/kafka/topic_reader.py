@@ -17,6 +17,7 @@ from confluent_kafka import (
 from streamer.errors import SinkAway
 
 _ASK_SECONDS = 5.0
+_AGAIN_SECONDS = 0.2  # a leader takes its place within milliseconds
 _POLL_SECONDS = 0.2
 _BATCH = 1000
 _NO_MATTER = {
@@ -39,12 +40,22 @@ class TopicReader:
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         """Return the first offset and the one after the last, by partition."""
-        return {
-            number: self._consumer.get_watermark_offsets(
-                TopicPartition(topic, number), self._within()
-            )
-            for number in self.partitions(topic)
-        }
+        return {number: self._ends_of(topic, number) for number in self.partitions(topic)}
+
+    def _ends_of(self, topic: str, number: int) -> tuple[int, int]:
+        while True:
+            try:
+                ends: tuple[int, int] = self._consumer.get_watermark_offsets(
+                    TopicPartition(topic, number), self._within()
+                )
+            except KafkaException as error:
+                # The leader of a partition that was just made may not know of it yet.
+                is_early = error.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION
+                if not is_early or time.monotonic() >= self._deadline:
+                    raise
+                time.sleep(_AGAIN_SECONDS)
+            else:
+                return ends
 
     def offsets_at(self, topic: str, unix_seconds: float) -> dict[int, int]:
         """Return the first offset of each partition from a time on; its end when there is none."""
