@@ -179,7 +179,7 @@ def test_any_file_that_is_shown_or_exported(tmp_path_factory, content):
     before = Exported(())
     doing = job_of("trade", "2026-11-27", sources, before)
     try:
-        exported = run(doing, directory, target, ())
+        exported = run(doing, directory, target, (), before)
     except ExportError:
         assert not list(target.rglob("*.parquet"))
     else:
