@@ -106,7 +106,7 @@ def _looked_at(
         return numbered.audit, missing, declared
     audit = audit_records(exchange, records, stream, symbol)
     declared = [gap for gap in gaps if kind in REPAIRABLE and gap["reason"] != NOT_WANTED]
-    return audit, _unexcused(kind, list(audit.missing), gaps), declared
+    return audit, unexcused(kind, list(audit.missing), gaps), declared
 
 
 def _told(gap: dict[str, Any]) -> str:
@@ -152,7 +152,7 @@ def _stream_of(stream: str, record: dict[str, Any]) -> str:
     return str(record.get("stream", stream))
 
 
-def _unexcused(kind: str, missing: list[Any], gaps: list[dict[str, Any]]) -> list[Any]:
+def unexcused(kind: str, missing: list[Any], gaps: list[dict[str, Any]]) -> list[Any]:
     """Return what should have been fetched, or recorded as lost or not wanted."""
     if kind == "kline":  # updates are superseded; the closing is what counts
         times = [(_us(gap["from_time"]), _us(gap["to_time"])) for gap in gaps]
