@@ -32,7 +32,7 @@ from streamer.retry_after import BAN_SECONDS_MAX
 from tests.fuzzing import EXAMPLES, fuzz
 from tests.unit.streamer.loopback import PATIENCE, eventually, read_head
 from tests.unit.streamer.payloads import NOW_US
-from tests.unit.streamer.repair.test_backfiller import UNIX, World
+from tests.unit.streamer.repair.exchange_by_hand import UNIX, World
 
 QUESTION = page_request("trade", "BTCUSDT", 7, 3)
 ITEM = {

@@ -1,0 +1,198 @@
+"""Asks REST for what is missing, takes the answers, and declares what cannot come."""
+
+from __future__ import annotations
+
+import logging
+
+from streamer.data.binance_spot import PAGE_LIMIT
+from streamer.data.kinds.kline import Kline
+from streamer.data.rest_page import RestRequest, Unusable
+from streamer.errors import FrameRejected
+from streamer.feed_counters import FeedCounters
+from streamer.repair import neighbours
+from streamer.repair.clock_check import ClockCheck
+from streamer.repair.exchange_questions import ExchangeQuestions
+from streamer.repair.fit import Misfit, Repaired
+from streamer.repair.gap_tracker import Ask, GapTracker, GiveUp
+from streamer.repair.page_check import PageCheck
+from streamer.repair.page_intake import Forward, PageIntake, Refuse
+from streamer.repair.rest_requests import RestFailure, RestResponse, page_request
+from streamer.routes import Route, Routes
+
+log = logging.getLogger(__name__)
+
+
+class GapFiller:
+    """Follows the gaps of the routes: finds them, asks for them, closes or declares them.
+
+    What is older than `max_age_seconds` is not asked for.
+    """
+
+    def __init__(
+        self,
+        questions: ExchangeQuestions,
+        routes: Routes,
+        gap_tracker: GapTracker[Route],
+        page_check: PageCheck,
+        clock: ClockCheck,
+        forward: Forward,
+        refuse: Refuse,
+        counters: FeedCounters,
+        max_age_seconds: float,
+    ) -> None:
+        self._questions = questions
+        self._routes = routes
+        self._gap_tracker = gap_tracker
+        self._page_check = page_check
+        self._clock = clock
+        self._forward = forward
+        self._refuse = refuse
+        self._counters = counters
+        self._max_age_seconds = max_age_seconds
+        self._intake = PageIntake(routes, forward, refuse, counters, clock.unix_time)
+
+    def turn(self, now: float, *, accepting: bool) -> None:
+        """Look at what waits above gaps: some have closed meanwhile, some are new, some are old."""
+        for route in self._routes.holding():
+            sequence = route.repaired
+            if sequence is None:
+                continue
+            if accepting:
+                self._forward(route, sequence.release())
+            suspected = sequence.suspected(now)
+            if suspected is not None:
+                gap, since = suspected
+                if route not in self._gap_tracker.open:
+                    log.info(
+                        "suspected gap: %s of %s from %d to %d: asking REST",
+                        route.stream,
+                        route.symbol,
+                        gap.first_id,
+                        gap.last_id,
+                    )
+                self._gap_tracker.suspect(route, gap.first_id, gap.last_id, now, since)
+        if self._gap_tracker.open:
+            for give_up in self._gap_tracker.overdue(now):
+                self._give_up(give_up)
+            for route in tuple(self._gap_tracker.open):
+                self._advance(route, now)
+
+    def ask(self, now: float) -> bool:
+        """Ask about the most urgent gap; return whether it was asked."""
+        ask = self._gap_tracker.next(now)
+        if ask is None:
+            return False
+        comparison = self._comparison(ask)
+        request = self._page_question(ask) if comparison is None else comparison
+        return self._questions.begin(
+            request,
+            lambda outcome, at: self._page(ask, outcome, at, compares=comparison is not None),
+            bulk=True,
+        )
+
+    def forget(self, route: Route) -> None:
+        """Know nothing more of a route of which nothing is repaired."""
+        self._gap_tracker.drop(route)
+        self._intake.forget(route)
+
+    def _advance(self, route: Route, now: float) -> None:
+        """Tell how far a gap has become smaller, and note its end."""
+        sequence = route.repaired
+        assert sequence is not None  # noqa: S101 - for the type checker: only such are open
+        gap = self._gap_tracker.advance(route, sequence.next_id or 0, now)
+        if gap is not None and gap.repaired:
+            route.repaired_gaps_total += 1
+            self._counters.notice(
+                "gap_repaired",
+                stream=route.stream,
+                symbol=route.symbol,
+                first_id=gap.began_id,
+                last_id=gap.last_id,
+                repaired=gap.repaired,
+            )
+
+    def _give_up(self, give_up: GiveUp[Route]) -> None:
+        sequence = give_up.key.repaired
+        assert sequence is not None  # noqa: S101 - as above
+        is_believed = self._page_check.trusted and give_up.reason != "misfit"
+        if not sequence.pending and not is_believed:
+            self._gap_tracker.drop(give_up.key)  # REST alone told of it, and is not to be believed
+            return
+        self._forward(give_up.key, sequence.give_up(give_up.last_id, give_up.reason))
+
+    def _comparison(self, ask: Ask[Route]) -> RestRequest | None:
+        """Return the question for the event above a gap, where REST has to show whose it is."""
+        route, gap = ask.key, self._gap_tracker.open[ask.key]
+        above = neighbours.above(route)
+        if self._page_check.trusted or gap.old_below is not None or above is None:
+            return None
+        if neighbours.below(route, ask.first_id) is not None:
+            return None  # it is in the page
+        return page_request(route.stream, route.symbol, above.id, 1)
+
+    def _page_question(self, ask: Ask[Route]) -> RestRequest:
+        """Return the question for a page and, as far as the stream told them, its neighbours."""
+        route, gap = ask.key, self._gap_tracker.open[ask.key]
+        first_id, limit = ask.first_id, ask.limit
+        if gap.old_below is None:
+            below, above = neighbours.below(route, first_id), neighbours.above(route)
+            if below is not None:
+                first_id = min(first_id, below.id)
+            limit = min(PAGE_LIMIT, limit + (below is not None) + (above is not None))
+        return page_request(route.stream, route.symbol, first_id, limit)
+
+    def _page(
+        self,
+        ask: Ask[Route],
+        outcome: RestResponse | RestFailure,
+        now: float,
+        *,
+        compares: bool = False,
+    ) -> None:
+        """Take a page; one that only `compares` the event above says nothing of the gap itself."""
+        route = ask.key
+        events: list[Repaired] = []
+        unusable: list[Unusable] = []
+        if isinstance(outcome, RestResponse):
+            try:
+                events = self._page_check.read(route, outcome, unusable)
+                if not self._fits(route, ask, events):
+                    events, unusable = [], []  # nobody knows yet whose they are
+            except Misfit as error:
+                self._page_check.doubt()
+                self._refuse(route, outcome.body, "misfit", str(error), now)
+                outcome = RestFailure("misfit", f"{route.name}: {error}")
+                self._questions.notice_trouble(outcome, now)
+            except (ValueError, FrameRejected) as error:
+                outcome = RestFailure("unavailable", str(error))
+                self._questions.notice_trouble(outcome, now)
+        if isinstance(outcome, RestFailure):
+            give_up = self._gap_tracker.trouble(ask, outcome.kind, outcome.wait_seconds, now)
+        elif compares and events:
+            give_up = None
+            self._gap_tracker.compared(ask, now)
+        else:
+            # Candles of any age are few, and asked for by time.
+            oldest_us = int((self._clock.exchange_time - self._max_age_seconds) * 1e6)
+            too_old = (
+                bool(events)
+                and not isinstance(latest := events[-1], Kline)
+                and latest.trade_time < oldest_us
+            )
+            events = [event for event in events if event.id >= ask.first_id]
+            ids = sorted(each.id for each in (*events, *unusable) if each.id >= ask.first_id)
+            give_up = self._gap_tracker.page(ask, ids, now, too_old=too_old)
+            if not too_old:
+                gap = self._gap_tracker.open.get(route)
+                if gap is not None:
+                    gap.repaired += self._intake.take(route, gap.last_id, events, unusable, now)
+        if give_up is not None:
+            self._give_up(give_up)
+        if route in self._gap_tracker.open:
+            self._advance(route, now)
+
+    def _fits(self, route: Route, ask: Ask[Route], events: list[Repaired]) -> bool:
+        """Return whether a page is to be believed. Raises Misfit."""
+        gap = self._gap_tracker.open.get(route)
+        searched = gap is None or gap.old_below is not None
+        return self._page_check.fits(route, ask.first_id, ask.limit, events, searched=searched)
