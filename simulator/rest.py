@@ -9,21 +9,24 @@ import asyncio
 import json
 import random
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from simulator.book import BookState
 from simulator.exchange import Exchange
 from simulator.faults import Fault, Value, validated
 from simulator.payloads import TimeUnit, decimal, rest_aggregate, rest_trade, time_unit
 from simulator.spans import INTERVALS, candle_starts
 from simulator.summaries import Summaries, sources
-from simulator.summary_payloads import rest_candle
+from simulator.summary_payloads import rest_candle, rest_depth
 from simulator.tape import Aggregate, SymbolTape, Trade
 
 WEIGHTS = {"time": 1, "exchangeInfo": 20, "trades": 25, "historicalTrades": 25, "aggTrades": 4,
-           "klines": 2}  # fmt: skip
+           "klines": 2, "depth": 5}  # fmt: skip
+_DEPTH_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (5000, 250))  # levels of a side, at most
+_DEPTH_DEFAULT, _DEPTH_MAX = 100, 5000
 _DEFAULT_LIMIT, _MAX_LIMIT = 500, 1000
 _MINUTE = 60.0
 
@@ -119,7 +122,7 @@ class _Api:
                     int(refusal.arguments["status"] or 503),
                     int(refusal.arguments["retry_after"] or 0),
                 )
-            status, retry_after = self._budget.charge(WEIGHTS[name], now)
+            status, retry_after = self._budget.charge(weight_of(name, request.query), now)
             if status != 200:
                 message = f"Too much request weight used; current limit is {self._budget.limit}."
                 return self._response(_error(-1003, message), status, retry_after)
@@ -202,6 +205,15 @@ class _Api:
         events = (tape.event("aggTrade", index) for index in range(begin, end))
         return _array(rest_aggregate(each, unit) for each in events if isinstance(each, Aggregate))
 
+    def _depth(self, query: dict[str, str], unit: TimeUnit) -> str:
+        tape = self._tape(query)
+        limit = _limit(query, _DEPTH_DEFAULT, _DEPTH_MAX)
+        if tape is None:
+            return rest_depth(0, BookState({}, {}), limit)
+        book = self._summaries(tape).book
+        index = book.snapshot_index(self._horizon())
+        return rest_depth(book.id_at(index), book.state(index), limit)
+
     def _klines(self, query: dict[str, str], unit: TimeUnit) -> str:
         tape = self._tape(query)
         if tape is None:
@@ -277,11 +289,20 @@ def _page(tape: SymbolTape, stream: str, query: dict[str, str], end: int) -> tup
     return begin, min(end, begin + limit)
 
 
-def _limit(query: dict[str, str]) -> int:
+def weight_of(name: str, query: Mapping[str, str]) -> int:
+    """Return what a request costs; that for a book by its depth, the least where it has none."""
+    limit = query.get("limit", "")
+    if name != "depth" or not limit.isdecimal():
+        return WEIGHTS[name]
+    levels = int(limit) if len(limit) < 5 else _DEPTH_MAX
+    return next(weight for up_to, weight in _DEPTH_WEIGHTS if min(levels, _DEPTH_MAX) <= up_to)
+
+
+def _limit(query: dict[str, str], default: int = _DEFAULT_LIMIT, most: int = _MAX_LIMIT) -> int:
     limit = _integer(query, "limit")
     if limit == 0:
         raise ApiError(-1130, "Data sent for parameter 'limit' is not valid.")
-    return min(_DEFAULT_LIMIT if limit is None else limit, _MAX_LIMIT)
+    return min(default if limit is None else limit, most)
 
 
 def _integer(query: dict[str, str], key: str) -> int | None:

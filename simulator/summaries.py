@@ -7,8 +7,10 @@ the tape's beginning, and tells of what happened before it. Where nothing did, i
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import NamedTuple
 
+from simulator.book import Level, OrderBook
 from simulator.spans import INTERVALS, Span, Spans, candle_end, candle_start
 from simulator.tape import EVENT_DELAY_MICROSECONDS, STREAMS, BookTicker, SymbolTape
 
@@ -23,13 +25,7 @@ SUMMARIES = (*_MILLISECONDS, *(f"kline_{interval}" for interval in INTERVALS if 
 """The names of the streams here."""
 EVERY_STREAM = (*STREAMS, *SUMMARIES)
 _DAY_SECONDS = 86_400
-_UPDATES_PER_TRADE = 7  # changes of the book, on average
-_LEVELS = 8  # changed prices in a tenth of a second, at most
-_REACH = 16  # ticks from the middle
 _AVERAGED_SECONDS = 300
-
-Level = tuple[int, int]
-"""Price and quantity, integers of 1e-8; quantity 0 removes the price."""
 
 
 class Depth(NamedTuple):
@@ -99,6 +95,7 @@ class Summaries:
         self.symbol = tape.symbol
         self._tape = tape
         self._spans = Spans(tape)
+        self.book = OrderBook(tape)
 
     def event(self, stream: str, index: int) -> Summary:
         """Return the event of the tick `index` (0 is the first ever)."""
@@ -126,12 +123,8 @@ class Summaries:
         """Return the index of the first event with an id of at least `event_id`, from 0."""
         if not stream.startswith("depth"):
             return self.index_after(stream, event_id - EVENT_DELAY_MICROSECONDS - 1)
-        wanted = event_id - self._tape.first.update
-        time = self._tape.time_of(max(0, wanted) / _UPDATES_PER_TRADE)
-        index = max(0, self.index_after(stream, time) - 2)
-        while self.event(stream, index).id < event_id:
-            index += 1
-        return index
+        update = self._tape.index_of("bookTicker", event_id)
+        return self.index_after(stream, self._tape.event("bookTicker", update).time)
 
     def candle(self, interval: str, start: int, until: int) -> Kline:
         """Return a candle as it is known at a whole second, for REST."""
@@ -141,53 +134,18 @@ class Summaries:
         time = end * 1_000_000
         return Kline(0, time, True, interval, start, end, end <= until, span, before)
 
-    def _updates(self, time: int) -> int:
-        """Return how many changes of the book there were before a time."""
-        return int(self._tape.position_at(time) * _UPDATES_PER_TRADE)
-
     def _depth(self, time: int, step: int) -> Depth:
-        begin, end = self._updates(time - step), self._updates(time)
-        bids: dict[int, int] = {}
-        asks: dict[int, int] = {}
-        tenth = 100_000
-        for at in range(time - step, time, tenth):
-            changes = self._updates(at + tenth) - self._updates(at)
-            price, tick, lot = self._tape.middle_at(at)
-            random = self._tape.random("depth ", at)
-            for number in range(min(changes, _LEVELS)):
-                distance, size = random[3 * number] % _REACH, random[3 * number + 1]
-                quantity = lot * size if random[3 * number + 2] % 4 else 0
-                if random[3 * number + 2] & 128:
-                    asks[price + tick * (1 + distance)] = quantity
-                else:
-                    bids[max(tick, price - tick * distance)] = quantity
-        first = self._tape.first.update
-        return Depth(
-            first + end - 1,
-            time,
-            end > begin,
-            first + begin,
-            sorted(bids.items(), reverse=True),
-            sorted(asks.items()),
-        )
+        begin, end = self.book.index_before(time - step), self.book.index_before(time)
+        last_id, changed = self.book.id_at(end), end > begin
+        if not changed:
+            return Depth(last_id, time, changed, last_id + 1, [], [])
+        first_id = self.book.first_id_after(begin, end)
+        return Depth(last_id, time, changed, first_id, *self.book.changes(begin, end))
 
     def _partial(self, time: int, step: int, levels: int) -> PartialDepth:
-        price, tick, lot = self._tape.middle_at(time)
-        sizes = self._tape.random("book ", time)
-        begin, end = self._updates(time - step), self._updates(time)
-        return PartialDepth(
-            self._tape.first.update + end - 1,
-            time,
-            end > begin,
-            [
-                (price - tick * level, lot * (1 + sizes[level]))
-                for level in range(min(levels, -(-price // tick)))  # no price is below one tick
-            ],
-            [
-                (price + tick * (1 + level), lot * (1 + sizes[-1 - level]))
-                for level in range(levels)
-            ],
-        )
+        begin, end = self.book.index_before(time - step), self.book.index_before(time)
+        bids, asks = (list(islice(side.items(), levels)) for side in self.book.state(end))
+        return PartialDepth(self.book.id_at(end), time, end > begin, bids, asks)
 
     def _average(self, time: int) -> Average:
         second = time // 1_000_000
@@ -220,7 +178,7 @@ class Summaries:
     def _ticker(self, time: int, *, is_brief: bool) -> Ticker:
         second = time // 1_000_000
         begin = second - _DAY_SECONDS
-        index = max(0, self._tape.index_after("bookTicker", time - 1) - 1)
+        index = max(0, self.book.index_before(time))
         book = self._tape.event("bookTicker", index)
         assert isinstance(book, BookTicker)  # noqa: S101 - for the type checker
         return Ticker(

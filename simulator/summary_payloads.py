@@ -6,9 +6,12 @@ Key order, spacing and eight decimals are the exchange's, as in `simulator.paylo
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from itertools import islice
 
+from simulator.book import BookState, Level
 from simulator.payloads import DIVISOR, FLAG, UNIT, TimeUnit, decimal
-from simulator.summaries import Average, Depth, Kline, Level, PartialDepth, Summary, Ticker
+from simulator.summaries import Average, Depth, Kline, PartialDepth, Summary, Ticker
 from simulator.tape import EVENT_DELAY_MICROSECONDS
 
 _DAY_MICROSECONDS = 86_400_000_000
@@ -52,7 +55,13 @@ def rest_candle(kline: Kline, unit: TimeUnit) -> str:
     )
 
 
-def _levels(levels: list[Level]) -> str:
+def rest_depth(last_id: int, book: BookState, limit: int) -> str:
+    """Return the answer of `depth`: the best levels of each side, at most `limit`."""
+    bids, asks = (_levels(islice(side.items(), limit)) for side in book)
+    return f'{{"lastUpdateId":{last_id},"bids":{bids},"asks":{asks}}}'
+
+
+def _levels(levels: Iterable[Level]) -> str:
     pairs = (f'["{decimal(price)}","{decimal(quantity)}"]' for price, quantity in levels)
     return f"[{','.join(pairs)}]"
 

@@ -173,6 +173,11 @@ class SymbolTape:
         self._lattice = lru_cache(maxsize=64)(self._random_unit)
         self._block = lru_cache(maxsize=_CACHED_BLOCKS)(self._make_block)
 
+    @property
+    def book_rate(self) -> float:
+        """Updates of the book a second, outside bursts."""
+        return self._rhythm.rate * self._book_ratio
+
     def begin_ids_anew(self, first_id: int, microseconds: int) -> None:
         """Give ids from `first_id` on, in each stream, to what happens after a time.
 
@@ -241,18 +246,6 @@ class SymbolTape:
         while self.event(stream, index).time <= microseconds:
             index += 1
         return index
-
-    def position_at(self, microseconds: int) -> float:
-        """Return how many trades are due until a time."""
-        return self._rhythm.position(max(0, microseconds - self.start) / 1e6)
-
-    def time_of(self, position: float) -> int:
-        """Return when so many trades are due."""
-        return self.start + int(self._rhythm.seconds(position) * 1e6)
-
-    def middle_at(self, microseconds: int) -> tuple[int, int, int]:
-        """Return the price at a time, and the symbol's steps of prices and quantities."""
-        return self._price(int(self.position_at(microseconds)) // _TRADES), *self._steps()
 
     def random(self, purpose: str, number: int) -> bytes:
         """Return 64 bytes that nothing but seed, symbol, purpose and number decides."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from simulator.rest import Budget
+from simulator.rest import Budget, weight_of
 from tests.unit.simulator.conftest import Client
 
 FIRST_TRADE, FIRST_AGGREGATE = 5_000_000_000, 3_000_000_000
@@ -185,3 +185,34 @@ def test_a_ban_outlives_the_minute() -> None:
     budget = Budget(limit=1, ban_after=1, ban_seconds=100)
     statuses = [budget.charge(1, second)[0] for second in (60.0, 61.0, 62.0, 130.0, 163.0)]
     assert statuses == [200, 429, 418, 418, 200]
+
+
+def test_a_book_is_the_one_that_the_streams_change(shared: Client) -> None:
+    _, book, _ = shared.rest("depth?symbol=BTCUSDT&limit=5000")
+    _, top, _ = shared.rest("depth?symbol=BTCUSDT&limit=5")
+    assert list(book) == ["lastUpdateId", "bids", "asks"]
+    assert top["lastUpdateId"] >= book["lastUpdateId"]
+    assert [len(top["bids"]), len(top["asks"])] == [5, 5]
+    assert len(book["bids"]) > 20
+    [ticker] = shared.exchange.tape(
+        "bookTicker", "BTCUSDT", book["lastUpdateId"], book["lastUpdateId"]
+    )
+    assert [ticker["b"], ticker["B"]] == book["bids"][0]
+    assert [ticker["a"], ticker["A"]] == book["asks"][0]
+
+
+@pytest.mark.parametrize(
+    ("limit", "weight"),
+    [("", 5), ("5", 5), ("100", 5), ("101", 25), ("500", 25), ("501", 50), ("1000", 50),
+     ("1001", 250), ("5000", 250), ("99999", 250)],
+)  # fmt: skip
+def test_a_book_costs_by_its_depth(limit: str, weight: int) -> None:
+    query = {"symbol": "BTCUSDT"} | ({"limit": limit} if limit else {})
+    assert weight_of("depth", query) == weight
+
+
+def test_a_book_of_no_depth_or_no_symbol_is_refused(shared: Client) -> None:
+    for query, code in (("symbol=BTCUSDT&limit=0", -1130), ("symbol=NO", -1121),
+                        ("symbol=BTCUSDT&limit=x", -1100)):  # fmt: skip
+        status, error, _ = shared.rest(f"depth?{query}")
+        assert (status, error["code"]) == (400, code)

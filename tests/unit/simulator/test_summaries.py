@@ -51,7 +51,7 @@ def test_every_stream_has_its_source() -> None:
 @pytest.mark.parametrize("rhythm", list(RHYTHMS))
 @pytest.mark.parametrize("stream", ["depth", "depth@100ms"])
 def test_changes_of_a_book_follow_each_other(rhythm: str, stream: str) -> None:
-    events: list[Depth] = sent(summaries_of(rhythm), stream, 600)
+    events: list[Depth] = sent(summaries_of(rhythm), stream, 600 if rhythm == "quiet" else 60)
     assert len(events) > 2
     assert all(after.first == before.id + 1 for before, after in pairwise(events))
     assert all(each.first <= each.id and (each.bids or each.asks) for each in events)
@@ -66,7 +66,7 @@ def test_both_depth_streams_keep_the_same_book() -> None:
         for event in sent(summaries, stream, count):
             book |= {("bid", price): quantity for price, quantity in event.bids}
             book |= {("ask", price): quantity for price, quantity in event.asks}
-        books.append(book)
+        books.append({level: quantity for level, quantity in book.items() if quantity})
     assert summaries.event("depth", 11).time == summaries.event("depth@100ms", 117).time
     assert books[0] == books[1]
 
