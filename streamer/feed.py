@@ -18,7 +18,7 @@ from streamer.diagnosis import Diagnosis
 from streamer.errors import SinkLost, StreamerError
 from streamer.feed_counters import FeedCounters
 from streamer.flow_control import FlowControl
-from streamer.ingest import Ingest
+from streamer.ingest.ingest import Ingest
 from streamer.lock import ShardLock
 from streamer.messages import State
 from streamer.network.connection import Connection
@@ -147,7 +147,7 @@ class Feed:
                 in_milliseconds=exchange.time_unit == "ms",
                 same_venue=belong_together(exchange.websocket_url, exchange.rest_url),
             )
-            self._ingest.on_epoch = self._backfiller.start_anew
+            self._ingest.epochs.on_begin = self._backfiller.start_anew
         endpoint = config.telemetry.endpoint
         self._telemetry = (
             Telemetry(endpoint, config.name, config.generation, config.telemetry_keys)
@@ -252,7 +252,7 @@ class Feed:
                 case Accepted(name):
                     self._availability.accepted(name)
                 case _:
-                    self._ingest.take_event(event)
+                    self._ingest.coverage.take_event(event)
 
     def _poll_sink(self, now: float) -> None:
         self._sink.poll(now)

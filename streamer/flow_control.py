@@ -9,7 +9,7 @@ import logging
 
 from streamer.backpressure import Backpressure
 from streamer.feed_counters import FeedCounters
-from streamer.ingest import Ingest
+from streamer.ingest.ingest import Ingest
 from streamer.network.connection import Connection
 from streamer.network.connection_manager import ConnectionManager
 from streamer.sinks import Sink
@@ -81,7 +81,7 @@ class FlowControl:
         """Tell what was dropped: ids show their own gaps, times are declared here."""
         count = self._counters.shed_total - self._total_before
         self._counters.notice("let_go", events=count, seconds=round(seconds, 3))
-        self._ingest.declare_shed(sorted(self._names), seconds)
+        self._ingest.coverage.declare_shed(sorted(self._names), seconds)
         self._names.clear()
         return (
             f"the sink takes records again: {count} events were dropped in {seconds:.0f} s; "

@@ -33,7 +33,7 @@ LogFormat = Literal["console", "json"]
 _NOT_LOGGED = "not_logged"
 _ABOUT_FOREIGN = ("streamer.network", "streamer.ingest", "streamer.repair", "streamer.telemetry")
 """The loggers that others can make say what they like to: exchange, REST, commands."""
-_TELLS_GAPS = "streamer.ingest"
+_TELLS_GAPS = "streamer.ingest.gap_records"
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every record has; anything else came as `extra`."""

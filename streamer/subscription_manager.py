@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from streamer.errors import StreamerError
 from streamer.feed_counters import FeedCounters
-from streamer.ingest import Ingest
+from streamer.ingest.ingest import Ingest
 from streamer.network.connection_manager import ConnectionManager
 from streamer.order.positions import Position
 from streamer.order.sequence import IncreasingSequence

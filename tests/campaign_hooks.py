@@ -57,15 +57,15 @@ def without_comparison(config: StreamerConfig) -> int:
 
 def without_epochs(config: StreamerConfig) -> int:
     """Take ids that began anew for copies."""
-    from streamer.ingest import Ingest
+    from streamer.ingest.epoch_changes import EpochChanges
 
-    Ingest._may_begin_anew = lambda *_: False  # type: ignore[method-assign]
+    EpochChanges.may_begin = lambda *_: False  # type: ignore[method-assign]
     return _run(config)
 
 
 def without_resume(config: StreamerConfig) -> int:
     """Begin with what comes, whatever the sink holds."""
-    from streamer.ingest import Ingest
+    from streamer.ingest.ingest import Ingest
 
     Ingest.resume = lambda self, positions: None  # type: ignore[method-assign]
     return _run(config)

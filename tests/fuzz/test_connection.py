@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from streamer.config import ConnectionConfig
 from streamer.errors import ConnectionEnded
 from streamer.feed_counters import FeedCounters
-from streamer.ingest import Ingest
+from streamer.ingest.ingest import Ingest
 from streamer.network import boundary
 from streamer.network.connection import Connection
 from streamer.network.frame_pace import FramePace

@@ -19,7 +19,9 @@ class Surroundings:
         self.ingest: Any = SimpleNamespace(
             take=lambda _connection, payloads, _ids, **_: self.taken.extend(payloads),
             shed=self.shed,
-            declare_shed=lambda names, seconds: self.missed.append((names, seconds)),
+            coverage=SimpleNamespace(
+                declare_shed=lambda names, seconds: self.missed.append((names, seconds))
+            ),
         )
         self.counters = FeedCounters()
         self.flow_control = FlowControl(

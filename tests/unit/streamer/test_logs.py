@@ -126,11 +126,11 @@ def test_what_is_said_of_foreign_input_is_counted_when_it_repeats(capsys, tmp_pa
 def test_every_gap_is_told_but_not_without_a_bound(capsys):
     logs.configure("console", "info")
     for number in range(90):
-        logging.getLogger("streamer.ingest").warning("gap: from %d", number)
+        logging.getLogger("streamer.ingest.gap_records").warning("gap: from %d", number)
         logging.getLogger("streamer.repair.backfiller").info("suspected gap: from %d", number)
     assert capsys.readouterr().err.count("gap: from") == 180
     for number in range(10_000):
-        logging.getLogger("streamer.ingest").warning("gap: from %d", number)
+        logging.getLogger("streamer.ingest.gap_records").warning("gap: from %d", number)
     assert capsys.readouterr().err.count("gap: from") < 1000
     logging.getLogger("streamer.network.connection_log").warning("another matter")
     assert "another matter" in capsys.readouterr().err

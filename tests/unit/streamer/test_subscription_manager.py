@@ -6,7 +6,7 @@ import pytest
 
 from streamer.errors import SinkUnavailable
 from streamer.feed_counters import FeedCounters
-from streamer.ingest import Ingest
+from streamer.ingest.ingest import Ingest
 from streamer.messages import SinkCounts
 from streamer.order.positions import Position
 from streamer.removed_streams import FILE, RemovedStreams

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.feed_counters import FeedCounters
-from streamer.ingest import Ingest
+from streamer.ingest.ingest import Ingest
 from streamer.order.handover import WITHIN_SECONDS, Handover
 from streamer.routes import Routes
+from tests.unit.streamer.ingest.test_ingest import Connection, Rejected, Sink
 from tests.unit.streamer.payloads import BOOK_TICKER, TRADE, frame
-from tests.unit.streamer.test_ingest import Connection, Rejected, Sink
 
 QUOTES, TRADES = "btcusdt@bookTicker", "btcusdt@trade"
 
@@ -135,7 +135,7 @@ def test_a_successor_in_the_place_of_its_predecessor_is_taken_from_its_first_eve
 
 def test_a_predecessor_that_has_fallen_silent_holds_nothing_up_for_long(monkeypatch) -> None:
     now = 50.0
-    monkeypatch.setattr("streamer.ingest.time.monotonic", lambda: now)
+    monkeypatch.setattr("streamer.ingest.ingest.time.monotonic", lambda: now)
     stage = Stage()
     stage.hear(1, 101)
     stage.hear(2, 105)

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from streamer import ingest
 from streamer.feed_counters import FeedCounters
-from streamer.ingest import Ingest
+from streamer.ingest import ingest
+from streamer.ingest.ingest import Ingest
 from streamer.network import boundary
 from streamer.order.positions import Position
 from streamer.order.sequence import ContiguousSequence
@@ -84,7 +84,7 @@ def stage():
 
 def test_a_time_without_quotes_is_on_record_before_the_first_one_after_it(stage, caplog):
     before_us = stage.heard_us(QUOTES[0])
-    stage.ingest.lose_sight([*QUOTES, "btcusdt@trade", "gone@bookTicker"])
+    stage.ingest.coverage.lose_sight([*QUOTES, "btcusdt@trade", "gone@bookTicker"])
     assert stage.take() == []
     stage.hear(QUOTES[0], 7)
     stage.hear("btcusdt@trade", 2)
@@ -95,7 +95,7 @@ def test_a_time_without_quotes_is_on_record_before_the_first_one_after_it(stage,
     assert gap == ("btcusdt@gap", times)
     assert events == [(QUOTES[0], 7), ("btcusdt@trade", 2), (QUOTES[0], 8)]
 
-    stage.ingest.declare_missed([*QUOTES, "btcusdt@trade"], 0.25)
+    stage.ingest.coverage.declare_missed([*QUOTES, "btcusdt@trade"], 0.25)
     [(name, (from_us, _))] = stage.take()
     assert name == "ethusdt@gap", "the other is on record, and trades tell by their ids"
     assert from_us == stage.heard_us(QUOTES[1])
@@ -106,18 +106,18 @@ def test_a_time_without_quotes_is_on_record_before_the_first_one_after_it(stage,
 
 
 def test_each_time_is_told_on_its_own(stage):
-    stage.ingest.lose_sight(QUOTES)
-    stage.ingest.lose_sight(QUOTES)  # still
+    stage.ingest.coverage.lose_sight(QUOTES)
+    stage.ingest.coverage.lose_sight(QUOTES)  # still
     stage.hear(QUOTES[0], 7)
     stage.take()
     heard_us = stage.heard_us(QUOTES[0])
-    stage.ingest.lose_sight(QUOTES)
+    stage.ingest.coverage.lose_sight(QUOTES)
     stage.hear(QUOTES[0], 8)
     assert stage.take()[0] == ("btcusdt@gap", (heard_us, stage.heard_us(QUOTES[0])))
 
 
 def test_a_copy_of_the_last_quote_ends_the_time_as_well(stage):
-    stage.ingest.lose_sight(QUOTES)
+    stage.ingest.coverage.lose_sight(QUOTES)
     stage.hear(QUOTES[0], 0)
     assert [name for name, _ in stage.take()] == ["btcusdt@gap"]
     assert stage.routes.by_name[QUOTES[0]].sequence.duplicates_total == 1
@@ -127,8 +127,8 @@ def test_two_losses_before_a_quiet_stream_has_spoken_are_two_times(stage):
     heard_us = stage.heard_us(QUOTES[0])
     times = []
     for _ in range(2):
-        stage.ingest.lose_sight(QUOTES[:1])
-        stage.ingest.declare_missed(QUOTES[:1], 0.1)
+        stage.ingest.coverage.lose_sight(QUOTES[:1])
+        stage.ingest.coverage.declare_missed(QUOTES[:1], 0.1)
         [(name, each)] = stage.take()
         assert name == "btcusdt@gap"
         times.append(each)
@@ -137,7 +137,7 @@ def test_two_losses_before_a_quiet_stream_has_spoken_are_two_times(stage):
 
 
 def test_what_was_let_go_is_a_time_too(stage):
-    stage.ingest.declare_shed(QUOTES, 3.0)
+    stage.ingest.coverage.declare_shed(QUOTES, 3.0)
     gaps = stage.take()
     assert [name for name, _ in gaps] == ["btcusdt@gap", "ethusdt@gap"]
     assert all(to_us - from_us == 3_000_000 for _, (from_us, to_us) in gaps)
@@ -147,8 +147,8 @@ def test_what_was_let_go_is_a_time_too(stage):
 
 def test_what_was_let_go_before_a_loss_is_on_record_with_it(stage):
     before_us = stage.heard_us(QUOTES[0])
-    stage.ingest.lose_sight(QUOTES)
-    stage.ingest.declare_shed(QUOTES, 3.0)
+    stage.ingest.coverage.lose_sight(QUOTES)
+    stage.ingest.coverage.declare_shed(QUOTES, 3.0)
     assert stage.take() == []
     stage.hear(QUOTES[0], 7)
     times = (before_us, stage.heard_us(QUOTES[0]))
@@ -160,17 +160,17 @@ def test_one_stream_has_missed_no_longer_for_another_that_was_quiet():
     now_us = time.time_ns() // 1000
     stored_us = [now_us - 3600_000_000, now_us - 2_000_000]
     stage.ingest.resume(dict(zip(QUOTES, (Position(5, us) for us in stored_us), strict=True)))
-    stage.ingest.declare_missed(QUOTES, 0.5)
+    stage.ingest.coverage.declare_missed(QUOTES, 0.5)
     assert [from_us for _, (from_us, _) in stage.take()] == stored_us
 
 
 def test_a_stream_that_joined_meanwhile_has_missed_nothing(stage):
-    stage.ingest.lose_sight(QUOTES)
+    stage.ingest.coverage.lose_sight(QUOTES)
     stage.routes.add(stage.routes.make("bookTicker", "BNBUSDT"))
     stage.routes.gaps["BNBUSDT"] = stage.routes.gaps["BTCUSDT"]
     stage.hear("bnbusdt@bookTicker", 1)
     stage.take()
-    stage.ingest.declare_missed(["bnbusdt@bookTicker"], 3.0)
+    stage.ingest.coverage.declare_missed(["bnbusdt@bookTicker"], 3.0)
     assert stage.take() == []
 
 
@@ -192,12 +192,12 @@ def test_the_time_since_an_earlier_run_ends_with_the_first_quote():
 
 
 def test_a_stream_that_left_meanwhile_misses_nothing(stage):
-    stage.ingest.lose_sight(QUOTES)
+    stage.ingest.coverage.lose_sight(QUOTES)
     stage.routes.remove(stage.routes.by_name[QUOTES[0]])
-    stage.ingest.declare_missed(QUOTES, 3.0)
+    stage.ingest.coverage.declare_missed(QUOTES, 3.0)
     assert [name for name, _ in stage.take()] == ["ethusdt@gap"]
     stage.routes.add(stage.routes.make("bookTicker", "BTCUSDT"))
-    stage.ingest.lose_sight(QUOTES)
+    stage.ingest.coverage.lose_sight(QUOTES)
     stage.hear(QUOTES[0], 7)
     assert stage.take() == [(QUOTES[0], 7)]
 

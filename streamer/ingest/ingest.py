@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import assert_never
+from collections.abc import Iterable, Mapping
 
 from streamer.classify import ServerShutdown, Unsupported, classify
-from streamer.data.events import Event, GapRecord
-from streamer.data.intervals import candles_between, open_time_at
+from streamer.data.events import Event
 from streamer.data.rejected import RejectedFrames
 from streamer.data.same import differs
 from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
+from streamer.ingest.coverage_keeper import CoverageKeeper
+from streamer.ingest.epoch_changes import EpochChanges
+from streamer.ingest.gap_records import GapRecords
 from streamer.network.boundary import INTERNAL, explain_unexpected
 from streamer.network.connection import Connection
-from streamer.network.events import CoverageEvent, Lost, Restored
 from streamer.network.slot import SlotConnection
 from streamer.order import coverage
-from streamer.order.candles import CandleGap, CandleSequence
-from streamer.order.coverage import Coverage, Uncovered
-from streamer.order.epochs import LATER_US
 from streamer.order.handover import Handover
-from streamer.order.positions import EpochStart, Position
-from streamer.order.ranges import RangeSequence
+from streamer.order.positions import Position
 from streamer.order.recent import Recent
-from streamer.order.sequence import EMPTY, ContiguousSequence, Gap, IncreasingSequence
+from streamer.order.sequence import ContiguousSequence, Gap, IncreasingSequence
 from streamer.order.sequences import Arrival
-from streamer.repair.gap_tracker import REASONS
 from streamer.routes import Route, Routes
 from streamer.sinks import Sink
-
-NEW_EPOCH = "new_epoch"
-
-log = logging.getLogger(__name__)
-
 
 _Held = tuple[Connection, Route, Event, bytes, int]
 """What came on a successor: connection, route, event, payload, and when in Unix µs."""
@@ -57,11 +46,12 @@ class Ingest:
         self._sink = sink
         self._rejected = rejected
         self._counters = counters
-        self.on_epoch: Callable[[Route], None] = lambda _: None  # when the ids of one began anew
         self._overlap_seconds = overlap_seconds
         self._recent: Recent[Event] = Recent()  # while connections overlap
         self._handover: Handover[Route, _Held] = Handover()
-        self._missed_seconds: list[float] = []  # of each stream, since this was last logged
+        self._gap_records = GapRecords(routes, sink, counters)
+        self.coverage = CoverageKeeper(routes, self._gap_records)
+        self.epochs = EpochChanges(routes, sink, counters, self._gap_records, self.forward)
 
     def take(
         self,
@@ -167,12 +157,12 @@ class Ingest:
             if (route := self.routes.by_name.get(name)) is not None:
                 start = next_epochs.get(name)
                 if start is not None:
-                    self._declare_epoch(route, start, position.received_us)
+                    self._gap_records.declare_epoch(route, start, position.received_us)
                     position = Position(start.first_id - 1, position.received_us, start.epoch)
                 route.resume(position)
                 if route.epoch:
                     self._sink.renew(route)
-        self.lose_sight(positions)
+        self.coverage.lose_sight(positions)
 
     def shed(self, connection: Connection, payloads: list[bytes], names: set[str]) -> int:
         """Keep nothing of what came but the answers in it; return how many events went.
@@ -237,7 +227,7 @@ class Ingest:
 
         Returns the first one where this is a copy, if it is known still.
         """
-        if self._may_begin_anew(route, event, received_us, now):
+        if self.epochs.may_begin(route, event, received_us, now):
             first = route.anew.waiting(route.stream_kind.last_id(event))
             return first[0] if first is not None else None
         sequence = route.sequence
@@ -245,9 +235,9 @@ class Ingest:
         released = sequence.take(event.id, (event, received_us), now)
         if sequence.pending:
             self.routes.hold(route)
-        self._cover(route, *coverage.covered(route.coverage, received_us))
+        self.coverage.cover(route, *coverage.covered(route.coverage, received_us))
         if route.left is not None:
-            self._declare_unwanted(route, route.left, received_us)
+            self._gap_records.declare_unwanted(route, route.left, received_us)
             route.left = None
         self.forward(route, released)
         if sequence.duplicates_total == copies:
@@ -258,89 +248,6 @@ class Ingest:
             waits: Arrival | None = sequence.waiting(event.id)
             return waits[0] if waits is not None else self._recent.find((route, event.id))
         return self._recent.find((route, event.id))
-
-    def _may_begin_anew(self, route: Route, event: Event, received_us: int, now: float) -> bool:
-        """Return whether an event is of a new epoch, and is dealt with: it waits, or begins it."""
-        last_id, latest = route.sequence.last_id, route.latest
-        kind = route.stream_kind
-        if kind.ids_are_times:
-            return False
-        number = kind.last_id(event)
-        left = route.left
-        if last_id is None and left is not None and number <= left.last_id:
-            # It was out of the settings meanwhile: what comes first is later than what it had.
-            route.left = None
-            since_us = left.received_us
-            begun: list[Arrival] = [(event, received_us)]
-            self._begin_epoch(route, begun, left.last_id, (since_us, received_us), now)
-            return True
-        if last_id is None or number >= last_id:
-            return False
-        # A trade's time is that of the matching: the same, and in order, whoever tells it.
-        time, later_us = kind.clock or "", LATER_US if kind.clock == "event_time" else 0
-        last_us: int | None = getattr(latest, time, None)
-        if latest is None and route.resumed_us is not None:  # by an earlier run, by our clock
-            last_us = route.resumed_us + round((self._counters.clock_offset_seconds or 0.0) * 1e6)
-        found = route.anew.take(
-            number,
-            getattr(event, time, None),
-            (event, received_us),
-            last_id=last_id,
-            last_us=last_us,
-            later_us=later_us,
-            forwarded=route.sequence.events_total,
-        )
-        if found:
-            first_us = getattr(found[0][0], time, found[0][1])  # by the same clock
-            self._begin_epoch(route, found, last_id, (last_us or first_us, first_us), now)
-        return found is not None
-
-    def _begin_epoch(
-        self,
-        route: Route,
-        begun: list[Arrival],
-        last_id: int,
-        between_us: tuple[int, int],
-        now: float,
-    ) -> None:
-        """Go on with ids that began anew; what ended and what began goes on record first."""
-        first, received_us = begun[0]
-        from_us, to_us = between_us
-        self.forward(route, route.sequence.start_anew(NEW_EPOCH))
-        self.on_epoch(route)
-        start = EpochStart(max(route.epoch + 1, received_us // 1_000_000), first.id, to_us)
-        route.epoch = start.epoch
-        route.epochs_total += 1
-        self._sink.renew(route, start)
-        log.warning(
-            "the ids of %s began anew: %d after %d; records have the epoch %d in their ids",
-            route.name,
-            start.first_id,
-            last_id,
-            route.epoch,
-        )
-        self._counters.notice(
-            NEW_EPOCH,
-            stream=route.stream, symbol=route.symbol,
-            first_id=start.first_id, after_id=last_id, epoch=route.epoch,
-        )  # fmt: skip
-        self._declare_epoch(route, start, from_us)
-        for event, received in begun:
-            self.forward(route, route.sequence.take(event.id, (event, received), now))
-        self.routes.hold(route)
-
-    def _declare_epoch(self, route: Route, start: EpochStart, from_us: int) -> None:
-        """Put on record that ids began anew: nothing before can be asked for any more."""
-        record = GapRecord(
-            from_us,
-            route.symbol,
-            route.stream,
-            NEW_EPOCH,
-            from_time=from_us,
-            to_time=max(start.started_us, from_us),
-            epoch=start.epoch,
-        )
-        self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)
 
     def _classify(self, connection: Connection, payload: bytes) -> Route | None:
         """Deal with a frame that no route claims at sight; return the route if there is one."""
@@ -383,148 +290,10 @@ class Ingest:
         """Hand what a sequence has released to the sink, and declare gaps."""
         for item in released:
             if isinstance(item, Gap):
-                self._declare(route, item)
+                self._gap_records.declare(route, item)
             else:
                 self._sink.put(route, item[0], item[1])
                 route.latest = item[0]
-
-    def take_event(self, event: CoverageEvent) -> None:
-        """Keep account of what was covered. To be told of it before anything that came after."""
-        match event:
-            case Lost(names):
-                self.lose_sight(names)
-            case Restored(names, seconds):
-                self.declare_missed(names, seconds)
-            case _:
-                assert_never(event)
-
-    def lose_sight(self, names: Iterable[str]) -> None:
-        """Handle that nothing is heard of these streams from now on.
-
-        Where ids tell of no gaps, that time is declared: before the first event that comes again,
-        which may be seconds before `declare_missed` hears that all of them are back.
-        """
-        for route, sequence in self._increasing(names):
-            route.coverage = coverage.lost(route.coverage, route.heard_us)
-            if route.coverage.is_lost:
-                sequence.interrupt()
-
-    def declare_missed(self, names: Iterable[str], seconds: float) -> None:
-        """Declare the time in which these streams were lost, where nothing has come yet.
-
-        They are served again from now on. One that `lose_sight` was not told of has joined
-        meanwhile, and missed nothing.
-        """
-        now_us = time.time_ns() // 1000
-        for route, _ in self._increasing(names):
-            self._cover(route, *coverage.covered(route.coverage, now_us))
-        missed, self._missed_seconds = self._missed_seconds, []
-        if missed:
-            longest = max(seconds, *missed)
-            log.warning(
-                "%d streams have a gap of up to %.1f s that cannot be repaired",
-                len(missed),
-                longest,
-            )
-
-    def declare_shed(self, names: Iterable[str], seconds: float) -> None:
-        """Declare a time until now in which events were dropped, where ids tell of no gaps.
-
-        Of a stream that nothing serves, all of the time is declared when it is back.
-        """
-        now_us = time.time_ns() // 1000
-        since_us = now_us - round(seconds * 1e6)
-        for route, _ in self._increasing(names):
-            after, uncovered = coverage.dropped(route.coverage, route.heard_us, since_us, now_us)
-            route.coverage = after
-            if uncovered is not None:
-                self._declare_uncovered(route, uncovered)
-
-    def _increasing(
-        self, names: Iterable[str]
-    ) -> Iterator[tuple[Route, IncreasingSequence[Arrival]]]:
-        """Yield those of these streams that are known still and whose ids tell of no gaps."""
-        for name in names:
-            route = self.routes.by_name.get(name)
-            if route is not None and isinstance(route.sequence, IncreasingSequence):
-                yield route, route.sequence
-
-    def _cover(self, route: Route, after: Coverage, uncovered: Uncovered | None) -> None:
-        """Take the coverage of a stream that is served again."""
-        route.coverage = after
-        if uncovered is not None:
-            self._missed_seconds.append((uncovered.to_us - uncovered.from_us) / 1e6)
-            self._declare_uncovered(route, uncovered)
-
-    def _declare_uncovered(self, route: Route, uncovered: Uncovered) -> None:
-        route.sequence.gaps_total += 1
-        times = {"from_time": uncovered.from_us, "to_time": uncovered.to_us}
-        self._counters.notice(
-            "gap", stream=route.stream, symbol=route.symbol, reason="not_repaired", **times
-        )
-        from_us, symbol, stream = uncovered.from_us, route.symbol, route.stream
-        record = GapRecord(from_us, symbol, stream, "not_repaired", epoch=route.epoch, **times)
-        self._sink.put(self.routes.gaps[route.symbol], record, uncovered.to_us)
-
-    def _declare_unwanted(self, route: Route, left: Position, received_us: int) -> None:
-        """Put on record what was not streamed of a route that came back; it is no loss.
-
-        `left` is where it had ended. To be called when its sequence has taken the first event of
-        it, and before that is forwarded: a crash may come at any time.
-        """
-        sequence = route.sequence
-        ids: dict[str, int] = {"from_time": left.received_us, "to_time": received_us}
-        if isinstance(sequence, (ContiguousSequence, RangeSequence, CandleSequence)):
-            first_id, last_id = left.last_id + 1, (sequence.first_id or 0) - 1
-            if isinstance(sequence, CandleSequence):  # it may have ended within a candle
-                first_id = open_time_at(sequence.interval, first_id, last_id + 1)
-            if last_id < first_id:
-                return
-            ids = {"first_id": first_id, "last_id": last_id, "missing": last_id - first_id + 1}
-            if isinstance(sequence, CandleSequence):  # ids that are times
-                candles = candles_between(sequence.interval, first_id, last_id + 1)
-                ids = {"from_time": first_id, "to_time": last_id + 1, "missing": candles}
-        first = next(iter(ids.values()))
-        symbol, stream = route.symbol, route.stream
-        record = GapRecord(first, symbol, stream, "not_wanted", epoch=route.epoch, **ids)
-        self._sink.put(self.routes.gaps[route.symbol], record, received_us)
-
-    def _declare(self, route: Route, gap: Gap) -> None:
-        """Tell of a gap: in the log, in a notice, and in the sink before what comes after it."""
-        log.warning(
-            "gap: %s of %s from %d to %d (%d missing): %s",
-            route.stream,
-            route.symbol,
-            gap.first_id,
-            gap.last_id,
-            gap.missing,
-            REASONS[gap.reason],
-        )
-        ends = {"first_id": gap.first_id, "last_id": gap.last_id}
-        if isinstance(gap, CandleGap):  # ids that are times
-            ends = {"from_time": gap.first_id, "to_time": gap.last_id + 1}
-        self._counters.notice(
-            "gap_empty" if gap.reason == EMPTY else "gap",
-            stream=route.stream,
-            symbol=route.symbol,
-            reason=gap.reason,
-            missing=gap.missing,
-            **ends,
-        )
-        if isinstance(route.sequence, RangeSequence):  # of changes to a book
-            self._counters.notice(
-                "book_lost", stream=route.stream, symbol=route.symbol, after_id=gap.last_id
-            )
-        record = GapRecord(
-            gap.first_id,
-            route.symbol,
-            route.stream,
-            gap.reason,
-            missing=gap.missing,
-            epoch=route.epoch,
-            **ends,
-        )
-        self._sink.put(self.routes.gaps[route.symbol], record, time.time_ns() // 1000)
 
 
 def _reached(route: Route, event_id: int) -> bool:

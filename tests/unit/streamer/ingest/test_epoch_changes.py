@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from streamer.feed_counters import FeedCounters
-from streamer.ingest import Ingest
+from streamer.ingest.ingest import Ingest
 from streamer.order.epochs import CONFIRMED
 from streamer.order.positions import EpochStart, Position
 from streamer.order.sequences import Waiting
 from streamer.routes import Routes
+from tests.unit.streamer.ingest.test_ingest import Connection, Sink
 from tests.unit.streamer.payloads import AGG_TRADE, BOOK_TICKER, DEPTH, TRADE, frame
-from tests.unit.streamer.test_ingest import Connection, Sink
 
 SECOND = 1_000_000
 
@@ -55,7 +55,7 @@ class Stage:
         self.routes = Routes(STREAMS, ["BTCUSDT"], waiting=waiting)
         self.ingest = Ingest(self.routes, self.sink, None, self.counters, overlap_seconds=5.0)
         self.begun = []
-        self.ingest.on_epoch = self.begun.append
+        self.ingest.epochs.on_begin = self.begun.append
 
     def hear(self, stream, *payloads):
         frames = [frame(each, f"btcusdt@{stream}") for each in payloads]
@@ -176,7 +176,7 @@ def test_a_time_without_quotes_is_of_the_epoch_that_goes_on():
     route = stage.routes.by_name["btcusdt@bookTicker"]
     stage.ingest.resume({route.name: Position(1000, 1, epoch=5)})
     stage.hear("bookTicker", quote(1001, 0))
-    stage.ingest.lose_sight([route.name])
+    stage.ingest.coverage.lose_sight([route.name])
     stage.hear("bookTicker", quote(1002, 0))
     assert stage.stored == [("not_repaired", 5), 1001, ("not_repaired", 5), 1002]
 

@@ -6,10 +6,10 @@ import pytest
 
 from streamer.data.rejected import RejectedFrames
 from streamer.feed_counters import FeedCounters
-from streamer.ingest import Ingest
+from streamer.ingest.ingest import Ingest
 from streamer.routes import Routes
+from tests.unit.streamer.ingest.test_ingest import Connection, Sink
 from tests.unit.streamer.payloads import AGG_TRADE, BOOK_TICKER, DEPTH, KLINE, TRADE, frame
-from tests.unit.streamer.test_ingest import Connection, Sink
 
 STREAMS = {
     "trade": (TRADE, {"p": "1.5"}, {"t": TRADE["t"] + 1}),
