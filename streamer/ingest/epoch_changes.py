@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from streamer.data.events import Event
 from streamer.feed_counters import FeedCounters
-from streamer.ingest.gap_records import NEW_EPOCH, GapRecords
-from streamer.order.epochs import LATER_US
+from streamer.ingest.gap_records import GapRecords
+from streamer.order.epochs import LATER_US, NEW_EPOCH
 from streamer.order.positions import EpochStart
 from streamer.order.sequence import Gap
 from streamer.order.sequences import Arrival

@@ -10,14 +10,13 @@ from streamer.data.intervals import candles_between, open_time_at
 from streamer.feed_counters import FeedCounters
 from streamer.order.candles import CandleGap, CandleSequence
 from streamer.order.coverage import Uncovered
+from streamer.order.epochs import NEW_EPOCH
 from streamer.order.positions import EpochStart, Position
 from streamer.order.ranges import RangeSequence
 from streamer.order.sequence import EMPTY, ContiguousSequence, Gap
 from streamer.repair.gap_tracker import REASONS
 from streamer.routes import Route, Routes
 from streamer.sinks import Sink
-
-NEW_EPOCH = "new_epoch"
 
 log = logging.getLogger(__name__)
 

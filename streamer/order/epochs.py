@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
+NEW_EPOCH = "new_epoch"
+"""The reason of a gap record where the exchange began its ids anew."""
 CONFIRMED = 3
 """Events in a row that show it: a single one may be a mistake, and would cost all that follow."""
 LATER_US = 1_000_000

@@ -11,6 +11,7 @@ from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
 from streamer.repair import neighbours
 from streamer.repair.clock_check import ClockCheck
+from streamer.repair.epoch_check import EpochCheck
 from streamer.repair.exchange_questions import ExchangeQuestions
 from streamer.repair.fit import Misfit, Repaired
 from streamer.repair.gap_tracker import Ask, GapTracker, GiveUp
@@ -50,6 +51,7 @@ class GapFiller:
         self._counters = counters
         self._max_age_seconds = max_age_seconds
         self._intake = PageIntake(routes, forward, refuse, counters, clock.unix_time)
+        self._epoch_check = EpochCheck(questions, gap_tracker, page_check, self._give_up)
 
     def turn(self, now: float, *, accepting: bool) -> None:
         """Look at what waits above gaps: some have closed meanwhile, some are new, some are old."""
@@ -82,6 +84,8 @@ class GapFiller:
         ask = self._gap_tracker.next(now)
         if ask is None:
             return False
+        if self._epoch_check.is_due(ask):
+            return self._epoch_check.ask(ask)
         comparison = self._comparison(ask)
         request = self._page_question(ask) if comparison is None else comparison
         return self._questions.begin(
