@@ -40,6 +40,9 @@ class ConnectionConfig:
     rotation_overlap: Seconds = 5.0  # how long a quiet stream is heard on both connections
     close_timeout: Positive = 2.0  # the server may never answer a close handshake
     gap_wait: Seconds = 1.0  # another connection or a late frame may bring missing ids
+    # The shortest time between two reads while little comes; 0: as it comes. At 100 messages a
+    # second `50ms` takes 0.6 of the CPU, and adds 25 ms of latency on average, 50 at most.
+    read_interval: Annotated[Seconds, Ge(0), Le(1.0)] = 0.0
     # The largest payload known, a depth snapshot, stays below 100 kB.
     max_message_bytes: Annotated[ByteCount, Ge(1024)] = 1 << 20
 

@@ -18,6 +18,7 @@ from streamer.diagnosis import Diagnosis
 from streamer.errors import SinkLost, StreamerError
 from streamer.feed_counters import FeedCounters
 from streamer.flow_control import FlowControl
+from streamer.heap_trimmer import HeapTrimmer
 from streamer.ingest.ingest import Ingest
 from streamer.lock import ShardLock
 from streamer.messages import State
@@ -27,6 +28,7 @@ from streamer.network.connector import Connector
 from streamer.network.events import Accepted, Refused
 from streamer.network.handshake import make_ssl_context
 from streamer.order.sequences import Waiting
+from streamer.read_pacing import ReadPacing
 from streamer.removed_streams import RemovedStreams
 from streamer.repair.backfiller import Backfiller
 from streamer.repair.rest_worker import RestWorker
@@ -165,6 +167,8 @@ class Feed:
             overlap_seconds=connection.rotation_overlap,
         )
         self._lock = lock
+        self._heap_trimmer = HeapTrimmer()
+        self._read_pacing = ReadPacing(connection.read_interval)
         self._requests = Requests(
             self._connection_manager,
             self._subscription_manager,
@@ -217,6 +221,9 @@ class Feed:
 
     def _turn(self) -> None:
         now = time.monotonic()
+        if (pause := self._read_pacing.seconds(now, self._housekeeping_at)) > 0:
+            time.sleep(pause)
+            now = time.monotonic()
         for key, events in self._selector.select(max(0.0, self._housekeeping_at - now)):
             if key.data is None:
                 os.read(self._wake_read, 4096)
@@ -235,6 +242,7 @@ class Feed:
         payloads = self._connection_manager.receive(connection, now)
         self._take_events()
         if payloads:
+            self._read_pacing.took(len(payloads), now)
             self._flow_control.take(connection, payloads)
             self._unpolled += len(payloads)
             if self._unpolled >= POLL_RECORDS:
@@ -299,6 +307,7 @@ class Feed:
         self._idle_clock.update(now, time.time_ns() // 1000)
         self._subscription_manager.turn(now)
         self._availability.update()
+        self._heap_trimmer.turn(now)
         if not self._flow_control.is_open:
             self._idle_clock.excuse(now)
         connection = self._config.connection

@@ -1,0 +1,71 @@
+"""Gives freed memory back once a peak is over: a burst, a rotation, records that waited."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from streamer.heap import trim_memory
+
+LOOK_EVERY_SECONDS = 10.0  # /proc/self/statm takes 50 µs to read
+LONGEST_WAIT_SECONDS = 600.0  # from one trim to the next that finds nothing
+WORTH_BYTES = 1 << 20
+"""Growth that is worth a trim, which takes milliseconds and what is used again faults back in."""
+
+_STATM = Path("/proc/self/statm")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident_bytes() -> int:
+    """Return this process's resident memory. Raises OSError where there is no /proc."""
+    return int(_STATM.read_bytes().split()[1]) * _PAGE_BYTES
+
+
+class HeapTrimmer:
+    """Trims when the memory is larger than at its lowest, and has stopped growing.
+
+    What is freed after a trim does not show in the size, so it is tried again, less and less
+    often: a process that grows for good costs a trim each ten minutes.
+    """
+
+    def __init__(
+        self,
+        resident: Callable[[], int] = resident_bytes,
+        trim: Callable[[], bool] = trim_memory,
+    ) -> None:
+        self._resident = resident
+        self._trim = trim
+        self._look_at = self._again_at = 0.0
+        self._wait_seconds = LOOK_EVERY_SECONDS
+        self._lowest: int | None = None
+        self._latest = self._kept = 0  # at the last look, after the last trim
+
+    def turn(self, now: float) -> bool:
+        """Look if it is time to, by a monotonic clock; return whether the heap was trimmed."""
+        if now < self._look_at:
+            return False
+        self._look_at = now + LOOK_EVERY_SECONDS
+        try:
+            resident = self._resident()
+        except OSError:
+            self._look_at = float("inf")
+            return False
+        if self._lowest is None:
+            self._kept = resident
+        self._lowest = min(resident, self._lowest or resident)
+        settled = resident <= self._latest
+        self._latest = resident
+        if not settled or resident < self._lowest + WORTH_BYTES:
+            return False
+        if resident >= self._kept + WORTH_BYTES:
+            self._wait_seconds = LOOK_EVERY_SECONDS  # a new peak
+        elif now < self._again_at:
+            return False
+        else:
+            self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
+        self._trim()
+        self._latest = self._kept = self._resident()
+        self._lowest = min(self._lowest, self._kept)
+        self._again_at = now + self._wait_seconds
+        return True
