@@ -27,6 +27,7 @@ class _Channel:
     cursor: int
     listeners: dict[int, Connection]
     is_dense: bool  # every event of the tape is sent
+    due_at: int = 0  # when the one at the cursor is; or earlier, before it was looked at
 
 
 class Feed:
@@ -75,15 +76,15 @@ class Feed:
         due: list[tuple[int, _Channel, Event | Summary]] = []
         later = now + 1_000_000
         for channel in self._channels.values():
-            while True:
+            while channel.due_at <= now:
                 event = channel.tape.event(channel.stream, channel.cursor)
-                time = event.time + EVENT_DELAY_MICROSECONDS
-                if time > now:
-                    later = min(later, time)
+                channel.due_at = event.time + EVENT_DELAY_MICROSECONDS
+                if channel.due_at > now:  # to make it anew each turn would take most of the time
                     break
                 channel.cursor += 1
                 if channel.is_dense or event.changed:  # type: ignore[union-attr]
                     due.append((event.time, channel, event))
+            later = min(later, channel.due_at)
         due.sort(key=_time)
         for _, channel, event in due:
             self._deliver(channel, event)
