@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from simulator.archives import Archives
 from simulator.exchange import Exchange
 from simulator.feed import payload_of
 from simulator.payloads import time_unit
-from simulator.summaries import EVERY_STREAM
+from simulator.summaries import EVERY_STREAM, Summaries
 from simulator.tape import EVENT_DELAY_MICROSECONDS, STREAMS
 
 _LINES_AT_ONCE = 1000  # of the tape, so that a long answer does not hold up the feed
@@ -30,6 +31,7 @@ def application(exchange: Exchange) -> web.Application:
     app.router.add_post("/faults", control.add_fault)
     app.router.add_delete(r"/faults/{number:\d+}", control.end_fault)
     app.router.add_get("/tape", control.tape)
+    app.router.add_get("/data/spot/daily/{path:.+}", control.archive)  # as data.binance.vision
     return app
 
 
@@ -47,6 +49,11 @@ async def _explain(
 class _Control:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        summaries = {symbol: one["ticker"] for symbol, one in exchange.sources.items()}
+        self._archives = Archives(
+            exchange.tapes,
+            {symbol: one for symbol, one in summaries.items() if isinstance(one, Summaries)},
+        )
 
     async def status(self, request: web.Request) -> web.Response:
         exchange = self._exchange
@@ -90,6 +97,12 @@ class _Control:
     async def end_fault(self, request: web.Request) -> web.Response:
         record = self._exchange.end_fault(int(request.match_info["number"]))
         return web.json_response(record.as_json())
+
+    async def archive(self, request: web.Request) -> web.Response:
+        """Send a public archive, or its checksum."""
+        name = request.match_info["path"].rpartition("/")[2]
+        now = self._exchange.clock.microseconds()
+        return web.Response(body=self._archives.get(name, now))
 
     async def tape(self, request: web.Request) -> web.StreamResponse:
         """Send the raw payloads, a line each, of what has happened by now."""

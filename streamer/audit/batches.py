@@ -24,6 +24,10 @@ class Schema:
         return str(self.definition.get("name", "")).rpartition(".")[2]
 
 
+BACKFILLED = -1
+"""The lane of what a back-fill brought into files; into partition n: -1 - n."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Some records of one schema; those of a lane are in the order in which they were stored."""
@@ -32,7 +36,7 @@ class Batch:
     count: int
     data: bytes
     place: str  # for people: a file, or a partition and offset
-    lane: int = 0  # the partition
+    lane: int = 0  # the partition; below 0: of what a back-fill brought
 
 
 class Source(Protocol):

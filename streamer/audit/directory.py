@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamer.audit.batches import Batch, Schema, Unreadable
+from streamer.audit.batches import BACKFILLED, Batch, Schema, Unreadable
 from streamer.audit.container import Container, Torn
 from streamer.audit.layouts import DIRECTORIES
 from streamer.sinks.avro_writer import OPEN_SUFFIX
+from streamer.sinks.directories import BACKFILL_DIRECTORY
 
 _COMPLETE_SUFFIX = ".avro"
 
@@ -20,20 +21,27 @@ class _File:
     path: Path
     size_bytes: int
     order: tuple[int, str]
+    lane: int = 0
 
 
 class Directory:
-    """The files of each kind's directory, and those in `root` itself. Raises OSError."""
+    """The files of each kind's directory, and those in `root` itself. Raises OSError.
+
+    With them are those that a back-fill wrote, which have an order of their own.
+    """
 
     total_records: int | None = None
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, kinds: Collection[str] = DIRECTORIES) -> None:
+        """Look at files of these kinds alone."""
         self._schemas: dict[str, Schema] = {}
         self._files: list[_File] = []
         # Gaps last: a gap is written before what comes after it, so that none is overlooked.
-        for directory in (root, *(root / kind for kind in DIRECTORIES)):
+        kinds = [kind for kind in DIRECTORIES if kind in kinds]
+        later = root / BACKFILL_DIRECTORY
+        for directory in (root, *(base / kind for kind in kinds for base in (root, later))):
             if directory.is_dir():
-                self._files += _files(directory)
+                self._files += _files(directory, BACKFILLED if directory.parent == later else 0)
         self.total_bytes: int | None = sum(file.size_bytes for file in self._files)
 
     def __bool__(self) -> bool:
@@ -57,7 +65,7 @@ class Directory:
             key = repr(container.schema)
             schema = self._schemas.setdefault(key, Schema(container.schema))
             for count, data in container.blocks():
-                yield Batch(schema, count, data, str(file.path))
+                yield Batch(schema, count, data, str(file.path), file.lane)
 
 
 def _opened(file: _File) -> Container:
@@ -72,13 +80,13 @@ def _opened(file: _File) -> Container:
         raise Torn from None  # it held nothing whole, and was cleared away after a crash
 
 
-def _files(directory: Path) -> list[_File]:
+def _files(directory: Path, lane: int) -> list[_File]:
     found: dict[str, _File] = {}  # by the name without .open: one may be completed just now
     for path in sorted(directory.iterdir()):
         if path.name.endswith((_COMPLETE_SUFFIX, OPEN_SUFFIX)):
             with suppress(FileNotFoundError):
                 size_bytes = (_existing(path)).stat().st_size
-                found[path.name.removesuffix(".open")] = _File(path, size_bytes, _order(path))
+                found[path.name.removesuffix(".open")] = _File(path, size_bytes, _order(path), lane)
     return sorted(found.values(), key=lambda file: file.order)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from streamer.audit.auditor import Auditor, Key, Lane
 from streamer.audit.copies import SecondLook
 from streamer.audit.gaps import DeclaredGaps, TimeGap
-from streamer.audit.order import Aggregates, Times
+from streamer.audit.order import Aggregates, Order, Times
 from streamer.audit.pattern import number
 from streamer.audit.ranges import IdRanges, Range
 from streamer.data.catalogue import kind_of
@@ -48,6 +48,7 @@ class Finding:
     partitions: tuple[int, ...]
     end_id: int | None = None  # the last id that is recorded or declared missing
     foreign_ids: int = 0  # records whose `record_id` is that of another one
+    filled: int = 0  # ids in gaps that are a loss, which a back-fill brought later
 
     def problems(self, *, no_copies: bool = False) -> list[str]:
         """Return what is not explained, in words."""
@@ -132,24 +133,29 @@ def _finding(
     times: Times,
 ) -> Finding:
     orders = [lane.order for lane in lanes.values()]
-    ids = IdRanges()
-    holes = orders[0].holes() if len(orders) == 1 else None
+    in_order = [lane.order for which, lane in lanes.items() if which >= 0]
+    ids, later = IdRanges(), IdRanges()
     apart, untimely = IdRanges(), IdRanges()
     for lane in lanes.values():
         for first, last in lane.untimely:
             untimely.add(first, last)
-    copies = disorder = 0
+    copies = 0
+    disorder = sum(order.disorder(times) for order in in_order)
+    for which, lane in lanes.items():
+        for first, last in lane.order.ids if which < 0 else ():
+            later.add(first, last)
+    holes = _holes(in_order, later)
     for order in orders:
         copies += order.copies(times)
-        disorder += order.disorder(times)
         for one in order.apart if isinstance(order, Aggregates) else ():
             apart.add(*one)
         for first, last in order.ids:
             copies += _both(ids, first, last).total  # another partition has them as well
             ids.add(first, last)
-    holes = ids.between() if holes is None else holes
-    missing = holes.without(gaps.lost).without(gaps.no_loss)
+    # What a record says to be filled must be there.
+    missing = holes.without(gaps.lost.without(gaps.filled)).without(gaps.no_loss)
     declared = gaps.lost.without(ids).without(gaps.no_loss)
+    filled = gaps.lost.without(gaps.lost.without(later))
     return Finding(
         stream=key[0],
         symbol=key[1],
@@ -173,10 +179,28 @@ def _finding(
         gap_ids=gaps.ids_by_reason,
         gap_times=tuple(gaps.times),
         declared_missing=_count(key[0], declared),
-        partitions=tuple(sorted(lanes)),
+        partitions=tuple(sorted(which for which in lanes if which >= 0)),
         end_id=max((one.last for one in (ids, gaps.lost, gaps.no_loss) if one), default=None),
         foreign_ids=sum(lane.foreign_ids for lane in lanes.values()),
+        filled=_count(key[0], filled),
     )
+
+
+def _holes(in_order: list[Order], later: IdRanges) -> IdRanges:
+    """Return what is missing between the first and the last record of the lanes in order.
+
+    `later` is what a back-fill brought: it closes holes there, and outside of that it is what
+    somebody asked for, with nothing between it and the rest that anybody wanted.
+    """
+    if len(in_order) == 1:
+        return in_order[0].holes().without(later)
+    if not in_order:
+        return later.between()
+    ids = IdRanges()
+    for order in in_order:
+        for first, last in order.ids:
+            ids.add(first, last)
+    return ids.between().without(later)
 
 
 def _first_received(lane: Lane) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from streamer.audit.batches import Batch
 from streamer.audit.pattern import Mismatch
 from streamer.audit.ranges import IdRanges
+from streamer.data.events import FILLED
 
 NO_LOSS = ("empty", "not_wanted")
 """Reasons of gaps that are no loss: there are no such ids, or the settings were without them."""
@@ -30,6 +31,7 @@ class DeclaredGaps:
     def __init__(self) -> None:
         self.lost = IdRanges()
         self.no_loss = IdRanges()
+        self.filled = IdRanges()  # of `lost`, by records that close gaps
         self.times: list[TimeGap] = []
         self.records_by_reason: dict[str, int] = {}
         self.ids_by_reason: dict[str, int] = {}
@@ -48,7 +50,8 @@ class DeclaredGaps:
         ends = record["first_id"], record["last_id"]
         if record["first_id"] is None:  # candles: they open from one time on, before the other
             ends = record["from_time"], record["to_time"] - 1
-        (self.no_loss if reason in NO_LOSS else self.lost).add(*ends)
+        told = self.no_loss if reason in NO_LOSS else self.lost
+        (self.filled if reason == FILLED else told).add(*ends)
         self.ids_by_reason[reason] = self.ids_by_reason.get(reason, 0) + record["missing"]
 
 

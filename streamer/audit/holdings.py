@@ -18,6 +18,7 @@ from streamer.audit.layouts import DIRECTORIES
 from streamer.audit.period import Period
 from streamer.data.catalogue import CONTIGUOUS, kind_of
 from streamer.sinks.avro_writer import OPEN_SUFFIX
+from streamer.sinks.directories import BACKFILL_DIRECTORY
 from streamer.sinks.file_positions import POSITIONS, POSITIONS_MAX_BYTES
 from streamer.sinks.manifest import Entry, checksum, manifest_path, read
 
@@ -33,7 +34,7 @@ class Holdings:
 def check_files(root: Path, period: Period) -> Holdings:
     """Compare the files of a sink's directory, or of one kind's, with the manifest."""
     holdings = Holdings()
-    for directory in _kinds_of(root):
+    for directory in (*_kinds_of(root), *_kinds_of(root / BACKFILL_DIRECTORY)):
         _check_kind(directory, period, holdings)
     return holdings
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from streamer.audit.findings import Finding
 from streamer.data.catalogue import KINDS, kind_of
+from streamer.data.events import FILLED
 
 _HEADINGS = (
     "stream",
@@ -56,7 +57,7 @@ def _row(finding: Finding) -> tuple[str, ...]:
         f"{finding.copies:,}",
         f"{finding.disorder:,}",
         _share(finding.backfilled, finding.records),
-        f"{sum(finding.gap_records.values()):,}",
+        f"{sum(finding.gap_records.values()) - finding.gap_records.get(FILLED, 0):,}",
     )
 
 
@@ -88,8 +89,12 @@ def _details(finding: Finding, *, no_copies: bool) -> list[str]:
     if finding.untimely_ids:
         lines.append(f"{name}: out of time are {', '.join(map(str, finding.untimely_ids))}")
     for reason, records in finding.gap_records.items():
+        if reason == FILLED:
+            continue
         ids_text = f", {finding.gap_ids[reason]:,} ids" if reason in finding.gap_ids else ""
         lines.append(f"{name}: {records:,} recorded gap(s), {reason}{ids_text}")
+    if finding.filled:
+        lines.append(f"{name}: {finding.filled:,} of these were filled later")
     lines += [
         f"{name}: not received from {_time(gap.from_us)} to {_time(gap.to_us)}"
         for gap in finding.gap_times

@@ -27,6 +27,10 @@ class Event(Protocol):
         """In upper case."""
 
 
+FILLED = "filled"
+"""The reason of a record that closes a gap: what it declared was stored later."""
+
+
 class GapRecord(msgspec.Struct, frozen=True, gc=False):
     """What is missing of a stream, for good: a record beside those of the stream.
 
@@ -37,7 +41,7 @@ class GapRecord(msgspec.Struct, frozen=True, gc=False):
     id: int  # `first_id`, or `from_time`
     symbol: str
     stream: str
-    reason: str  # one of repair.REASONS
+    reason: str  # one of repair.REASONS, or FILLED
     first_id: int | None = None
     last_id: int | None = None
     missing: int | None = None

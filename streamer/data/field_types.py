@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Source = Literal["live", "backfill"]
-"""How an event came: on its stream, or later over REST, which no frame can claim of itself."""
+Source = Literal["live", "backfill", "archive"]
+"""How an event came: on its stream, or later over REST or from the exchange's public archives. No
+frame can claim the latter of itself."""
 SOURCE_KEY = "vigil:source"  # no key of the exchange's: a frame's event is live
 Whole = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]  # what Avro's long can hold
 IdOrNone = Annotated[int, msgspec.Meta(ge=-1, le=(1 << 63) - 1)]

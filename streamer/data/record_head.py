@@ -13,8 +13,8 @@ from streamer.data.binance_spot import RECORD_ID_PREFIX
 Encode = Callable[[Any, int], bytes]
 """Event and Unix time of its arrival in microseconds → the record's bytes, prefix first."""
 
-SOURCES = {"live": b"\0", "backfill": b"\2"}  # positions in the enum `Source`
-LIVE, BACKFILL = SOURCES["live"], SOURCES["backfill"]
+SOURCES = {"live": b"\0", "backfill": b"\2", "archive": b"\4"}  # positions in the enum `Source`
+LIVE = SOURCES["live"]
 BOOLEANS = (b"\0", b"\1")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from streamer.avro.binary import long, optional_long, string
 from streamer.data.binance_spot import RECORD_ID_PREFIX
 from streamer.data.catalogue import BY_STREAM
-from streamer.data.events import GapRecord
+from streamer.data.events import FILLED, GapRecord
 from streamer.data.record_head import Encode, RecordHead, record_head
 
 
@@ -74,7 +74,9 @@ def _gap_encoder(head: RecordHead, symbol: str) -> Encode:
         if event.first_id is None:
             ends = (event.from_time, event.to_time)
         within = f"{event.epoch}:" if event.epoch else ""
-        record_id = f"{RECORD_ID_PREFIX}:{symbol}:{event.stream}:{within}gap:{ends[0]}-{ends[1]}"
+        # Of another form, so that it is no copy of the record that it closes, nor taken for one.
+        what = "gap:filled" if event.reason == FILLED else "gap"
+        record_id = f"{RECORD_ID_PREFIX}:{symbol}:{event.stream}:{within}{what}:{ends[0]}-{ends[1]}"
         return b"".join(
             (
                 head.prefix,

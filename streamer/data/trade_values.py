@@ -6,12 +6,15 @@ from typing import Protocol
 
 from streamer.avro.binary import ZERO, decimal
 from streamer.data.numbers import number
-from streamer.data.record_head import BACKFILL, LIVE
+from streamer.data.record_head import LIVE, SOURCES
 from streamer.data.value_checks import check_positive
 from streamer.errors import FrameRejected
 
 FLAGS = {True: b"\1" + LIVE, False: b"\0" + LIVE}  # buyer_is_maker and source together
-BACKFILL_FLAGS = {True: b"\1" + BACKFILL, False: b"\0" + BACKFILL}
+LATER_FLAGS = {
+    source: {True: b"\1" + code, False: b"\0" + code} for source, code in SOURCES.items()
+}
+"""The same of what came later, by its source."""
 
 
 class _TradeLike(Protocol):

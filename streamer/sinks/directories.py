@@ -7,6 +7,9 @@ from pathlib import Path
 
 from streamer.errors import SinkUnavailable
 
+BACKFILL_DIRECTORY = "backfill"
+"""Below sink.directory: what `python -m streamer backfill` wrote, by kind as above it."""
+
 
 def sync_directory(directory: Path) -> None:
     """Make names in a directory survive a power cut."""

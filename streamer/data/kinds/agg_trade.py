@@ -12,7 +12,7 @@ from streamer.data.field_types import SOURCE_KEY, Source, Whole
 from streamer.data.record_head import Encode, RecordHead
 from streamer.data.rest_page import RestRequest, Unusable, ascending, elements
 from streamer.data.stream_kind import Past, RecordFields, StreamKind
-from streamer.data.trade_values import BACKFILL_FLAGS, FLAGS, check_trade, is_same_trade
+from streamer.data.trade_values import FLAGS, LATER_FLAGS, check_trade, is_same_trade
 from streamer.errors import FrameRejected
 
 
@@ -78,7 +78,9 @@ def _encoder(head: RecordHead) -> Encode:
                 long(received_us),
                 decimal(event.price),
                 decimal(event.quantity),
-                (FLAGS if event.source == "live" else BACKFILL_FLAGS)[event.buyer_is_maker],
+                (FLAGS if event.source == "live" else LATER_FLAGS[event.source])[
+                    event.buyer_is_maker
+                ],
             )
         )
 
@@ -107,6 +109,12 @@ _numbered = msgspec.json.Decoder(_Numbered)
 def _request(stream: str, symbol: str, first_id: int, limit: int) -> RestRequest:
     parameters = (("symbol", symbol), ("fromId", str(first_id)), ("limit", str(limit)))
     return RestRequest("aggTrades", parameters, AGG_TRADES_WEIGHT)
+
+
+def since_request(symbol: str, from_milliseconds: int) -> RestRequest:
+    """Return the request for the first aggregate trade at or after a Unix time."""
+    since = ("startTime", str(from_milliseconds))
+    return RestRequest("aggTrades", (("symbol", symbol), since, ("limit", "1")), AGG_TRADES_WEIGHT)
 
 
 def latest_request(symbol: str) -> RestRequest:

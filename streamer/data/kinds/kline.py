@@ -116,10 +116,10 @@ def _encoder(head: RecordHead) -> Encode:
     return encode
 
 
-_RestCandle = tuple[Whole, str, str, str, str, str, Whole, str, Whole, str, str, str]
+RestCandle = tuple[Whole, str, str, str, str, str, Whole, str, Whole, str, str, str]
 """Open time, open, high, low, close, volume, close time, quote volume, trades, what takers bought,
 the same in the quote asset, and what is to be ignored."""
-_candles = msgspec.json.Decoder(list[_RestCandle])
+_candles = msgspec.json.Decoder(list[RestCandle])
 
 
 def _request(stream: str, symbol: str, first_id: int, limit: int) -> RestRequest:
@@ -141,13 +141,22 @@ def _read(
     rows = decode(_candles, body)
     return ascending(
         [
-            _kline(symbol, interval_of(stream), row, factor, is_closed=number < len(rows))
+            candle_of_row(symbol, interval_of(stream), row, factor, is_closed=number < len(rows))
             for number, row in enumerate(rows, start=1)
         ]
     )
 
 
-def _kline(symbol: str, interval: str, row: _RestCandle, factor: int, *, is_closed: bool) -> Kline:
+def candle_of_row(
+    symbol: str,
+    interval: str,
+    row: RestCandle,
+    factor: int,
+    *,
+    is_closed: bool,
+    source: Source = "backfill",
+) -> Kline:
+    """Return the event of a candle that is not told on its stream; times are times `factor`."""
     (
         begin,
         opening,
@@ -182,7 +191,7 @@ def _kline(symbol: str, interval: str, row: _RestCandle, factor: int, *, is_clos
     )
     # An open one, which nobody stores, is not of the future.
     event_time = candle.next_open_time if is_closed else candle.open_time
-    return Kline("kline", event_time, symbol, candle, "backfill")
+    return Kline("kline", event_time, symbol, candle, source)
 
 
 def _is_same(streamed: Kline, told: Kline) -> bool:

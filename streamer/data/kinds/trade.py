@@ -12,7 +12,7 @@ from streamer.data.field_types import SOURCE_KEY, Source, Whole
 from streamer.data.record_head import Encode, RecordHead
 from streamer.data.rest_page import RestRequest, Unusable, ascending, elements
 from streamer.data.stream_kind import Past, RecordFields, StreamKind
-from streamer.data.trade_values import BACKFILL_FLAGS, FLAGS, check_trade, is_same_trade
+from streamer.data.trade_values import FLAGS, LATER_FLAGS, check_trade, is_same_trade
 
 
 class Trade(
@@ -64,7 +64,9 @@ def _encoder(head: RecordHead) -> Encode:
                 long(received_us),
                 decimal(event.price),
                 decimal(event.quantity),
-                (FLAGS if event.source == "live" else BACKFILL_FLAGS)[event.buyer_is_maker],
+                (FLAGS if event.source == "live" else LATER_FLAGS[event.source])[
+                    event.buyer_is_maker
+                ],
             )
         )
 

@@ -1,0 +1,233 @@
+"""`python -m streamer backfill`: the past of streams, from REST or from the exchange's archives."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamer.audit.period import parse_time
+from streamer.data.catalogue import BY_STREAM, REPAIRABLE, kind_of
+from streamer.errors import HandshakeError, SettingsError
+
+if TYPE_CHECKING:  # what takes long to import comes after the usage is known to be right
+    from streamer.backfill.archive import Archive
+    from streamer.backfill.progress import Progress
+    from streamer.backfill.run import Backfill, Wanted
+    from streamer.backfill.stop import Stop
+    from streamer.backfill.target import Target
+    from streamer.settings import StreamerSettings
+
+FILLED, USAGE, LEFT, INTERRUPTED = 0, 2, 3, 130
+"""Exit codes, as of `audit`; the last one is a shell's for SIGINT."""
+
+_EPILOG = """\
+Only what is not there is stored: run it again after any end, a kill included, and it goes on. A
+streamer may write to the same directory or topics meanwhile. Files go below backfill/ of the sink's
+directory, by kind; messages have the header vigil-source. A gap that is filled is closed by a
+record (docs/backfill.md).
+
+Exit codes: 0 everything that was asked for is there; 2 usage or configuration; 3 something could
+not be filled, and is named; 130 interrupted: what was fetched is stored.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m streamer backfill",
+        description="Fills the past of trades, aggregate trades and klines: what recorded gaps "
+        "declare, or a time, over REST or from the exchange's public archives.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--symbol", type=_list, metavar="LIST", help="only these, with commas, such as BTCUSDT")
+    add("--stream", type=_streams, metavar="LIST", help="only these: trade, aggTrade, kline_1m …")
+    for name, what in (("--from", "first"), ("--to", "after the last")):
+        add(name, type=_time, metavar="TIME", help=f"{what} time of a trade, UTC: 2026-11-27T13:30")
+    add("--gaps", action="store_true", help="all that gap records declare missing")
+    add(
+        "--from-archive",
+        type=Path,
+        metavar="DIRECTORY",
+        help="of archives of data.binance.vision, each with its .CHECKSUM; instead of REST",
+    )
+    add("--config", type=Path, metavar="FILE", help="settings in TOML")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting (repeatable)")
+    options = parser.parse_args(arguments)
+    begin, end = getattr(options, "from"), options.to
+    if not (options.gaps or options.from_archive):
+        missing = [
+            name for name, value in (("--symbol", options.symbol), ("--stream", options.stream),
+                                     ("--from", begin), ("--to", end)) if value is None
+        ]  # fmt: skip
+        if missing:
+            parser.error(f"expected --gaps, --from-archive, or {', '.join(missing)} as well")
+    if options.gaps and not options.from_archive and (begin, end) != (None, None):
+        parser.error("--from and --to are for a time or for archives, not for --gaps over REST")
+    if begin is not None and end is not None and begin >= end:
+        parser.error("--from must be before --to")
+
+    from streamer.backfill.progress import Progress
+    from streamer.backfill.run import Wanted
+    from streamer.settings import StreamerSettings, load
+
+    try:
+        settings = load(
+            StreamerSettings, options.config, options.set, dials=not options.from_archive
+        )
+    except SettingsError as error:
+        _say(str(error))
+        return USAGE
+    wanted = Wanted(
+        frozenset(options.symbol) if options.symbol else None,
+        frozenset(options.stream) if options.stream else None,
+        begin,
+        end,
+        options.gaps,
+    )
+    progress = Progress(sys.stderr, is_terminal=sys.stderr.isatty())
+    return _run(settings, wanted, options.from_archive, progress)
+
+
+def _run(
+    settings: StreamerSettings, wanted: Wanted, archives: Path | None, progress: Progress
+) -> int:
+    from streamer.backfill.errors import BackfillError
+    from streamer.backfill.run import Backfill
+    from streamer.backfill.stop import Stop, Stopped
+
+    stop = Stop()
+    code = FILLED
+    try:
+        with stop.listening(), closing(_target(settings, progress)) as target:
+            backfill = Backfill(target, wanted, progress, stop)
+            try:
+                _fill(backfill, settings, wanted, archives, progress, stop)
+            except Stopped:
+                progress.say("stopped: what was fetched is stored, the next run goes on")
+                code = INTERRUPTED
+            except BackfillError as error:
+                progress.say(str(error))
+                code = LEFT
+            backfill.finish()
+    except SettingsError as error:
+        progress.say(str(error))
+        return USAGE
+    except KeyboardInterrupt:
+        progress.say("stopped at once: the next run completes what was being written, and goes on")
+        return INTERRUPTED
+    except BackfillError as error:
+        progress.say(str(error))
+        return LEFT
+    except OSError as error:
+        progress.say(f"{error.filename or settings.sink.directory}: {error.strerror or error}")
+        return LEFT
+    outcome = backfill.outcome
+    progress.say(
+        f"{outcome.stored:,} events stored, {outcome.closed:,} gaps closed, "
+        f"{len(outcome.left):,} things left"
+    )
+    return LEFT if outcome.left and code == FILLED else code
+
+
+def _target(settings: StreamerSettings, progress: Progress) -> Target:
+    from streamer.backfill.target import FilesTarget
+
+    if settings.sink.kind != "files":
+        raise SettingsError(f"sink.kind = {settings.sink.kind!r}: expected files")
+    return FilesTarget(settings.sink, progress.say)
+
+
+def _fill(
+    backfill: Backfill,
+    settings: StreamerSettings,
+    wanted: Wanted,
+    directory: Path | None,
+    progress: Progress,
+    stop: Stop,
+) -> None:
+    if directory is not None:
+        archives = list(_archives(directory, wanted, progress))
+        backfill.look({kind_of(one.name.stream) for one in archives})
+        backfill.from_archives(archives)
+        return
+    from streamer.backfill.errors import BackfillError
+    from streamer.backfill.rest_past import SHARE_OF_REPAIRS, RestPast
+    from streamer.network.handshake import make_ssl_context
+    from streamer.repair.rest import RestClient
+    from streamer.repair.weight import WeightBudget
+
+    exchange, rules = settings.exchange, settings.repair
+    backfill.look({kind_of(one) for one in wanted.streams} if wanted.streams else REPAIRABLE)
+    try:
+        client = RestClient(exchange, make_ssl_context(exchange), rules.request_timeout)
+    except HandshakeError as error:
+        raise BackfillError(str(error)) from error
+    with closing(client):
+        past = RestPast(
+            ask=client.ask,
+            budget=WeightBudget(rules.weight_per_minute, rules.weight_share * SHARE_OF_REPAIRS),
+            in_milliseconds=exchange.time_unit == "ms",
+            give_up_after_seconds=rules.give_up_after,
+            say=progress.say,
+            clock=stop,
+        )
+        backfill.from_rest(past)
+
+
+def _archives(directory: Path, wanted: Wanted, progress: Progress) -> Iterator[Archive]:
+    """Yield the archives that are asked for, the oldest first. Raises BackfillError."""
+    from streamer.backfill.archive import Archive
+    from streamer.backfill.archive_name import parse_name
+    from streamer.backfill.errors import BackfillError
+
+    if not directory.is_dir():
+        raise BackfillError(f"{directory}: no such directory; expected one of archives")
+    found = []
+    for path in sorted(directory.rglob("*.zip")):
+        name = parse_name(path.name)
+        if name is None:
+            progress.say(
+                f"{path}: passed over; expected a name such as BTCUSDT-trades-2026-11-27.zip"
+            )
+        elif wanted.has(name.stream, name.symbol) and (
+            (wanted.to_us is None or name.from_us < wanted.to_us)
+            and (wanted.from_us is None or name.to_us > wanted.from_us)
+        ):
+            found.append(Archive(path, name))
+    if not found:
+        raise BackfillError(
+            f"{directory}: no archive of what is asked for; expected names such as "
+            "BTCUSDT-trades-2026-11-27.zip"
+        )
+    yield from sorted(found, key=lambda one: (one.name.stream, one.name.symbol, one.name.from_us))
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip().upper() for part in text.split(",") if part.strip())
+
+
+def _streams(text: str) -> tuple[str, ...]:
+    streams = tuple(part.strip() for part in text.split(",") if part.strip())
+    for stream in streams:
+        if stream not in BY_STREAM or kind_of(stream) not in REPAIRABLE:
+            raise argparse.ArgumentTypeError(
+                f"{stream!r}: expected trade, aggTrade or kline_ and an interval, such as kline_1m"
+            )
+    return streams
+
+
+def _time(text: str) -> int:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 - for people

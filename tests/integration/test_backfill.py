@@ -1,0 +1,127 @@
+"""Holes are filled from REST and from the exchange's archives, beside a streamer; audited."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections import defaultdict
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+
+from streamer.__main__ import main
+from tests.exchange import Exchange
+from tests.streaming import Process, at_exchange, eventually
+
+WITHHELD = {"trade": 25, "aggTrade": 25, "kline_1s": 2}
+NUMBERS = {"trade": "trade_id", "aggTrade": "aggregate_trade_id"}
+
+
+def records(directory: Path, kind: str) -> list[dict[str, Any]]:
+    """Return the records of complete files, in the order of their numbers."""
+    found: list[dict[str, Any]] = []
+    for path in sorted((directory / kind).glob("*.avro"), key=lambda path: path.name[-11:]):
+        with path.open("rb") as file:
+            found += fastavro.reader(file)
+    return found
+
+
+def declared(directory: Path) -> dict[str, int]:
+    """Return how many ids are declared missing, by stream."""
+    missing: dict[str, int] = defaultdict(int)
+    for gap in records(directory, "gap"):
+        missing[gap["stream"]] += gap["missing"] or 0
+    return missing
+
+
+def audited(directory: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
+    """Return what an audit found, by stream and symbol; all must be explained, without a copy."""
+    code = main(["audit", str(directory), "--json", "--no-copies"])
+    outcome = json.loads(capsys.readouterr().out)
+    assert (code, outcome["problems"], outcome["not_judged"]) == (0, [], []), outcome
+    return {f"{one['stream']} {one['symbol']}": one for one in outcome["streams"]}
+
+
+def load_archive(exchange: Exchange, directory: Path, name: str) -> None:
+    for each in (name, f"{name}.CHECKSUM"):
+        url = f"{exchange.control_url}/data/spot/daily/{each}"
+        with urllib.request.urlopen(url) as answer:
+            (directory / each).write_bytes(answer.read())
+
+
+def is_as_told(record: dict[str, Any], told: dict[str, Any]) -> bool:
+    return (
+        record["price"] == Decimal(told["p"])
+        and record["quantity"] == Decimal(told["q"])
+        and record["trade_time"].timestamp() == pytest.approx(told["T"] / 1e6, abs=1e-6)
+        and record["buyer_is_maker"] == told["m"]
+    )
+
+
+def test_a_hole_is_filled_beside_a_streamer(tmp_path, capsys):
+    data, archives = tmp_path / "data", tmp_path / "archives"
+    archives.mkdir()
+    began = datetime.now(UTC).strftime("%Y-%m-%d")
+    settings = {
+        "exchange.streams": "trade,aggTrade,kline_1s",
+        "sink.directory": data,
+        "repair.enabled": "false",
+        "connection.gap_wait": "50ms",
+        "sink.rollover_after": "300ms",
+    }
+    with (
+        Exchange(tmp_path, rate=200, symbols=("BTCUSDT", "ETHUSDT")) as exchange,
+        Process(
+            tmp_path / "streamer.log", "streamer", *at_exchange(exchange, **settings)
+        ) as process,
+    ):
+        eventually(lambda: len(records(data, "kline")) > 2, what="a complete file")
+        for stream, count in WITHHELD.items():
+            exchange.fault("withhold", stream=stream, symbol="BTCUSDT", count=count)
+        eventually(lambda: all(declared(data)[one] >= 1 for one in WITHHELD), what="gaps")
+
+        over_rest = at_exchange(exchange, **settings)
+        assert main(["backfill", "--gaps", "--stream", "trade", *over_rest]) == 0
+        for day in {began, datetime.now(UTC).strftime("%Y-%m-%d")}:  # midnight may lie between
+            load_archive(exchange, archives, f"BTCUSDT-aggTrades-{day}.zip")
+            load_archive(exchange, archives, f"BTCUSDT-1s-{day}.zip")
+        from_archives = ["backfill", "--gaps", "--from-archive", str(archives)]
+        assert main([*from_archives, "--set", f"sink.directory={data}"]) == 0
+        written = {path: path.read_bytes() for path in (data / "backfill").rglob("*.avro")}
+        assert main([*from_archives, "--set", f"sink.directory={data}"]) == 0  # nothing more
+        assert main(["backfill", "--gaps", "--stream", "trade", *over_rest]) == 0
+        assert {path: path.read_bytes() for path in (data / "backfill").rglob("*.avro")} == written
+        assert process.stop() == 0
+        told = {stream: exchange.tape(stream, "BTCUSDT") for stream in NUMBERS}
+
+    capsys.readouterr()
+
+    found = audited(data, capsys)
+    for stream, source in (("trade", "backfill"), ("aggTrade", "archive")):
+        finding = found[f"{stream} BTCUSDT"]
+        assert finding["missing"] == finding["declared_missing"] == 0
+        assert finding["filled"] == WITHHELD[stream]
+        later = records(data / "backfill", stream)
+        assert len(later) == finding["filled"]
+        assert {record["source"] for record in later} == {source}
+        by_id = {one["t" if stream == "trade" else "a"]: one for one in told[stream]}
+        every = [*records(data, stream), *later]
+        assert all(
+            is_as_told(one, by_id[one[NUMBERS[stream]]])
+            for one in every
+            if one["symbol"] == "BTCUSDT"
+        )
+    closings = [gap for gap in records(data / "backfill", "gap") if gap["reason"] == "filled"]
+    assert {(gap["stream"], gap["missing"]) for gap in closings} >= {
+        ("trade", WITHHELD["trade"]),
+        ("aggTrade", WITHHELD["aggTrade"]),
+    }
+    assert found["kline_1s BTCUSDT"]["filled"] == sum(
+        gap["missing"] for gap in closings if gap["stream"] == "kline_1s"
+    )
+    (data / "backfill" / "trade").rename(tmp_path / "moved")  # the audit must miss it
+    assert main(["audit", str(data)]) == 3
