@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
-from streamer.audit.batches import Batch, Schema, Unreadable
+from streamer.audit.batches import BACKFILLED, Batch, Schema, Unreadable
 from streamer.audit.message_headers import MessageHeaders, topics_of_records
 from streamer.config import KafkaConfig
 from streamer.sinks.kafka.client import make_consumer
+from streamer.sinks.kafka.source_header import is_backfilled
 
 ASK_SECONDS = 10.0
 STALLED_SECONDS = 60.0  # without a message, though there are more: the brokers are away
@@ -71,7 +72,7 @@ class Topics:
         self, messages: Iterable[Message], left: dict[tuple[str, int], int]
     ) -> Iterator[Batch | Unreadable]:
         """Yield what is below the ends, neighbours of one kind together."""
-        together: dict[tuple[str, int, int], list[bytes]] = {}
+        together: dict[tuple[str, int, int], list[bytes]] = {}  # by topic, lane and schema
         schemas: dict[int, Schema] = {}
         for message in messages:
             topic, partition, offset = message.topic(), message.partition(), message.offset()
@@ -93,10 +94,11 @@ class Topics:
                 continue
             schema = self._headers.schema(kind, value)
             schemas[id(schema)] = schema
-            together.setdefault((topic, partition, id(schema)), []).append(value[cut:])
-        for (topic, partition, schema_id), values in together.items():
-            place = f"{topic} [{partition}]"
-            yield Batch(schemas[schema_id], len(values), b"".join(values), place, partition)
+            lane = BACKFILLED - partition if is_backfilled(message) else partition
+            together.setdefault((topic, lane, id(schema)), []).append(value[cut:])
+        for (topic, lane, schema_id), values in together.items():
+            place = f"{topic} [{lane if lane >= 0 else BACKFILLED - lane}]"
+            yield Batch(schemas[schema_id], len(values), b"".join(values), place, lane)
 
     def _finish(self, consumer: Consumer, left: dict[tuple[str, int], int]) -> None:
         """Forget the partitions that have been read to their ends."""

@@ -136,11 +136,15 @@ def _run(
 
 
 def _target(settings: StreamerSettings, progress: Progress) -> Target:
-    from streamer.backfill.target import FilesTarget
+    if settings.sink.kind == "kafka":
+        from streamer.backfill.kafka_target import KafkaTarget
 
-    if settings.sink.kind != "files":
-        raise SettingsError(f"sink.kind = {settings.sink.kind!r}: expected files")
-    return FilesTarget(settings.sink, progress.say)
+        return KafkaTarget(settings.kafka, settings.sink.directory, progress.say)
+    if settings.sink.kind == "files":
+        from streamer.backfill.target import FilesTarget
+
+        return FilesTarget(settings.sink, progress.say)
+    raise SettingsError(f"sink.kind = {settings.sink.kind!r}: expected files or kafka")
 
 
 def _fill(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Protocol
 
 from streamer.audit.batches import Source
@@ -59,12 +60,7 @@ class FilesTarget:
         self._open = ExitStack()
         if not config.directory.is_dir():
             raise BackfillError(f"{config.directory}: no such directory; expected a sink.directory")
-        try:
-            self._open.enter_context(shard_lock(self._directory, 0.0))
-        except SinkUnavailable as error:
-            if isinstance(error.__cause__, OSError):
-                raise BackfillError(str(error)) from error
-            raise BackfillError(f"{self._directory}: another back-fill writes there") from None
+        locked(self._open, config.directory)
         self._background = self._open.enter_context(ThreadPoolExecutor(1, "backfill-sync"))
         self._writers: dict[str, AvroWriter] = {}
         self._records: dict[str, list[bytes]] = {}
@@ -125,6 +121,17 @@ class FilesTarget:
         records.clear()
         if writer.size_bytes >= self._config.rollover_bytes:
             _complete(writer)
+
+
+def locked(stack: ExitStack, directory: Path) -> None:
+    """Hold the lock of back-fills into a sink with this directory. Raises BackfillError."""
+    own = directory / BACKFILL_DIRECTORY
+    try:
+        stack.enter_context(shard_lock(own, 0.0))
+    except SinkUnavailable as error:
+        if isinstance(error.__cause__, OSError):
+            raise BackfillError(str(error)) from error
+        raise BackfillError(f"{own}: another back-fill is at work") from None
 
 
 def _complete(writer: AvroWriter) -> None:

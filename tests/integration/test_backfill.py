@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import urllib.request
 from collections import defaultdict
@@ -12,9 +13,12 @@ from typing import Any
 
 import fastavro
 import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from streamer.__main__ import main
+from streamer.data.records import load_schema
 from tests.exchange import Exchange
+from tests.kafka_mock import MockKafka
 from tests.streaming import Process, at_exchange, eventually
 
 WITHHELD = {"trade": 25, "aggTrade": 25, "kline_1s": 2}
@@ -125,3 +129,57 @@ def test_a_hole_is_filled_beside_a_streamer(tmp_path, capsys):
     )
     (data / "backfill" / "trade").rename(tmp_path / "moved")  # the audit must miss it
     assert main(["audit", str(data)]) == 3
+
+
+def test_topics_are_filled_and_a_start_goes_on_behind_them(tmp_path, capsys):
+    with MockKafka() as brokers, Exchange(tmp_path, rate=200, symbols=("BTCUSDT",)) as exchange:
+        settings = {
+            "exchange.streams": "trade",
+            "sink.kind": "kafka",
+            "sink.directory": tmp_path / "state",
+            "kafka.bootstrap_servers": brokers,
+            "repair.enabled": "false",
+            "connection.gap_wait": "50ms",
+        }
+        arguments = at_exchange(exchange, **settings)
+        with Process(tmp_path / "first.log", "streamer", *arguments) as process:
+            eventually(lambda: exchange.events_sent() > 50, what="events")
+            exchange.fault("withhold", stream="trade", symbol="BTCUSDT", count=30)
+            eventually(lambda: "(30 missing)" in process.output, what="a gap")
+            assert process.stop() == 0
+        assert main(["backfill", "--gaps", *arguments]) == 0
+        assert main(["backfill", "--gaps", *arguments]) == 0  # nothing more
+        settings["repair.enabled"] = "true"
+        arguments = at_exchange(exchange, **settings)
+        with Process(tmp_path / "second.log", "streamer", *arguments) as process:
+            eventually(lambda: exchange.events_sent() > 50, what="events")
+            assert process.stop() == 0
+        told = {one["t"]: one for one in exchange.tape("trade", "BTCUSDT")}
+        flagged = consumed(brokers, "market.crypto.trades.binance")
+        assert main(["audit", "--kafka", "--json", "--no-copies", *arguments]) == 0
+    said = capsys.readouterr()
+    assert "30 events stored, 1 gaps closed" in said.err
+    assert "0 events stored, 0 gaps closed" in said.err
+    (finding,) = json.loads(said.out)["streams"]
+    assert (finding["filled"], finding["missing"], finding["declared_missing"]) == (30, 0, 0)
+    assert [header for header, _ in flagged] == [b"backfill"] * 30
+    assert all(is_as_told(record, told[record["trade_id"]]) for _, record in flagged)
+
+
+def consumed(brokers: str, topic: str) -> list[tuple[bytes, dict[str, Any]]]:
+    """Return header and record of the messages that have the header of a back-fill."""
+    schema = fastavro.parse_schema(load_schema("trade"))
+    client = {"bootstrap.servers": brokers, "group.id": "test", "enable.partition.eof": True}
+    consumer, found = Consumer(client), []
+    left = set(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
+    while left:
+        for message in consumer.consume(1000, timeout=1):
+            if message.error() is not None:
+                assert message.error().code() == KafkaError._PARTITION_EOF
+                left.discard(message.partition())
+            elif message.headers():
+                record = fastavro.schemaless_reader(io.BytesIO(message.value()[10:]), schema, None)
+                found.append((dict(message.headers())["vigil-source"], record))
+    consumer.close()
+    return found

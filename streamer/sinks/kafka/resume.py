@@ -37,6 +37,7 @@ from streamer.sinks.kafka.position_topic import (
     key_of,
     route_name_of,
 )
+from streamer.sinks.kafka.source_header import is_backfilled
 from streamer.sinks.kafka.topic_reader import NotReadInTime, TopicReader
 
 EARLIER_SECONDS = 60.0  # clocks differ, and a message's time is that of its producer
@@ -86,7 +87,8 @@ def find_positions(
         tails = _Tails(topics, written)
         try:
             for topic, value in tails.read(reader, max_age_seconds):
-                tails.take(topic, value.value() or b"", value.timestamp()[1] * 1000)
+                if not is_backfilled(value):  # out of order: it says nothing of where a route ends
+                    tails.take(topic, value.value() or b"", value.timestamp()[1] * 1000)
         except NotReadInTime as error:
             _log.warning("%s: what follows it there is written again, as copies", error)
         # What was under way when a producer was given up may have arrived all the same.
