@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from streamer.availability import Availability
+from streamer.clock_log import clock_note
 from streamer.command_handler import Requests
 from streamer.config import ExchangeConfig, StreamerConfig
 from streamer.data.rejected import RejectedFrames
@@ -148,6 +149,7 @@ class Feed:
                 unix_time=time.time,
                 in_milliseconds=exchange.time_unit == "ms",
                 same_venue=belong_together(exchange.websocket_url, exchange.rest_url),
+                note_clock=clock_note(config.sink),
             )
             self._ingest.epochs.on_begin = self._backfiller.start_anew
         endpoint = config.telemetry.endpoint

@@ -12,7 +12,7 @@ from streamer.availability import Availability
 from streamer.config import RepairConfig
 from streamer.feed_counters import FeedCounters
 from streamer.messages import Backfill
-from streamer.repair.clock_check import ClockCheck
+from streamer.repair.clock_check import ClockCheck, NoteClock
 from streamer.repair.exchange_questions import ExchangeQuestions
 from streamer.repair.gap_filler import GapFiller
 from streamer.repair.gap_tracker import GapTracker
@@ -30,7 +30,8 @@ class Backfiller:
     """Closes gaps by REST, one question at a time; `turn` is to be called often.
 
     `silent_seconds(route, now)` is how long a stream that could have spoken has been silent;
-    `unix_time()` is the wall clock in seconds; `same_venue` as for `PageCheck`.
+    `unix_time()` is the wall clock in seconds; `same_venue` as for `PageCheck`;
+    `note_clock` hears of the clock's offsets.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Backfiller:
         unix_time: Callable[[], float],
         in_milliseconds: bool = False,
         same_venue: bool = False,
+        note_clock: NoteClock = lambda *_: None,
     ) -> None:
         self.silences = silences
         budget = WeightBudget(config.weight_per_minute, config.weight_share)
@@ -63,6 +65,7 @@ class Backfiller:
             every_seconds=config.clock_every,
             unix_time=unix_time,
             in_milliseconds=in_milliseconds,
+            note=note_clock,
         )
         self._gap_filler = GapFiller(
             self._questions,

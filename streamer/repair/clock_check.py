@@ -15,11 +15,15 @@ log = logging.getLogger(__name__)
 
 CLOCK_RETRY_SECONDS = 15.0
 
+NoteClock = Callable[[float, float, float | None], None]
+"""Hears of an offset, in seconds: when by our clock, the exchange's less ours, how exact; None
+where our clock was set, so that it is an older one less the step."""
+
 
 class ClockCheck:
     """Measures the exchange's clock each `every_seconds`, and when the clock here was set.
 
-    `pause(trouble, now)` is told of a trouble that concerns all questions.
+    `pause(trouble, now)` is told of a trouble that concerns all questions, `note` of each offset.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class ClockCheck:
         every_seconds: float,
         unix_time: Callable[[], float],
         in_milliseconds: bool,
+        note: NoteClock,
     ) -> None:
         self._questions = questions
         self._counters = counters
@@ -41,6 +46,7 @@ class ClockCheck:
         self.unix_time = unix_time
         self._in_milliseconds = in_milliseconds
         self._clock = ExchangeClock()
+        self._note = note
         self._ask_at = 0.0
 
     @property
@@ -53,6 +59,8 @@ class ClockCheck:
         if self._clock.follow(self.unix_time(), now):
             log.warning("the clock here was set: the exchange is asked for the time again")
             self._ask_at = now
+            if self._clock.offset_seconds is not None:
+                self._note(self.unix_time(), self._clock.offset_seconds, None)
             self._use()
 
     def ask(self, now: float) -> bool:
@@ -73,6 +81,9 @@ class ClockCheck:
         if not self._clock.measure(exchange_time, outcome.asked_at, outcome.answered_at):
             return
         self._ask_at = now + self._every_seconds
+        if self._clock.offset_seconds is not None:
+            half = (outcome.answered_at - outcome.asked_at) / 2
+            self._note(outcome.answered_at, self._clock.offset_seconds, half)
         self._use()
         if self._clock.is_far and not was_far:
             offset = self._clock.offset_seconds or 0.0

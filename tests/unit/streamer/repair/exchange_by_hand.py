@@ -58,6 +58,7 @@ class World:
         self.silent_seconds = 0.0
         self.heard: set[Route] = set()  # that are not silent
         self.now = self.set_by = 0.0
+        self.clock_notes: list[tuple[float, float, float | None]] = []
         self.backfiller = Backfiller(
             RepairConfig(**config),
             self.routes,
@@ -70,6 +71,7 @@ class World:
             silent_seconds=lambda route, now: 0.0 if route in self.heard else self.silent_seconds,
             unix_time=lambda: UNIX + self.now + self.set_by,
             same_venue=same_venue,
+            note_clock=lambda *told: self.clock_notes.append(told),
         )
 
     def hear(self, *ids: int) -> None:

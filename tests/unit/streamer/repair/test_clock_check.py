@@ -41,6 +41,18 @@ def test_the_clocks_offset_is_that_of_the_middle_of_the_question(world):
     world.say({"serverTime": round((UNIX + 700.0 - 0.1 + 2.5) * 1e6)}, seconds=0.2)
 
     assert world.counters.clock_offset_seconds == pytest.approx(2.5, abs=1e-3)
+    assert len(world.clock_notes) == 2
+    assert world.clock_notes[-1] == pytest.approx((UNIX + 700.0, 2.5, 0.1), abs=1e-3)
+
+
+def test_a_step_of_the_clock_here_is_noted_with_the_offset_since(world):
+    world.turn(1.0)
+    world.set_by = -600.0
+    world.turn(0.1)
+
+    at, offset, uncertainty = world.clock_notes[-1]
+    assert at == pytest.approx(UNIX + 1.1 - 600.0, abs=1e-3)
+    assert (offset, uncertainty) == (pytest.approx(600.0, abs=1e-3), None)
 
 
 def test_an_answer_that_took_long_says_nothing_about_the_clock(tmp_path):
