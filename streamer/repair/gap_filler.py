@@ -118,7 +118,11 @@ class GapFiller:
     def _give_up(self, give_up: GiveUp[Route]) -> None:
         sequence = give_up.key.repaired
         assert sequence is not None  # noqa: S101 - as above
-        is_believed = self._page_check.trusted and give_up.reason != "misfit"
+        is_believed = (
+            self._page_check.trusted
+            and give_up.reason != "misfit"
+            and self._page_check.can_compare(give_up.key, sequence.next_id or 0)
+        )
         if not sequence.pending and not is_believed:
             self._gap_tracker.drop(give_up.key)  # REST alone told of it, and is not to be believed
             return
@@ -128,10 +132,14 @@ class GapFiller:
         """Return the question for the event above a gap, where REST has to show whose it is."""
         route, gap = ask.key, self._gap_tracker.open[ask.key]
         above = neighbours.above(route)
-        if self._page_check.trusted or gap.old_below is not None or above is None:
+        if gap.old_below is not None or above is None:
             return None
         if neighbours.below(route, ask.first_id) is not None:
             return None  # it is in the page
+        if self._page_check.trusted:  # for good, by a page that holds it, or a moment ago
+            in_page = above.id <= ask.first_id + ask.limit
+            if self._page_check.same_venue or in_page or gap.is_compared:
+                return None
         return page_request(route.stream, route.symbol, above.id, 1)
 
     def _page_question(self, ask: Ask[Route]) -> RestRequest:

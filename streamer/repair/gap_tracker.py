@@ -82,6 +82,7 @@ class OpenGap:
     young_from: int | None = None
     trouble: str = "lagging"
     repaired: int = 0  # ids that REST brought
+    is_compared: bool = False  # the event above it, by the latest answer
 
     @property
     def asks_from(self) -> int:
@@ -166,6 +167,8 @@ class GapTracker(Generic[Key]):
             self._helped_at = now
         self._trouble = None if ids else "lagging"
         gap = self.open.get(ask.key)
+        if gap is not None:
+            gap.is_compared = False
         if gap is None or ask.first_id != gap.asks_from:
             return None  # closed or grown smaller meanwhile
         gap.attempts += 1
@@ -191,7 +194,7 @@ class GapTracker(Generic[Key]):
         self._troubles = 0
         self._trouble, self._helped_at = None, now
         if (gap := self.open.get(ask.key)) is not None:
-            gap.ask_at = now
+            gap.ask_at, gap.is_compared = now, True
 
     def trouble(
         self, ask: Ask[Key], kind: RestFailureKind, wait_seconds: float, now: float
@@ -199,6 +202,7 @@ class GapTracker(Generic[Key]):
         """Take that there was no answer."""
         gap = self.open.get(ask.key)
         if gap is not None:
+            gap.is_compared = False
             gap.attempts += 1
             gap.asked_since = now if gap.asked_since is None else gap.asked_since
             gap.trouble = kind

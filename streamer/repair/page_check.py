@@ -71,9 +71,22 @@ class PageCheck:
                 log.warning("REST agrees with the streams again")
             self.trusted, self.doubted = True, False
             return True
-        if not self.trusted:
+        if not self.trusted or not (searched or self.can_compare(route, first_id)):
             return False
         return self.same_venue or searched or not _misses_what_was_told(route, first_id, limit)
+
+    def can_compare(self, route: Route, first_id: int) -> bool:
+        """Return whether it can be known whose a page from `first_id` on is.
+
+        Of an unknown host a page is believed by what the stream told next to it alone: REST may
+        have turned to another venue since it was last compared. A stream that has told nothing
+        yet, as after a start, is waited for: its first event tells of the same gap.
+        """
+        return (
+            self.same_venue
+            or neighbours.below(route, first_id) is not None
+            or neighbours.above(route) is not None
+        )
 
 
 def _misses_what_was_told(route: Route, first_id: int, limit: int) -> bool:

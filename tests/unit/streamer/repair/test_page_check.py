@@ -149,3 +149,58 @@ def test_of_an_unknown_host_nothing_is_taken_while_nothing_can_be_compared(tmp_p
 
     assert world.stored == [10]  # and no gap up to 900 is declared, which nobody knows of
     assert world.route.sequence.last_id == 10
+
+
+def gap_question(world, request=None) -> dict[str, str]:
+    """Answer questions for the time, and for silences with news, until a gap is asked about."""
+    while request is None or request.endpoint != "historicalTrades":
+        assert world.now < 120
+        if request is None:
+            request = world.turn(0.5)
+        elif request.endpoint == "time":
+            request = world.say({"serverTime": round((UNIX + world.now) * 1e6)})
+        else:
+            request = world.say([latest(trade_id=900, age_seconds=UNSURE_SECONDS + 1)])
+    return parameters(request)
+
+
+def trusted(tmp_path):
+    """REST of an unknown host, which has told what the stream told; then the streamer restarts."""
+    world = World(tmp_path, same_venue=False)
+    world.turn()
+    world.say({"serverTime": round(UNIX * 1e6)})
+    world.hear(10, 12)
+    gap_question(world)
+    world.answer(10, 11, 12)
+    assert world.stored == [10, 11, 12]
+    world.route.latest = None
+    return world
+
+
+def test_of_an_unknown_host_nothing_is_taken_before_the_stream_has_spoken(tmp_path):
+    world = trusted(tmp_path)
+    world.silent_seconds = SILENT_AFTER + 1
+    request = None
+    for _ in range(4):
+        assert gap_question(world, request)["fromId"] == "13"
+        # Of another venue since REST was compared:
+        request = world.answer(*range(13, 901), price="1.5")
+    assert world.stored == [10, 11, 12]
+
+    world.hear(901)
+    gap_question(world, request)
+    world.answer(*range(13, 902))
+    assert world.stored == [*range(10, 902)]
+
+
+def test_of_an_unknown_host_a_page_without_neighbours_follows_a_comparison(tmp_path):
+    world = trusted(tmp_path)
+    world.hear(5000)
+
+    assert gap_question(world)["fromId"] == "5000"
+    request = world.answer(5000)
+    assert gap_question(world, request)["fromId"] == "13"
+    request = world.answer(*range(13, 1013))
+
+    assert world.stored[-1] == 1012
+    assert gap_question(world, request)["fromId"] == "1012"  # below what is asked for
