@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.audit.auditor import Auditor
-from streamer.audit.batches import Batch, Schema, Unreadable
+from streamer.audit.batches import BACKFILLED, Batch, Schema, Unreadable
 from streamer.audit.copies import SecondLook, portions
 from streamer.audit.findings import LISTED, Finding
 from streamer.audit.pattern import Mismatch
@@ -372,3 +372,42 @@ def test_a_gaps_schema_that_is_none_is_named():
     spoilt = Schema({"name": "Gap", "fields": [{"name": "x", "type": "nothing"}]})
     outcome = audit(Fixed(Batch(spoilt, 1, b"", "here")), lambda _: None)
     assert outcome.unreadable[0].startswith("here: its schema cannot be used")
+
+
+def later(*ids: int) -> Batch:
+    """Return what a back-fill brought, in an order of its own."""
+    return batch("trade", trades(ids, source="archive"), lane=BACKFILLED)
+
+
+def test_a_gap_that_a_back_fill_has_filled_is_no_loss_any_more():
+    stream, declared = batch("trade", trades([1, 2, 6, 7])), batch("gap", [gap(3, 5)])
+    before = found(stream, declared)
+    assert (before.declared_missing, before.filled, before.missing) == (3, 0, 0)
+    after = found(stream, later(5), later(3, 4), declared, batch("gap", [gap(3, 5, "filled")]))
+    assert (after.declared_missing, after.filled, after.missing) == (0, 3, 0)
+    assert (after.disorder, after.copies, after.partitions) == (0, 0, (0,))
+    assert not after.problems(no_copies=True)
+    text = "\n".join(table([after]))
+    assert "1 recorded gap(s), lagging, 3 ids" in text
+    assert "3 of these were filled later" in text
+    assert "recorded gap(s), filled" not in text
+
+
+def test_what_is_said_to_be_filled_must_be_there():
+    closing = batch("gap", [gap(3, 5), gap(3, 5, "filled")])
+    finding = found(batch("trade", trades([1, 2, 6])), later(3, 5), closing)
+    assert (finding.missing, finding.missing_ranges) == (1, ((4, 4),))
+
+
+def test_what_a_back_fill_brought_and_the_stream_too_is_a_copy_and_compared():
+    finding = found(batch("trade", trades([1, 2, 3])), later(2))
+    assert (finding.copies, finding.differing) == (1, 0)
+    other = batch("trade", trades([2], price="9"), lane=BACKFILLED)
+    assert found(batch("trade", trades([1, 2, 3])), other).differing_ids == (2,)
+
+
+def test_the_time_between_a_back_fill_and_the_stream_is_no_hole():
+    assert found(batch("trade", trades([10, 11])), later(1, 2)).missing == 0
+    assert found(later(1, 2, 4)).missing == 1  # it is all that there is
+    partitions = batch("trade", trades([1, 2]), 0), batch("trade", trades([5, 6]), 1)
+    assert found(*partitions, later(3)).missing_ranges == ((4, 4),)

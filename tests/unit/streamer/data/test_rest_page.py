@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamer.data.catalogue import BY_STREAM, REPAIRABLE
-from streamer.data.kinds.agg_trade import latest_request
+from streamer.data.kinds.agg_trade import latest_request, since_request
 from streamer.data.kinds.kline import Kline
 from streamer.data.rest_page import RestRequest, Unusable
 from streamer.data.same import is_same
@@ -72,6 +72,8 @@ def test_the_past_is_asked_for_from_an_id_on(stream):
 def test_the_latest_aggregate_is_asked_for_without_an_id():
     expected = RestRequest("aggTrades", (("symbol", "BTCUSDT"), ("limit", "1")), 4)
     assert latest_request("BTCUSDT") == expected
+    asked = (("symbol", "BTCUSDT"), ("startTime", "1795780000000"), ("limit", "1"))
+    assert since_request("BTCUSDT", 1_795_780_000_000) == RestRequest("aggTrades", asked, 4)
 
 
 @pytest.mark.parametrize("stream", ROWS)
