@@ -199,6 +199,11 @@ def _feed(snapshot: Snapshot) -> Iterator[Metric]:
             "Ids that these still miss; of klines, candles.",
             sum(report.backfill.ids_left for report in reports),
         )
+        yield _gauge(
+            "vigil_backfill_expected_seconds",
+            "In how long these can all have been asked for, by REST's weight; 0 without one.",
+            max((report.backfill.seconds_left or 0.0 for report in reports), default=0.0),
+        )
         offsets = [r.clock_offset_seconds for r in reports if r.clock_offset_seconds is not None]
         if offsets:
             yield _gauge(

@@ -104,6 +104,7 @@ def _streamer(one: StreamerSnapshot, fresh: Mapping[tuple[str, str], bool]) -> d
             "gaps": report.backfill.gaps,
             "ids_left": report.backfill.ids_left,
             "ids_done": report.backfill.ids_done,
+            "seconds_left": report.backfill.seconds_left,
         }
         if report
         else None,

@@ -139,6 +139,8 @@ class Backfill(msgspec.Struct, frozen=True):
     gaps: Count = 0
     ids_left: Count = 0  # that these still miss, as far as known; of klines, candles
     ids_done: Count = 0  # of these gaps, dealt with already
+    # At most, by the weight that their pages take: small gaps may need less. None without a gap.
+    seconds_left: Number | None = None
 
 
 class Notice(msgspec.Struct, frozen=True):

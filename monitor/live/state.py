@@ -124,6 +124,7 @@ def _streamer(one: StreamerSnapshot, snapshot: Snapshot) -> dict[str, Any]:
             "gaps": report.backfill.gaps,
             "ids_left": report.backfill.ids_left,
             "ids_done": report.backfill.ids_done,
+            "seconds_left": report.backfill.seconds_left,
         }
         if report
         else None,

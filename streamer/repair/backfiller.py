@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from streamer.availability import Availability
 from streamer.config import RepairConfig
+from streamer.data.binance_spot import TRADES_WEIGHT
 from streamer.feed_counters import FeedCounters
 from streamer.messages import Backfill
 from streamer.repair.clock_check import ClockCheck, NoteClock
@@ -52,8 +53,9 @@ class Backfiller:
         note_clock: NoteClock = lambda *_: None,
     ) -> None:
         self.silences = silences
-        budget = WeightBudget(config.weight_per_minute, config.weight_share)
-        self._questions = ExchangeQuestions(ask, budget, counters, unix_time)
+        self._unix_time = unix_time
+        self._budget = WeightBudget(config.weight_per_minute, config.weight_share)
+        self._questions = ExchangeQuestions(ask, self._budget, counters, unix_time)
         self._gap_tracker: GapTracker[Route] = GapTracker(config.give_up_after)
         self._page_was_last = False  # the latest question was about a gap
         page_check = PageCheck(in_milliseconds=in_milliseconds, same_venue=same_venue)
@@ -97,8 +99,12 @@ class Backfiller:
     @property
     def progress(self) -> Backfill:
         """How far the open gaps are repaired."""
+        if not self.open_gaps:
+            return Backfill()
         left, done = self._gap_tracker.ids(count_ids)
-        return Backfill(self.open_gaps, left, done)
+        weight = self._gap_tracker.pages_left(count_ids) * TRADES_WEIGHT
+        seconds = self._budget.seconds_for(weight, self._unix_time())
+        return Backfill(self.open_gaps, left, done, round(seconds, 1))
 
     def turn(self, now: float, *, accepting: bool = True) -> None:
         """Take an outcome, look at the gaps, ask the next question. Never waits.

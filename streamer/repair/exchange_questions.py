@@ -44,15 +44,18 @@ class ExchangeQuestions:
         """Whether a question is under way."""
         return self._handle is not None
 
+    def affords(self, weight: int, *, bulk: bool = False) -> bool:
+        """Return whether a question of this weight may begin in this minute."""
+        return self._budget.delay(weight, self._unix_time(), bulk=bulk) <= 0
+
     def begin(self, request: RestRequest, handle: Handle, *, bulk: bool = False) -> bool:
         """Ask unless the budget of this minute is used up; return whether it was asked.
 
         To be called only while no question is under way.
         """
-        unix_time = self._unix_time()
-        if self._budget.delay(request.weight, unix_time, bulk=bulk) > 0:
+        if not self.affords(request.weight, bulk=bulk):
             return False
-        self._budget.spend(request.weight, unix_time)
+        self._budget.spend(request.weight, self._unix_time())
         self._handle = handle
         self._ask.start(request)
         return True

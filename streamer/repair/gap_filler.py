@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
-from streamer.data.binance_spot import PAGE_LIMIT
+from streamer.data.binance_spot import PAGE_LIMIT, TRADES_WEIGHT
 from streamer.data.kinds.kline import Kline
 from streamer.data.rest_page import RestRequest, Unusable
 from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
 from streamer.repair import neighbours
+from streamer.repair.aggregate_look import AggregateLook
 from streamer.repair.clock_check import ClockCheck
 from streamer.repair.epoch_check import EpochCheck
-from streamer.repair.exchange_questions import ExchangeQuestions
+from streamer.repair.exchange_questions import ExchangeQuestions, Handle
 from streamer.repair.fit import Misfit, Repaired
 from streamer.repair.gap_tracker import Ask, GapTracker, GiveUp
 from streamer.repair.page_check import PageCheck
@@ -50,6 +52,7 @@ class GapFiller:
         self._refuse = refuse
         self._counters = counters
         self._max_age_seconds = max_age_seconds
+        self._aggregate_look = AggregateLook(in_milliseconds=page_check.in_milliseconds)
         self._intake = PageIntake(routes, forward, refuse, counters, clock.unix_time)
         self._epoch_check = EpochCheck(questions, gap_tracker, page_check, self._give_up)
 
@@ -81,18 +84,27 @@ class GapFiller:
 
     def ask(self, now: float) -> bool:
         """Ask about the most urgent gap; return whether it was asked."""
-        ask = self._gap_tracker.next(now)
+        # First the weight: with it used up, all gaps would be looked at many times a second.
+        if not self._gap_tracker.open or not self._questions.affords(TRADES_WEIGHT, bulk=True):
+            return False
+        ask = self._gap_tracker.next(now, lambda route: route.sequence.pending)
         if ask is None:
             return False
         if self._epoch_check.is_due(ask):
-            return self._epoch_check.ask(ask)
-        comparison = self._comparison(ask)
-        request = self._page_question(ask) if comparison is None else comparison
-        return self._questions.begin(
-            request,
-            lambda outcome, at: self._page(ask, outcome, at, compares=comparison is not None),
-            bulk=True,
-        )
+            if not self._epoch_check.ask(ask):
+                return False
+            self._gap_tracker.asked()
+            return True
+        if (request := self._comparison(ask)) is not None:
+            handle: Handle = partial(self._page, ask, compares=True)
+        elif (request := self._look_question(ask)) is not None:
+            handle = partial(self._looked, ask)
+        else:
+            request, handle = self._page_question(ask), partial(self._page, ask)
+        if not self._questions.begin(request, handle, bulk=True):
+            return False
+        self._gap_tracker.asked()
+        return True
 
     def forget(self, route: Route) -> None:
         """Know nothing more of a route of which nothing is repaired."""
@@ -141,6 +153,37 @@ class GapFiller:
             if self._page_check.same_venue or in_page or gap.is_compared:
                 return None
         return page_request(route.stream, route.symbol, above.id, 1)
+
+    def _look_question(self, ask: Ask[Route]) -> RestRequest | None:
+        """Return a cheaper question, for aggregates, where it may be enough for the whole gap."""
+        gap, exchange_time = self._gap_tracker.open[ask.key], self._clock.exchange_time
+        is_believed = self._page_check.same_venue and self._page_check.trusted
+        if gap.looked_cheaply or gap.old_below is not None or not is_believed:
+            return None
+        if self._questions.affords(len(self._gap_tracker.open) * TRADES_WEIGHT, bulk=True):
+            return None  # a page is the answer for sure, and this minute has enough for all
+        return self._aggregate_look.request(ask.key, gap.first_id, gap.last_id, exchange_time)
+
+    def _looked(self, ask: Ask[Route], outcome: RestResponse | RestFailure, now: float) -> None:
+        """Take the gap's trades out of aggregates; what these leave open is asked for as trades."""
+        route, gap = ask.key, self._gap_tracker.open.get(ask.key)
+        if gap is None or gap.first_id != ask.first_id:
+            return  # closed or grown smaller meanwhile
+        gap.looked_cheaply = True
+        if isinstance(outcome, RestFailure):
+            self._gap_tracker.trouble(ask, outcome.kind, outcome.wait_seconds, now)
+            return
+        last_id = ask.first_id + ask.limit - 1
+        try:
+            trades = self._aggregate_look.read(route, ask.first_id, last_id, outcome)
+            if trades is not None and self._fits(route, ask, list(trades)):
+                gap.repaired += self._intake.take(
+                    route, last_id, [each for each in trades if each.id >= ask.first_id], [], now
+                )
+        except ValueError as error:  # a misfit too: the trades themselves will show whose they are
+            self._questions.notice_trouble(RestFailure("unavailable", str(error)), now)
+        self._gap_tracker.looked(ask, now)
+        self._advance(route, now)
 
     def _page_question(self, ask: Ask[Route]) -> RestRequest:
         """Return the question for a page and, as far as the stream told them, its neighbours."""

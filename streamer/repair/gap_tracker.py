@@ -14,6 +14,7 @@ from typing import Generic, Literal, TypeVar
 
 from streamer.data.binance_spot import PAGE_LIMIT
 from streamer.order.sequence import EMPTY
+from streamer.repair.repair_order import Need, RepairOrder
 from streamer.repair.rest_requests import RestFailureKind
 
 Key = TypeVar("Key")
@@ -83,6 +84,7 @@ class OpenGap:
     trouble: str = "lagging"
     repaired: int = 0  # ids that REST brought
     is_compared: bool = False  # the event above it, by the latest answer
+    looked_cheaply: bool = False  # aggregates were asked for: now only trades help
 
     @property
     def asks_from(self) -> int:
@@ -103,6 +105,7 @@ class GapTracker(Generic[Key]):
         self._trouble: RestFailureKind | Literal["lagging"] | None = None  # since REST last helped
         self._helped_at = 0.0  # when REST last told an id, or there was first something to ask
         self._given_up: dict[Key, tuple[float, OpenGap]] = {}  # when, and as it was then
+        self._order: RepairOrder[Key] = RepairOrder()
 
     def suspect(
         self, key: Key, first_id: int, last_id: int, now: float, since: float | None = None
@@ -132,7 +135,10 @@ class GapTracker(Generic[Key]):
             gap.asked_since = gap.passed_over = None
             if gap.old_below is not None and gap.old_below < next_id:
                 gap.old_below = gap.young_from = None
-        return self.open.pop(key) if next_id > gap.last_id else None
+        if next_id <= gap.last_id:
+            return None
+        self._order.forget(key)
+        return self.open.pop(key)
 
     def ids(self, count: Callable[[Key, int, int], int]) -> tuple[int, int]:
         """Return how many ids the open gaps still miss, and how many of theirs are dealt with.
@@ -143,16 +149,36 @@ class GapTracker(Generic[Key]):
         left = sum(count(key, gap.first_id, gap.last_id + 1) for key, gap in gaps)
         return left, sum(count(key, gap.began_id, gap.first_id) for key, gap in gaps)
 
-    def next(self, now: float) -> Ask[Key] | None:
-        """Return what to ask now; the gap that has waited longest comes first."""
-        if now < self._paused_until or not self.open:
+    def pages_left(self, count: Callable[[Key, int, int], int]) -> int:
+        """Return how many pages the open gaps take, `count` as for `ids`."""
+        return sum(
+            -(-count(key, gap.first_id, gap.last_id + 1) // PAGE_LIMIT)
+            for key, gap in self.open.items()
+        )
+
+    def next(self, now: float, waiting: Callable[[Key], int] = lambda _: 0) -> Ask[Key] | None:
+        """Return what to ask now, in the order of `RepairOrder`; `asked` tells that it was.
+
+        `waiting(key)` is how many events wait above a gap.
+        """
+        if now < self._paused_until:
             return None
-        key, gap = min(self.open.items(), key=lambda entry: entry[1].ask_at)
-        if gap.ask_at > now:
+        needs = {
+            key: Need(waiting(key), gap.ask_at)
+            for key, gap in self.open.items()
+            if gap.ask_at <= now
+        }
+        if not needs:
             return None
+        key = self._order.choose(needs)
+        gap = self.open[key]
         if gap.old_below is not None:
             return Ask(key, gap.asks_from, 1)
         return Ask(key, gap.first_id, min(PAGE_LIMIT, gap.last_id - gap.first_id + 1))
+
+    def asked(self) -> None:
+        """Count that what `next` returned was asked."""
+        self._order.asked()
 
     def page(
         self, ask: Ask[Key], ids: Sequence[int], now: float, *, too_old: bool = False
@@ -175,6 +201,8 @@ class GapTracker(Generic[Key]):
         gap.asked_since = now if gap.asked_since is None else gap.asked_since
         gap.refusals = 0
         gap.ask_at = now + _delay(gap.attempts)  # unless there is progress
+        if not ids or ids[0] != gap.first_id:
+            self._order.forget(ask.key)  # it does not go on: others may get their turn
         if not ids or ids[0] < ask.first_id:
             gap.trouble = "lagging"
             gap.passed_over = None
@@ -196,10 +224,17 @@ class GapTracker(Generic[Key]):
         if (gap := self.open.get(ask.key)) is not None:
             gap.ask_at, gap.is_compared = now, True
 
+    def looked(self, ask: Ask[Key], now: float) -> None:
+        """Take an answer to a cheaper question: what it leaves open is asked for now."""
+        self._troubles = 0
+        if (gap := self.open.get(ask.key)) is not None:
+            gap.ask_at, gap.looked_cheaply = now, True
+
     def trouble(
         self, ask: Ask[Key], kind: RestFailureKind, wait_seconds: float, now: float
     ) -> GiveUp[Key] | None:
         """Take that there was no answer."""
+        self._order.forget(ask.key)
         gap = self.open.get(ask.key)
         if gap is not None:
             gap.is_compared = False
@@ -224,6 +259,7 @@ class GapTracker(Generic[Key]):
         """Forget a key that is gone, or of whose gap REST alone told, which is not believed."""
         self.open.pop(key, None)
         self._given_up.pop(key, None)
+        self._order.forget(key)
 
     def pause(self, kind: RestFailureKind, wait_seconds: float, now: float) -> None:
         """Ask nothing for so long, or longer after one trouble upon another."""

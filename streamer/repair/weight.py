@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 WINDOW_SECONDS = 60.0
-RESERVED_SHARE = 0.1
-"""Of our share, for the small questions: 75 looks at silent streams a minute by the defaults."""
+RESERVED_SHARE, RESERVED_MAX = 0.1, 300
+"""Of our share, for the small questions, and the weight that is enough for them: 75 looks at silent
+streams a minute."""
 _MARGIN_SECONDS = 1.0  # our clock and the exchange's, which begins the minute
 
 
@@ -18,7 +19,7 @@ class WeightBudget:
 
     def __init__(self, limit: int, share: float) -> None:
         self._limit = int(limit * share)
-        self._limit_of_bulk = int(limit * share * (1.0 - RESERVED_SHARE))
+        self._limit_of_bulk = int(limit * share - min(limit * share * RESERVED_SHARE, RESERVED_MAX))
         self._minute = -1
         self._used = 0
 
@@ -33,6 +34,18 @@ class WeightBudget:
         if not self._used or self._used + weight <= limit:
             return 0.0
         return (self._minute + 1) * WINDOW_SECONDS + _MARGIN_SECONDS - time
+
+    def seconds_for(self, weight: int, time: float) -> float:
+        """Return in how many seconds a back-fill of this weight can all have been asked.
+
+        What others use in later minutes is not known, nor how long the answers take.
+        """
+        self._turn(time)
+        beyond = weight - max(self._limit_of_bulk - self._used, 0)
+        if beyond <= 0:
+            return 0.0
+        minutes = -(-beyond // max(self._limit_of_bulk, 1))
+        return (self._minute + minutes) * WINDOW_SECONDS + _MARGIN_SECONDS - time
 
     def spend(self, weight: int, time: float) -> None:
         """Count a request that begins now."""

@@ -62,7 +62,13 @@ def _shown(
         for name, proxy in status.get("proxies", {}).items()
         if proxy is not None
     ]
-    head = "\n".join((answer["detail"], *through, *status.get("warnings", ())))
+    repairs = [
+        f"{one['name']}: back-fill of {back['gaps']:,} gaps, {back['ids_left']:,} ids left"
+        + (f", asked for within {back['seconds_left']:,.0f} s" if back.get("seconds_left") else "")
+        for one in status["streamers"]
+        if (back := one.get("backfill")) and back["gaps"]
+    ]
+    head = "\n".join((answer["detail"], *through, *repairs, *status.get("warnings", ())))
     rows = [row for streamer in status["streamers"] for row in streamer["streams"]]
     return f"{head}\n\n{stream_table(rows, None if options.all else SHOWN)}"
 

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from streamer.avro.binary import decimal, long
-from streamer.data.binance_spot import AGG_TRADES_WEIGHT
+from streamer.data.binance_spot import AGG_TRADES_WEIGHT, PAGE_LIMIT
 from streamer.data.field_types import SOURCE_KEY, Source, Whole
 from streamer.data.record_head import Encode, RecordHead
 from streamer.data.rest_page import RestRequest, Unusable, ascending, elements
@@ -120,6 +120,17 @@ def since_request(symbol: str, from_milliseconds: int) -> RestRequest:
 def latest_request(symbol: str) -> RestRequest:
     """Return the request for the latest aggregate trade, which tells the latest trade too."""
     return RestRequest("aggTrades", (("symbol", symbol), ("limit", "1")), AGG_TRADES_WEIGHT)
+
+
+def between_request(symbol: str, from_us: int, to_us: int) -> RestRequest:
+    """Return the request for the first aggregates of a time, both milliseconds included."""
+    parameters = (
+        ("symbol", symbol),
+        ("startTime", str(from_us // 1000)),
+        ("endTime", str(to_us // 1000)),
+        ("limit", str(PAGE_LIMIT)),
+    )
+    return RestRequest("aggTrades", parameters, AGG_TRADES_WEIGHT)
 
 
 def _read(

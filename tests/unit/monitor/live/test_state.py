@@ -59,7 +59,7 @@ def test_a_streamer_is_told_with_connections_sink_latency_and_counts() -> None:
             "streams": (stream(50 * second, gaps_total=1, missing_total=9, pending=4),),
             "slots": (slot("slot-1", 70.0, drops_total=2), slot("slot-2", None)),
             "rotations": {"age": 2, "silence": 1},
-            "backfill": Backfill(2, 70, 30),
+            "backfill": Backfill(2, 70, 30, 65.0),
             "receive_latency": Histogram(tuple(second * one for one in counts), float(second)),
             "sink": SinkCounts(
                 "kafka",
@@ -88,7 +88,7 @@ def test_a_streamer_is_told_with_connections_sink_latency_and_counts() -> None:
     assert one["counts"]["missing"] == 9
     assert one["counts"]["events"] == 150
     assert (one["held"], one["repairing"]) == (4, 1)
-    assert one["backfill"] == {"gaps": 2, "ids_left": 70, "ids_done": 30}
+    assert one["backfill"] == {"gaps": 2, "ids_left": 70, "ids_done": 30, "seconds_left": 65.0}
     assert one["rss_bytes"] == 60 << 20
     assert one["leak"] is None
 

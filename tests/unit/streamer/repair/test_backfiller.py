@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamer.data.rest_page import RestRequest
-from streamer.repair.weight import RESERVED_SHARE
+from streamer.repair.weight import RESERVED_MAX
 from tests.unit.streamer.repair.exchange_by_hand import SILENT_AFTER, latest, parameters
 
 
@@ -33,7 +33,7 @@ def test_a_long_back_fill_leaves_room_for_questions_about_silence(world):
     # A page was under way: the look comes right after.
     assert asked[:3] == ["historicalTrades", "aggTrades", "historicalTrades"]
     used = sum(25 if each == "historicalTrades" else 4 for each in asked)
-    assert 0 <= 6000 * 0.5 * (1 - RESERVED_SHARE) - used < 25
+    assert 0 <= 6000 * 0.9 - RESERVED_MAX - used < 25
     assert world.now < 60.0  # the minute is not over, and its weight is spent
     world.silent_seconds = world.now - silent_since + 20.0
     assert world.turn(20.0) == RestRequest("aggTrades", (("symbol", "BTCUSDT"), ("limit", "1")), 4)

@@ -33,7 +33,7 @@ def test_a_gap_waits_for_the_other_connection_then_rest_is_asked(world):
 def test_what_rest_brings_goes_before_what_waited_and_is_counted(world):
     world.hear(10, 14)
     world.turn(0.6)
-    assert world.backfiller.progress == Backfill(gaps=1, ids_left=3, ids_done=0)
+    assert world.backfiller.progress == Backfill(gaps=1, ids_left=3, ids_done=0, seconds_left=0.0)
 
     world.answer(11, 12, 13, 14, 15)
 

@@ -213,16 +213,25 @@ def test_trouble_about_a_closed_gap_still_says_how_rest_is() -> None:
     assert not repairs.paused(7.0)
 
 
-def test_the_gap_that_has_waited_longest_comes_first() -> None:
-    repairs = open_gap(10, 5000)
-    repairs.suspect("eth", 5, 6, 0.5)
-    ask = repairs.next(0.6)
+def test_a_gap_is_finished_before_the_next_one_and_the_busiest_comes_first() -> None:
+    repairs = open_gap(10, 1500)
+    repairs.suspect("eth", 5, 6, 0.0)
+    repairs.suspect("bnb", 7, 8, 0.0)
+    waiting = {"btc": 9, "eth": 1, "bnb": 2}.__getitem__
+    ask = repairs.next(0.6, waiting)
     assert ask is not None
     assert ask.key == "btc"
+    repairs.asked()
     repairs.page(ask, range(10, 1010), 0.6)
     repairs.advance("btc", 1010, 0.6)
 
-    assert repairs.next(0.6) == Ask("eth", 5, 2)
+    assert repairs.next(0.6, waiting) == Ask("btc", 1010, 491)
+    assert repairs.pages_left(lambda _, first_id, below_id: below_id - first_id) == 3
+    repairs.advance("btc", 1501, 0.6)
+    assert repairs.next(0.6, waiting) == Ask("eth", 5, 2)  # the oldest have a share
+    repairs.asked()
+    repairs.advance("eth", 7, 0.6)
+    assert repairs.next(0.6, waiting) == Ask("bnb", 7, 2)
 
 
 def disk_store(directory: str, limit: int) -> DiskStore[int]:

@@ -59,3 +59,23 @@ def test_never_more_than_the_share_in_a_minute_of_either_clock(
         minute = int((time - 1.0) // 60)
         spent[minute] = spent.get(minute, 0) + weight
     assert all(weight <= 100 for weight in spent.values())
+
+
+def test_a_back_fill_ends_when_its_weight_can_have_been_asked() -> None:
+    budget = WeightBudget(1000, 0.5)  # 450 for a back-fill
+    budget.spend(50, 71.0)
+
+    assert budget.seconds_for(400, 71.0) == 0.0
+    assert budget.seconds_for(401, 71.0) == 50.0  # the next minute, and a second for the clocks
+    assert budget.seconds_for(850, 71.0) == 50.0
+    assert budget.seconds_for(851, 71.0) == 110.0
+    assert budget.seconds_for(50, 121.0) == 0.0
+
+
+def test_what_is_reserved_does_not_grow_with_the_limit() -> None:
+    budget = WeightBudget(6000, 1.0)
+    budget.spend(5675, 65.0)
+    assert budget.delay(25, 65.0, bulk=True) == 0
+    budget.spend(25, 65.0)
+    assert budget.delay(25, 65.0, bulk=True) > 0
+    assert budget.delay(25, 65.0) == 0
