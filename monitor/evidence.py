@@ -77,7 +77,12 @@ class Evidence:
     def wanted(self) -> dict[str, tuple[float, float]]:
         """From when to when each stream was wanted, in seconds: names such as trade:BTCUSDT."""
         streams = self.settings.get("streams") or ()
-        initial = [f"{stream}:{symbol}" for stream in streams for symbol in self.symbols]
+        named = [symbol for symbol in self.symbols if not _is_pattern(symbol)]
+        initial = [f"{stream}:{symbol}" for stream in streams for symbol in named]
+        if len(named) < len(self.symbols):
+            # What a pattern chose at the beginning is not recorded: what delivered is known.
+            joined = {name for change in self.changes for name in change["added"]}
+            initial += [name for name in self.delivered or () if name not in {*initial, *joined}]
         return spans(initial, self.changes, self.elapsed_seconds)
 
     def by_segment(self, rows: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
@@ -249,3 +254,8 @@ def _predecessors(rows: Sequence[Mapping[str, Any]], seconds: float) -> tuple[Pr
             bins.append(Bin(index, rss, rss, rss, row["messages_received"], 0))
     peak = max((one.rss_max_bytes for one in bins), default=0)
     return (Process("predecessor", 1, 0.0, seconds, tuple(bins), peak, {}),) if bins else ()
+
+
+def _is_pattern(symbol: str) -> bool:
+    """Return whether an entry of `exchange.symbols` is no name: `*` and `?`, `!` or all."""
+    return symbol == "ALL" or symbol.startswith("!") or "*" in symbol or "?" in symbol

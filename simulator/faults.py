@@ -42,6 +42,7 @@ KINDS: dict[str, dict[str, Value]] = {
     "rest_empty": {"duration": 10.0},
     "rest_slow": {"delay": 2.0, "duration": 10.0},
     "rest_other_venue": {"duration": 10.0},
+    "rest_halt": {"symbol": None, "duration": 10.0},
     "ids_anew": {"symbol": None, "first_id": 1000},
 }
 """Keys and defaults by kind; each kind takes `at` too."""
@@ -69,6 +70,7 @@ MEANINGS = {
     "rest_empty": "a REST page has no items",
     "rest_slow": "a REST answer comes `delay` later",
     "ids_anew": "trades, aggregates and quotes have ids from `first_id` on: a testnet was wiped",
+    "rest_halt": "exchangeInfo tells that `symbol` does not trade",
     "rest_other_venue": "REST tells another market's trades and candles, under the same ids",
 }
 EVENT_KINDS = ("stall", "silent_connection", "withhold", "duplicate", "reorder", "burst",
@@ -76,7 +78,7 @@ EVENT_KINDS = ("stall", "silent_connection", "withhold", "duplicate", "reorder",
 _LOSING = ("stall", "silent_connection", "withhold")
 REST_KINDS = (
     "rest_error", "rest_html", "rest_lag", "rest_short", "rest_empty", "rest_slow",
-    "rest_other_venue",
+    "rest_other_venue", "rest_halt",
 )  # fmt: skip
 ENDABLE = (
     "stall", "silent_connection", "refuse_connections", "half_open", "no_pong", "no_answer",

@@ -99,6 +99,7 @@ class _Api:
         self._budget = Budget(settings.weight_limit, settings.ban_after, settings.ban_time)
         self._extra_lag = 0.0  # of the request at hand
         self._tapes = exchange.tapes  # likewise
+        self._halted: str | None = None  # likewise: the symbol that does not trade
         self._nasty = tuple(validated(0, each, ()) for each in _NASTY)
         self._random = random.Random(f"rest {settings.seed}")
         self._recorded = exchange.replay.symbols() if exchange.replay else set[str]()
@@ -137,6 +138,8 @@ class _Api:
                 other = "rest_other_venue" in faults
                 self._tapes = self._exchange.other_venue if other else self._exchange.tapes
                 self._extra_lag = lag.seconds("lag") if lag else 0.0
+                halt = faults.get("rest_halt")
+                self._halted = str(halt.arguments["symbol"]) if halt else None
                 return self._response(answer(query, unit))
             except ApiError as error:
                 return self._response(_error(error.code, str(error)), 400)
@@ -250,6 +253,11 @@ class _Api:
                 raise ApiError(-1100, "Illegal characters found in parameter 'symbols'.") from None
         if not self._exchange.tapes.keys() >= set(wanted):
             raise ApiError(-1121, "Invalid symbol.")
+        infos = [
+            _symbol_info(self._exchange.tapes[name], "BREAK" if name == self._halted else "TRADING")
+            for name in wanted
+        ]
+        status = query.get("symbolStatus")
         now = self._exchange.clock.microseconds()
         limit = {
             "rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1,
@@ -260,7 +268,7 @@ class _Api:
             "serverTime": now if unit == "us" else now // 1000,
             "rateLimits": [limit],
             "exchangeFilters": [],
-            "symbols": [_symbol_info(self._exchange.tapes[name]) for name in wanted],
+            "symbols": [each for each in infos if status in (None, each["status"])],
         }
         return json.dumps(info, ensure_ascii=False, separators=(",", ":"))
 
@@ -324,11 +332,11 @@ def _microseconds(time: int, *, last: bool = False) -> int:
     return time * 1000 + (999 if last else 0)
 
 
-def _symbol_info(tape: SymbolTape) -> dict[str, object]:
+def _symbol_info(tape: SymbolTape, status: str) -> dict[str, object]:
     quote = next((each for each in ("USDT", "BTC", "ETH") if tape.symbol.endswith(each)), "")
     return {
         "symbol": tape.symbol,
-        "status": "TRADING",
+        "status": status,
         "baseAsset": tape.symbol.removesuffix(quote),
         "quoteAsset": quote,
         "filters": [

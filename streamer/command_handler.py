@@ -13,8 +13,8 @@ from streamer.errors import StreamerError
 from streamer.heap import trim_memory
 from streamer.messages import COMMANDS, Command, CommandResult
 from streamer.network.connection_manager import ConnectionManager
-from streamer.subscription_manager import SubscriptionManager
-from streamer.values import parse_stream, parse_symbol
+from streamer.values import parse_stream, parse_symbol_entry
+from streamer.wanted_streams import WantedStreams
 
 REMEMBERED = 256  # answers to repeat when a command comes twice
 
@@ -32,12 +32,12 @@ class Requests:
     def __init__(
         self,
         connection_manager: ConnectionManager,
-        subscription_manager: SubscriptionManager,
+        wanted_streams: WantedStreams,
         stop: Stop,
         diagnosis: Diagnosis,
     ) -> None:
         self._connection_manager = connection_manager
-        self._subscription_manager = subscription_manager
+        self._wanted_streams = wanted_streams
         self._stop = stop
         self._diagnosis = diagnosis
         self._answers: OrderedDict[str, CommandResult] = OrderedDict()
@@ -98,7 +98,7 @@ class Requests:
         """Want other streams; symbols and streams are checked here: they become wire names."""
         arguments = command.arguments
         try:
-            symbols = [str(parse_symbol(one)) for one in _listed(arguments.get("symbols"))]
+            symbols = [str(parse_symbol_entry(one)) for one in _listed(arguments.get("symbols"))]
             streams = [str(parse_stream(one)) for one in _listed(arguments.get("streams"))]
         except ValueError as error:
             return CommandResult(command.id, False, f"symbols or streams: {error}")
@@ -107,7 +107,7 @@ class Requests:
                 command.id, False, "expected symbols and streams, joined by commas"
             )
         try:
-            change = self._subscription_manager.change(streams, symbols, now)
+            change = self._wanted_streams.change(streams, symbols, now)
         except StreamerError as error:
             return CommandResult(command.id, False, str(error))
         counts: dict[str, str | int | float | bool | None] = {

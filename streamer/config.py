@@ -25,7 +25,7 @@ from streamer.values import (
     parse_registry_url,
     parse_rest_url,
     parse_stream,
-    parse_symbol,
+    parse_symbol_entry,
     parse_topic,
     parse_topics,
     parse_websocket_url,
@@ -40,7 +40,7 @@ _INT16_MAX, _INT32_MAX = (1 << 15) - 1, (1 << 31) - 1  # what Kafka's protocol c
 UrlName: TypeAlias = Literal["websocket_url", "rest_url"]
 URL_NAMES: tuple[UrlName, ...] = ("websocket_url", "rest_url")
 """The two addresses of the exchange."""
-Symbol = Annotated[str, Parsed(parse_symbol)]
+Symbol = Annotated[str, Parsed(parse_symbol_entry)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +60,13 @@ class ExchangeConfig:
     # `socks5h` (docs/proxies.md), for the WebSocket and REST alike. None: as the environment has it
     # (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`); empty: no proxy, whatever the environment has.
     proxy: Annotated[SecretUrl, Parsed(checked_proxy)] | None = None
-    # What is recorded, with every stream of `streams`.
+    # What is recorded, with every stream of `streams`: names, patterns such as `*USDT` (`*` any
+    # characters, `?` one), `all`, and exclusions such as `!*DOWNUSDT`. Patterns choose among the
+    # symbols that trade by `exchangeInfo`; those listed later join, those delisted leave.
     symbols: Annotated[tuple[Symbol, ...], Listed(), MinLen(1)] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
+    # How often `exchangeInfo` is asked, where `symbols` has patterns: listings and delistings are a
+    # few in a week, and an answer takes megabytes.
+    symbols_every: Positive = 3600.0
     # What times are asked for in; ms only to replay frames that were recorded without asking.
     time_unit: Literal["us", "ms"] = "us"
     # Such as `trade`, `depth@100ms` or `kline_1m`: docs/data.md lists them.

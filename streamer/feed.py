@@ -21,6 +21,8 @@ from streamer.feed_counters import FeedCounters
 from streamer.flow_control import FlowControl
 from streamer.heap_trimmer import HeapTrimmer
 from streamer.ingest.ingest import Ingest
+from streamer.listing.listing_file import ListingFile
+from streamer.listing.symbol_watch import SymbolWatch
 from streamer.lock import ShardLock
 from streamer.messages import State
 from streamer.network.connection import Connection
@@ -40,12 +42,14 @@ from streamer.sinks import Sink, open_letter_box
 from streamer.subscription_manager import SubscriptionManager
 from streamer.telemetry import Telemetry
 from streamer.venues import belong_together
+from streamer.wanted_streams import WantedStreams
 
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 0.1  # deliveries, deadlines, commands: each wake-up of a quiet feed costs
 POLL_RECORDS = 100  # of a busy one: deliveries are seen within 10 ms at 10,000 records a second
 FLUSH_SLICE_SECONDS = 0.2  # between two looks at signals while the sink is flushed
+INFO_TIMEOUT_SECONDS = 60.0  # of `exchangeInfo`: megabytes, and nothing waits for it
 CATCH_UP_EVERY_SECONDS = 1.0  # silence, ages, the watchdog: what is counted in seconds
 
 
@@ -67,9 +71,17 @@ class Feed:
         exchange, connection = config.exchange, config.connection
         self._config = config
         self._counters = FeedCounters()
+        ssl_context = make_ssl_context(exchange)
+        symbol_watch = SymbolWatch(
+            exchange.symbols,
+            lambda: RestWorker(exchange, ssl_context, INFO_TIMEOUT_SECONDS, self.wake),
+            ListingFile(None if config.sink.kind == "null" else config.sink.directory),
+            self._counters,
+            exchange.symbols_every,
+        )
         routes = Routes(
             exchange.streams,
-            exchange.symbols,
+            symbol_watch.selected,
             time_unit=exchange.time_unit,
             gap_wait_seconds=connection.gap_wait,
             waiting=Waiting(config.repair.held_in_memory, config.sink.directory / "held")
@@ -103,7 +115,6 @@ class Feed:
         for descriptor in (self._wake_read, self._wake_write):
             os.set_blocking(descriptor, False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
-        ssl_context = make_ssl_context(exchange)
         self._availability = Availability(routes, self._counters)
         self._availability.on_listed = self._subscribe_anew
         self._connection_manager = ConnectionManager(
@@ -168,12 +179,19 @@ class Feed:
             removed_streams=removed_streams,
             overlap_seconds=connection.rotation_overlap,
         )
+        self._wanted_streams = WantedStreams(
+            exchange.streams,
+            symbol_watch,
+            self._subscription_manager,
+            self._counters,
+            self._ingest.gap_records.declare_delisted,
+        )
         self._lock = lock
         self._heap_trimmer = HeapTrimmer()
         self._read_pacing = ReadPacing(connection.read_interval)
         self._requests = Requests(
             self._connection_manager,
-            self._subscription_manager,
+            self._wanted_streams,
             self.stop,
             Diagnosis(self._sink.diagnostics),
         )
@@ -214,6 +232,7 @@ class Feed:
         finally:
             faulthandler.cancel_dump_traceback_later()
             self._connection_manager.close()
+            self._wanted_streams.close()
             if self._backfiller is not None:
                 self._backfiller.close()
             self._sink.close()
@@ -308,6 +327,7 @@ class Feed:
         self._look_for_the_directory(now)
         self._idle_clock.update(now, time.time_ns() // 1000)
         self._subscription_manager.turn(now)
+        self._wanted_streams.turn(now)
         self._availability.update()
         self._heap_trimmer.turn(now)
         if not self._flow_control.is_open:
@@ -359,7 +379,7 @@ class Feed:
         if exchange is None:
             return
         try:
-            change = self._subscription_manager.change(exchange.streams, exchange.symbols, now)
+            change = self._wanted_streams.change(exchange.streams, exchange.symbols, now)
         except StreamerError as error:
             log.error("SIGHUP: the streams stay as they are: %s", error)  # noqa: TRY400 - a setting
         else:
@@ -378,7 +398,8 @@ class Feed:
     def _state(self) -> State:
         return (
             "streaming"
-            if all(slot.live for slot in self._connection_manager.slots)
+            if len(self._ingest.routes)  # none while it is not known which symbols trade
+            and all(slot.live for slot in self._connection_manager.slots)
             else "connecting"
         )
 

@@ -172,6 +172,8 @@ NOTICE_KINDS = {
     "sink_error": "error_type, error",
     "let_go": "events, seconds: read and not kept while the sink took nothing; told at the end",
     "subscription_changed": "added, removed: wire names, the first 20 of each",
+    "symbols_listed": "symbols, the first 20, count: they trade, match a pattern, and joined",
+    "symbols_delisted": "symbols, the first 20, count: they trade no more, and left",
     "stream_unavailable": "stream, symbol, reason, error: the exchange does not serve it",
     "stream_available": "stream, symbol: it does again",
     "warning": "message",

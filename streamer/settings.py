@@ -31,6 +31,7 @@ from streamer.connection_config import ConnectionConfig
 from streamer.data.catalogue import kind_of
 from streamer.dialing.environment import environment_proxy
 from streamer.errors import SettingsError
+from streamer.listing.patterns import SymbolPatterns
 from streamer.secret import SecretUrl, without_credentials
 from streamer.setting_sources import from_assignments, from_environment, from_file
 from streamer.venues import contradiction
@@ -219,6 +220,8 @@ def _contradictions(settings: BaseModel) -> Iterator[str]:
     connection: ConnectionConfig | None = getattr(settings, "connection", None)
     if exchange is None or connection is None:
         return
+    if SymbolPatterns(exchange.symbols).is_empty:
+        yield "exchange.symbols: only exclusions; expected a symbol, a pattern, or all beside them"
     if problem := contradiction(exchange.websocket_url, exchange.rest_url):
         yield problem
     if connection.pong_within >= connection.ping_every:

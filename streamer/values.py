@@ -57,6 +57,19 @@ def parse_symbol(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def parse_symbol_entry(value: object) -> object:
+    """Return a symbol, a pattern of symbols or an exclusion such as `!*DOWNUSDT`, in upper case."""
+    name = value.removeprefix("!") if isinstance(value, str) else value
+    try:
+        parsed = parse_symbol(name)
+    except ValueError:
+        raise ValueError(
+            "expected a symbol such as BTCUSDT, a pattern such as *USDT, all, or an exclusion such "
+            "as !*DOWNUSDT"
+        ) from None
+    return f"!{parsed}" if isinstance(value, str) and value.startswith("!") else parsed
+
+
 def parse_websocket_url(value: object) -> object:
     """Return the base URL of the WebSocket streams."""
     return _base_url(value, ("wss", "ws"), WEBSOCKET_URL)

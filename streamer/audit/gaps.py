@@ -12,8 +12,9 @@ from streamer.audit.pattern import Mismatch
 from streamer.audit.ranges import IdRanges
 from streamer.data.events import FILLED
 
-NO_LOSS = ("empty", "not_wanted")
-"""Reasons of gaps that are no loss: there are no such ids, or the settings were without them."""
+NO_LOSS = ("empty", "not_wanted", "delisted")
+"""Reasons of gaps that are no loss: there are no such ids, the settings were without them, or the
+exchange did not trade them any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,3 +22,4 @@ REST_USED_WEIGHT = "x-mbx-used-weight-1m"  # by everybody at this IP in the exch
 REST_WEIGHT_PER_MINUTE = 6000  # for each IP
 PAGE_LIMIT = 1000  # events in an answer at most
 TRADES_WEIGHT, AGG_TRADES_WEIGHT, KLINES_WEIGHT, TIME_WEIGHT = 25, 4, 2, 1
+EXCHANGE_INFO_WEIGHT = 20

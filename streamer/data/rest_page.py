@@ -11,6 +11,8 @@ import msgspec
 
 from streamer.data.events import Event
 
+ANSWER_BYTES_MAX = 4 << 20  # 1000 trades take 200 kB
+
 
 @dataclass(frozen=True, slots=True)
 class RestRequest:
@@ -19,6 +21,7 @@ class RestRequest:
     endpoint: str
     parameters: tuple[tuple[str, str], ...]
     weight: int
+    answer_bytes_max: int = ANSWER_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,3 +112,13 @@ class GapRecords:
         symbol, stream = route.symbol, route.stream
         record = GapRecord(first, symbol, stream, "not_wanted", epoch=route.epoch, **ids)
         self._sink.put(self._routes.gaps[route.symbol], record, received_us)
+
+    def declare_delisted(self, symbol: str, now_us: int) -> None:
+        """Put on record that a symbol trades no more: nothing is missing after its last event."""
+        for route in self._routes:
+            if route.symbol == symbol and not route.leaving:
+                since_us = min(route.heard_us or now_us, now_us)
+                times = {"from_time": since_us, "to_time": now_us}
+                stream, epoch = route.stream, route.epoch
+                record = GapRecord(since_us, symbol, stream, "delisted", epoch=epoch, **times)
+                self._sink.put(self._routes.gaps[symbol], record, now_us)

@@ -49,9 +49,9 @@ class Ingest:
         self._overlap_seconds = overlap_seconds
         self._recent: Recent[Event] = Recent()  # while connections overlap
         self._handover: Handover[Route, _Held] = Handover()
-        self._gap_records = GapRecords(routes, sink, counters)
-        self.coverage = CoverageKeeper(routes, self._gap_records)
-        self.epochs = EpochChanges(routes, sink, counters, self._gap_records, self.forward)
+        self.gap_records = GapRecords(routes, sink, counters)
+        self.coverage = CoverageKeeper(routes, self.gap_records)
+        self.epochs = EpochChanges(routes, sink, counters, self.gap_records, self.forward)
 
     def take(
         self,
@@ -157,7 +157,7 @@ class Ingest:
             if (route := self.routes.by_name.get(name)) is not None:
                 start = next_epochs.get(name)
                 if start is not None:
-                    self._gap_records.declare_epoch(route, start, position.received_us)
+                    self.gap_records.declare_epoch(route, start, position.received_us)
                     position = Position(start.first_id - 1, position.received_us, start.epoch)
                 route.resume(position)
                 if route.epoch:
@@ -237,7 +237,7 @@ class Ingest:
             self.routes.hold(route)
         self.coverage.cover(route, *coverage.covered(route.coverage, received_us))
         if route.left is not None:
-            self._gap_records.declare_unwanted(route, route.left, received_us)
+            self.gap_records.declare_unwanted(route, route.left, received_us)
             route.left = None
         self.forward(route, released)
         if sequence.duplicates_total == copies:
@@ -290,7 +290,7 @@ class Ingest:
         """Hand what a sequence has released to the sink, and declare gaps."""
         for item in released:
             if isinstance(item, Gap):
-                self._gap_records.declare(route, item)
+                self.gap_records.declare(route, item)
             else:
                 self._sink.put(route, item[0], item[1])
                 route.latest = item[0]

@@ -60,6 +60,7 @@ REASONS = {
     "not_repaired": "repair.enabled is false, or the stream's past cannot be asked for",
     "new_epoch": "the exchange began its ids anew: those before cannot be asked for any more",
     "not_wanted": "its stream was removed from the settings, and came back later",
+    "delisted": "the exchange does not trade the symbol any more: no loss",
     "no_room": "too much waited above them while repair.enabled is false",
 }
 """Why a gap was declared."""
@@ -234,7 +235,8 @@ class GapTracker(Generic[Key]):
         self, ask: Ask[Key], kind: RestFailureKind, wait_seconds: float, now: float
     ) -> GiveUp[Key] | None:
         """Take that there was no answer."""
-        self._order.forget(ask.key)
+        if kind in LASTING:  # the others are no matter of this one
+            self._order.forget(ask.key)
         gap = self.open.get(ask.key)
         if gap is not None:
             gap.is_compared = False

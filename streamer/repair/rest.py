@@ -17,8 +17,6 @@ from streamer.dialing.http_connection import HttpConnection
 from streamer.repair.rest_outcome import failure_of, outcome_of
 from streamer.repair.rest_requests import RestFailure, RestResponse
 
-ANSWER_BYTES_MAX = 4 << 20  # 1000 trades take 200 kB
-
 
 class RestClient:
     """Asks, over one kept connection, with verified TLS and the settings' proxy."""
@@ -45,7 +43,9 @@ class RestClient:
             path += f"?{urlencode(request.parameters)}"
         deadline = time.monotonic() + self._timeout_seconds
         try:
-            answer = self._connection.ask("GET", path, self._headers, deadline, ANSWER_BYTES_MAX)
+            answer = self._connection.ask(
+                "GET", path, self._headers, deadline, request.answer_bytes_max
+            )
         except Exception as error:  # noqa: BLE001 - whatever bytes came, they end this question only
             return failure_of(request.endpoint, error)
         return outcome_of(request.endpoint, answer)

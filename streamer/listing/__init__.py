@@ -1,0 +1,1 @@
+"""Which symbols the exchange trades, and which of them are wanted."""

@@ -1,0 +1,103 @@
+"""Which streams are wanted now: by the settings, and by what the exchange lists."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from streamer.errors import StreamerError
+from streamer.feed_counters import FeedCounters
+from streamer.listing.symbol_watch import SymbolWatch
+from streamer.subscription_manager import Change, listed
+
+log = logging.getLogger(__name__)
+
+
+class Subscriptions(Protocol):
+    """Joins and leaves streams while others run."""
+
+    def change(self, streams: Iterable[str], symbols: Iterable[str], now: float) -> Change:
+        """Want these and no others. Raises StreamerError, and nothing is changed then."""
+
+
+class WantedStreams:
+    """Tells the subscriptions what is wanted; `turn` is to be called about once a second.
+
+    `declare_delisted(symbol, unix_us)` puts on record that a symbol trades no more.
+    """
+
+    def __init__(
+        self,
+        streams: Iterable[str],
+        watch: SymbolWatch,
+        subscriptions: Subscriptions,
+        counters: FeedCounters,
+        declare_delisted: Callable[[str, int], None],
+    ) -> None:
+        self._streams = tuple(streams)
+        self._watch = watch
+        self._subscriptions = subscriptions
+        self._counters = counters
+        self._declare_delisted = declare_delisted
+        self._symbols = watch.selected
+        self._refused: set[str] = set()  # that the sink cannot take: told once
+
+    def change(self, streams: Iterable[str], entries: Iterable[str], now: float) -> Change:
+        """Want streams of the symbols of other settings.
+
+        Raises StreamerError when the sink cannot take one of them; nothing is changed then.
+        """
+        before, streams = self._watch.entries, tuple(streams)
+        symbols = self._watch.want(entries)
+        try:
+            change = self._subscriptions.change(streams, symbols, now)
+        except StreamerError:
+            self._watch.want(before)
+            raise
+        self._streams, self._symbols = streams, symbols
+        return change
+
+    def turn(self, now: float) -> None:
+        """Follow what the exchange lists."""
+        if self._watch.turn(now):
+            self._follow(self._watch.selected, now)
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._watch.close()
+
+    def _follow(self, symbols: tuple[str, ...], now: float) -> None:
+        gone = [each for each in self._symbols if each not in set(symbols)]
+        new = [each for each in symbols if each not in set(self._symbols)]
+        if not gone and not new:
+            return
+        for symbol in gone:  # before its streams leave: a record needs one of them
+            self._declare_delisted(symbol, time.time_ns() // 1000)
+        kept = [each for each in self._symbols if each not in gone]
+        joined = self._join(kept, new, now)
+        self._symbols = (*kept, *joined)
+        for kind, changed in (("symbols_delisted", gone), ("symbols_listed", joined)):
+            if changed:
+                log.info("%s: %s", kind.replace("_", " "), listed(changed))
+                self._counters.notice(kind, symbols=listed(changed), count=len(changed))
+
+    def _join(self, kept: list[str], new: list[str], now: float) -> list[str]:
+        """Want the kept symbols and the new ones; return those new ones that the sink takes."""
+        try:
+            self._subscriptions.change(self._streams, (*kept, *new), now)
+        except StreamerError as error:
+            if len(new) == 1 and new[0] not in self._refused:
+                self._refused.add(new[0])
+                log.error("%s is listed and cannot be recorded: %s", new[0], error)  # noqa: TRY400 - a setting
+                self._counters.notice("warning", message=f"{new[0]} cannot be recorded: {error}")
+        else:
+            return new
+        # One that cannot be recorded keeps none of the others out.
+        joined: list[str] = []
+        for each in new if len(new) > 1 else ():
+            joined += self._join([*kept, *joined], [each], now)
+        if not joined:
+            self._subscriptions.change(self._streams, kept, now)
+        return joined

@@ -1,0 +1,138 @@
+"""When the exchange is asked which symbols trade, and what the answers change."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from streamer.feed_counters import FeedCounters
+from streamer.listing.exchange_info import REQUEST
+from streamer.listing.listing_file import ListingFile
+from streamer.listing.symbol_watch import RETRY_KNOWN_SECONDS, RETRY_SECONDS, SymbolWatch
+from streamer.repair.rest_requests import RestFailure, RestResponse
+
+EVERY = 3600.0
+
+
+class Exchange:
+    """Answers by hand."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.outcome: RestResponse | RestFailure | None = None
+
+    def start(self, request) -> None:
+        assert request == REQUEST
+        self.asked += 1
+
+    def take(self):
+        outcome, self.outcome = self.outcome, None
+        return outcome
+
+    def close(self) -> None:
+        pass
+
+    def lists(self, *symbols: str) -> None:
+        body = {"symbols": [{"symbol": each, "status": "TRADING"} for each in symbols]}
+        self.outcome = RestResponse(json.dumps(body).encode(), 0.0, 0.0)
+
+
+@pytest.fixture
+def exchange():
+    return Exchange()
+
+
+@pytest.fixture
+def make(tmp_path, exchange):
+    def watch(*entries: str) -> SymbolWatch:
+        counters = FeedCounters()
+        made = SymbolWatch(entries, lambda: exchange, ListingFile(tmp_path), counters, EVERY)
+        made.counters = counters  # type: ignore[attr-defined]
+        return made
+
+    return watch
+
+
+def test_names_alone_ask_nobody(make, exchange):
+    watch = make("BTCUSDT", "ETHUSDT")
+    assert watch.selected == ("BTCUSDT", "ETHUSDT")
+    assert not watch.is_waiting
+    assert not watch.turn(0.0)
+    assert exchange.asked == 0
+
+
+def test_patterns_ask_at_once_and_each_hour(make, exchange):
+    watch = make("*USDT")
+    assert watch.is_waiting
+    assert watch.selected == ()
+    watch.turn(0.0)
+    exchange.lists("BTCUSDT", "ETHBTC")
+    assert watch.turn(1.0)
+    assert watch.selected == ("BTCUSDT",)
+    assert not watch.is_waiting
+    assert not watch.turn(EVERY)
+    assert exchange.asked == 1
+    watch.turn(EVERY + 1.0)
+    exchange.lists("BTCUSDT", "ETHBTC", "NEWUSDT")
+    assert watch.turn(EVERY + 2.0)
+    assert watch.selected == ("BTCUSDT", "NEWUSDT")
+
+
+def test_while_the_exchange_is_away_what_was_known_last_is_used(make, exchange, caplog):
+    watch = make("*USDT")
+    watch.turn(0.0)
+    exchange.lists("BTCUSDT")
+    watch.turn(1.0)
+
+    again = make("*USDT", "!ETH*")
+    assert again.selected == ("BTCUSDT",)
+    for number in range(3):
+        again.turn(number * RETRY_KNOWN_SECONDS)
+        exchange.outcome = RestFailure("unavailable", "exchangeInfo: refused")
+        assert not again.turn(number * RETRY_KNOWN_SECONDS)
+        assert not again.turn((number + 1) * RETRY_KNOWN_SECONDS - 1)
+    assert exchange.asked == 4
+    assert again.selected == ("BTCUSDT",)
+    assert caplog.text.count("known last") == 1
+    assert again.counters.rest_errors["unavailable"] == 3
+
+
+def test_where_nothing_is_known_it_says_so_and_asks_again_sooner(make, exchange, caplog):
+    watch = make("*USDT", "BNBBTC")
+    watch.turn(0.0)
+    exchange.outcome = RestFailure("unavailable", "exchangeInfo: refused")
+    watch.turn(0.0)
+    assert watch.selected == ("BNBBTC",)
+    assert "not recorded until the exchange lists them" in caplog.text
+    watch.turn(RETRY_SECONDS)
+    assert exchange.asked == 2
+    exchange.outcome = RestFailure("throttled", "429", 120.0)
+    watch.turn(RETRY_SECONDS)
+    watch.turn(RETRY_SECONDS + 119.0)
+    assert exchange.asked == 2
+
+
+@pytest.mark.parametrize("body", [b"{}", b"<html>", b'{"symbols":[]}'])
+def test_strange_answers_change_nothing(make, exchange, body):
+    watch = make("*USDT")
+    watch.turn(0.0)
+    exchange.lists("BTCUSDT")
+    watch.turn(1.0)
+    watch.turn(EVERY + 1.0)
+    exchange.outcome = RestResponse(body, 0.0, 0.0)
+    assert not watch.turn(EVERY + 2.0)
+    assert watch.selected == ("BTCUSDT",)
+    assert len([each for each in watch.counters.notices if each.kind == "rest_trouble"]) == 1
+
+
+def test_other_settings_choose_from_what_is_known_and_ask_again(make, exchange):
+    watch = make("BTCUSDT")
+    assert watch.want(("*",)) == ()
+    watch.turn(0.0)
+    exchange.lists("BTCUSDT", "ETHBTC")
+    assert watch.turn(1.0)
+    assert watch.want(("*BTC",)) == ("ETHBTC",)
+    watch.turn(2.0)
+    assert exchange.asked == 2
+    watch.close()
