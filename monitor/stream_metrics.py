@@ -58,6 +58,7 @@ def stream_families(snapshot: Snapshot, limit: SeriesLimit) -> Iterator[Family]:
     yield from _counters(snapshot.totals, snapshot.named, limit.omitted)
     yield _silences(snapshot, limit.omitted)
     yield from _health(snapshot, limit.omitted)
+    yield _lost_books(snapshot, limit.omitted)
     omitted = sum(one.symbol in limit.omitted for report in reports for one in report.streams)
     yield Family(
         "vigil_metrics_streams_omitted",
@@ -145,6 +146,22 @@ def _health(snapshot: Snapshot, omitted: set[str]) -> Iterable[Family]:
             absent.combine((stream, shown, reason), 1.0, _sum)
             states.combine(("unavailable",), 1.0, _sum)
     return fresh, absent, states
+
+
+def _lost_books(snapshot: Snapshot, omitted: set[str]) -> Family:
+    lost = Family(
+        "vigil_book_lost",
+        "1 while changes of an order book are missing and no snapshot makes up for them; no series "
+        f"where snapshots are not asked for; of {OTHERS} when of any.",
+        "gauge",
+        ("stream", "symbol"),
+    )
+    for streamer in snapshot.streamers:
+        for one in streamer.report.streams if streamer.report is not None else ():
+            if one.book_lost is not None:
+                shown = OTHERS if one.symbol in omitted else one.symbol
+                lost.combine((one.stream, shown), float(one.book_lost), max)
+    return lost
 
 
 def _sum(one: float, other: float) -> float:

@@ -14,7 +14,12 @@ from annotated_types import Ge, Gt, Le, MinLen
 
 from streamer.client_keys import ClientValue
 from streamer.connection_config import STRICT, ConnectionConfig, Positive
-from streamer.data.binance_spot import REST_URL, REST_WEIGHT_PER_MINUTE, WEBSOCKET_URL
+from streamer.data.binance_spot import (
+    DEPTH_LEVELS_MAX,
+    REST_URL,
+    REST_WEIGHT_PER_MINUTE,
+    WEBSOCKET_URL,
+)
 from streamer.data.catalogue import KINDS
 from streamer.dialing.proxy import checked_proxy
 from streamer.secret import Secret, SecretUrl
@@ -31,8 +36,11 @@ from streamer.values import (
     parse_websocket_url,
 )
 
-GAP_TOPIC = "market.crypto.gaps.binance"
-"""Where gap records go when `kafka.topics` names other topics and none for `gap`."""
+RECORD_TOPICS = {
+    "gap": "market.crypto.gaps.binance",
+    **{kind.name: kind.topic for kind in KINDS if not kind.streams},
+}
+"""Where records go that are of no stream, when `kafka.topics` names others and none for them."""
 
 _DAY_SECONDS = 24 * 3600.0
 _INT16_MAX, _INT32_MAX = (1 << 15) - 1, (1 << 31) - 1  # what Kafka's protocol can say
@@ -109,6 +117,23 @@ class RepairConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DepthSnapshotConfig:
+    """Snapshots of order books beside the streams of their changes; they need repair.enabled."""
+
+    __pydantic_config__ = STRICT
+
+    # At the start of each `depth` stream and after every gap in one. False: none are stored.
+    enabled: bool = True
+    # And again after so long, so that a book can be rebuilt from an hour's records; 0: never.
+    interval: Seconds = 3600.0
+    # Of each side. More reach further from the price, and cost more of the exchange's weight
+    # (5 up to 100, 25 up to 500, 50 up to 1000, else 250): below the last level nothing is known.
+    levels: Annotated[int, Ge(5), Le(DEPTH_LEVELS_MAX)] = 1000
+    # Of `repair.weight_per_minute`, within repair.weight_share: 24 books of 1000 levels a minute.
+    weight_share: Annotated[float, Gt(0), Le(1)] = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SinkConfig:
     """Where records go."""
 
@@ -139,7 +164,7 @@ class KafkaConfig:
     topics: Annotated[dict[str, str], Parsed(parse_topics)] = field(
         default_factory=lambda: {
             **{kind.name: kind.topic for kind in KINDS},
-            "gap": GAP_TOPIC,
+            **RECORD_TOPICS,
         }
     )
     # The two that cost the least for what they save.
@@ -203,6 +228,7 @@ class StreamerConfig:
     exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
     connection: ConnectionConfig = field(default_factory=ConnectionConfig)
     repair: RepairConfig = field(default_factory=RepairConfig)
+    depth_snapshots: DepthSnapshotConfig = field(default_factory=DepthSnapshotConfig)
     sink: SinkConfig = field(default_factory=SinkConfig)
     kafka: KafkaConfig = field(default_factory=KafkaConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)

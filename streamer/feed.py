@@ -9,6 +9,7 @@ import selectors
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from streamer.availability import Availability
 from streamer.clock_log import clock_note
@@ -34,6 +35,7 @@ from streamer.order.sequences import Waiting
 from streamer.read_pacing import ReadPacing
 from streamer.removed_streams import RemovedStreams
 from streamer.repair.backfiller import Backfiller
+from streamer.repair.depth_snapshots import DepthSnapshots
 from streamer.repair.rest_worker import RestWorker
 from streamer.repair.staleness import StalenessProbe
 from streamer.report import NO_BACKFILL, IdleClock, Reporter
@@ -87,6 +89,7 @@ class Feed:
             waiting=Waiting(config.repair.held_in_memory, config.sink.directory / "held")
             if config.repair.enabled
             else None,
+            with_snapshots=config.repair.enabled and config.depth_snapshots.enabled,
         )
         self._sink = sink_of(routes)
         self._rejected = RejectedFrames(
@@ -161,8 +164,20 @@ class Feed:
                 in_milliseconds=exchange.time_unit == "ms",
                 same_venue=belong_together(exchange.websocket_url, exchange.rest_url),
                 note_clock=clock_note(config.sink),
+                make_snapshots=partial(
+                    DepthSnapshots,
+                    config=config.depth_snapshots,
+                    weight_per_minute=config.repair.weight_per_minute,
+                    routes=routes,
+                    sink=self._sink,
+                    counters=self._counters,
+                    unix_time=time.time,
+                )
+                if config.depth_snapshots.enabled
+                else None,
             )
             self._ingest.epochs.on_begin = self._backfiller.start_anew
+            self._ingest.gap_records.on_book_lost = self._backfiller.lose_book
         endpoint = config.telemetry.endpoint
         self._telemetry = (
             Telemetry(endpoint, config.name, config.generation, config.telemetry_keys)

@@ -76,6 +76,9 @@ class StreamCounts(msgspec.Struct, frozen=True, array_like=True):
     # Why the exchange does not serve it: "unknown_symbol" (REST does not know it, and nothing
     # comes), "refused" (its SUBSCRIBE); None: it does, as far as known.
     unavailable: str | None = None
+    # Whether changes of its book are missing that no snapshot makes up for yet; None: no stream of
+    # changes, or snapshots are not asked for.
+    book_lost: bool | None = None
 
 
 class StreamsPart(msgspec.Struct, frozen=True, tag="streams"):
@@ -163,6 +166,7 @@ NOTICE_KINDS = {
     "pong_timeout": "connection_id, slot",
     "gap": "stream, symbol, reason, and first_id, last_id, missing or from_time, to_time: lost",
     "book_lost": "stream, symbol, after_id: from there on a book needs a new snapshot",
+    "book_restored": "stream, symbol, last_update_id: a snapshot makes up for what was lost",
     "new_epoch": "stream, symbol, first_id, after_id, epoch: the exchange began its ids anew",
     "gap_empty": "as gap: ids that the exchange shows not to exist",
     "gap_repaired": "stream, symbol, first_id, last_id, repaired",

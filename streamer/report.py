@@ -183,6 +183,7 @@ class Reporter:
                     route.epochs_total,
                     route.leaving,
                     unavailable.reason(name) if unavailable else None,
+                    route.book_lost,
                 )
             )
         return tuple(told)

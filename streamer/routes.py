@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -24,6 +24,9 @@ JUMP_LIMIT = 1_000_000_000
 """Ids between an event and the next one at most: months of the busiest symbol's trades."""
 JUMP_US = 30 * 24 * 3600 * 1_000_000
 """The time that JUMP_LIMIT is for, in microseconds."""
+GAP, SNAPSHOT = "gap", "depthSnapshot"
+RECORD_KINDS = frozenset({GAP, SNAPSHOT})
+"""Kinds of records that are of no stream: no start goes on after the last one of them."""
 _NO_CEILING = 1 << 63
 _STREAM = b'{"stream":'  # how the exchange begins every frame of a combined stream
 
@@ -45,6 +48,7 @@ class Route:
         "_in_milliseconds",
         "_window",
         "anew",
+        "book_lost",
         "coverage",
         "epoch",
         "epochs_total",
@@ -86,6 +90,9 @@ class Route:
         self.epochs_total = 0  # that have begun here
         self.anew: EpochWatch[Arrival] = EpochWatch()
         self.latest: Event | None = None  # the last one that was forwarded
+        # Whether changes of its book are missing that no snapshot makes up for; None: nobody keeps
+        # account of that (`streamer.repair.depth_snapshots`).
+        self.book_lost: bool | None = None
         self.coverage = Coverage()  # of time, where ids tell of no gaps
         self.leaving = False  # no longer wanted, though frames of it may still come
         self.left: Position | None = None  # where it had ended, until that it did is on record
@@ -152,16 +159,16 @@ class Route:
         self._id_ceiling = (event_id if last_id is None else last_id) + limit
 
 
-class GapRoute(Route):
-    """Where the gap records of a symbol go: a target for a sink, of no stream."""
+class RecordRoute(Route):
+    """Where the records of a kind go that are of no stream: a target for a sink."""
 
     __slots__ = ()
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, kind: str, symbol: str) -> None:
         self.epoch = 0  # of its own records: those of its streams have their own
-        self.stream = self.kind = "gap"
+        self.stream = self.kind = kind
         self.symbol = symbol
-        self.name = f"{symbol.lower()}@gap"
+        self.name = f"{symbol.lower()}@{kind}"
 
 
 class Routes:
@@ -176,9 +183,13 @@ class Routes:
         window: TimeWindow | None = None,
         gap_wait_seconds: float = 1.0,
         waiting: Waiting | None = None,
+        with_snapshots: bool = False,
     ) -> None:
+        """With snapshots, there is a route for those of each symbol with a stream of changes."""
         symbols = tuple(symbols)
-        self.gaps = {symbol: GapRoute(symbol) for symbol in symbols}
+        self.gaps: dict[str, Route] = {symbol: RecordRoute(GAP, symbol) for symbol in symbols}
+        self.snapshots: dict[str, Route] = {}
+        self._with_snapshots = with_snapshots
         self.by_name: dict[str, Route] = {}
         self._by_prefix: dict[bytes, Route] = {}
         self._holding: dict[Route, None] = {}  # in which events may wait
@@ -203,6 +214,22 @@ class Routes:
         self.by_name[route.name] = route
         for prefix in _prefixes(route):
             self._by_prefix[prefix] = route
+        self.add_beside(route, lambda _: None)
+
+    def add_beside(self, route: Route, open_route: Callable[[Route], None]) -> None:
+        """Let there be the routes for what is recorded beside a stream: gaps, snapshots.
+
+        Each new one is given to `open_route` first; what that raises leaves it out. They stay when
+        the stream leaves: a few bytes for each symbol.
+        """
+        wanted = [(GAP, self.gaps)]
+        if self._with_snapshots and route.stream_kind.ordering == "ranges":
+            wanted.append((SNAPSHOT, self.snapshots))
+        for kind, of_symbols in wanted:
+            if route.symbol not in of_symbols:
+                beside = RecordRoute(kind, route.symbol)
+                open_route(beside)
+                of_symbols[route.symbol] = beside
 
     def remove(self, route: Route) -> None:
         """Let frames find a route no longer."""

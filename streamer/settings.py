@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.config import (
     URL_NAMES,
+    DepthSnapshotConfig,
     ExchangeConfig,
     KafkaConfig,
     RepairConfig,
@@ -52,6 +53,7 @@ class StreamerSettings(BaseModel):
     exchange: ExchangeConfig = Field(default_factory=ExchangeConfig)
     connection: ConnectionConfig = Field(default_factory=ConnectionConfig)
     repair: RepairConfig = Field(default_factory=RepairConfig)
+    depth_snapshots: DepthSnapshotConfig = Field(default_factory=DepthSnapshotConfig)
     sink: SinkConfig = Field(default_factory=SinkConfig)
     kafka: KafkaConfig = Field(default_factory=KafkaConfig)
     telemetry: TelemetryConfig = Field(default_factory=TelemetryConfig)
@@ -62,6 +64,7 @@ class StreamerSettings(BaseModel):
             exchange=self.exchange,
             connection=self.connection,
             repair=self.repair,
+            depth_snapshots=self.depth_snapshots,
             sink=self.sink,
             kafka=self.kafka,
             telemetry=self.telemetry,

@@ -22,7 +22,7 @@ from streamer.order.sequence import IncreasingSequence
 from streamer.removed_streams import RemovedStreams
 from streamer.repair.backfiller import Backfiller
 from streamer.report import IdleClock
-from streamer.routes import GapRoute, Route
+from streamer.routes import Route
 from streamer.sinks import Sink
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,8 @@ class SubscriptionManager:
         self._removed_streams.join(route.name for route in fresh)
         for route in fresh:
             self._routes.add(route)
+            if self._backfiller is not None:
+                self._backfiller.begin(route)
             self._idle_clock.add(route, now)
             left = self._removed_streams.take(route.name)
             if left is not None:
@@ -200,10 +202,7 @@ class SubscriptionManager:
             for route in routes:
                 self._sink.add(route)
                 added.append(route)
-                if route.symbol not in self._routes.gaps:
-                    gaps = GapRoute(route.symbol)
-                    self._sink.add(gaps)
-                    self._routes.gaps[route.symbol] = gaps  # stays: a few bytes for each symbol
+                self._routes.add_beside(route, self._sink.add)
         except StreamerError:
             for route in added:
                 self._sink.remove(route)

@@ -181,6 +181,7 @@ def _lose_trades(rig: Rig, place: Place) -> None:
 
 
 def _lose_book_changes(rig: Rig, place: Place) -> None:
+    rig.exchange.fault("rest_error", duration=30.0)  # else a snapshot is there within seconds
     rig.exchange.fault("withhold", stream="depth@100ms", symbol="BTCUSDT", count=3)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from streamer.audit.batches import Source
 from streamer.audit.period import Period, parse_time
-from streamer.config import GAP_TOPIC, KafkaConfig
+from streamer.config import RECORD_TOPICS, KafkaConfig
 from streamer.errors import SettingsError
 
 EXPLAINED, USAGE, UNEXPLAINED, NOTHING = 0, 2, 3, 4
@@ -144,7 +144,7 @@ def _topics(config: KafkaConfig) -> tuple[Source, str]:
 
     where = f"Kafka at {config.bootstrap_servers}"
     try:
-        topics = Topics(config, {"gap": GAP_TOPIC, **config.topics})
+        topics = Topics(config, {**RECORD_TOPICS, **config.topics})
     except KafkaException as error:
         raise NothingToRead(f"{where}: {error.args[0].str()}") from None
     except LookupError as error:

@@ -21,5 +21,7 @@ REST_MICROSECONDS = ("X-MBX-TIME-UNIT", "MICROSECOND")  # without this header ti
 REST_USED_WEIGHT = "x-mbx-used-weight-1m"  # by everybody at this IP in the exchange's minute
 REST_WEIGHT_PER_MINUTE = 6000  # for each IP
 PAGE_LIMIT = 1000  # events in an answer at most
+DEPTH_LEVELS_MAX = 5000  # of each side of a book in an answer
+DEPTH_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (DEPTH_LEVELS_MAX, 250))  # by levels, at most
 TRADES_WEIGHT, AGG_TRADES_WEIGHT, KLINES_WEIGHT, TIME_WEIGHT = 25, 4, 2, 1
 EXCHANGE_INFO_WEIGHT = 20

@@ -11,6 +11,7 @@ from streamer.data.kinds import (
     avg_price,
     book_ticker,
     depth,
+    depth_snapshot,
     kline,
     mini_ticker,
     partial_depth,
@@ -24,6 +25,7 @@ KINDS: tuple[StreamKind, ...] = (
     agg_trade.KIND,
     book_ticker.KIND,
     depth.KIND,
+    depth_snapshot.KIND,
     partial_depth.KIND,
     kline.KIND,
     mini_ticker.KIND,
@@ -41,7 +43,9 @@ NUMBERED = frozenset(kind.name for kind in KINDS if not kind.ids_are_times)
 """The kinds whose ids are numbers; those of the others are times."""
 REPAIRABLE = frozenset(kind.name for kind in KINDS if kind.past is not None)
 """The kinds of stream whose past can be asked for, by id or by time."""
-_PARTED = frozenset(kind.name for kind in KINDS if kind.streams[0].startswith(f"{kind.name}_"))
+_PARTED = frozenset(
+    kind.name for kind in KINDS if kind.streams and kind.streams[0].startswith(f"{kind.name}_")
+)
 
 
 def kind_of(stream: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from streamer.avro.binary import long, optional_long, string
 from streamer.data.binance_spot import RECORD_ID_PREFIX
-from streamer.data.catalogue import BY_STREAM
+from streamer.data.catalogue import BY_NAME, BY_STREAM
 from streamer.data.events import FILLED, GapRecord
 from streamer.data.record_head import Encode, RecordHead, record_head
 
@@ -64,7 +64,7 @@ def encoder(stream: str, symbol: str, *, prefix: bytes = b"", epoch: int = 0) ->
     number.
     """
     head = record_head(stream, symbol, prefix, epoch)
-    kind = BY_STREAM.get(stream)
+    kind = BY_STREAM.get(stream) or BY_NAME.get(stream)  # the latter: of no stream
     return _gap_encoder(head, symbol) if kind is None else kind.encoder(head)
 
 

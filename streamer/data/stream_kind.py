@@ -79,7 +79,7 @@ class StreamKind:
     """
 
     name: str  # of its schema, its directory and its key in `kafka.topics`
-    streams: tuple[str, ...]  # what can be subscribed
+    streams: tuple[str, ...]  # what can be subscribed; none where it is asked for over REST
     event: type[Any]  # a msgspec.Struct that satisfies Event; its name is that of the schema
     event_type: str  # `e` on the wire, or what classification calls it
     topic: str  # unless the settings say otherwise

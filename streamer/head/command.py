@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamer.config import GAP_TOPIC, KafkaConfig, SinkConfig
+from streamer.config import RECORD_TOPICS, KafkaConfig, SinkConfig
 from streamer.errors import SettingsError
 from streamer.head.last_records import LastRecords, Wanted
 from streamer.printable import printable
@@ -105,7 +105,7 @@ def _topics(config: KafkaConfig, wanted: Wanted) -> tuple[list[LastRecords], lis
 
     where = f"Kafka at {config.bootstrap_servers}"
     try:
-        return read_topics(config, {"gap": GAP_TOPIC, **config.topics}, wanted)
+        return read_topics(config, {**RECORD_TOPICS, **config.topics}, wanted)
     except KafkaException as error:
         raise NothingToShow(f"{where}: {error.args[0].str()}") from None
     except LookupError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from streamer.data.events import GapRecord
 from streamer.data.intervals import candles_between, open_time_at
@@ -28,6 +29,8 @@ class GapRecords:
         self._routes = routes
         self._sink = sink
         self._counters = counters
+        # When changes of a book up to an id are lost.
+        self.on_book_lost: Callable[[Route, int], None] = lambda _, __: None
 
     def declare(self, route: Route, gap: Gap) -> None:
         """Tell of a gap: in the log, in a notice, and in the sink before what comes after it."""
@@ -55,6 +58,7 @@ class GapRecords:
             self._counters.notice(
                 "book_lost", stream=route.stream, symbol=route.symbol, after_id=gap.last_id
             )
+            self.on_book_lost(route, gap.last_id)
         record = GapRecord(
             gap.first_id,
             route.symbol,

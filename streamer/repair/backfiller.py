@@ -14,12 +14,14 @@ from streamer.data.binance_spot import TRADES_WEIGHT
 from streamer.feed_counters import FeedCounters
 from streamer.messages import Backfill
 from streamer.repair.clock_check import ClockCheck, NoteClock
+from streamer.repair.depth_snapshots import MakeSnapshots
 from streamer.repair.exchange_questions import ExchangeQuestions
 from streamer.repair.gap_filler import GapFiller
 from streamer.repair.gap_tracker import GapTracker
 from streamer.repair.neighbours import count_ids
 from streamer.repair.page_check import PageCheck
 from streamer.repair.page_intake import Forward, Refuse
+from streamer.repair.rest_requests import RestFailure
 from streamer.repair.rest_worker import Ask
 from streamer.repair.silence_check import SilenceCheck
 from streamer.repair.staleness import StalenessProbe
@@ -51,7 +53,9 @@ class Backfiller:
         in_milliseconds: bool = False,
         same_venue: bool = False,
         note_clock: NoteClock = lambda *_: None,
+        make_snapshots: MakeSnapshots | None = None,
     ) -> None:
+        """Without `make_snapshots` no books are asked for."""
         self.silences = silences
         self._unix_time = unix_time
         self._budget = WeightBudget(config.weight_per_minute, config.weight_share)
@@ -63,7 +67,7 @@ class Backfiller:
             self._questions,
             counters,
             routes.window,
-            lambda trouble, now: self._gap_tracker.pause(trouble.kind, trouble.wait_seconds, now),
+            self._pause,
             every_seconds=config.clock_every,
             unix_time=unix_time,
             in_milliseconds=in_milliseconds,
@@ -89,6 +93,11 @@ class Backfiller:
             page_check,
             self._clock,
             silent_seconds,
+        )
+        self._snapshots = (
+            None
+            if make_snapshots is None
+            else make_snapshots(self._questions, page_check, self._pause)
         )
 
     @property
@@ -121,31 +130,53 @@ class Backfiller:
         """Return whether something of a route is asked for, or has to be."""
         return route in self._gap_tracker.open
 
+    def begin(self, route: Route) -> None:
+        """Take a route that has joined."""
+        if self._snapshots is not None:
+            self._snapshots.begin(route)
+
+    def lose_book(self, route: Route, last_id: int) -> None:
+        """Handle that changes of a book up to an id are lost for good."""
+        if self._snapshots is not None:
+            self._snapshots.lose(route, last_id)
+
     def forget(self, route: Route) -> None:
         """Know nothing more of a route of which nothing is repaired."""
-        self._gap_filler.forget(route)
-        self._silence_check.forget(route)
+        self._drop(route)
+        if self._snapshots is not None:
+            self._snapshots.forget(route)
 
     def start_anew(self, route: Route) -> None:
         """Handle that the ids of a route began anew: nothing of the earlier ones is asked for."""
-        self.forget(route)
+        self._drop(route)
+        if self._snapshots is not None:
+            self._snapshots.start_anew(route)
 
     def close(self) -> None:
         """Ask no more."""
         self._questions.close()
 
     def _ask_next(self, now: float) -> None:
-        """Begin the most urgent question: gaps, then silences, then the clock.
+        """Begin the most urgent question: gaps, silences, the clock, then snapshots of books.
 
         After a page of a gap comes whatever else is due: gaps can take hours to fill.
         """
         kinds = [self._ask_about_gap, self._silence_check.ask, self._clock.ask]
+        if self._snapshots is not None:
+            kinds.append(self._snapshots.ask)
         if self._page_was_last:
             kinds.append(kinds.pop(0))
         self._page_was_last = False
         for ask in kinds:
             if ask(now):
                 return
+
+    def _drop(self, route: Route) -> None:
+        self._gap_filler.forget(route)
+        self._silence_check.forget(route)
+
+    def _pause(self, trouble: RestFailure, now: float) -> None:
+        self._gap_tracker.pause(trouble.kind, trouble.wait_seconds, now)
 
     def _ask_about_gap(self, now: float) -> bool:
         self._page_was_last = self._gap_filler.ask(now)

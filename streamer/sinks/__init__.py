@@ -121,12 +121,12 @@ class Sink(Protocol):
 
 
 def open_sink(config: StreamerConfig, routes: Routes) -> Sink:
-    """Open the sink for these routes and their gap records.
+    """Open the sink for these routes, their gap records and snapshots.
 
     Each is imported only when it is wanted. The caller holds the shard's lock. Raises
     SinkUnavailable or SettingsError.
     """
-    targets: tuple[Route, ...] = (*routes, *routes.gaps.values())
+    targets = (*routes, *routes.gaps.values(), *routes.snapshots.values())
     if config.sink.kind == "files":
         from streamer.sinks.files import FilesSink
 

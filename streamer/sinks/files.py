@@ -27,7 +27,7 @@ from streamer.data.events import Event
 from streamer.data.records import encoder, load_schema
 from streamer.messages import SinkCounts
 from streamer.order.positions import DeclaredGap, EpochStart, Position, beyond_gaps
-from streamer.routes import Route
+from streamer.routes import RECORD_KINDS, Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.avro_writer import AvroWriter, Unfinished, repair
 from streamer.sinks.delivery import DISK_ERROR_TYPES, AcknowledgeClock, Errors
@@ -59,7 +59,7 @@ class _Pending:
     def __init__(self, kind: str, writer: AvroWriter, positions: PositionKeeper | None) -> None:
         self.kind = kind
         self.writer = writer
-        self.positions = positions  # None for gaps, which have none of their own
+        self.positions = positions  # None for what is of no stream
         self.records: list[bytes] = []
         self.of_the_day_before: int | None = None  # how many of `records`; None: no day has ended
         self.written = 0
@@ -137,7 +137,7 @@ class FilesSink:
         for told in repair(directory):
             _log.warning("after a crash: %s", told)
         positions = None
-        if kind != _GAP:
+        if kind not in RECORD_KINDS:
             positions = PositionKeeper(directory, route_names, self._max_age_seconds, self._gaps)
             self._positions.update(positions.positions)
         writer = AvroWriter(

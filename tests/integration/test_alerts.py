@@ -78,7 +78,14 @@ CASES = {
         12,
     ),
     "VigilMissingIds": ({f"binance_missing_ids_total{{{TRADES}}}": "0x9 3x20"}, (9,), 12),
-    "VigilBookLost": ({f"binance_gaps_total{{{DEPTH}}}": "0x9 1x20"}, (9,), 12),
+    "VigilBookLost": (
+        {
+            f"vigil_book_lost{{{DEPTH}}}": "0x9 1x4 0x4 1x9",  # a snapshot has come
+            f"binance_gaps_total{{{DEPTH}}}": "0x9 1x20",
+        },
+        (9, 16),
+        12,
+    ),
     "VigilDeadLetters": ({f"vigil_dead_letters_total{{{LABELS}}}": "0x9 1x20"}, (9,), 12),
     "VigilRecordsRefused": (
         {f"vigil_sink_refused_records_total{{{LABELS}}}": "0x9 1x20"},
@@ -162,9 +169,17 @@ def test_every_alert_has_a_case():
     assert sorted(CASES) == sorted(alert.name for alert in alerts())
 
 
+def test_without_snapshots_a_gap_in_the_changes_alerts(tmp_path):
+    series = {f"binance_gaps_total{{{DEPTH}}}": "0x9 1x20"}
+    check_alert("VigilBookLost", series, (9,), 12, tmp_path)
+
+
 @pytest.mark.parametrize("alert", CASES)
 def test_an_alert_is_silent_and_fires(alert, tmp_path):
-    series, silent, firing = CASES[alert]
+    check_alert(alert, *CASES[alert], tmp_path)
+
+
+def check_alert(alert, series, silent, firing, tmp_path):
     query = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) or vector(0)'
     expected = [
         {

@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streamer.config import KafkaConfig
 from streamer.errors import SettingsError
 from streamer.order.positions import Position
-from streamer.routes import Route
+from streamer.routes import RECORD_KINDS, Route
 from streamer.sinks.kafka.client import make_small_producer
 from streamer.sinks.kafka.topics import topic_of
 
@@ -81,7 +81,9 @@ class PositionTopic:
 
     def ends(self, routes: Iterable[Route]) -> dict[str, Position | None]:
         """Return where every route ends now, and those that were removed, by key."""
-        ends = {self._key(one): self._position(one) for one in routes if one.kind != "gap"}
+        ends = {
+            self._key(one): self._position(one) for one in routes if one.kind not in RECORD_KINDS
+        }
         return {key.decode(): position for key, position in (self._left | ends).items()}
 
     def poll(self) -> None:
@@ -146,7 +148,7 @@ class PositionTopic:
         return key_of(topic_of(self._config, route), route)
 
     def _position(self, route: Route) -> Position | None:
-        if route.kind == "gap" or (last_id := route.sequence.last_id) is None:
+        if route.kind in RECORD_KINDS or (last_id := route.sequence.last_id) is None:
             return None
         before = self.known.get(route.name)
         received_us = route.received_us or (before.received_us if before else 0)

@@ -27,7 +27,7 @@ from streamer.heap import trim_memory
 from streamer.order.positions import DeclaredGap, Position, beyond_gaps, furthest
 from streamer.order.record_ids import first_record, gap_of, position_of
 from streamer.order.tails import Tail
-from streamer.routes import Route
+from streamer.routes import RECORD_KINDS, Route
 from streamer.sinks.kafka.client import make_consumer
 from streamer.sinks.kafka.overflow import Overflow, Place
 from streamer.sinks.kafka.position_topic import (
@@ -127,7 +127,7 @@ def remembered_positions(
     tails.take_overflow(overflow)
     found = tails.positions()
     for route, topic in topics.items():
-        is_known = route.kind == "gap" or key_of(topic, route).decode() in noted
+        is_known = route.kind in RECORD_KINDS or key_of(topic, route).decode() in noted
         if not is_known and route.name not in found:
             return None
     return furthest(unwanted_positions(topics, written), tails.others()) | found
@@ -194,7 +194,7 @@ class _Tails:
         self._tails: dict[str, Tail] = {}
         self._others: dict[str, Tail] = {}  # of routes that are not wanted now
         for route, topic in topics.items():
-            if route.kind == "gap":
+            if route.kind in RECORD_KINDS:
                 continue
             value, position = written.get(key_of(topic, route)), None
             if value is None:
@@ -232,6 +232,7 @@ class _Tails:
             gap = gap_of(record, value, self._gap_schema)
             if gap is not None:
                 self._gaps.append(gap)
+        if self._kinds[topic] in RECORD_KINDS:
             return None
         name = record.route_name
         tail = self._tails.get(name) or self._others.get(name)
@@ -253,7 +254,7 @@ class _Tails:
         """Return where the records in the topics end, by topic and route, where ids are numbers."""
         found: dict[tuple[str, str], Place] = {}
         for route, topic in self._topics.items():
-            if route.kind in NUMBERED:
+            if route.kind in NUMBERED and route.kind not in RECORD_KINDS:
                 position = self._tails[route.name].position(self._gaps)
                 if position is not None:
                     found[topic, route.name] = position.place

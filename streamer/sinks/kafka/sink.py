@@ -30,7 +30,7 @@ from streamer.data.events import Event
 from streamer.errors import SinkUnavailable
 from streamer.messages import SinkCounts
 from streamer.order.positions import EpochStart, Position
-from streamer.routes import Route
+from streamer.routes import RECORD_KINDS, Route
 from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.delivery import AcknowledgeClock, Errors
 from streamer.sinks.kafka import flow
@@ -459,7 +459,7 @@ class KafkaSink:
 
     def _note_first(self, route: Route, topic: str, event: Event, received_us: int) -> None:
         """Note where a route begins of which nothing was known."""
-        is_known = route.kind == "gap" or route.name in self._position_topic.known
+        is_known = route.kind in RECORD_KINDS or route.name in self._position_topic.known
         if self._notes is not None and not is_known:
             below = Position(event.id - 1, received_us, route.epoch)
             self._notes.note_first(key_of(topic, route).decode(), below)

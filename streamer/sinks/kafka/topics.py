@@ -18,7 +18,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # it is documented
 
-from streamer.config import GAP_TOPIC, KafkaConfig
+from streamer.config import RECORD_TOPICS, KafkaConfig
 from streamer.errors import SettingsError, SinkAway, SinkUnavailable
 from streamer.routes import Route
 from streamer.sinks.kafka.client import make_administrator
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 def topic_of(config: KafkaConfig, route: Route) -> str:
     """Return the topic of a stream of a symbol. Raises SettingsError."""
-    topics = {"gap": GAP_TOPIC, **config.topics}
+    topics = {**RECORD_TOPICS, **config.topics}
     try:
         topic = topics[route.kind].replace(SYMBOL_PLACE, route.symbol)
     except KeyError:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as openmetrics_families,
 )
@@ -56,7 +57,8 @@ def test_beyond_the_limit_symbols_are_told_together_and_totals_stay() -> None:
 
 def test_the_rest_is_as_fresh_as_its_worst_and_its_states_are_counted() -> None:
     silent = stream(4, "D", silent_seconds=99.0, silence="news")
-    absent = stream(0, "E", unavailable="refused")
+    absent = stream(0, "E", unavailable="refused", book_lost=True)
+    silent = msgspec.structs.replace(silent, book_lost=False)
     told = snapshot({"streams": (*of("ABC")["streams"], silent, absent)})  # type: ignore[misc]
     limited = shown(Exposition(lambda: told, 2))
     assert limited["vigil_stream_fresh", "trade", "A"] == 1
@@ -64,6 +66,8 @@ def test_the_rest_is_as_fresh_as_its_worst_and_its_states_are_counted() -> None:
     assert limited["binance_stream_silent_seconds", "trade", OTHERS] == 99
     assert limited["vigil_stream_unavailable", "trade", OTHERS, "refused"] == 1
     assert limited["vigil_streams", "fresh"] == 3
+    assert limited["vigil_book_lost", "trade", OTHERS] == 1
+    assert ("vigil_book_lost", "trade", "A") not in limited, "nobody keeps account of it"
     assert limited["vigil_streams", "stale"] == 1
     assert limited["vigil_streams", "unavailable"] == 1
 

@@ -68,7 +68,10 @@ class ConnectionManager:
 
 class Backfiller:
     def __init__(self):
-        self.open, self.forgotten = set(), []
+        self.open, self.forgotten, self.begun = set(), [], []
+
+    def begin(self, route):
+        self.begun.append(route.name)
 
     def repairing(self, route):
         return route.name in self.open

@@ -55,14 +55,14 @@ def test_nothing_is_of_two_kinds():
 
 def test_what_ids_promise():
     assert {"trade", "aggTrade"} == CONTIGUOUS
-    assert {*CONTIGUOUS, "bookTicker", "depth", "partialDepth"} == NUMBERED
+    assert {*CONTIGUOUS, "bookTicker", "depth", "depthSnapshot", "partialDepth"} == NUMBERED
     assert {*CONTIGUOUS, "kline"} == REPAIRABLE
     clocks = {kind.name: kind.clock for kind in KINDS if kind.clock is not None}
     assert clocks == {"trade": "trade_time", "aggTrade": "trade_time", "depth": "event_time"}
 
 
 def test_there_is_a_payload_of_each_kind():
-    assert {kind_of(stream) for stream in PAYLOADS} == BY_NAME.keys()
+    assert {kind_of(stream) for stream in PAYLOADS} == {each.name for each in KINDS if each.streams}
 
 
 @pytest.mark.parametrize("stream", PAYLOADS)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from streamer.availability import Availability
-from streamer.config import RepairConfig
+from streamer.config import DepthSnapshotConfig, RepairConfig
 from streamer.data.rest_page import RestRequest
 from streamer.feed_counters import FeedCounters
 from streamer.order.sequence import Gap
 from streamer.order.sequences import Waiting
 from streamer.repair.backfiller import Backfiller
+from streamer.repair.depth_snapshots import DepthSnapshots
 from streamer.repair.rest_requests import RestFailure, RestResponse
 from streamer.repair.staleness import StalenessProbe
 from streamer.routes import Route, Routes
@@ -41,9 +43,21 @@ class Exchange:
 class World:
     """One symbol's trades, a REST interface, and a backfiller between them."""
 
-    def __init__(self, directory, stream="trade", *, same_venue=True, **config) -> None:
+    def __init__(
+        self,
+        directory,
+        stream="trade",
+        *,
+        same_venue=True,
+        snapshots: DepthSnapshotConfig | None = None,
+        **config,
+    ) -> None:
         self.routes = Routes(
-            (stream,), ("BTCUSDT",), gap_wait_seconds=0.5, waiting=Waiting(100, directory)
+            (stream,),
+            ("BTCUSDT",),
+            gap_wait_seconds=0.5,
+            waiting=Waiting(100, directory),
+            with_snapshots=snapshots is not None,
         )
         self.route = self.routes.by_name[f"btcusdt@{stream}"]
         self.counters = FeedCounters()
@@ -72,7 +86,26 @@ class World:
             unix_time=lambda: UNIX + self.now + self.set_by,
             same_venue=same_venue,
             note_clock=lambda *told: self.clock_notes.append(told),
+            make_snapshots=partial(
+                DepthSnapshots,
+                config=snapshots,
+                weight_per_minute=6000,
+                routes=self.routes,
+                sink=self,
+                counters=self.counters,
+                unix_time=lambda: UNIX + self.now,
+            )
+            if snapshots is not None
+            else None,
         )
+
+    def put(self, route, event, received_us) -> None:
+        """Take a snapshot, as a sink."""
+        self.stored.append(event)
+
+    def renew(self, route) -> None:
+        """Take that a route has another epoch, as a sink."""
+        self.stored.append(route.epoch)
 
     def hear(self, *ids: int) -> None:
         for event_id in ids:

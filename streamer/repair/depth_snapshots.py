@@ -1,0 +1,210 @@
+"""Snapshots of books beside the streams of their changes: asked for over REST, put into the sink.
+
+On the feed's thread; what is due and when is decided by `snapshot_plan`, which is pure. A snapshot
+is asked for once the first change has come, so that it can be new enough to go on from.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from streamer.config import DepthSnapshotConfig
+from streamer.data.events import Event
+from streamer.data.kinds.depth import KIND as DEPTH
+from streamer.data.kinds.depth_snapshot import (
+    DepthSnapshot,
+    SnapshotReason,
+    read_snapshot,
+    snapshot_request,
+)
+from streamer.errors import FrameRejected
+from streamer.feed_counters import FeedCounters
+from streamer.order.ranges import RangeSequence
+from streamer.repair.exchange_questions import ExchangeQuestions
+from streamer.repair.gap_tracker import LASTING
+from streamer.repair.page_check import PageCheck
+from streamer.repair.rest_requests import RestFailure, RestResponse
+from streamer.repair.snapshot_plan import SnapshotDue, SnapshotPlan
+from streamer.repair.weight import WeightBudget
+from streamer.routes import JUMP_LIMIT, Route, Routes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A stream whose first change is awaited; it goes on after an id, or begins (None)."""
+
+    reason: SnapshotReason
+    after_id: int | None
+    events: int  # that it had brought before
+
+
+class SnapshotSink(Protocol):
+    """Where snapshots go: what of a sink they need."""
+
+    def put(self, route: Route, event: Event, received_us: int) -> None:
+        """Accept a snapshot that was received at a Unix time in microseconds."""
+
+    def renew(self, route: Route) -> None:
+        """Have the route's epoch in the ids of records from now on."""
+
+
+class DepthSnapshots:
+    """Keeps account of the books of all streams of changes."""
+
+    def __init__(
+        self,
+        questions: ExchangeQuestions,
+        page_check: PageCheck,
+        pause: Callable[[RestFailure, float], None],
+        *,
+        config: DepthSnapshotConfig,
+        weight_per_minute: int,
+        routes: Routes,
+        sink: SnapshotSink,
+        counters: FeedCounters,
+        unix_time: Callable[[], float],
+    ) -> None:
+        """Ask with at most `config.weight_share` of `weight_per_minute`.
+
+        `pause(trouble, now)` is told of a trouble that concerns all questions.
+        """
+        self._questions = questions
+        self._page_check = page_check
+        self._pause = pause
+        self._levels = config.levels
+        self._routes = routes
+        self._sink = sink
+        self._counters = counters
+        self._unix_time = unix_time
+        self._plan = SnapshotPlan(config.interval)
+        # Of its own: repairs go on whatever is due here.
+        self._budget = WeightBudget(weight_per_minute, config.weight_share)
+        self._starting: dict[Route, _Start] = {}
+        self._lost: set[Route] = set()  # of which that was told
+        for route in routes:
+            self.begin(route)
+
+    def begin(self, route: Route, reason: SnapshotReason = "start") -> None:
+        """Take a stream that begins or goes on, or whose ids have begun anew."""
+        sequence = route.sequence
+        if isinstance(sequence, RangeSequence):
+            route.book_lost = True
+            self._starting[route] = _Start(reason, sequence.last_id, sequence.events_total)
+
+    def lose(self, route: Route, last_id: int) -> None:
+        """Take that changes up to an id were lost for good: a snapshot is due at once."""
+        if route.book_lost is not None and self._plan.need(route.symbol, "gap", last_id):
+            route.book_lost = True
+            self._lost.add(route)
+
+    def forget(self, route: Route) -> None:
+        """Know nothing more of a stream."""
+        if route.book_lost is None:
+            return
+        route.book_lost = None
+        self._starting.pop(route, None)
+        self._lost.discard(route)
+        if not self._routes_of(route.symbol):
+            self._plan.forget(route.symbol)
+
+    def start_anew(self, route: Route) -> None:
+        """Take that the ids of a stream began anew: all that is known is of the earlier ones."""
+        if route.book_lost is not None:
+            self._plan.forget(route.symbol)
+            self.begin(route, "gap")
+
+    def ask(self, now: float) -> bool:
+        """Ask for the most urgent book, unless the share of the weight is used; return whether."""
+        self._look_at_starts()
+        due = None if self._page_check.doubted else self._plan.next(now)
+        if due is None:
+            return False
+        request, unix_time = snapshot_request(due.symbol, self._levels), self._unix_time()
+        if self._budget.delay(request.weight, unix_time) > 0:
+            return False
+        is_asked = self._questions.begin(
+            request, lambda outcome, at: self._take(due, outcome, at), bulk=True
+        )
+        if is_asked:
+            self._budget.spend(request.weight, unix_time)
+        return is_asked
+
+    def _look_at_starts(self) -> None:
+        for route, start in tuple(self._starting.items()):
+            sequence = route.sequence
+            assert isinstance(sequence, RangeSequence)  # noqa: S101 - for the type checker
+            if sequence.events_total > start.events:
+                del self._starting[route]
+                # Without a first id it goes on after the last one of an earlier run.
+                first_id = sequence.first_id
+                reach_id = start.after_id or 0 if first_id is None else first_id - 1
+                if not self._plan.need(route.symbol, start.reason, reach_id):
+                    self._restore(route)
+
+    def _take(self, due: SnapshotDue, outcome: RestResponse | RestFailure, now: float) -> None:
+        if isinstance(outcome, RestFailure):
+            self._plan.failed(due.symbol, now)
+            if outcome.kind not in LASTING:
+                self._pause(outcome, now)
+            return
+        try:
+            self._take_answer(due, outcome, now)
+        except (ValueError, FrameRejected) as error:
+            self._plan.failed(due.symbol, now)
+            self._questions.notice_trouble(RestFailure("unavailable", str(error)), now)
+
+    def _take_answer(self, due: SnapshotDue, answer: RestResponse, now: float) -> None:
+        """Store the book in an answer, if it serves. Raises ValueError and FrameRejected."""
+        symbol, routes = due.symbol, self._routes_of(due.symbol)
+        if not routes:
+            return  # they have left since
+        snapshot = read_snapshot(symbol, answer.body, due.reason, self._levels)
+        streamed_id = max(route.sequence.last_id or 0 for route in routes)
+        if abs(snapshot.id - streamed_id) > JUMP_LIMIT:
+            raise ValueError(
+                f"depth: the book of {symbol} is as of {snapshot.id}, its changes at {streamed_id}"
+            )
+        latest_id = self._plan.latest_id(symbol)
+        if not self._plan.serves(symbol, snapshot.id, now):
+            log.info("the snapshot of %s is older than its changes: asked again", symbol)
+            return
+        if snapshot.id != latest_id:  # else nothing has happened since
+            self._store(self._routes.snapshots[symbol], routes[0].epoch, snapshot, answer)
+        for route in routes:
+            if route.book_lost and route not in self._starting:
+                self._restore(route)
+
+    def _store(
+        self, target: Route, epoch: int, snapshot: DepthSnapshot, answer: RestResponse
+    ) -> None:
+        if target.epoch != epoch:
+            target.epoch = epoch
+            self._sink.renew(target)
+        self._sink.put(target, snapshot, int(answer.answered_at * 1e6))
+
+    def _restore(self, route: Route) -> None:
+        route.book_lost = False
+        if route in self._lost:
+            self._lost.remove(route)
+            last_id = self._plan.latest_id(route.symbol)
+            self._counters.notice(
+                "book_restored", stream=route.stream, symbol=route.symbol, last_update_id=last_id
+            )
+
+    def _routes_of(self, symbol: str) -> list[Route]:
+        return [
+            route
+            for name in DEPTH.streams
+            if (route := self._routes.by_name.get(f"{symbol.lower()}@{name}")) is not None
+            and route.book_lost is not None
+        ]
+
+
+MakeSnapshots: TypeAlias = Callable[
+    [ExchangeQuestions, PageCheck, Callable[[RestFailure, float], None]], DepthSnapshots
+]

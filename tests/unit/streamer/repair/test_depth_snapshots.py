@@ -1,0 +1,218 @@
+"""Snapshots of a book beside its changes: when they are asked for, and what is stored."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamer.config import DepthSnapshotConfig
+from streamer.data.kinds.depth_snapshot import DepthSnapshot
+from streamer.data.rest_page import RestRequest
+from streamer.order.sequence import Gap
+from streamer.repair.rest_requests import RestFailure
+from tests.unit.streamer.payloads import DEPTH, NOW_US, frame
+from tests.unit.streamer.repair.exchange_by_hand import UNIX, World
+
+ASKED = RestRequest("depth", (("symbol", "BTCUSDT"), ("limit", "1000")), 50)
+BIDS, ASKS = [["2.0", "1"], ["1.0", "1"]], [["3.0", "1"]]
+
+
+class Books(World):
+    """One symbol's changes of a book."""
+
+    def __init__(self, directory, *, same_venue=True, stream="depth@100ms", **config):
+        self.snapshot_config = DepthSnapshotConfig(**config)
+        super().__init__(directory, stream, same_venue=same_venue, snapshots=self.snapshot_config)
+        assert self.turn() == RestRequest("time", (), 1)
+        self.say({"serverTime": round(UNIX * 1e6)})
+
+    def change(self, first_id: int, last_id: int) -> None:
+        event = self.route.decode(
+            frame({**DEPTH, "U": first_id, "u": last_id}, self.route.name), NOW_US
+        )
+        self.keep(self.route.sequence.take(first_id, (event, NOW_US), self.now))
+        self.routes.hold(self.route)
+
+    def keep(self, released):
+        for item in released:
+            if isinstance(item, Gap):
+                self.backfiller.lose_book(self.route, item.last_id)
+
+    def give_up(self, seconds=1.0):
+        self.now += seconds
+        self.keep(self.route.sequence.expire(self.now))
+
+    def book(self, last_id, **other):
+        return self.say({"lastUpdateId": last_id, "bids": BIDS, "asks": ASKS, **other})
+
+    @property
+    def snapshots(self):
+        return [(each.id, each.reason) for each in self.stored if isinstance(each, DepthSnapshot)]
+
+
+@pytest.fixture
+def books(tmp_path):
+    return Books(tmp_path)
+
+
+def test_a_book_is_asked_for_once_its_first_change_is_in_hand(books):
+    assert books.turn(1.0) is None
+    assert books.route.book_lost
+    books.change(10, 14)
+    assert books.turn(0.1) == ASKED
+    books.book(12)
+    assert books.stored == [
+        DepthSnapshot(12, "BTCUSDT", "start", 1000, [("2.0", "1"), ("1.0", "1")], [("3.0", "1")])
+    ]
+    assert books.route.book_lost is False
+    assert books.turn(3599.0) is None or books.exchange.asked[-1].endpoint == "time"
+
+
+def test_one_older_than_the_first_change_is_asked_for_again(books):
+    books.change(10, 14)
+    books.turn(0.1)
+    assert books.book(8) is None
+    assert books.snapshots == []
+    assert books.route.book_lost
+    assert books.turn(1.0) == ASKED
+    books.book(9)
+    assert books.snapshots == [(9, "start")]
+
+
+def test_after_a_gap_the_book_is_lost_until_a_snapshot_reaches_its_end(books):
+    books.change(10, 14)
+    books.turn(0.1)
+    books.book(14)
+    books.change(20, 24)
+    books.give_up()
+    assert books.route.book_lost
+    assert books.turn() == ASKED
+    books.book(18)
+    assert books.route.book_lost
+    assert books.notices("book_restored") == []
+    assert books.turn(1.0) == ASKED
+    books.book(19)
+    assert books.snapshots == [(14, "start"), (19, "gap")]
+    assert books.route.book_lost is False
+    assert books.notices("book_restored") == [
+        {"stream": "depth@100ms", "symbol": "BTCUSDT", "last_update_id": 19}
+    ]
+
+
+def test_a_gap_below_the_latest_snapshot_loses_nothing(books):
+    books.change(10, 14)
+    books.turn(0.1)
+    books.book(30)
+    books.change(20, 34)
+    books.give_up()
+    assert books.route.book_lost is False
+    assert books.turn() is None
+
+
+def test_a_stream_that_goes_on_after_an_earlier_run_needs_one_too(tmp_path):
+    books = Books(tmp_path)
+    books.route.sequence.start_after(9)
+    books.backfiller.begin(books.route)
+    assert books.turn(1.0) is None
+    books.change(10, 14)
+    assert books.turn(0.1) == ASKED
+    books.book(9)
+    assert books.snapshots == [(9, "start")]
+
+
+def test_it_is_asked_for_again_after_the_interval_and_stored_if_it_is_another_one(tmp_path):
+    books = Books(tmp_path, interval=60.0, levels=100)
+    books.change(10, 14)
+    assert books.turn(0.1) == RestRequest("depth", (("symbol", "BTCUSDT"), ("limit", "100")), 5)
+    books.book(14)
+    assert books.turn(59.0) is None
+    assert books.turn(1.0).endpoint == "depth"
+    books.book(14)
+    assert books.turn(60.0).endpoint == "depth"
+    books.book(15)
+    assert books.snapshots == [(14, "start"), (15, "interval")]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bids": [["3.0", "1"]]},
+        {"bids": [["1.0", "1"], ["2.0", "1"]]},
+        {"asks": [["4.0", "1"], ["3.0", "1"]]},
+        {"asks": [["x", "1"]]},
+        {"asks": [["3.0", "1"]] * 1001},
+        {"lastUpdateId": -1},
+        {"lastUpdateId": 10**15},
+        {"bids": None},
+    ],
+)
+def test_what_is_no_book_of_this_stream_is_not_stored_and_asked_for_again(books, wrong):
+    books.change(10, 14)
+    books.turn(0.1)
+    books.book(14, **wrong)
+    assert books.stored == []
+    assert len(books.notices("rest_trouble")) == 1
+    assert books.turn(1.0) == ASKED
+
+
+def test_a_refusal_concerns_one_book_and_a_ban_everything(books):
+    books.change(10, 14)
+    books.turn(0.1)
+    books.exchange.outcome = RestFailure("refused", "no")
+    books.turn()
+    assert books.turn(0.6) == ASKED
+    books.exchange.outcome = RestFailure("throttled", "429", 30.0)
+    assert books.turn() is None
+    assert books.turn(29.0) is None
+    assert books.turn(2.0) == ASKED
+
+
+def test_nothing_is_asked_of_a_venue_that_contradicts_the_stream(books):
+    books.backfiller._gap_filler._page_check.doubt()
+    books.change(10, 14)
+    assert books.turn(1.0) is None
+
+
+def test_its_share_of_the_weight_is_its_own(tmp_path):
+    books = Books(tmp_path, weight_share=0.02, interval=1.0)  # 120 a minute: two books
+    books.now = -UNIX % 60.0 + 2.0  # the clock's minute has just begun
+    books.change(10, 14)
+    for number in range(2):
+        assert books.turn(1.0) == ASKED
+        books.book(14 + number)
+    assert books.turn(5.0) is None
+    assert books.turn(60.0) == ASKED
+
+
+def test_ids_that_begin_anew_need_a_snapshot_of_their_own(books):
+    books.change(10, 14)
+    books.turn(0.1)
+    books.book(14)
+    books.route.sequence.start_anew("new_epoch")
+    books.route.epoch = 7
+    books.backfiller.start_anew(books.route)
+    assert books.turn(1.0) is None
+    books.change(3, 4)
+    assert books.turn(0.1) == ASKED
+    books.book(2)
+    assert books.stored[1] == 7
+    assert books.snapshots == [(14, "start"), (2, "gap")]
+
+
+def test_a_stream_that_leaves_has_no_book(books):
+    books.change(10, 14)
+    assert books.turn(0.1) == ASKED
+    books.backfiller.forget(books.route)
+    books.book(14)
+    assert books.stored == []
+    assert books.route.book_lost is None
+    books.backfiller.lose_book(books.route, 20)
+    books.backfiller.start_anew(books.route)
+    assert books.turn(1.0) is None
+
+
+def test_other_streams_have_no_books(tmp_path):
+    world = World(tmp_path, snapshots=DepthSnapshotConfig())
+    world.backfiller.begin(world.route)
+    world.backfiller.forget(world.route)
+    assert world.route.book_lost is None
+    assert world.routes.snapshots == {}
