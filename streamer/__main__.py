@@ -29,12 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from streamer.backfill.command import main as backfill
 
         return backfill(arguments[1:])
+    if arguments[:1] == ["book"]:
+        from streamer.book.command import main as book
+
+        return book(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m streamer",
         description="Streams Binance market data into Kafka or Avro files until SIGTERM; "
         "`python -m streamer head` shows the last records, `python -m streamer audit` checks all "
         "of them, `python -m streamer export` makes Parquet of them, `python -m streamer backfill` "
-        "fills their past (each has --help).",
+        "fills their past, `python -m streamer book` rebuilds an order book (each has --help).",
         epilog="Exit codes: 0 everything received is acknowledged; 1 something is not; 2 usage or "
         "configuration; 5 the sink could not be opened; 130/143 a second signal.",
     )

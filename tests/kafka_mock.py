@@ -34,6 +34,7 @@ EVERY_TOPIC = {
 }
 """By stream, one of each kind."""
 GAP_TOPIC = "market.crypto.gaps.binance"
+SNAPSHOT_TOPIC = "market.crypto.depthsnapshot.binance"
 DEAD_LETTER_TOPIC = "market.crypto.deadletters.binance"
 POSITIONS_TOPIC = "market.crypto.positions.binance"
 
@@ -82,7 +83,8 @@ class MockKafka:
     """A context manager that gives the addresses of the brokers."""
 
     def __init__(self, *topics: str, nodes: int = 1) -> None:
-        topics = topics or (*EVERY_TOPIC.values(), GAP_TOPIC, DEAD_LETTER_TOPIC, POSITIONS_TOPIC)
+        more = (GAP_TOPIC, SNAPSHOT_TOPIC, DEAD_LETTER_TOPIC, POSITIONS_TOPIC)
+        topics = topics or (*EVERY_TOPIC.values(), *more)
         self._command = [sys.executable, "-c", _PROGRAM, str(nodes), *topics]
 
     def __enter__(self) -> str:

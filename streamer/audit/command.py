@@ -21,8 +21,9 @@ _EPILOG = """\
 What counts as explained: every id between the first and the last one is recorded, or in a recorded
 gap; first occurrences are in ascending order; copies say the same as the first one; every record's
 id is its own; every file of the manifest is there and is what was written; no stream ends before
-the position that was noted. Files in progress are read to their last whole block, so that a
-streamer may go on writing meanwhile.
+the position that was noted; books that are rebuilt from snapshots and changes are not crossed, and
+their tops are those of the recorded quotes. Files in progress are read to their last whole block,
+so that a streamer may go on writing meanwhile.
 
 Exit codes: 0 all is explained; 2 usage or configuration; 3 something is missing, changed, out of
 order, unreadable, or a copy that differs; 4 there is nothing to read, or something cannot be judged
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.kafka and options.directory:
         parser.error("a directory or --kafka: not both")
 
+    from streamer.audit.books import check_books
     from streamer.audit.holdings import check_files, early_ends
     from streamer.audit.run import audit  # after the usage is known to be right
     from streamer.audit.table import jumping, table
@@ -82,13 +84,16 @@ def main(arguments: Sequence[str]) -> int:
         outcome.not_judged.extend(holdings.not_judged)
         if not period.is_bounded:
             outcome.problems_of_files.extend(early_ends(root, outcome.findings, symbols))
+    if not period.is_bounded:  # a book goes on from what was before
+        outcome.books.extend(check_books(source, symbols or None))
     explained = not outcome.problems(no_copies=options.no_copies)
     if options.json:
         print(json.dumps(outcome.as_json(no_copies=options.no_copies), indent=2))  # noqa: T201
     else:
         lines = table(outcome.findings, no_copies=options.no_copies)
         lines += [f"unreadable: {problem}" for problem in outcome.unreadable]
-        lines += outcome.problems_of_files
+        lines += [book.line() for book in outcome.books]
+        lines += outcome.problems_of_files + outcome.problems_of_books()
         lines += [f"not judged: {reason}" for reason in outcome.not_judged]
         if root is None:
             lines += jumping(outcome.findings)

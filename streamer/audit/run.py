@@ -9,6 +9,7 @@ from typing import Any
 
 from streamer.audit.auditor import Auditor
 from streamer.audit.batches import Batch, Source, Unreadable
+from streamer.audit.books import BookFinding
 from streamer.audit.copies import SecondLook, portions
 from streamer.audit.findings import Finding, conclude, numbers_again
 from streamer.audit.pattern import Mismatch
@@ -29,22 +30,28 @@ class Outcome:
     seconds: float
     problems_of_files: list[str] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)  # which is no problem, and not explained
+    books: list[BookFinding] = field(default_factory=list)
 
     def problems(self, *, no_copies: bool) -> bool:
         """Return whether anything is not explained."""
-        return bool(self.unreadable or self.problems_of_files) or any(
+        return bool(self.unreadable or self.problems_of_files or self.problems_of_books()) or any(
             finding.problems(no_copies=no_copies) for finding in self.findings
         )
+
+    def problems_of_books(self) -> list[str]:
+        """Return what is wrong with rebuilt books."""
+        return [problem for book in self.books for problem in book.problems()]
 
     def as_json(self, *, no_copies: bool) -> dict[str, Any]:
         """Return it for machines."""
         return {
             "explained": not self.problems(no_copies=no_copies) and not self.not_judged,
-            "problems": self.problems_of_files,
+            "problems": self.problems_of_files + self.problems_of_books(),
             "not_judged": self.not_judged,
             "records": self.records,
             "seconds": round(self.seconds, 3),
             "unreadable": self.unreadable,
+            "books": [book.as_json() for book in self.books],
             "streams": [finding.as_json() for finding in self.findings],
         }
 

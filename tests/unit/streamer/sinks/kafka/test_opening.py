@@ -1,6 +1,6 @@
 import pytest
 
-from streamer.config import GAP_TOPIC, KafkaConfig
+from streamer.config import RECORD_TOPICS, KafkaConfig
 from streamer.errors import SettingsError
 from streamer.routes import Routes
 from streamer.sinks.kafka.topics import topic_of
@@ -15,7 +15,7 @@ def test_a_stream_has_a_topic_or_one_for_each_symbol():
 
 
 def test_gaps_have_a_topic_without_being_named():
-    assert topic_of(KafkaConfig(topics={"trade": "t"}), ROUTES.gaps["BTCUSDT"]) == GAP_TOPIC
+    assert topic_of(KafkaConfig(topics={"trade": "t"}), ROUTES.gaps["BTCUSDT"]) == RECORD_TOPICS["gap"]
 
 
 def test_a_stream_without_a_topic_is_refused():

@@ -1,0 +1,227 @@
+"""Rebuilds every book from its snapshots and changes, and says where that is possible and right.
+
+Pure but for the decoder. Prices and quantities are integers, as they lie in the records.
+"""
+
+from __future__ import annotations
+
+import io
+from array import array
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamer.audit.batches import Batch, Source
+from streamer.audit.decoded import parsed
+from streamer.audit.pattern import Mismatch
+from streamer.book.keeper import BookKeeper, Change, Levels, Snapshot
+from streamer.book.rebuild import epoch_of
+from streamer.data.kinds.book_ticker import KIND as TICKER
+from streamer.data.kinds.depth import KIND as DEPTH
+from streamer.data.kinds.depth_snapshot import KIND as SNAPSHOT
+
+_GAP = "Gap"
+Record = dict[str, Any]
+Symbol = tuple[str, int]
+"""A symbol and the epoch of its update ids."""
+
+
+@dataclass(slots=True)
+class BookFinding:
+    """What was found of one stream of changes."""
+
+    stream: str
+    symbol: str
+    changes: int = 0
+    covered_us: int = 0  # in which the book is known
+    total_us: int = 0  # from the first change to the last
+    crossed: int = 0  # changes after which somebody would pay what somebody asks
+    differing_snapshots: int = 0
+    compared_tops: int = 0  # with quotes that were recorded
+    differing_tops: int = 0
+    ids: array[int] = field(default_factory=lambda: array("q"))
+    tops: list[int | None] = field(default_factory=list)  # hashes, after each change
+
+    @property
+    def covered(self) -> float:
+        """The share of the time in which the book is known."""
+        return self.covered_us / self.total_us if self.total_us else 0.0
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong, for people."""
+        for count, what in (
+            (self.crossed, "changes leave it crossed"),
+            (self.differing_snapshots, "snapshots say something else"),
+            (self.differing_tops, "tops are not those of the quotes"),
+        ):
+            if count:
+                yield f"{self.stream} {self.symbol}: the book is wrong: {count:,} {what}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return {
+            "stream": self.stream,
+            "symbol": self.symbol,
+            "changes": self.changes,
+            "covered_share": round(self.covered, 6),
+            "covered_seconds": self.covered_us / 1e6,
+            "total_seconds": self.total_us / 1e6,
+            "crossed": self.crossed,
+            "differing_snapshots": self.differing_snapshots,
+            "compared_tops": self.compared_tops,
+            "differing_tops": self.differing_tops,
+        }
+
+    def line(self) -> str:
+        """Return it for people."""
+        return (
+            f"{self.stream} {self.symbol}: the book is known for {self.covered:.2%} of "
+            f"{self.total_us / 1e6:,.1f} s ({self.changes:,} changes, {self.compared_tops:,} tops "
+            "compared with quotes)"
+        )
+
+
+def check_books(source: Source, symbols: Collection[str] | None = None) -> list[BookFinding]:
+    """Rebuild all books of a source, of these symbols; None: of all. Reads it three times."""
+    snapshots: dict[Symbol, list[Snapshot]] = defaultdict(list)
+    gaps: dict[str, list[tuple[int, int]]] = defaultdict(list)  # of quotes, times in µs
+
+    def take_first(name: str, record: Record) -> None:
+        if name == SNAPSHOT.event.__name__:
+            snapshots[record["symbol"], epoch_of(record)].append(
+                Snapshot(
+                    record["last_update_id"],
+                    record["levels"],
+                    _levels(record["bids"]),
+                    _levels(record["asks"]),
+                )
+            )
+        elif record["stream"] == TICKER.name and record["from_time"] is not None:
+            gaps[record["symbol"]].append((record["from_time"], record["to_time"]))
+
+    _each(source, (SNAPSHOT.event.__name__, _GAP), symbols, take_first)
+    if not snapshots:
+        return []
+    books: dict[tuple[str, Symbol], _Rebuilt] = {}
+
+    def take_change(_: str, record: Record) -> None:
+        symbol = record["symbol"], epoch_of(record)
+        book = books.get((record["stream"], symbol))
+        if book is None:
+            finding = BookFinding(record["stream"], symbol[0])
+            book = books[record["stream"], symbol] = _Rebuilt(finding, snapshots.get(symbol, []))
+        book.take(record)
+
+    _each(source, (DEPTH.event.__name__,), symbols, take_change)
+    quotes: dict[Symbol, _Quotes] = {}
+
+    def take_quote(_: str, record: Record) -> None:
+        symbol = record["symbol"], epoch_of(record)
+        if symbol not in quotes:
+            of_symbol = [book.finding for (_, its), book in books.items() if its == symbol]
+            quotes[symbol] = _Quotes(of_symbol, gaps[symbol[0]])
+        quotes[symbol].take(record)
+
+    _each(source, (TICKER.event.__name__,), symbols, take_quote)
+    return [books[key].finish() for key in sorted(books)]
+
+
+class _Rebuilt:
+    """One book while its changes are read."""
+
+    def __init__(self, finding: BookFinding, snapshots: list[Snapshot]) -> None:
+        self.finding = finding
+        self._keeper = BookKeeper(snapshots)
+        self._time_us: int | None = None
+
+    def take(self, record: Record) -> None:
+        keeper, finding = self._keeper, self.finding
+        change = Change(
+            record["first_update_id"],
+            record["last_update_id"],
+            record["event_time"],
+            _levels(record["bids"]),
+            _levels(record["asks"]),
+        )
+        if keeper.reached_id is not None and change.last_id <= keeper.reached_id:
+            return  # a copy
+        was_known = keeper.last_id is not None and change.first_id <= keeper.last_id + 1
+        is_known = keeper.take(change)
+        finding.changes += 1
+        if self._time_us is not None:
+            passed_us = max(0, change.time_us - self._time_us)
+            finding.total_us += passed_us
+            finding.covered_us += passed_us if was_known else 0
+        self._time_us = change.time_us
+        finding.ids.append(change.last_id)
+        bid, ask = keeper.bids.best, keeper.asks.best
+        is_told = is_known and bid is not None and ask is not None
+        finding.tops.append(hash((*bid, *ask)) if is_told and bid and ask else None)
+        finding.crossed += is_known and keeper.is_crossed
+
+    def finish(self) -> BookFinding:
+        self.finding.differing_snapshots = self._keeper.differing
+        return self.finding
+
+
+class _Quotes:
+    """The quotes of one symbol, each of which holds until the next one."""
+
+    def __init__(self, findings: list[BookFinding], gaps: list[tuple[int, int]]) -> None:
+        self._findings = findings
+        self._gaps = gaps
+        self._latest: tuple[int, int, int] | None = None  # id, hash, received
+
+    def take(self, record: Record) -> None:
+        update_id, received_us = record["update_id"], record["received_time"]
+        if self._latest is not None and update_id <= self._latest[0]:
+            return  # a copy
+        if self._latest is not None and not self._is_gap(self._latest[2], received_us):
+            self._compare(self._latest[0], update_id, self._latest[1])
+        names = ("bid_price", "bid_quantity", "ask_price", "ask_quantity")
+        self._latest = update_id, hash(tuple(_integer(record[each]) for each in names)), received_us
+
+    def _is_gap(self, from_us: int, to_us: int) -> bool:
+        return any(begin < to_us and end > from_us for begin, end in self._gaps)
+
+    def _compare(self, from_id: int, below_id: int, top: int) -> None:
+        """Compare the tops of the books after the updates in which a quote holds."""
+        for finding in self._findings:
+            index = bisect_left(finding.ids, from_id)
+            while index < len(finding.ids) and finding.ids[index] < below_id:
+                if finding.tops[index] is not None:
+                    finding.compared_tops += 1
+                    finding.differing_tops += finding.tops[index] != top
+                index += 1
+
+
+def _each(
+    source: Source,
+    names: Collection[str],
+    symbols: Collection[str] | None,
+    take: Callable[[str, Record], None],
+) -> None:
+    """Give each record of these schemas to `take`; what cannot be read was named before."""
+    import fastavro  # here: few have books
+
+    for batch in source.batches():
+        if not isinstance(batch, Batch) or batch.schema.name not in names:
+            continue
+        try:
+            schema, stream = parsed(batch.schema.definition), io.BytesIO(batch.data)
+            for _ in range(batch.count):
+                record: Any = fastavro.schemaless_reader(stream, schema, None)
+                if symbols is None or record["symbol"] in symbols:
+                    take(batch.schema.name, record)
+        except (Mismatch, ValueError, LookupError, EOFError, TypeError):
+            continue
+
+
+def _levels(levels: list[dict[str, bytes]]) -> Levels:
+    return tuple((_integer(each["price"]), _integer(each["quantity"])) for each in levels)
+
+
+def _integer(encoded: bytes) -> int:
+    return int.from_bytes(encoded, "big", signed=True)

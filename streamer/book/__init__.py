@@ -1,0 +1,1 @@
+"""Order books, rebuilt from records: snapshots, and the changes that follow them."""

@@ -1,0 +1,203 @@
+"""`python -m streamer book`: an order book as it was at a time, from a sink's records."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from streamer.audit.batches import Batch, Source
+from streamer.audit.period import parse_time
+from streamer.book.rebuild import Book, NotCovered, Record, rebuild
+from streamer.config import RECORD_TOPICS, KafkaConfig
+from streamer.data.kinds.depth import KIND as DEPTH
+from streamer.data.kinds.depth_snapshot import KIND as SNAPSHOT
+from streamer.errors import SettingsError
+
+SHOWN, USAGE, NOT_COVERED, NOTHING = 0, 2, 3, 4
+"""Exit codes; NOT_COVERED: there are records, and they do not tell the book at this time."""
+
+_EPILOG = """\
+Times are those of the exchange's clock, UTC. The book is that after the last change up to --at; it
+is known only where a snapshot was stored (depth_snapshots) and no change is missing since, up to
+the last price of the snapshot. Files in progress are read to their last whole block.
+
+Exit codes: 0 the book is shown; 2 usage or configuration; 3 the records do not cover this time, and
+why; 4 there are no changes of this book.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m streamer book",
+        description="Rebuilds an order book from snapshots and the changes that follow them.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("directory", nargs="?", type=Path, help="of Avro files (default: sink.directory)")
+    add("--symbol", required=True, type=str.upper, metavar="S", help="such as BTCUSDT")
+    add("--at", type=_time, metavar="TIME", help="such as 2026-11-27T13:30 (default: the last)")
+    add("--stream", choices=DEPTH.streams, help="of changes (default: the one that is there)")
+    add("--levels", type=int, default=10, metavar="N", help="shown of each side (default: 10)")
+    add("--kafka", action="store_true", help="read kafka.topics (default with sink.kind = kafka)")
+    add("--config", type=Path, metavar="FILE", help="settings in TOML")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting (repeatable)")
+    add("--json", action="store_true", help="for machines, on stdout: every level")
+    options = parser.parse_args(arguments)
+    if options.kafka and options.directory:
+        parser.error("a directory or --kafka: not both")
+
+    from streamer.settings import StreamerSettings, load  # after the usage is known to be right
+
+    try:
+        settings = load(StreamerSettings, options.config, options.set, dials=False)
+        if options.kafka or (options.directory is None and settings.sink.kind == "kafka"):
+            source, where = _topics(settings.kafka)
+        else:
+            source, where = _directory(options.directory or settings.sink.directory)
+    except SettingsError as error:
+        _say(str(error))
+        return USAGE
+    except NothingToRead as reason:
+        _say(str(reason))
+        return NOTHING
+    return _show(source, where, options)
+
+
+def _show(source: Source, where: str, options: argparse.Namespace) -> int:
+    symbol, stream = options.symbol, options.stream or _stream_of(source, options.symbol)
+    if stream is None:
+        _say(
+            f"{where}: no changes of a book of {symbol}; the streams depth and depth@100ms "
+            "bring them"
+        )
+        return NOTHING
+    try:
+        book = rebuild(
+            _records(source, SNAPSHOT.event.__name__, symbol),
+            _records(source, DEPTH.event.__name__, symbol, stream),
+            options.at,
+        )
+    except NotCovered as reason:
+        _say(f"{stream} of {symbol}: {reason}")
+        return NOT_COVERED
+    if options.json:
+        print(json.dumps(_document(symbol, stream, book), indent=2))  # noqa: T201 - asked for
+    else:
+        for line in _table(symbol, stream, book, options.levels):
+            print(line)  # noqa: T201 - likewise
+    return SHOWN
+
+
+def _records(
+    source: Source, schema_name: str, symbol: str, stream: str | None = None
+) -> Iterator[Record]:
+    """Yield the records of a kind and symbol in the order in which they are stored."""
+    from streamer.head.decoding import decoded, parsed
+
+    schemas: dict[int, Any] = {}
+    for batch in source.batches():
+        if not isinstance(batch, Batch):
+            _say(f"unreadable: {batch}")
+            continue
+        if batch.schema.name != schema_name:
+            continue
+        schema = schemas.get(id(batch.schema))
+        if schema is None:
+            schema = schemas[id(batch.schema)] = parsed(batch.schema.definition)
+        for record in decoded(batch.data, schema):
+            if record["symbol"] == symbol and stream in (None, record.get("stream")):
+                yield record
+
+
+def _stream_of(source: Source, symbol: str) -> str | None:
+    """Return the stream whose changes are there, the one that tells more where both are."""
+    found: str | None = None
+    for record in _records(source, DEPTH.event.__name__, symbol):
+        found = record["stream"]
+        if found != "depth":
+            break
+    return found
+
+
+def _table(symbol: str, stream: str, book: Book, levels: int) -> Iterator[str]:
+    yield f"{symbol} after the update {book.last_update_id} of {_text(book.changed_us)} ({stream})"
+    rows = [("bid quantity", "bid", "ask", "ask quantity")]
+    for index in range(min(levels, max(len(book.bids), len(book.asks)))):
+        bid, ask = (
+            tuple(map(_number, side[index])) if index < len(side) else ("", "")
+            for side in (book.bids, book.asks)
+        )
+        rows.append((bid[1], bid[0], ask[0], ask[1]))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        yield "  ".join(cell.rjust(width) for cell, width in cells).rstrip()
+    yield f"{len(book.bids):,} bids and {len(book.asks):,} asks are known"
+
+
+def _document(symbol: str, stream: str, book: Book) -> dict[str, Any]:
+    return {
+        "symbol": symbol,
+        "stream": stream,
+        "last_update_id": book.last_update_id,
+        "changed_time": _text(book.changed_us),
+        "bids": [list(map(_number, level)) for level in book.bids],
+        "asks": [list(map(_number, level)) for level in book.asks],
+        "bids_limit": None if book.bids_limit is None else _number(book.bids_limit),
+        "asks_limit": None if book.asks_limit is None else _number(book.asks_limit),
+    }
+
+
+def _number(value: Decimal) -> str:
+    return f"{value.normalize():f}"
+
+
+def _text(unix_us: int) -> str:
+    return datetime.fromtimestamp(unix_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class NothingToRead(Exception):  # noqa: N818 - a reason, for people
+    """There is no sink to be read."""
+
+
+def _directory(path: Path) -> tuple[Source, str]:
+    from streamer.audit.directory import Directory
+
+    try:
+        return Directory(path, (DEPTH.name, SNAPSHOT.name)), str(path)
+    except OSError as error:
+        raise NothingToRead(f"{path}: {error.strerror or error}") from None
+
+
+def _topics(config: KafkaConfig) -> tuple[Source, str]:
+    from confluent_kafka import KafkaException
+
+    from streamer.audit.topics import Topics
+
+    where = f"Kafka at {config.bootstrap_servers}"
+    topics = {**RECORD_TOPICS, **config.topics}
+    try:
+        return Topics(config, {kind: topics[kind] for kind in (DEPTH.name, SNAPSHOT.name)}), where
+    except KafkaException as error:
+        raise NothingToRead(f"{where}: {error.args[0].str()}") from None
+    except LookupError as error:
+        raise NothingToRead(f"{where}: {error.args[0]}; kafka.topics names them") from None
+
+
+def _time(text: str) -> int:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 - for people, beside what is shown

@@ -1,0 +1,159 @@
+"""Keeps a book from snapshots and changes, and knows when it cannot. Pure.
+
+Prices and quantities are any numbers that compare exactly: Decimal, or scaled integers.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Number: TypeAlias = Any
+"""A Decimal, or an integer: the same for all that one keeper is given."""
+Levels: TypeAlias = tuple[tuple[Number, Number], ...]
+"""Prices with quantities; a quantity of zero removes the price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A book after the update `last_id`; `levels` prices of each side were asked for."""
+
+    last_id: int
+    levels: int
+    bids: Levels
+    asks: Levels
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the updates from `first_id` to `last_id` left at the prices that they touched."""
+
+    first_id: int
+    last_id: int
+    time_us: int  # Unix time of the event, by the exchange's clock
+    bids: Levels
+    asks: Levels
+
+
+class Side:
+    """One side of a book; signed prices, so that the best one is the lowest on both."""
+
+    def __init__(self, sign: int) -> None:
+        """`sign` is -1 for bids, 1 for asks."""
+        self._sign = sign
+        self.quantities: dict[Number, Number] = {}  # by price
+        self.limit: Number | None = None  # the last price up to which all is known; None: all is
+        self._best: Number | None = None
+
+    def load(self, levels: Levels, asked: int) -> None:
+        """Begin with the levels of a snapshot, of which so many were asked for."""
+        self.quantities = {price: quantity for price, quantity in levels if quantity}
+        self.limit = levels[-1][0] if len(levels) >= asked else None
+        self._best = None
+
+    def apply(self, levels: Levels) -> None:
+        """Take what is there now at each price."""
+        quantities, best = self.quantities, self._best
+        for price, quantity in levels:
+            if not quantity:
+                quantities.pop(price, None)
+                if price == best:
+                    best = None
+            else:
+                quantities[price] = quantity
+                if best is not None and self._is_better(price, best):
+                    best = price
+        self._best = best
+
+    @property
+    def best(self) -> tuple[Number, Number] | None:
+        """The best price with its quantity; None where there is none, or it is not known."""
+        if self._best is None and self.quantities:
+            self._best = max(self.quantities) if self._sign < 0 else min(self.quantities)
+        if self._best is None or not self._is_known(self._best):
+            return None
+        return self._best, self.quantities[self._best]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the best price is: not if the price has left the levels of the snapshot."""
+        return self.limit is None or self.best is not None
+
+    def levels(self) -> Levels:
+        """Return all that is known for sure, the best price first."""
+        known = (level for level in self.quantities.items() if self._is_known(level[0]))
+        return tuple(sorted(known, reverse=self._sign < 0))
+
+    def _is_better(self, price: Number, other: Number) -> bool:
+        return bool(price > other if self._sign < 0 else price < other)
+
+    def _is_known(self, price: Number) -> bool:
+        return self.limit is None or not self._is_better(self.limit, price)
+
+
+class BookKeeper:
+    """The book of one stream of changes; give it the changes in the order of the records."""
+
+    def __init__(self, snapshots: Iterable[Snapshot]) -> None:
+        """`snapshots` are all there are of the symbol, and of the stream's epoch."""
+        by_id = {snapshot.last_id: snapshot for snapshot in snapshots}
+        self._snapshots = [by_id[last_id] for last_id in sorted(by_id)]
+        self._ids = sorted(by_id)
+        self.bids, self.asks = Side(-1), Side(1)
+        self.last_id: int | None = None  # of the book; None: there is none that is right
+        self.reached_id: int | None = None  # of the changes
+        self.missing: tuple[int, int] | None = None  # the ids for want of which there is none
+        self.differing = 0  # snapshots that were not what had been kept
+
+    def take(self, change: Change) -> bool:
+        """Take a change; return whether there is a book that is right after it.
+
+        A copy of an earlier one changes nothing.
+        """
+        if self.reached_id is not None and change.last_id <= self.reached_id:
+            return self.last_id is not None
+        if self.last_id is not None and change.first_id > self.last_id + 1:
+            self.missing = self.last_id + 1, change.first_id - 1
+            self.last_id = None
+        self.reached_id = change.last_id
+        snapshot = self._snapshot_for(change)
+        if snapshot is not None:
+            self._begin(snapshot)
+        if self.last_id is None:
+            return False
+        if change.last_id > self.last_id:
+            self.bids.apply(change.bids)
+            self.asks.apply(change.asks)
+            self.last_id = change.last_id
+        return True
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether somebody would pay as much as somebody asks: such a book is wrong."""
+        bid, ask = self.bids.best, self.asks.best
+        return bid is not None and ask is not None and bool(bid[0] >= ask[0])
+
+    def _snapshot_for(self, change: Change) -> Snapshot | None:
+        """Return the latest snapshot that a change goes on from, or that it ends at."""
+        index = bisect_left(self._ids, change.last_id + 1) - 1
+        if index < 0 or self._ids[index] < change.first_id - 1:
+            return None
+        return self._snapshots[index]
+
+    def _begin(self, snapshot: Snapshot) -> None:
+        if self.last_id == snapshot.last_id and not self._agrees(snapshot):
+            self.differing += 1
+        self.bids.load(snapshot.bids, snapshot.levels)
+        self.asks.load(snapshot.asks, snapshot.levels)
+        self.last_id, self.missing = snapshot.last_id, None
+
+    def _agrees(self, snapshot: Snapshot) -> bool:
+        """Return whether the book is that of a snapshot, as far as both know it."""
+        for side, levels in ((self.bids, snapshot.bids), (self.asks, snapshot.asks)):
+            known = side.levels()
+            count = min(len(known), len(levels))
+            if known[:count] != levels[:count]:
+                return False
+        return True
