@@ -48,5 +48,6 @@ LAYOUTS = {
 DIRECTORIES = (*(layout.kind for layout in LAYOUTS.values()), "gap")
 """The directories of the sink `files`; gaps last."""
 
-TOLD_APART = frozenset({"received_time", "source", "event_time"})
-"""What may differ between copies: how and when a record came. REST does not tell `event_time`."""
+TOLD_APART = frozenset({"received_time", "source", "event_time", "reason"})
+"""What may differ between copies: how, when and why a record came. REST does not tell
+`event_time`; only snapshots have a reason."""

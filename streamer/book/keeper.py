@@ -118,16 +118,12 @@ class BookKeeper:
             self.missing = self.last_id + 1, change.first_id - 1
             self.last_id = None
         self.reached_id = change.last_id
+        if self.last_id is not None:
+            self._apply(change)
         snapshot = self._snapshot_for(change)
         if snapshot is not None:
-            self._begin(snapshot)
-        if self.last_id is None:
-            return False
-        if change.last_id > self.last_id:
-            self.bids.apply(change.bids)
-            self.asks.apply(change.asks)
-            self.last_id = change.last_id
-        return True
+            self._begin(snapshot, change)
+        return self.last_id is not None
 
     @property
     def is_crossed(self) -> bool:
@@ -142,18 +138,26 @@ class BookKeeper:
             return None
         return self._snapshots[index]
 
-    def _begin(self, snapshot: Snapshot) -> None:
-        if self.last_id == snapshot.last_id and not self._agrees(snapshot):
-            self.differing += 1
+    def _begin(self, snapshot: Snapshot, change: Change) -> None:
+        """Go on from a snapshot that lies within a change or at its end."""
+        kept = None if self.last_id is None else (self.bids.levels(), self.asks.levels())
         self.bids.load(snapshot.bids, snapshot.levels)
         self.asks.load(snapshot.asks, snapshot.levels)
-        self.last_id, self.missing = snapshot.last_id, None
+        self.missing = None
+        if change.last_id > snapshot.last_id:
+            self._apply(change)
+        self.last_id = change.last_id
+        if kept is not None:
+            pairs = zip(kept, (self.bids.levels(), self.asks.levels()), strict=True)
+            self.differing += not all(_agree(one, other) for one, other in pairs)
 
-    def _agrees(self, snapshot: Snapshot) -> bool:
-        """Return whether the book is that of a snapshot, as far as both know it."""
-        for side, levels in ((self.bids, snapshot.bids), (self.asks, snapshot.asks)):
-            known = side.levels()
-            count = min(len(known), len(levels))
-            if known[:count] != levels[:count]:
-                return False
-        return True
+    def _apply(self, change: Change) -> None:
+        self.bids.apply(change.bids)
+        self.asks.apply(change.asks)
+        self.last_id = change.last_id
+
+
+def _agree(one: Levels, other: Levels) -> bool:
+    """Return whether two sides are the same, as far as both are known."""
+    count = min(len(one), len(other))
+    return one[:count] == other[:count]
