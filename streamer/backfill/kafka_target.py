@@ -15,7 +15,7 @@ from streamer.audit.topics import Topics
 from streamer.backfill.errors import BackfillError
 from streamer.backfill.plan import Holding
 from streamer.backfill.target import locked
-from streamer.config import GAP_TOPIC, KafkaConfig
+from streamer.config import RECORD_TOPICS, KafkaConfig
 from streamer.data.catalogue import kind_of
 from streamer.data.events import GapRecord
 from streamer.data.record_head import Encode
@@ -36,7 +36,7 @@ class KafkaTarget:
         """Begin to connect. `directory` is sink.directory, for the lock. Raises BackfillError."""
         self._config = config
         self._say = say
-        self._templates = {"gap": GAP_TOPIC, **config.topics}
+        self._templates = {**RECORD_TOPICS, **config.topics}
         self._open = ExitStack()
         locked(self._open, directory)
         self._refused: KafkaError | None = None

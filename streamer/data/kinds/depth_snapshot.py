@@ -15,7 +15,7 @@ from streamer.avro.binary import long
 from streamer.data.binance_spot import DEPTH_LEVELS_MAX, DEPTH_WEIGHTS
 from streamer.data.field_types import Whole
 from streamer.data.levels import Level, check_levels, encode_levels
-from streamer.data.record_head import BACKFILL, Encode, RecordHead
+from streamer.data.record_head import SOURCES, Encode, RecordHead
 from streamer.data.rest_page import RestRequest, decode
 from streamer.data.stream_kind import RecordFields, StreamKind
 
@@ -88,7 +88,7 @@ def _encoder(head: RecordHead) -> Encode:
                 long(event.levels),
                 encode_levels(event.bids),
                 encode_levels(event.asks),
-                BACKFILL,
+                SOURCES["backfill"],
             )
         )
 

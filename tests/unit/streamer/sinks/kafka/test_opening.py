@@ -15,7 +15,9 @@ def test_a_stream_has_a_topic_or_one_for_each_symbol():
 
 
 def test_gaps_have_a_topic_without_being_named():
-    assert topic_of(KafkaConfig(topics={"trade": "t"}), ROUTES.gaps["BTCUSDT"]) == RECORD_TOPICS["gap"]
+    assert (
+        topic_of(KafkaConfig(topics={"trade": "t"}), ROUTES.gaps["BTCUSDT"]) == RECORD_TOPICS["gap"]
+    )
 
 
 def test_a_stream_without_a_topic_is_refused():
