@@ -98,7 +98,10 @@ def take_page(
         if isinstance(event, Kline) and not event.candle.is_closed:
             break
         first_between = max(position, first_id)
-        if begin > first_between and first_between <= last_id:
+        is_hole = begin > first_between and first_between <= last_id
+        if isinstance(event, Kline):  # between times there need not be a whole candle
+            is_hole = is_hole and begin - first_between > end - begin
+        if is_hole:
             is_proven = below is not None and below < first_between
             between = first_between, min(begin - 1, last_id)
             (empty if is_proven and not isinstance(event, Kline) else untold).add(*between)

@@ -75,6 +75,13 @@ def test_candles_cover_their_time_and_an_open_one_is_left():
     assert (step.empty, step.untold) == ([], [(BEGIN_US + MINUTE_US, BEGIN_US + 2 * MINUTE_US - 1)])
 
 
+def test_a_time_that_begins_within_a_candle_misses_none():
+    step = take_page([candle(1), candle(2)], BEGIN_US + 1, BEGIN_US + 3 * MINUTE_US - 1)
+    assert (len(step.events), step.untold) == (2, [])
+    step = take_page([candle(2)], BEGIN_US, BEGIN_US + 3 * MINUTE_US - 1)
+    assert step.untold == [(BEGIN_US, BEGIN_US + 2 * MINUTE_US - 1)]
+
+
 @given(st.sets(st.integers(0, 30)), st.integers(0, 30), st.integers(0, 8), st.integers(1, 5))
 def test_page_by_page_everything_is_told_once_or_named(exist, first, length, limit):
     """With pages of any length: what exists is taken once, what does not is empty or untold."""
