@@ -6,11 +6,12 @@ Nothing of an archive is taken before all of it was found right: `checked` reads
 from __future__ import annotations
 
 import hashlib
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from streamer.avro.binary import ZERO, decimal
 from streamer.backfill.archive_name import ArchiveName
@@ -37,6 +38,7 @@ class Archive:
         self.path = path
         self.name = name
         self.unusable = 0
+        self._check = BY_STREAM[name.stream].check_of(name.stream)
 
     def checked(self) -> Iterator[Any]:
         """Yield its events after its checksum was found right; at their end all of it was."""
@@ -80,11 +82,8 @@ class Archive:
 
     def _is_usable(self, event: Any) -> bool:  # noqa: ANN401 - of the stream's kind
         """Return whether a record can be made of an event. Raises FrameRejected for nonsense."""
-        stream = self.name.stream
         try:
-            BY_STREAM[stream].check_of(stream)(
-                event, self.name.from_us, self.name.to_us + _CANDLE_MAX_US
-            )
+            self._check(event, self.name.from_us, self.name.to_us + _CANDLE_MAX_US)
         except FrameRejected:
             if getattr(event, "candle", None) is None and _is_zero(event.price, event.quantity):
                 return False
@@ -122,7 +121,7 @@ class Archive:
             with zipfile.ZipFile(self.path) as archive:
                 member = self._member(archive)
                 with archive.open(member) as file:
-                    yield from self._text(file)
+                    yield from self._text(io.BufferedReader(cast(io.RawIOBase, file), _READ_BYTES))
         except _BROKEN as error:
             raise BackfillError(
                 f"{self.path}: no readable zip archive: {error or 'it ends too early'}"

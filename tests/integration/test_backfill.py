@@ -17,9 +17,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 
 from streamer.__main__ import main
 from streamer.data.records import load_schema
+from tests.consumer_programs import run
 from tests.exchange import Exchange
 from tests.kafka_mock import MockKafka
-from tests.streaming import Process, at_exchange, eventually
+from tests.streaming import ROOT, Process, at_exchange, eventually
 
 WITHHELD = {"trade": 25, "aggTrade": 25, "kline_1s": 2}
 NUMBERS = {"trade": "trade_id", "aggTrade": "aggregate_trade_id"}
@@ -32,6 +33,12 @@ def records(directory: Path, kind: str) -> list[dict[str, Any]]:
         with path.open("rb") as file:
             found += fastavro.reader(file)
     return found
+
+
+def every_trade(data: Path) -> list[dict[str, Any]]:
+    """Return the trades of BTCUSDT, those of the stream and those of a back-fill."""
+    every = [*records(data, "trade"), *records(data / "backfill", "trade")]
+    return [one for one in every if one["symbol"] == "BTCUSDT"]
 
 
 def declared(directory: Path) -> dict[str, int]:
@@ -119,6 +126,10 @@ def test_a_hole_is_filled_beside_a_streamer(tmp_path, capsys):
             for one in every
             if one["symbol"] == "BTCUSDT"
         )
+    ids = sorted({one["trade_id"] for one in every_trade(data)})
+    merged = run("merged", data, "BTCUSDT")
+    assert merged == f"{len(ids)} trades, {WITHHELD['trade']} of them fetched later\n"
+    assert ids[-1] - ids[0] + 1 == len(ids)
     closings = [gap for gap in records(data / "backfill", "gap") if gap["reason"] == "filled"]
     assert {(gap["stream"], gap["missing"]) for gap in closings} >= {
         ("trade", WITHHELD["trade"]),
@@ -156,12 +167,15 @@ def test_topics_are_filled_and_a_start_goes_on_behind_them(tmp_path, capsys):
             assert process.stop() == 0
         told = {one["t"]: one for one in exchange.tape("trade", "BTCUSDT")}
         flagged = consumed(brokers, "market.crypto.trades.binance")
+        program = run("topic", brokers, ROOT / "streamer" / "schemas", "BTCUSDT")
         assert main(["audit", "--kafka", "--json", "--no-copies", *arguments]) == 0
     said = capsys.readouterr()
     assert "30 events stored, 1 gaps closed" in said.err
     assert "0 events stored, 0 gaps closed" in said.err
     (finding,) = json.loads(said.out)["streams"]
     assert (finding["filled"], finding["missing"], finding["declared_missing"]) == (30, 0, 0)
+    streamed = finding["records"] - 30
+    assert program == f"{streamed} trades, 0 copies\n30 trades were filled later\n"
     assert [header for header, _ in flagged] == [b"backfill"] * 30
     assert all(is_as_told(record, told[record["trade_id"]]) for _, record in flagged)
 
