@@ -34,6 +34,7 @@ def _plant(write: Callable[[str], object]) -> None:
     from streamer.sinks.kafka.overflow import Overflow
     from streamer.sinks.kafka.overflow_files import OverflowFiles
     from streamer.sinks.kafka.producer import RestartableProducer
+    from streamer.sinks.kafka.sending import Sending
     from streamer.sinks.kafka.sink import KafkaSink
 
     def say(what: str, values: Iterable[bytes] = (b"",)) -> None:
@@ -55,8 +56,8 @@ def _plant(write: Callable[[str], object]) -> None:
         return [record[1] for record in records or ()]
 
     traced(KafkaSink, "put", lambda its, _: say(f"put: {its[0].name} {its[1]}"))
-    traced(KafkaSink, "_enter", lambda its, _: say(f"entered: {its[0]}"))
-    traced(KafkaSink, "_produce_all", lambda its, left: say("produced", values(its[0])))
+    traced(Sending, "enter", lambda its, _: say(f"entered: {its[0]}"))
+    traced(Sending, "_produce_all", lambda its, left: say("produced", values(its[0])))
     traced(RestartableProducer, "take_back", lambda _, back: say("taken back", values(back)))
     traced(
         RestartableProducer,

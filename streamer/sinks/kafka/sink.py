@@ -18,9 +18,8 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeAlias, assert_never
+from typing import Protocol, TypeAlias
 
 import msgspec
 from confluent_kafka import KafkaException
@@ -35,26 +34,13 @@ from streamer.sinks import RefusedRecord, SinkError
 from streamer.sinks.delivery import AcknowledgeClock, Errors
 from streamer.sinks.kafka import flow
 from streamer.sinks.kafka.account import Progress, Refusals, StreamAccount
-from streamer.sinks.kafka.flow import (
-    Action,
-    Failed,
-    Flow,
-    Full,
-    GapSent,
-    Opened,
-    Polled,
-    Reclaimed,
-    Renewed,
-    Seen,
-    Sent,
-    State,
-)
+from streamer.sinks.kafka.flow import Failed, Full, GapSent, State
 from streamer.sinks.kafka.late_opening import LateOpening
 from streamer.sinks.kafka.local_notes import NoteKeeper
 from streamer.sinks.kafka.overflow import Overflow
-from streamer.sinks.kafka.overflow_files import Record
 from streamer.sinks.kafka.position_topic import PositionTopic, key_of
 from streamer.sinks.kafka.producer import PAUSE_SECONDS, Refuse, RestartableProducer
+from streamer.sinks.kafka.sending import DrainBounds, Sending
 from streamer.sinks.kafka.serializers import Serializers
 from streamer.sinks.kafka.topics import topic_of
 
@@ -88,14 +74,6 @@ class Clock(Protocol):
         """Wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class DrainBounds:
-    """How much of what waits on disk is given to the producer."""
-
-    slice_records: int = 2_000  # at once: 5 ms, so that pongs and reports never wait
-    ahead_records: int = 10_000  # not acknowledged: 3 MiB, and many batches under way
-
-
 MakeProducer: TypeAlias = Callable[
     [KafkaConfig, Errors, Refuse, Callable[[], None]], RestartableProducer
 ]
@@ -114,7 +92,7 @@ class KafkaSink:
         *,
         make_producer: MakeProducer = RestartableProducer,
         clock: Clock = time,
-        bounds: DrainBounds = DrainBounds(),
+        bounds: DrainBounds | None = None,
         notes: NoteKeeper | None = None,
         opening: LateOpening | None = None,
     ) -> None:
@@ -126,7 +104,6 @@ class KafkaSink:
         """
         self._config = config
         self._clock = clock
-        self._bounds = bounds
         self._serializers = Serializers(config.serializer_cache_size, headers)
         self._serializer_of = self._serializers.of
         self._targets = {route: _Target(topic, route) for route, topic in topics.items()}
@@ -144,27 +121,27 @@ class KafkaSink:
         self._producer = make_producer(
             config, self._errors, self._refusals.add, self._look_at_streams
         )
-        self._produce = self._producer.produce
+        self._sending = Sending(
+            self._producer, overflow, self._progress, self._kinds, bounds or DrainBounds()
+        )
         self._position_topic = PositionTopic(config, positions or {})
         self._notes = notes
         self._opening = opening
-        self._flow = Flow()
-        self._is_direct = True  # as the flow says: asked for every record
         if self._overflow:
             self._accepted = len(self._overflow)
-            self._enter(flow.OVERFLOWING)
+            self._sending.enter(flow.OVERFLOWING)
             _log.warning(
                 "%d records wait in %s: they are delivered first",
                 len(self._overflow),
                 overflow.directory,
             )
         if opening is not None:
-            self._enter(flow.AWAITING_BROKERS)
+            self._sending.enter(flow.AWAITING_BROKERS)
             _log.warning("records wait in %s until Kafka answers", overflow.directory)
 
     @property
     def accepting(self) -> bool:
-        return self._flow.accepts(has_room=self._overflow.accepting)
+        return self._sending.accepting
 
     def put(self, route: Route, event: Event, received_us: int) -> None:
         target = self._targets[route]
@@ -179,35 +156,36 @@ class KafkaSink:
             self._refusals.add(topic, msgspec.json.encode(event), "encoding", repr(error))
             return
         self._bytes += len(value)
-        if not self._is_direct:
+        sending = self._sending
+        if not sending.is_direct:
             self._overflow.append((topic, value, target.key))
             return
         try:
-            self._produce(topic, value, target.key)
+            sending.produce(topic, value, target.key)
             if target.is_of_gaps:
-                self._note(GapSent(self._clock.monotonic()))
+                sending.note(GapSent(self._clock.monotonic()))
         except BufferError:
             self._overflow.append((topic, value, target.key))
-            self._note(Full(self._clock.monotonic(), len(self._producer)))
+            sending.note(Full(self._clock.monotonic(), len(self._producer)))
         except KafkaException as error:
             self._producer.not_taken((topic, value, target.key), error.args[0])
             if self._producer.trouble is not None:
-                self._note(Failed())
+                sending.note(Failed())
 
     def poll(self, now: float) -> None:
         self._producer.poll()
         if self._opening is not None:
             self._look_at_opening(self._opening, now)
-        self._follow(self._polled(now), now)
+        self._sending.turn(now)
         if self._notes is not None:
             self._notes.write_news()
-        if self._flow.writes_to_disk:
+        if self._sending.writes_to_disk:
             self._overflow.poll(now)
             if self._notes is not None and self._notes.due(now) and self._is_kept():
                 self._write_notes(self._notes, now)
         self._observe(now)
         self._position_topic.poll()
-        if self._is_direct and self._position_topic.due(now):
+        if self._sending.is_direct and self._position_topic.due(now):
             self._write_positions(now)
 
     def flush(self, within_seconds: float) -> int:
@@ -235,12 +213,7 @@ class KafkaSink:
         self._producer.poll()
         if not self._queued():
             return None
-        self._enter(flow.OVERFLOWING)
-        returned = self._producer.take_back()
-        if returned is None:
-            _log.error("librdkafka does not return its records: they are abandoned")
-            returned = []
-        self._overflow.give_back(returned)
+        self._sending.take_back()
         self._overflow.save(self._clock.monotonic())
         return str(self._overflow.directory) if self._overflow.stored else None
 
@@ -328,118 +301,6 @@ class KafkaSink:
         self._serializer_of(target.topic).pop(route, None)
         self._position_topic.note(route)
 
-    # What waits, and where.
-
-    def _enter(self, entered: Flow) -> None:
-        self._flow = entered
-        self._is_direct = entered.state is State.DIRECT
-
-    def _note(self, seen: GapSent | Full | Failed) -> None:
-        """Step the flow by what happened to a record; what is to be done is done at the poll."""
-        entered, _ = flow.step(self._flow, seen)
-        self._enter(entered)
-
-    def _follow(self, seen: Seen, now: float) -> None:
-        """Step the flow by what was seen, do what it wants, and step it by the outcome in turn."""
-        entered, actions = flow.step(self._flow, seen)
-        self._enter(entered)
-        for action in actions:
-            outcome = self._do(action, now)
-            if outcome is not None:
-                self._follow(outcome, now)
-
-    def _do(self, action: Action, now: float) -> Seen | None:
-        match action:
-            case Action.RECLAIM:
-                return self._reclaim(now)
-            case Action.BEGIN_OVERFLOW:
-                self._overflow.write(now)
-                _log.warning(
-                    "Kafka takes nothing: records wait in %s from now on", self._overflow.directory
-                )
-                return None
-            case Action.RENEW:
-                done = self._producer.renew(now)
-                self._produce = self._producer.produce
-                return Renewed(done)
-            case Action.SEND_WAITING:
-                return self._send_waiting(now)
-            case Action.DRAIN:
-                room = self._bounds.ahead_records - len(self._producer)
-                if room > 0:
-                    records = self._overflow.take(min(room, self._bounds.slice_records), now)
-                    self._overflow.give_back(self._produce_all(records))
-                return None
-            case _ as never:
-                assert_never(never)
-
-    def _polled(self, now: float) -> Polled:
-        in_producer = len(self._producer)
-        if not in_producer and self._flow.state is State.OVERFLOWING:
-            self._overflow.settle()
-        return Polled(
-            now=now,
-            in_producer=in_producer,
-            failed=self._producer.trouble is not None,
-            stalled=self._progress.stalled,
-            wants_renewal=self._producer.wants_larger_batches(now),
-            all_taken=self._overflow.all_taken,
-            has_room=self._overflow.accepting,
-        )
-
-    def _reclaim(self, now: float) -> Reclaimed:
-        returned = self._producer.take_back()
-        if returned is not None:
-            self._producer.tell_trouble()
-            self._overflow.give_back(returned)
-        return Reclaimed(
-            complete=returned is not None,
-            waiting=len(self._overflow),
-            failed=self._producer.trouble is not None,
-            may_renew=now >= self._producer.renew_at,
-        )
-
-    def _send_waiting(self, now: float) -> Sent:
-        """Produce what waits in memory, unless something waits on disk.
-
-        Gap records go at once. What comes after the first of them goes on waiting until they are
-        acknowledged, as does what there was no room for.
-        """
-        tail = self._overflow.end()
-        due: list[Record] = []
-        after_gaps: list[Record] = []
-        has_gaps = False
-        for record in tail or ():
-            is_gap = self._kinds.get(record[0]) == "gap"
-            has_gaps = has_gaps or is_gap
-            (due if is_gap or not has_gaps else after_gaps).append(record)
-        left = self._produce_all(due)
-        self._overflow.give_back(left + after_gaps)
-        if tail is not None and self._flow.state is State.OVERFLOWING:
-            _log.warning("nothing waits on disk any more: records go to Kafka at once")
-        return Sent(
-            now=now,
-            in_producer=len(self._producer),
-            blocked=tail is None,
-            left=bool(left),
-            with_gaps=has_gaps,
-            failed=self._producer.trouble is not None,
-        )
-
-    def _produce_all(self, records: list[Record]) -> list[Record]:
-        """Produce records; return those that have to wait, from the first one on."""
-        produce = self._produce
-        for number, record in enumerate(records):
-            try:
-                produce(*record)
-            except BufferError:
-                return records[number:]
-            except KafkaException as error:
-                self._producer.not_taken(record, error.args[0])
-                if self._producer.trouble is not None:
-                    return records[number + 1 :]
-        return []
-
     def _write_positions(self, now: float) -> None:
         """Write where the routes end, when all of it is acknowledged: at an empty queue.
 
@@ -468,7 +329,7 @@ class KafkaSink:
         """Return whether everything that was put is acknowledged, or in the overflow's files."""
         if not self._queued():
             return True
-        on_disk = self._flow.state in (State.OVERFLOWING, State.AWAITING_BROKERS)
+        on_disk = self._sending.state in (State.OVERFLOWING, State.AWAITING_BROKERS)
         return on_disk and self._overflow.stored == len(self._overflow)
 
     def _look_at_opening(self, opening: LateOpening, now: float) -> None:
@@ -478,7 +339,7 @@ class KafkaSink:
             self._opening = None
             waiting = len(self._overflow)
             _log.warning("Kafka has answered: %d records that wait are delivered", waiting)
-            self._follow(Opened(), now)
+            self._sending.opened(now)
 
     # What is counted.
 

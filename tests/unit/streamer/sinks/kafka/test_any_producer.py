@@ -23,7 +23,8 @@ from streamer.routes import Route, Routes
 from streamer.sinks.kafka.overflow import Overflow, OverflowBounds
 from streamer.sinks.kafka.overflow_files import Record
 from streamer.sinks.kafka.producer import prefix_length
-from streamer.sinks.kafka.sink import DrainBounds, KafkaSink
+from streamer.sinks.kafka.sending import DrainBounds
+from streamer.sinks.kafka.sink import KafkaSink
 from streamer.sinks.kafka.topics import topic_of
 from tests.unit.streamer.payloads import NOW_US
 

@@ -211,7 +211,7 @@ def test_nothing_overtakes_what_the_full_queue_refused(monkeypatch):
             raise refusals.pop()
         produced.append(value)
 
-    monkeypatch.setattr(sink, "_produce", produce)
+    monkeypatch.setattr(sink._sending, "produce", produce)
     for event_id in (1, 2, 3):  # refused; then there would be room
         sink.put(route, event(route, event_id), NOW_US)
     assert not sink.accepting
@@ -404,13 +404,13 @@ def test_what_comes_after_a_gap_is_sent_when_the_gap_is_acknowledged(
     some = WithGaps(cluster, "gaps", tmp_path)
     sink = some.sink
     seen: list[tuple[str, bool]] = []
-    really = sink._produce
+    really = sink._sending.produce
 
     def produce(topic: str, value: bytes, key: bytes) -> None:
         seen.append((topic.partition(".")[2], len(sink._producer) == 0))
         really(topic, value, key)
 
-    monkeypatch.setattr(sink, "_produce", produce)
+    monkeypatch.setattr(sink._sending, "produce", produce)
     some.put(1, (2, 4), 5, (6, 6), (7, 8), 9, 10)
     assert [kind for kind, _ in seen] == ["trade", "gap"]
     poll_until(sink, lambda: len(seen) == 7)
@@ -472,7 +472,7 @@ def test_a_smaller_batch_is_tried_larger_again(cluster, monkeypatch):
     producer = sink._producer
     producer._batch_too_large = True
     producer.renew(100.0)
-    sink._produce = producer.produce
+    sink._sending.produce = producer.produce
     assert producer._batch_bytes == BATCH_BYTES // 10
     sink.poll(100.0)
     assert producer._batch_bytes == BATCH_BYTES // 10
