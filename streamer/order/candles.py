@@ -148,7 +148,7 @@ class CandleSequence(Generic[Item]):
             return self._skip(self._pending[0].mark.open_time, "no_room")
         return []
 
-    def lowest_held(self) -> Item | None:
+    def held_above(self) -> Item | None:
         """Return the event right above the lowest gap."""
         return self._pending[0].item if self._pending else None
 

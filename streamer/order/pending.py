@@ -119,6 +119,10 @@ class MemoryStore(Generic[Item]):
         """Return an item without removing it."""
         return self._items.get(event_id)
 
+    def any(self) -> Item | None:
+        """Return one of the items without removing it; None where there is none."""
+        return next(iter(self._items.values()), None)
+
     def pop(self, event_id: int) -> Item:
         """Remove and return an item that was put."""
         return self._items.pop(event_id)
@@ -173,6 +177,15 @@ class DiskStore(Generic[Item]):
     def peek(self, event_id: int) -> Item | None:
         """Return an item without removing it; None for one that is on the disk."""
         return self._items.get(event_id)
+
+    def any(self) -> Item | None:
+        """Return one of the items without removing it; None where none can be read."""
+        if not self._items and self._unread:
+            try:
+                self._read_back()
+            except OSError:  # it is told where an item is needed
+                return None
+        return next(iter(self._items.values()), None)
 
     def pop(self, event_id: int) -> Item:
         """Remove and return an item that was put. Raises OSError when it cannot be read back."""

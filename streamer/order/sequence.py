@@ -100,8 +100,8 @@ class RepairableSequence(Sequence[Item], Protocol[Item]):
     def wants(self, event_id: int) -> bool:
         """Return whether this id is missing so far."""
 
-    def lowest_held(self) -> Item | None:
-        """Return the item right above the lowest gap; None where there is none in memory."""
+    def held_above(self) -> Item | None:
+        """Return an item above the lowest gap, the lowest one if possible; None without any."""
 
     def release(self) -> list[Item | Gap]:
         """Return more of what a closed gap has freed."""
@@ -241,9 +241,12 @@ class ContiguousSequence(Generic[Item]):
         """Return what waits above a gap with an id; None where nothing does in memory."""
         return self._store.peek(event_id)
 
-    def lowest_held(self) -> Item | None:
-        """Return the item right above the lowest gap; None where there is none in memory."""
-        return self._store.peek(self._runs.lowest.first_id) if self._runs else None
+    def held_above(self) -> Item | None:
+        """Return an item above the lowest gap: the one right above it, or else one in memory."""
+        if not self._runs:
+            return None
+        lowest = self._store.peek(self._runs.lowest.first_id)
+        return self._store.any() if lowest is None else lowest
 
     def release(self) -> list[Item | Gap]:
         """Return more of what a closed gap has freed: a call returns `RELEASED_AT_ONCE`."""

@@ -133,7 +133,10 @@ class GapFiller:
         is_believed = (
             self._page_check.trusted
             and give_up.reason != "misfit"
-            and self._page_check.can_compare(give_up.key, sequence.next_id or 0)
+            and (
+                self._page_check.same_venue
+                or neighbours.below(give_up.key, sequence.next_id or 0) is not None
+            )
         )
         if not sequence.pending and not is_believed:
             self._gap_tracker.drop(give_up.key)  # REST alone told of it, and is not to be believed
@@ -148,7 +151,7 @@ class GapFiller:
             return None
         if neighbours.below(route, ask.first_id) is not None:
             return None  # it is in the page
-        if self._page_check.trusted:  # for good, by a page that holds it, or a moment ago
+        if self._page_check.trusted:  # for good, by a page that holds it, or since a moment ago
             in_page = above.id <= ask.first_id + ask.limit
             if self._page_check.same_venue or in_page or gap.is_compared:
                 return None
@@ -249,5 +252,11 @@ class GapFiller:
     def _fits(self, route: Route, ask: Ask[Route], events: list[Repaired]) -> bool:
         """Return whether a page is to be believed. Raises Misfit."""
         gap = self._gap_tracker.open.get(route)
-        searched = gap is None or gap.old_below is not None
-        return self._page_check.fits(route, ask.first_id, ask.limit, events, searched=searched)
+        return self._page_check.fits(
+            route,
+            ask.first_id,
+            ask.limit,
+            events,
+            searched=gap is None or gap.old_below is not None,
+            compared=gap is not None and gap.is_compared,
+        )

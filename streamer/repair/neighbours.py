@@ -21,8 +21,8 @@ def below(route: Route, first_id: int) -> Repaired | None:
 
 
 def above(route: Route) -> Repaired | None:
-    """Return the event right above the lowest gap, as the stream told it."""
-    pending = route.repaired.lowest_held() if route.repaired is not None else None
+    """Return an event above the lowest gap, as the stream told it: right above it if possible."""
+    pending = route.repaired.held_above() if route.repaired is not None else None
     if pending is not None and isinstance(pending[0], (Trade, AggTrade, Kline)):
         return pending[0]
     return None

@@ -59,34 +59,30 @@ class PageCheck:
         return events
 
     def fits(
-        self, route: Route, first_id: int, limit: int, events: list[Repaired], *, searched: bool
+        self,
+        route: Route,
+        first_id: int,
+        limit: int,
+        events: list[Repaired],
+        *,
+        searched: bool,
+        compared: bool,
     ) -> bool:
         """Return whether a page from `first_id` on is to be believed. Raises Misfit.
 
         `searched` tells that the first id that is not too old is searched for: its neighbours are
-        not asked for.
+        not asked for. `compared` tells that the answer before this one was right about an event
+        above the gap: of an unknown host a page that holds nothing of what the stream told is
+        believed for that alone, since REST may turn to another venue at any time.
         """
         if compare(events, neighbours.below(route, first_id), neighbours.above(route)):
             if self.doubted:
                 log.warning("REST agrees with the streams again")
             self.trusted, self.doubted = True, False
             return True
-        if not self.trusted or not (searched or self.can_compare(route, first_id)):
-            return False
-        return self.same_venue or searched or not _misses_what_was_told(route, first_id, limit)
-
-    def can_compare(self, route: Route, first_id: int) -> bool:
-        """Return whether it can be known whose a page from `first_id` on is.
-
-        Of an unknown host a page is believed by what the stream told next to it alone: REST may
-        have turned to another venue since it was last compared. A stream that has told nothing
-        yet, as after a start, is waited for: its first event tells of the same gap.
-        """
-        return (
-            self.same_venue
-            or neighbours.below(route, first_id) is not None
-            or neighbours.above(route) is not None
-        )
+        if not self.trusted or self.same_venue or searched:
+            return self.trusted
+        return compared and not _misses_what_was_told(route, first_id, limit)
 
 
 def _misses_what_was_told(route: Route, first_id: int, limit: int) -> bool:

@@ -205,3 +205,19 @@ def test_a_directory_that_cannot_be_made_is_a_refusal_and_can_be_made_later(
     directory.unlink()
     assert store.put(3, item_of(3))
     assert [store.pop(each) for each in (1, 3)] == [item_of(1), item_of(3)]
+
+
+def test_any_item_is_one_of_those_that_wait(tmp_path: Path, monkeypatch) -> None:
+    memory, disk = MemoryStore[str](), Counted().store(1, tmp_path)
+    assert memory.any() is disk.any() is None
+    for event_id in (7, 3, 5):
+        memory.put(event_id, item_of(event_id))
+        disk.put(event_id, item_of(event_id))
+    assert memory.any() == disk.any() == item_of(7)
+
+    disk.pop(7)  # what waits is on disk alone
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", lambda *_: (_ for _ in ()).throw(OSError("gone")))
+        assert disk.any() is None
+    assert disk.any() == item_of(3)
+    assert [disk.pop(5), disk.pop(3)] == [item_of(5), item_of(3)]

@@ -342,3 +342,14 @@ def test_after_an_interruption_the_next_one_does_not_come_the_fast_way():
     assert sequence.take(7, 7, 0.0) == [7]
     assert not sequence.interrupted
     assert IncreasingSequence[int]().interrupted, "nothing has come at all"
+
+
+def test_what_is_held_above_a_gap_is_the_lowest_that_is_in_memory(tmp_path) -> None:
+    store = DiskStore(2, tmp_path, lambda item: str(item).encode(), lambda data: (int(data),) * 2)
+    sequence = ContiguousSequence[int](last_id=0, store=store)
+    assert sequence.held_above() is None
+    sequence.take(5, 5, 0.0)
+    assert sequence.held_above() == 5
+    sequence.take(9, 9, 0.0)
+    sequence.take(3, 3, 0.0)  # goes to the disk
+    assert sequence.held_above() == 5

@@ -204,3 +204,15 @@ def test_of_an_unknown_host_a_page_without_neighbours_follows_a_comparison(tmp_p
 
     assert world.stored[-1] == 1012
     assert gap_question(world, request)["fromId"] == "1012"  # below what is asked for
+
+
+def test_what_waits_on_disk_right_above_a_gap_keeps_no_page_from_being_believed(tmp_path):
+    world = trusted(tmp_path)
+    world.hear(*range(200, 320), 150)  # a hundred in memory, then on disk
+
+    assert gap_question(world)["fromId"] == "200"
+    request = world.answer(200)
+    assert gap_question(world, request)["fromId"] == "13"
+    world.answer(*range(13, 150))
+
+    assert world.stored == [*range(10, 151)]
