@@ -20,12 +20,14 @@ from streamer.backfill.errors import BackfillError
 from streamer.backfill.plan import span
 from streamer.data.catalogue import BY_STREAM
 from streamer.errors import FrameRejected
+from streamer.printable import printable
 
 CHECKSUM_SUFFIX = ".CHECKSUM"
 _CHECKSUM_BYTES_MAX = 4096
 _LINE_BYTES_MAX = 1000  # the exchange's own have less than 200
 _INFLATED_TIMES = 100  # of the zip's size: the exchange's own are 4 to 8 times as long
 _READ_BYTES = 1 << 20
+_NAMES_BYTES_MAX = 200  # of names that a message repeats
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError,
            ValueError)  # fmt: skip
 """What `zipfile` raises for archives that are cut off, changed, encrypted or of another kind."""
@@ -112,8 +114,8 @@ class Archive:
             raise BackfillError(f"{self.path}: {error.strerror or error}") from None
         if digest != named[0].lower():
             raise BackfillError(
-                f"{self.path}: its SHA-256 is {digest}, and {beside.name} says {named[0]}: load it "
-                "again"
+                f"{self.path}: its SHA-256 is {digest}, and {beside.name} says {named[0]!r}: "
+                "load it again"
             )
 
     def _lines(self) -> Iterator[str]:
@@ -132,7 +134,10 @@ class Archive:
         expected = f"{self.name.stem}.csv"
         if [one.filename for one in members] != [expected]:
             found = ", ".join(one.filename for one in members[:3]) or "nothing"
-            raise BackfillError(f"{self.path}: contains {found[:200]}; expected {expected} alone")
+            raise BackfillError(
+                f"{self.path}: contains {printable(found, _NAMES_BYTES_MAX)}; expected {expected} "
+                "alone"
+            )
         size = members[0].file_size
         if size > _INFLATED_TIMES * self.path.stat().st_size:
             raise BackfillError(
