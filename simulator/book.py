@@ -5,6 +5,8 @@ the same for streams, REST and auditors, at any rate. Its top is the bookTicker 
 Below it orders lie on a grid of prices and change now and then, so that whoever misses a change has
 a wrong book for long. Trades are drawn around the same price, and are not matched against it.
 
+Where ids begin anew (the fault `ids_anew`), those of the book go on: quotes alone get others.
+
 Changes hold every price that was touched meanwhile, also one that is again what it was: whoever has
 a snapshot from in between needs it. At high rates not every update is looked at: those that are
 are the ones that snapshots are made of.
@@ -15,7 +17,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from simulator.tape import BookTicker, SymbolTape
+from simulator.tape import SymbolTape
 
 LEVELS = 40  # of a side below its best price, an eighth of them empty: partial books show 20
 _GRID = 0.0001  # of the price lies between two levels: the whole book is 0.8 % of the price
@@ -78,18 +80,7 @@ class OrderBook:
 
     def id_at(self, index: int) -> int:
         """Return the id of an update; before the first one, the id below it."""
-        return self._update(index).id if index >= 0 else self._tape.first.update - 1
-
-    def first_id_after(self, begin: int, end: int) -> int:
-        """Return the lowest id of the updates after one index up to another one.
-
-        Ids between those of two updates belong to the later one. Where ids began anew in between,
-        it is the first of the new ones.
-        """
-        before, last = self.id_at(begin), self.id_at(end)
-        if before < last:
-            return before + 1
-        return min(last, self.id_at(self._tape.begin_of_ids("bookTicker")))
+        return self._tape.update(index).id if index >= 0 else self._tape.first.update - 1
 
     def _find_index_before(self, microseconds: int) -> int:
         """Return the index of the last update before a time; -1: there was none."""
@@ -105,7 +96,7 @@ class OrderBook:
     def _find_sides(self, index: int) -> tuple[_Side, _Side]:
         if index < 0:
             return _NO_SIDE, _NO_SIDE
-        top, grid, era = self._update(index), self._grid, index // _ERA
+        top, grid, era = self._tape.update(index), self._grid, index // _ERA
         below = self._below((top.bid - 1) // grid * grid, -grid, self._bid_key, era)
         above = self._below(top.ask // grid * grid + grid, grid, self._ask_key, era)
         return _Side(top.bid, top.bid_quantity, below), _Side(top.ask, top.ask_quantity, above)
@@ -136,11 +127,6 @@ class OrderBook:
             [(price, bids.get(price, 0)) for price in sorted(touched[0], reverse=True)],
             [(price, asks.get(price, 0)) for price in sorted(touched[1])],
         )
-
-    def _update(self, index: int) -> BookTicker:
-        event = self._tape.event("bookTicker", index)
-        assert isinstance(event, BookTicker)  # noqa: S101 - for the type checker
-        return event
 
 
 def _add_changed(prices: set[int], old: _Side, new: _Side) -> None:

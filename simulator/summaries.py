@@ -123,8 +123,8 @@ class Summaries:
         """Return the index of the first event with an id of at least `event_id`, from 0."""
         if not stream.startswith("depth"):
             return self.index_after(stream, event_id - EVENT_DELAY_MICROSECONDS - 1)
-        update = self._tape.index_of("bookTicker", event_id)
-        return self.index_after(stream, self._tape.event("bookTicker", update).time)
+        update = self._tape.update(self._tape.index_of_update(event_id))
+        return self.index_after(stream, update.time)
 
     def candle(self, interval: str, start: int, until: int) -> Kline:
         """Return a candle as it is known at a whole second, for REST."""
@@ -139,7 +139,7 @@ class Summaries:
         last_id, changed = self.book.id_at(end), end > begin
         if not changed:
             return Depth(last_id, time, changed, last_id + 1, [], [])
-        first_id = self.book.first_id_after(begin, end)
+        first_id = self.book.id_at(begin) + 1
         return Depth(last_id, time, changed, first_id, *self.book.changes(begin, end))
 
     def _partial(self, time: int, step: int, levels: int) -> PartialDepth:

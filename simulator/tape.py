@@ -213,7 +213,17 @@ class SymbolTape:
         if stream == "aggTrade":
             block, offset = divmod(index, _AGGREGATES)
             return self._block(block)[1][offset]
+        return self.update(index)
+
+    def update(self, index: int) -> BookTicker:
+        """Return an update of the book with its first id, whatever ids quotes have by now."""
+        if index < 0:
+            raise IndexError(f"update {index} of {self.symbol} is before the tape began")
         return self._book(index)
+
+    def index_of_update(self, update_id: int) -> int:
+        """Return the index of the first update with an id of at least `update_id`, from 0."""
+        return self._index_of("bookTicker", update_id)
 
     def index_of(self, stream: str, event_id: int) -> int:
         """Return the index of the first event with an id of at least `event_id`, from 0.

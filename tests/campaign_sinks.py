@@ -78,7 +78,9 @@ class KafkaSink:
     ) -> None:
         self._cluster = cluster
         self._directory = directory
-        self._topics = {kind: f"{name}.{kind}" for kind in (*map(kind_of, streams), "gap")}
+        self._topics = {
+            kind: f"{name}.{kind}" for kind in (*map(kind_of, streams), "depthSnapshot", "gap")
+        }
         self._dead = f"{name}.dead"
 
     def settings(self) -> dict[str, object]:
