@@ -1,0 +1,234 @@
+"""Every reader, on files and topics of a run with faults: the values are the exchange's, exact.
+
+fastavro's records are compared with the tape, field by field; the other readers must return what
+fastavro does.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Context, Decimal
+from pathlib import Path
+from typing import Any
+
+import avro.datafile
+import avro.io
+import fastavro
+import pandas
+import polars
+import pyarrow.parquet
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+
+from streamer.__main__ import main
+from tests.audit import audit_records, read_files
+from tests.consumer_programs import with_avro
+from tests.exchange import Exchange
+from tests.kafka_mock import TOPICS, MockKafka
+from tests.streaming import ROOT, Process, at_exchange, eventually
+from tests.tools import required
+
+STREAMS = ("trade", "aggTrade", "bookTicker", "depth@100ms", "kline_1s", "miniTicker", "ticker")
+WITH_HOLES = ("bookTicker", "depth@100ms", "miniTicker", "ticker", "kline_1s")  # after a reset
+SYMBOLS = ("BTCUSDT", "PEPEUSDT")  # one has quantities of more than ten digits
+Record = dict[str, Any]
+
+
+def of_kind(directory: Path, kind: str) -> list[Path]:
+    return sorted((directory / kind).glob("*.avro"), key=lambda path: path.name[-11:])
+
+
+def by_fastavro(paths: list[Path]) -> list[Record]:
+    found: list[Record] = []
+    for path in paths:
+        with path.open("rb") as file:
+            found += fastavro.reader(file)
+    return found
+
+
+def by_avro(paths: list[Path]) -> list[Record]:
+    found: list[Record] = []
+    for path in paths:
+        with (
+            path.open("rb") as file,
+            avro.datafile.DataFileReader(file, avro.io.DatumReader()) as reader,
+        ):
+            found += reader
+    return found
+
+
+def by_polars(paths: list[Path]) -> list[Record]:
+    rows: list[Record] = polars.concat([polars.read_avro(path) for path in paths]).to_dicts()
+    return rows
+
+
+def by_duckdb(paths: list[Path]) -> list[Record]:
+    """Return rows with decimals of their bytes, and times in the zone that DuckDB leaves out."""
+    found = []
+    with with_avro() as connection:
+        for path in paths:
+            relation = connection.sql(f"SELECT * FROM read_avro('{path}')")
+            names = relation.columns
+            for row in relation.fetchall():
+                found.append({n: plain(v) for n, v in zip(names, row, strict=True)})
+    return found
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        number = int.from_bytes(value, "big", signed=True)
+        return Decimal(number).scaleb(-18, Context(prec=40))
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC)
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    return value
+
+
+def in_parquet(directory: Path, kind: str) -> Iterator[list[Record]]:
+    """Yield the rows of the exported files of a kind, by pyarrow and by pandas."""
+    paths = sorted((directory / kind).rglob("*.parquet"))
+    yield [row for path in paths for row in pyarrow.parquet.read_table(path).to_pylist()]
+    frames = [pandas.read_parquet(path, dtype_backend="pyarrow") for path in paths]
+    yield [row for frame in frames for row in frame.to_dict("records")]
+
+
+def in_order(records: list[Record]) -> list[tuple[Any, ...]]:
+    """Return what a reader says, by record id and source, since Parquet has a file per symbol."""
+    rows = [tuple(sorted((name, repr(normal(value))) for name, value in one.items()))
+            for one in records]  # fmt: skip
+    return sorted(rows)
+
+
+def normal(value: Any) -> Any:
+    if isinstance(value, pandas.Timestamp):
+        return value.to_pydatetime().astimezone(UTC)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    if isinstance(value, Decimal):
+        return value.normalize(Context(prec=40))
+    if isinstance(value, list):
+        return [normal(one) for one in value]
+    if isinstance(value, dict):
+        return {name: normal(one) for name, one in value.items()}
+    return value
+
+
+def run_with_faults(
+    tmp_path: Path, exchange: Exchange, end: signal.Signals, **settings: Any
+) -> None:
+    """Stream with lost events, a reset connection and a streamer that ends by a signal."""
+    arguments = at_exchange(exchange, **settings)
+    with Process(tmp_path / "first.log", "streamer", *arguments) as process:
+        eventually(lambda: exchange.events_sent() > 500, what="events")
+        for stream in ("trade", "aggTrade", "depth@100ms"):
+            exchange.fault("withhold", stream=stream, symbol="PEPEUSDT", count=7)
+        exchange.fault("reset")
+        attempts = exchange.status()["attempts_total"]
+        eventually(
+            lambda: exchange.status()["attempts_total"] >= attempts and exchange.connections(),
+            what="another connection",
+        )
+        eventually(lambda: exchange.events_sent() > 500, what="more events")
+        process.stop(end)
+    with Process(tmp_path / "second.log", "streamer", *arguments) as process:
+        eventually(lambda: exchange.events_sent() > 500, what="events after the kill")
+        assert process.stop() == 0
+
+
+def check_against_the_tape(exchange: Exchange, stream: str, records: list[Record]) -> None:
+    once: dict[str, Record] = {}
+    for record in records:
+        once.setdefault(record["record_id"], record)  # copies may follow a kill
+    for symbol in SYMBOLS:
+        audit = audit_records(exchange, list(once.values()), stream, symbol)
+        assert audit.intact if stream in WITH_HOLES else audit.clean, (stream, symbol, audit)
+        assert audit.count > 2
+
+
+@pytest.mark.full
+def test_every_reader_tells_what_the_exchange_told(tmp_path):
+    data, parquet = tmp_path / "data", tmp_path / "parquet"
+    with Exchange(tmp_path, rate=100, symbols=SYMBOLS) as exchange:
+        settings = {"exchange.streams": ",".join(STREAMS), "sink.directory": data}
+        run_with_faults(
+            tmp_path, exchange, signal.SIGKILL, **settings, **{"sink.rollover_after": "1s"}
+        )
+        for stream in STREAMS:
+            check_against_the_tape(exchange, stream, read_files(data, stream))
+    assert main(["export", str(data), "--output", str(parquet)]) == 0
+    kinds = ("trade", "aggTrade", "bookTicker", "depth", "kline", "miniTicker", "ticker", "gap")
+    for kind in kinds:
+        paths = of_kind(data, kind)
+        expected = in_order(by_fastavro(paths))
+        assert len(paths) > 1, kind
+        for read in (by_avro, by_polars, by_duckdb):
+            assert in_order(read(paths)) == expected, (kind, read)
+        without_symbol = in_order([
+            {name: value for name, value in one.items() if name != "symbol"}
+            for one in by_fastavro(paths)
+        ])  # fmt: skip
+        for rows in in_parquet(parquet, kind):
+            told = [{name: value for name, value in one.items() if name != "symbol"}
+                    for one in rows]  # fmt: skip
+            assert in_order(told) == without_symbol, kind
+
+
+@pytest.mark.full
+def test_topics_of_a_run_with_faults_tell_what_the_exchange_told(tmp_path):
+    with MockKafka() as brokers, Exchange(tmp_path, rate=100, symbols=SYMBOLS) as exchange:
+        run_with_faults(
+            tmp_path,
+            exchange,
+            signal.SIGTERM,  # librdkafka's mock cluster finds no offset by time, as a kill needs
+            **{
+                "exchange.streams": ",".join(TOPICS),
+                "sink.kind": "kafka",
+                "sink.directory": tmp_path / "state",
+                "kafka.bootstrap_servers": brokers,
+            },
+        )
+        for stream, topic in TOPICS.items():
+            records, lengths = consumed(brokers, topic, stream)
+            check_against_the_tape(exchange, stream, records)
+            command = [required("kcat", "kcat"), "-C", "-b", brokers, "-t", topic]
+            shown = subprocess.run(
+                [*command, "-o", "beginning", "-e", "-q", "-f", r"%p %k %S\n"],
+                capture_output=True, text=True, check=True, timeout=120,
+            ).stdout  # fmt: skip
+            told: dict[str, list[int]] = defaultdict(list)
+            for line in shown.splitlines():
+                _, key, length = line.split()
+                told[key].append(int(length))
+            assert told == lengths, stream
+
+
+def consumed(brokers: str, topic: str, stream: str) -> tuple[list[Record], dict[str, list[int]]]:
+    """Return the records of a topic, and the lengths of their messages by key."""
+    text = (ROOT / "streamer" / "schemas" / f"{stream}.avsc").read_text()
+    schema = fastavro.parse_schema(json.loads(text))
+    client = {"bootstrap.servers": brokers, "group.id": "test", "enable.partition.eof": True}
+    consumer = Consumer(client)
+    records: list[Record] = []
+    lengths: dict[str, list[int]] = defaultdict(list)
+    left = set(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
+    while left:
+        for message in consumer.consume(1000, timeout=1):
+            if message.error() is not None:
+                assert message.error().code() == KafkaError._PARTITION_EOF
+                left.discard(message.partition())
+                continue
+            value = message.value()
+            records.append(fastavro.schemaless_reader(io.BytesIO(value[10:]), schema, None))
+            lengths[message.key().decode()].append(len(value))
+    consumer.close()
+    return records, lengths
