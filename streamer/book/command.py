@@ -13,10 +13,11 @@ from typing import Any
 
 from streamer.audit.batches import Batch, Source
 from streamer.audit.period import parse_time
-from streamer.book.rebuild import Book, NotCovered, Record, rebuild
+from streamer.book.rebuild import Book, NoChanges, NotCovered, Record, rebuild
 from streamer.config import RECORD_TOPICS, KafkaConfig
 from streamer.data.kinds.depth import KIND as DEPTH
 from streamer.data.kinds.depth_snapshot import KIND as SNAPSHOT
+from streamer.data.stream_kind import StreamKind
 from streamer.errors import SettingsError
 
 SHOWN, USAGE, NOT_COVERED, NOTHING = 0, 2, 3, 4
@@ -72,19 +73,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _show(source: Source, where: str, options: argparse.Namespace) -> int:
-    symbol, stream = options.symbol, options.stream or _stream_of(source, options.symbol)
-    if stream is None:
+    records, symbol = _Records(source, options.symbol), options.symbol
+    stream = options.stream or records.stream()
+    try:
+        book = rebuild(records.of(SNAPSHOT), records.of(DEPTH, stream), options.at)
+    except NoChanges:
         _say(
             f"{where}: no changes of a book of {symbol}; the streams depth and depth@100ms "
             "bring them"
         )
         return NOTHING
-    try:
-        book = rebuild(
-            _records(source, SNAPSHOT.event.__name__, symbol),
-            _records(source, DEPTH.event.__name__, symbol, stream),
-            options.at,
-        )
     except NotCovered as reason:
         _say(f"{stream} of {symbol}: {reason}")
         return NOT_COVERED
@@ -96,38 +94,53 @@ def _show(source: Source, where: str, options: argparse.Namespace) -> int:
     return SHOWN
 
 
-def _records(
-    source: Source, schema_name: str, symbol: str, stream: str | None = None
-) -> Iterator[Record]:
-    """Yield the records of a kind and symbol in the order in which they are stored."""
-    from streamer.head.decoding import decoded, parsed
+class _Records:
+    """The records of a symbol, in the order in which they are stored."""
 
-    schemas: dict[int, Any] = {}
-    for batch in source.batches():
-        if not isinstance(batch, Batch):
-            _say(f"unreadable: {batch}")
-            continue
-        if batch.schema.name != schema_name:
-            continue
-        schema = schemas.get(id(batch.schema))
-        if schema is None:
-            schema = schemas[id(batch.schema)] = parsed(batch.schema.definition)
-        for record in decoded(batch.data, schema):
-            if record["symbol"] == symbol and stream in (None, record.get("stream")):
-                yield record
+    def __init__(self, source: Source, symbol: str) -> None:
+        self._source = source
+        self._symbol = symbol
+        self._unreadable: set[str] = set()  # told once, however often it is read
+
+    def of(self, kind: StreamKind, stream: str | None = None) -> Iterator[Record]:
+        """Yield those of a kind, of one of its streams if it is named."""
+        from streamer.head.decoding import decoded, parsed
+
+        schemas: dict[int, Any] = {}
+        for batch in self._source.batches():
+            if not isinstance(batch, Batch):
+                self._tell(str(batch))
+                continue
+            if batch.schema.name != kind.event.__name__:
+                continue
+            try:
+                schema = schemas.get(id(batch.schema))
+                if schema is None:
+                    schema = schemas[id(batch.schema)] = parsed(batch.schema.definition)
+                records = decoded(batch.data, schema)
+            except ValueError as error:
+                self._tell(f"{batch.place}: {error}")
+                continue
+            for record in records:
+                if record["symbol"] == self._symbol and stream in (None, record.get("stream")):
+                    yield record
+
+    def stream(self) -> str | None:
+        """Return the stream whose changes are there, the one that tells more where both are."""
+        found: str | None = None
+        for record in self.of(DEPTH):
+            found = record["stream"]
+            if found != "depth":
+                break
+        return found
+
+    def _tell(self, problem: str) -> None:
+        if problem not in self._unreadable:
+            self._unreadable.add(problem)
+            _say(f"unreadable: {problem}")
 
 
-def _stream_of(source: Source, symbol: str) -> str | None:
-    """Return the stream whose changes are there, the one that tells more where both are."""
-    found: str | None = None
-    for record in _records(source, DEPTH.event.__name__, symbol):
-        found = record["stream"]
-        if found != "depth":
-            break
-    return found
-
-
-def _table(symbol: str, stream: str, book: Book, levels: int) -> Iterator[str]:
+def _table(symbol: str, stream: str | None, book: Book, levels: int) -> Iterator[str]:
     yield f"{symbol} after the update {book.last_update_id} of {_text(book.changed_us)} ({stream})"
     rows = [("bid quantity", "bid", "ask", "ask quantity")]
     for index in range(min(levels, max(len(book.bids), len(book.asks)))):
@@ -143,7 +156,7 @@ def _table(symbol: str, stream: str, book: Book, levels: int) -> Iterator[str]:
     yield f"{len(book.bids):,} bids and {len(book.asks):,} asks are known"
 
 
-def _document(symbol: str, stream: str, book: Book) -> dict[str, Any]:
+def _document(symbol: str, stream: str | None, book: Book) -> dict[str, Any]:
     return {
         "symbol": symbol,
         "stream": stream,

@@ -18,6 +18,10 @@ class NotCovered(LookupError):  # noqa: N818 - a reason, for people
     """The records do not tell the book at this time; the text says why, for people."""
 
 
+class NoChanges(NotCovered):
+    """There are no changes at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Book:
     """A book after the update `last_update_id`: all prices that are known, the best first.
@@ -61,7 +65,7 @@ def rebuild(
         if keeper.reached_id != reached_id:  # else it is a copy of an earlier one
             latest = change
     if latest is None:
-        raise NotCovered("there are no changes of this book")
+        raise NoChanges("there are no changes of this book")
     if at_us is not None:
         raise NotCovered(f"the last change of this book is of {_time(latest.time_us)}")
     return _book(keeper, latest)

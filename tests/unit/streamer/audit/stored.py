@@ -62,14 +62,15 @@ def trades(ids: Iterable[int], **more: Any) -> list[Any]:
 
 def write(
     directory: Path,
-    kind: str,
+    stream: str,
     *blocks: Iterable[Any],
     name: str = "1-000001.avro",
     codec: Any = "null",
 ) -> Path:
+    kind = kind_of(stream)
     path = directory / kind / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    parts = [block(encoded(kind, events), codec, SYNC) for events in blocks]
+    parts = [block(encoded(stream, events), codec, SYNC) for events in blocks]
     path.write_bytes(header(load_schema(kind), codec, SYNC) + b"".join(parts))
     if path.suffix == ".avro":
         record(path, path.name)
