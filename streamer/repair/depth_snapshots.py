@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Protocol, TypeAlias
 
 from streamer.config import DepthSnapshotConfig
 from streamer.data.events import Event
 from streamer.data.kinds.depth import KIND as DEPTH
+from streamer.data.kinds.depth import Depth
 from streamer.data.kinds.depth_snapshot import (
     DepthSnapshot,
     SnapshotReason,
@@ -32,6 +34,10 @@ from streamer.repair.weight import WeightBudget
 from streamer.routes import JUMP_LIMIT, Route, Routes
 
 log = logging.getLogger(__name__)
+
+MOVED_SHARE = Decimal("0.0003")
+"""Of the price: how far it may have moved between a change and a snapshot, some tenths of a second.
+In a market that moves faster a snapshot is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +175,10 @@ class DepthSnapshots:
             raise ValueError(
                 f"depth: the book of {symbol} is as of {snapshot.id}, its changes at {streamed_id}"
             )
+        if not self._page_check.same_venue and not all(_fits(snapshot, each) for each in routes):
+            self._plan.failed(symbol, now)
+            log.warning("the snapshot of %s is far from its latest changes: asked again", symbol)
+            return
         latest_id = self._plan.latest_id(symbol)
         if not self._plan.serves(symbol, snapshot.id, now):
             log.info("the snapshot of %s is older than its changes: asked again", symbol)
@@ -203,6 +213,23 @@ class DepthSnapshots:
             if (route := self._routes.by_name.get(f"{symbol.lower()}@{name}")) is not None
             and route.book_lost is not None
         ]
+
+
+def _fits(snapshot: DepthSnapshot, route: Route) -> bool:
+    """Return whether the latest change could be of the same market, by its prices.
+
+    One of another market would have bids above what is asked here, or asks below what is bid.
+    """
+    change = route.latest
+    if not isinstance(change, Depth):
+        return True
+    for own, other, sign in ((change.bids, snapshot.asks, 1), (change.asks, snapshot.bids, -1)):
+        prices = [sign * Decimal(price) for price, quantity in own if Decimal(quantity)]
+        if prices and other:
+            best = Decimal(other[0][0])
+            if max(prices) > sign * best + best * MOVED_SHARE:
+                return False
+    return True
 
 
 MakeSnapshots: TypeAlias = Callable[

@@ -25,10 +25,9 @@ class Books(World):
         assert self.turn() == RestRequest("time", (), 1)
         self.say({"serverTime": round(UNIX * 1e6)})
 
-    def change(self, first_id: int, last_id: int) -> None:
-        event = self.route.decode(
-            frame({**DEPTH, "U": first_id, "u": last_id}, self.route.name), NOW_US
-        )
+    def change(self, first_id: int, last_id: int, **levels) -> None:
+        changed = {**DEPTH, "U": first_id, "u": last_id, **levels}
+        event = self.route.decode(frame(changed, self.route.name), NOW_US)
         self.keep(self.route.sequence.take(first_id, (event, NOW_US), self.now))
         self.routes.hold(self.route)
 
@@ -36,6 +35,8 @@ class Books(World):
         for item in released:
             if isinstance(item, Gap):
                 self.backfiller.lose_book(self.route, item.last_id)
+            else:
+                self.route.latest = item[0]
 
     def give_up(self, seconds=1.0):
         self.now += seconds
@@ -164,6 +165,30 @@ def test_a_refusal_concerns_one_book_and_a_ban_everything(books):
     assert books.turn() is None
     assert books.turn(29.0) is None
     assert books.turn(2.0) == ASKED
+
+
+@pytest.mark.parametrize(
+    ("other", "is_taken"),
+    [
+        ({"asks": [["3.0001", "1"]]}, True),
+        ({"asks": [["2.99", "1"]]}, False),  # somebody bids more
+        ({"bids": [["4.0011", "1"]], "asks": [["9", "1"]]}, True),
+        ({"bids": [["4.01", "1"]], "asks": [["9", "1"]]}, False),  # somebody asks less
+        ({"bids": [], "asks": []}, True),
+    ],
+)
+@pytest.mark.parametrize("same_venue", [False, True])
+def test_a_book_far_from_the_latest_change_is_of_another_market(
+    tmp_path, other, is_taken, same_venue
+):
+    books = Books(tmp_path, same_venue=same_venue)
+    books.change(10, 14, b=[["3.0", "1"], ["7.0", "0"]], a=[["4.0", "1"], ["1.0", "0"]])
+    books.turn(0.1)
+    books.book(14, **other)
+    assert bool(books.snapshots) == (is_taken or same_venue)
+    assert books.route.book_lost == (not books.snapshots)
+    if not books.snapshots:
+        assert books.turn(1.0) == ASKED
 
 
 def test_nothing_is_asked_of_a_venue_that_contradicts_the_stream(books):
