@@ -107,6 +107,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--leaking", type=int, default=10, help="seeds per leaking family and rate")
     parser.add_argument("--hours", type=float, default=24.0, help="length of a run")
     parser.add_argument("--reference", action="store_true", help="tell a known-good curve")
+    parser.add_argument("--explained", action="store_true", help="tell what is accounted for")
     parser.add_argument("--tuning", action="store_true", help="seeds of the tuning set")
     parser.add_argument("--report", action="store_true", help="only report what was judged before")
     parser.add_argument("--without", choices=sorted(MUTATIONS), help="remove a part first")
@@ -135,8 +136,8 @@ def _judge_all(key: Key, options: argparse.Namespace) -> Iterator[Outcome]:
     family, seed, rate = key
     hours: float = options.hours
     run = make(family, seed, rate, hours, reference=options.reference)
-    yield judge(run, hours * 3600)
-    if seed % RIVAL_SHARE == 0 and hours > 1 and not options.without:
+    yield judge(run, hours * 3600, explained=options.explained)
+    if seed % RIVAL_SHARE == 0 and hours > 1 and not (options.without or options.explained):
         for name, rival in RIVALS.items():
             yield judge_by(run, name, rival)
 
@@ -149,6 +150,7 @@ def _read(store: Path) -> list[Outcome]:
 
 def _name(options: argparse.Namespace) -> str:
     name = f"{options.hours:g}h" + ("-reference" if options.reference else "")
+    name += "-explained" if options.explained else ""
     return name + (f"-without-{options.without}" if options.without else "")
 
 

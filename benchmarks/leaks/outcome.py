@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.leaks.corpus import Run
-from monitor.leak import LeakDetector
+from monitor.leak import Assessment, LeakDetector
 
 CONVICTION = 0.8
 
@@ -27,6 +27,7 @@ class Outcome:
     rotations_seen: int  # up to the alarm
     covered: bool | None  # the last interval holds the true slope of its window
     pattern: str = ""
+    covered_at_alarm: bool | None = None  # the interval of the alarm holds the true slope
 
     @property
     def delay_hours(self) -> float | None:
@@ -37,29 +38,46 @@ class Outcome:
 Trace = list[tuple[float, float | None]]  # elapsed hours, score
 
 
-def judge(run: Run, horizon_seconds: float, *, until_alarm: bool = False) -> Outcome:
-    """Feed a run to Vigil's detector, if wanted only up to the first alarm after the onset."""
+def judge(
+    run: Run, horizon_seconds: float, *, until_alarm: bool = False, explained: bool = False
+) -> Outcome:
+    """Feed a run to Vigil's detector, if wanted only up to the first alarm after the onset.
+
+    With `explained` the process tells what it accounts for.
+    """
     detector = LeakDetector(horizon_seconds, run.reference)
     trace: Trace = []
     pattern = ""
+    at_alarm: bool | None = None
     last = detector.assess()
     for i, (end, memory) in enumerate(zip(run.ends, run.memory_bytes, strict=True)):
         messages = run.messages[i] if run.messages is not None else None
-        detector.observe(end, memory, messages, i in run.rotations)
+        accounted = memory - run.unexplained_bytes[i] if explained else None
+        detector.observe(end, memory, messages, i in run.rotations, accounted)
         assessment = detector.assess()
         if assessment is not last:
             last = assessment
             trace.append((end / 3600, assessment.current_score))
+            alarmed = (assessment.current_score or 0) > CONVICTION and end / 3600 >= run.onset_hours
+            if alarmed and at_alarm is None:
+                at_alarm = _covers(run, assessment, i)
             if not pattern and (assessment.current_score or 0) > CONVICTION:
                 pattern = assessment.pattern
                 if until_alarm and end / 3600 >= run.onset_hours:
                     break
-    covered = None
-    if last.low is not None and last.high is not None and last.window_seconds is not None:
-        first = len(run.leak_mb) - 1 - round(last.window_seconds / run.bin_seconds)
-        grown = run.leak_mb[-1] - run.leak_mb[max(first, 0)]
-        covered = last.low <= grown / (last.window_seconds / 3600) <= last.high
-    return outcome_of(run, "vigil", trace, covered, pattern)
+    covered = _covers(run, last, len(run.leak_mb) - 1)
+    outcome = outcome_of(run, "vigil", trace, covered, pattern)
+    return replace(outcome, covered_at_alarm=at_alarm)
+
+
+def _covers(run: Run, assessment: Assessment, at: int) -> bool | None:
+    """Return whether the interval holds the mean growth of the leak in its window, up to a bin."""
+    low, high, window = assessment.low, assessment.high, assessment.window_seconds
+    if low is None or high is None or window is None:
+        return None
+    first = at - round(window / run.bin_seconds)
+    grown = run.leak_mb[at] - run.leak_mb[max(first, 0)]
+    return low <= grown / (window / 3600) <= high
 
 
 def judge_by(run: Run, name: str, detector: Callable[[Run], Trace]) -> Outcome:

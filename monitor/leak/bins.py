@@ -20,7 +20,7 @@ def bin_seconds_for(horizon_seconds: float) -> float:
 
 
 class Bins:
-    """Rows of (index, minimum, cumulative messages, peak rate, rotations), appended as bins end.
+    """Rows of (index, minima, cumulative messages, peak rate, rotations), appended as bins end.
 
     Bin i holds the samples with i·w < elapsed ≤ (i+1)·w, so a sample at the very end of a bin
     belongs to it and closes it. Bins without a sample have no row.
@@ -30,6 +30,7 @@ class Bins:
         self.width_seconds = width_seconds
         self.index = array("q")
         self.minimum_mb = array("d")
+        self.unexplained_mb = array("d")  # of memory less what is accounted for; NaN when not told
         self.messages = array("d")  # cumulative at the bin's last sample, NaN when unknown
         self.peak_rate = array("d")  # running maximum of the smoothed rate per second
         self.rotations = array("q")  # indices of the bins in which a rotation happened
@@ -37,14 +38,19 @@ class Bins:
         self._capacity = int(HISTORY_SECONDS / width_seconds)
         self._closed = -1
         self._open = -1
-        self._open_minimum = math.inf
+        self._open_minimum = self._open_unexplained = math.inf
         self._open_messages = math.nan
         self._open_rotation = False
         self._smooth_rate = math.nan
         self._peak_rate = 0.0
 
     def add(
-        self, elapsed_seconds: float, memory_bytes: float, messages: float | None, rotation: bool
+        self,
+        elapsed_seconds: float,
+        memory_bytes: float,
+        messages: float | None,
+        rotation: bool,
+        explained_bytes: float | None = None,
     ) -> bool:
         """Take a sample; return whether a bin was closed by it.
 
@@ -62,6 +68,8 @@ class Bins:
             self._close()
         self._open = at
         self._open_minimum = min(self._open_minimum, memory_bytes)
+        if explained_bytes is not None:
+            self._open_unexplained = min(self._open_unexplained, memory_bytes - explained_bytes)
         if messages is not None:
             self._open_messages = messages
         self._open_rotation = self._open_rotation or rotation
@@ -79,12 +87,15 @@ class Bins:
         self._advance_rate()
         self.index.append(self._open)
         self.minimum_mb.append(self._open_minimum / MIB)
+        told = self._open_unexplained < math.inf
+        self.unexplained_mb.append(self._open_unexplained / MIB if told else math.nan)
         self.messages.append(self._open_messages)
         self.peak_rate.append(self._peak_rate)
         if self._open_rotation:
             self.rotations.append(self._open)
         self._closed, self._open = self._open, -1
-        self._open_minimum, self._open_rotation = math.inf, False
+        self._open_minimum = self._open_unexplained = math.inf
+        self._open_rotation = False
         self._open_messages = math.nan
         if len(self.index) >= 2 * self._capacity:  # in one go, so that it costs nothing per bin
             self._forget()
@@ -105,7 +116,13 @@ class Bins:
 
     def _forget(self) -> None:
         keep = len(self.index) - self._capacity
-        for column in (self.index, self.minimum_mb, self.messages, self.peak_rate):
+        for column in (
+            self.index,
+            self.minimum_mb,
+            self.unexplained_mb,
+            self.messages,
+            self.peak_rate,
+        ):
             del column[:keep]
         self.given_back = [row for row in self.given_back if row[0] >= self.index[0]]
         del self.rotations[: bisect_left(self.rotations, self.index[0])]

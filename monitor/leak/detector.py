@@ -17,6 +17,7 @@ _EVALUATE_SECONDS = 300.0
 _EVALUATE_SHORT_RUN_SECONDS = 60.0
 _HOLD_SECONDS = 1800.0  # suspicion must last so long before a conviction
 _HOLD_SHORT_RUN_SECONDS = 180.0
+_HOLD_EXPLAINED_SECONDS = 600.0  # a collection would tell nothing that is not accounted for
 _BUILDING_UP_Z = 2.5  # evidence may have been weaker by so much: from conviction to suspicion
 
 
@@ -56,6 +57,9 @@ class LeakDetector:
         self._every = int((_EVALUATE_SHORT_RUN_SECONDS if short else _EVALUATE_SECONDS) / width)
         hold = _HOLD_SHORT_RUN_SECONDS if short else _HOLD_SECONDS
         self._recent: deque[Evidence] = deque(maxlen=int(hold / width) // self._every + 1)
+        self._hold_explained = min(
+            int(_HOLD_EXPLAINED_SECONDS / width) // self._every + 1, self._recent.maxlen or 1
+        )
         self._due = self._skip + self._shortest
         self._latched = 0.0
         self._assessment = too_early(0.0, self._due * width)
@@ -66,14 +70,20 @@ class LeakDetector:
         memory_bytes: float,
         messages_total: float | None = None,
         rotation: bool = False,
+        explained_bytes: float | None = None,
     ) -> None:
         """Take a sample of a process that was started `elapsed_seconds` ago.
 
         `memory_bytes` is RSS, or better USS or PSS, but always the same. `messages_total` counts
         from the start of the process. `rotation` is true for the first sample after one.
+        `explained_bytes` is what of the memory the process accounts for: pages of files, free heap
+        that is still mapped, and what bounded caches and queues hold; None where it does not tell.
+        Only where it was told in every bin of a window it counts there.
         Raises ValueError for a time or a memory that cannot be.
         """
-        if not self._bins.add(elapsed_seconds, memory_bytes, messages_total, rotation):
+        if not self._bins.add(
+            elapsed_seconds, memory_bytes, messages_total, rotation, explained_bytes
+        ):
             return
         end = self._bins.end_bin
         if end < self._due:
@@ -99,8 +109,11 @@ class LeakDetector:
         if evidence is None:
             return
         self._recent.append(evidence)
-        full = len(self._recent) == self._recent.maxlen
-        lasting = min(evidence.z, min(item.z for item in self._recent) + _BUILDING_UP_Z)
+        told = evidence.floors.explained_mb is not None
+        needed = self._hold_explained if told else self._recent.maxlen or 1
+        held = list(self._recent)[-needed:]
+        full = len(held) == needed
+        lasting = min(evidence.z, min(item.z for item in held) + _BUILDING_UP_Z)
         current = score_of(lasting if full else min(lasting, 2.0))
         if current > CONVICTION:
             self._latched = max(self._latched, current)

@@ -10,13 +10,16 @@ from operator import mul
 from monitor.leak.bins import SHORT_BIN_SECONDS, Bins
 from monitor.leak.floors import Floors, floors_of
 from monitor.leak.rotations import PerRotation, weigh_rotations
-from monitor.leak.trend import Fit, admissible_fits
+from monitor.leak.trend import Fit, admissible_fits, straight_line
 
 HELD_Z = 2.0  # the z that scores 0.5: a held window cannot pass it
 _HALVING_PENALTY = 4.0  # short windows are many and see less
 _TOLERANCE_MB_PER_HOUR = 1.0
 _LOGARITHM_MB = 7.0  # divided by the age: log-like growth is tolerated early, not later
 _FILLING = 50.0  # MB·h³, divided by the age⁴: bounded caches fill in the first 3 h
+_LOGARITHM_UNEXPLAINED_MB = 5.0  # the same two where the process accounts for what it holds
+_FILLING_UNEXPLAINED = 28.0
+_MISCOUNTED = 0.3  # share of what is accounted for that may be missing: sizes are estimates
 _BESIDE_REFERENCE_MB = 2.0  # divided by the age: what a known-good curve leaves unexplained
 _FASTER_THAN_REFERENCE = 0.35  # share by which a run may grow faster than a known-good one
 _LOGARITHM_SHORT_RUN_MB = 16.0  # in runs up to 1 h nothing could be seen beside _FILLING
@@ -27,7 +30,7 @@ _LATEST_SHARE = 0.4
 _WITHOUT_STEP_SHARE = 0.3
 _GIVEN_BACK_SHARE = 0.5
 _NEW_SHARE = 0.5  # of a window's growth must lead above what was reached before it
-_SETTLING_SHARE = 0.4  # of what is tolerated in a first hour: the interval allows that it settles
+_SETTLING_SHARE = 0.4  # of what is tolerated at an age: the interval allows that it settles
 _CALM = 3  # floors of the running median
 _STEPS = 2  # the largest steps, which alone make no leak
 
@@ -44,16 +47,24 @@ class Evidence:
     chosen: Fit  # the least suspicious one
     whole: Floors  # of the longest window
     settling: float = 0.0  # MB/h of the growth that may be a start that settles
+    cold: bool = False  # an hour from a cold start: whatever is seen may settle
     rotation: PerRotation | None = None  # when rotations say more than any window
     late: bool = False  # only short windows see it
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Slope's interval of 90 %: all shapes, widened by what calibration asked for."""
-        low = min(fit.slope - 2 * fit.error for fit in self.fits)
-        high = max(fit.slope + 2 * fit.error for fit in self.fits)
+        """Slope's interval of 90 %: all shapes, widened by what calibration asked for.
+
+        Where growth is suspected its mean over the window is among them, whatever shape fits
+        best: a pace that changes looks like a warm-up, and a warm-up of a shape that nobody
+        thought of like a pace.
+        """
+        suspected = self.z > HELD_Z
+        fits = [*self.fits, straight_line(self.floors)] if suspected else self.fits
+        low = min(fit.slope - 2 * fit.error for fit in fits)
+        high = max(fit.slope + 2 * fit.error for fit in fits)
         middle, half = (low + high) / 2, 1.3 * (high - low) / 2 + 3.0 / self.floors.window_hours
-        return middle - half - self.settling, middle + half
+        return middle - half - (self.settling if suspected or self.cold else 0.0), middle + half
 
 
 def weigh(bins: Bins, windows: list[int], reference: Bins | None = None) -> Evidence | None:
@@ -95,8 +106,8 @@ def _weigh_one(
     held = _safeguards(floors, chosen, whole)
     z = min(raw, HELD_Z) if held else raw
     cold = short_run and reference is None
-    settling = _SETTLING_SHARE * tolerance if cold else 0.0
-    return Evidence(z, raw, held, floors, fits, chosen, whole or floors, settling)
+    settling = _SETTLING_SHARE * tolerance
+    return Evidence(z, raw, held, floors, fits, chosen, whole or floors, settling, cold)
 
 
 def _tolerance(age_hours: float, short_run: bool, floors: Floors) -> float:
@@ -106,6 +117,13 @@ def _tolerance(age_hours: float, short_run: bool, floors: Floors) -> float:
         return max(
             _TOLERANCE_MB_PER_HOUR, _BESIDE_REFERENCE_MB / age_hours
         ) + _FASTER_THAN_REFERENCE * max(pace, 0.0)
+    if floors.explained_mb is not None:
+        pace = plain_slope(floors.hours, floors.explained_mb)
+        return max(
+            _TOLERANCE_MB_PER_HOUR,
+            _LOGARITHM_UNEXPLAINED_MB / age_hours,
+            _FILLING_UNEXPLAINED / age_hours**4,
+        ) + _MISCOUNTED * max(pace, 0.0)
     if short_run:
         return _LOGARITHM_SHORT_RUN_MB / age_hours
     return max(_TOLERANCE_MB_PER_HOUR, _LOGARITHM_MB / age_hours, _FILLING / age_hours**4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ class Floors:
     """One row per block, oldest first. Hours count from the start of the window."""
 
     hours: list[float]
-    floor_mb: list[float]  # above the reference's, when there is one
+    floor_mb: list[float]  # above the reference's, when there is one; of what is unexplained
+    explained_mb: list[float] | None  # what the process accounts for, in the block's mean
     rate: list[float] | None  # messages per second in the block
     peak_rate: list[float] | None  # running maximum of the smoothed rate
     messages: list[float] | None  # cumulative at the block's end
@@ -44,6 +46,10 @@ def floors_of(bins: Bins, window_bins: int, reference: Bins | None = None) -> Fl
     minimum = bins.minimum_mb[first:]
     if len(index) < window_bins // 2:
         return None
+    accounted: array[float] | None = None
+    unexplained = bins.unexplained_mb[first:]
+    if not math.isnan(sum(unexplained)):
+        accounted, minimum = array("d", map(sub, minimum, unexplained)), unexplained
     steps = list(map(sub, minimum[1:], minimum))
     noise = _spread(steps) / math.sqrt(2)
     size = _block_size(index, steps, noise, window_bins)
@@ -56,6 +62,7 @@ def floors_of(bins: Bins, window_bins: int, reference: Bins | None = None) -> Fl
     messages: list[float] = []
     rotations: list[float] = []
     known_good: list[float] = []
+    explained: list[float] = []
     hour_per_bin = bins.width_seconds / 3600
     low = bisect_left(index, start)
     for block in range(count):
@@ -65,6 +72,8 @@ def floors_of(bins: Bins, window_bins: int, reference: Bins | None = None) -> Fl
             continue  # the machine slept: no floor here
         hours.append((block + 0.5) * size * hour_per_bin)
         floor.append(_low_point(minimum[low:high]))
+        if accounted is not None:
+            explained.append(sum(accounted[low:high]) / (high - low))
         before, after = max(first + low - 1, 0), first + high - 1
         seconds = (bins.index[after] - bins.index[before]) * bins.width_seconds
         total = bins.messages[after]
@@ -84,6 +93,7 @@ def floors_of(bins: Bins, window_bins: int, reference: Bins | None = None) -> Fl
     return Floors(
         hours=hours,
         floor_mb=floor,
+        explained_mb=explained or None,
         rate=rate if counted else None,
         peak_rate=peak if counted else None,
         messages=messages if counted else None,

@@ -17,6 +17,7 @@ _CLIP = 2.0  # robust deviations above a fit, from which on a floor is a peak
 _LOAD_GAIN = 2.0  # of BIC, before a load term may explain growth away
 _NEAR_BIC = 4.0  # of the best: what is nearly as good may be the truth
 _MOST_ALIKE = 6.0  # of that: a bad fit is not admitted for being bad
+_MOST_CORRELATED = 0.95
 _RESOLUTION_MB = 0.05  # no residual is believed to be smaller
 _DEPENDENT = 1e-7  # of a column's sum of squares left over by the others: it adds nothing
 
@@ -161,6 +162,24 @@ def admissible_fits(floors: Floors) -> list[Fit]:
         for fit, beta in found
         if fit.bic <= most
     ]
+
+
+def straight_line(floors: Floors) -> Fit:
+    """Return the growth as a whole, by time alone, its error widened for correlated residuals.
+
+    The residuals of a line are less alike than the errors themselves, by about (2 + 4ρ)/n, which
+    is put right here. What bends makes neighbours alike too, and so widens the error.
+    """
+    design = Design(floors)
+    result = design.fit(())
+    assert result is not None  # noqa: S101 - for the type checker: time alone always fits
+    fit, beta = result
+    rest = design.residuals(fit, beta)
+    count = design.count
+    squares = sum(map(mul, rest, rest)) + count * _RESOLUTION_MB**2
+    lag = sum(a * b for a, b in pairwise(rest)) / squares
+    alike = min(max((count * lag + 2) / (count - 4), 0.0), _MOST_CORRELATED)
+    return replace(fit, error=fit.error * math.sqrt((1 + alike) / (1 - alike)))
 
 
 def _bic(found: tuple[Fit, list[float]]) -> float:
