@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -28,8 +29,8 @@ _LINE_BYTES_MAX = 1000  # the exchange's own have less than 200
 _INFLATED_TIMES = 100  # of the zip's size: the exchange's own are 4 to 8 times as long
 _READ_BYTES = 1 << 20
 _NAMES_BYTES_MAX = 200  # of names that a message repeats
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError,
-           ValueError)  # fmt: skip
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError,
+           RuntimeError, ValueError)  # fmt: skip
 """What `zipfile` raises for archives that are cut off, changed, encrypted or of another kind."""
 
 
@@ -137,6 +138,10 @@ class Archive:
             raise BackfillError(
                 f"{self.path}: contains {printable(found, _NAMES_BYTES_MAX)}; expected {expected} "
                 "alone"
+            )
+        if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BackfillError(
+                f"{self.path}: is compressed by method {members[0].compress_type}; expected deflate"
             )
         size = members[0].file_size
         if size > _INFLATED_TIMES * self.path.stat().st_size:

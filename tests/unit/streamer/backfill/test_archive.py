@@ -124,3 +124,11 @@ def test_several_files_and_none(tmp_path):
                 archive.writestr(member, trade_row(5))
         checksum(path)
         assert "expected BTCUSDT-trades-2026-11-27.csv alone" in refused(path)
+
+
+def test_other_compressions_are_not_tried(tmp_path):
+    path = tmp_path / NAME
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr(NAME.replace("zip", "csv"), trade_row(5))
+    checksum(path)
+    assert "is compressed by method 14; expected deflate" in refused(path)
