@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
+from decimal import Decimal
 
 import pytest
 
+from tests import consumer_programs
 from tests.audit import read_files
 from tests.book_states import READERS, Tally, compare, faults, table
 from tests.exchange import Exchange
@@ -17,6 +20,7 @@ from tests.waiting import WITHIN_SECONDS
 
 STREAM = "depth@100ms"
 SYMBOLS = ("BTCUSDT", "PEPEUSDT")
+IDS_PER_UPDATE = 7  # of the simulator, on average
 
 
 def streamer(tmp_path, exchange):
@@ -38,25 +42,29 @@ def last_ids(tmp_path, kind, least=0):
     return {symbol: last for symbol, last in ids.items() if last > least}
 
 
-def await_books(tmp_path, since):
-    """Wait until a snapshot and changes above it are stored of every symbol, since then."""
+def await_books(tmp_path, since, updates):
+    """Wait until a snapshot and so many updates above it are stored of every symbol, since then."""
 
     def stored():
         snapshots = last_ids(tmp_path, "depthSnapshot", since)
         changes = last_ids(tmp_path, STREAM)
         return len(snapshots) == len(SYMBOLS) and all(
-            changes.get(symbol, 0) > snapshots[symbol] for symbol in SYMBOLS
+            changes.get(symbol, 0) > snapshots[symbol] + IDS_PER_UPDATE * updates
+            for symbol in SYMBOLS
         )
 
     eventually(stored, what="a book of each symbol", every=0.1)
 
 
-def run(tmp_path, seed, count):
-    """Play faults against a streamer; return what readers had, symbols together."""
+def run(tmp_path, seed, count, updates):
+    """Play faults against a streamer; return what readers had, symbols together.
+
+    After each one books are kept for so many updates, 30 a second.
+    """
     with Exchange(tmp_path, rate=60, symbols=SYMBOLS, extra=["--seed", str(seed)]) as exchange:
         process = streamer(tmp_path, exchange).__enter__()
         try:
-            await_books(tmp_path, 0)
+            await_books(tmp_path, 0, updates)
             for seconds, kind in faults(seed, count):
                 told = exchange.status()["last_ids"]
                 since = min(told[f"{symbol.lower()}@bookTicker"] for symbol in SYMBOLS)
@@ -71,10 +79,11 @@ def run(tmp_path, seed, count):
                     exchange.fault(kind, stream=STREAM, duration=seconds)
                 else:
                     exchange.fault(kind)
-                await_books(tmp_path, since)
+                await_books(tmp_path, since, updates)
             assert process.stop() == 0
         finally:
             process.__exit__(None, None, None)
+        check_program(tmp_path / "records")
         sums = {name: Tally() for name in READERS}
         for symbol in SYMBOLS:
             for name, tally in compare(exchange, tmp_path / "records", STREAM, symbol).items():
@@ -85,6 +94,22 @@ def run(tmp_path, seed, count):
     )  # fmt: skip
     assert audited.returncode == 0, audited.stdout
     return sums, json.loads(audited.stdout)["books"]
+
+
+def check_program(records):
+    """The program of docs/consumers.md knows as much, and ends with the same book."""
+    told = consumer_programs.run("book", records, "BTCUSDT", STREAM)
+    found = re.fullmatch(
+        r"known after (\d+) of (\d+) changes\nafter (\d+): best bid (\S+), best ask (\S+)\n", told
+    )
+    assert found is not None, told
+    assert 10 < int(found[1]) < int(found[2])
+    command = [sys.executable, "-m", "streamer", "book", records, "--symbol", "BTCUSDT", "--json"]
+    shown = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    book = json.loads(shown.stdout)
+    assert int(found[3]) == book["last_update_id"]
+    assert Decimal(found[4]) == Decimal(book["bids"][0][0])
+    assert Decimal(found[5]) == Decimal(book["asks"][0][0])
 
 
 def check(sums, books):
@@ -102,11 +127,11 @@ def check(sums, books):
 
 
 def test_books_are_right_wherever_they_are_known(tmp_path):
-    check(*run(tmp_path, seed=1, count=4))
+    check(*run(tmp_path, seed=1, count=4, updates=15))
 
 
 @pytest.mark.full
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(2, 12))
 def test_books_are_right_wherever_they_are_known_for_long(tmp_path, seed):
-    check(*run(tmp_path, seed=seed, count=24))
+    check(*run(tmp_path, seed=seed, count=24, updates=120))
