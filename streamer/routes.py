@@ -186,7 +186,9 @@ class Routes:
         with_snapshots: bool = False,
     ) -> None:
         """With snapshots, there is a route for those of each symbol with a stream of changes."""
-        symbols = tuple(symbols)
+        streams, symbols = tuple(streams), tuple(symbols)
+        self.kinds = frozenset(_kinds_of(streams, with_snapshots=with_snapshots))
+        """Of the records of these streams, whether there is a symbol by now or not."""
         self.gaps: dict[str, Route] = {symbol: RecordRoute(GAP, symbol) for symbol in symbols}
         self.snapshots: dict[str, Route] = {}
         self._with_snapshots = with_snapshots
@@ -260,6 +262,14 @@ class Routes:
     def find(self, payload: bytes) -> Route | None:
         """Return the route of a frame, or None where `classify` has to look closer."""
         return self._by_prefix.get(payload[: payload.find(b'"', 11)])
+
+
+def _kinds_of(streams: Iterable[str], *, with_snapshots: bool) -> Iterator[str]:
+    yield GAP
+    for stream in streams:
+        yield BY_STREAM[stream].name
+        if with_snapshots and BY_STREAM[stream].ordering == "ranges":
+            yield SNAPSHOT
 
 
 def _prefixes(route: Route) -> set[bytes]:

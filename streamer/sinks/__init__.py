@@ -135,7 +135,11 @@ def open_sink(config: StreamerConfig, routes: Routes) -> Sink:
         from streamer.sinks.kafka import open_kafka_sink
 
         return open_kafka_sink(
-            config.kafka, config.sink.directory, targets, max_age_seconds=config.repair.max_age
+            config.kafka,
+            config.sink.directory,
+            targets,
+            kinds=routes.kinds,
+            max_age_seconds=config.repair.max_age,
         )
     from streamer.sinks.null import NullSink
 

@@ -12,11 +12,15 @@ from pathlib import Path
 import fastavro
 import pytest
 
+from streamer.config import KafkaConfig, SinkConfig, StreamerConfig
+from streamer.routes import Routes
+from streamer.sinks import open_sink
 from tests.audit import audit_records, kind_of
 from tests.exchange import Exchange
 from tests.kafka_mock import EVERY_TOPIC, TOPICS, MockKafka
 from tests.streaming import ROOT, Process, at_exchange, eventually
 from tests.tools import required
+from tests.unit.streamer.payloads import NOW_US, TRADE, frame
 
 SINGLE_OBJECT = b"\xc3\x01"  # Avro 1.11, single-object encoding: marker, then an 8-byte fingerprint
 HEADER = re.compile(rb"(\d+) (\d+) (\d+) ")
@@ -78,3 +82,20 @@ def test_every_event_reaches_the_brokers_once_exact_and_in_order(tmp_path: Path,
                 audit = audit_records(exchange, records, stream, symbol)
                 assert audit.clean, (stream, symbol, audit)
                 assert audit.count > (50 if stream in TOPICS else 2)
+
+
+def test_a_start_without_any_symbol_takes_those_that_join_later(tmp_path, brokers):
+    config = StreamerConfig(
+        sink=SinkConfig(kind="kafka", directory=tmp_path),
+        kafka=KafkaConfig(bootstrap_servers=brokers),
+    )
+    routes = Routes(("trade",), ())
+    sink = open_sink(config, routes)
+    route = routes.make("trade", "BTCUSDT")
+    sink.add(route)
+    routes.add_beside(route, sink.add)
+    sink.put(route, route.decode(frame(TRADE, route.name), NOW_US), NOW_US)
+    assert sink.flush(60.0) == 0
+    sink.close()
+    ((_, key, _),) = consume(brokers, TOPICS["trade"])
+    assert key == b"BTCUSDT"

@@ -21,7 +21,7 @@ from streamer.sinks.kafka.local_notes import NoteKeeper, Notes, header_key, read
 from streamer.sinks.kafka.overflow import Overflow
 from streamer.sinks.kafka.resume import find_positions, remembered_positions
 from streamer.sinks.kafka.sink import KafkaSink
-from streamer.sinks.kafka.topics import prepare_topics, topic_of
+from streamer.sinks.kafka.topics import prepare_topics, topic_of, topics_of_kinds
 
 OVERFLOW_DIRECTORY = "overflow"
 """Below sink.directory: what waits for Kafka on disk."""
@@ -35,9 +35,13 @@ def open_kafka_sink(
     state_directory: Path,
     routes: Iterable[Route],
     *,
+    kinds: Iterable[str] = (),
     max_age_seconds: float = math.inf,
 ) -> KafkaSink:
     """Prepare the topics, ask the registry if there is one, and open the sink.
+
+    The topics are those of the routes, and of the `kinds` whose routes may come later, as far as
+    they can be told without a symbol.
 
     Records older than `max_age_seconds` are not looked at to find where they end. Waits for brokers
     and registry, `kafka.start_within` in all; where local notes tell what they would, only for some
@@ -46,7 +50,7 @@ def open_kafka_sink(
     """
     check_client_settings(config)
     topics = {route: topic_of(config, route) for route in routes}
-    kinds = {topic: route.kind for route, topic in topics.items()}
+    kind_of = topics_of_kinds(config, kinds) | {topic: one.kind for one, topic in topics.items()}
     with_notes = config.start_without_brokers and bool(config.positions_topic)
     notes = read_notes(state_directory, max_age_seconds) if with_notes else None
     deadline = time.monotonic() + config.start_within
@@ -56,15 +60,15 @@ def open_kafka_sink(
     asked = config  # its start_within is what errors tell
     if notes is not None:
         asked = replace(config, start_within=min(config.start_within, FIRST_ANSWER_SECONDS))
-    headers = _headers(asked, kinds, first_answer, notes)
-    keeper = NoteKeeper(state_directory, _noted_headers(config, kinds, headers), notes)
+    headers = _headers(asked, kind_of, first_answer, notes)
+    keeper = NoteKeeper(state_directory, _noted_headers(config, kind_of, headers), notes)
     try:
         overflow = Overflow(state_directory / OVERFLOW_DIRECTORY, config.overflow_bytes)
     except OSError as error:
         raise unavailable(state_directory, error) from error
     opening: LateOpening | None = None
     try:
-        prepare_topics(asked, kinds, state_directory, first_answer)
+        prepare_topics(asked, kind_of, state_directory, first_answer)
         positions = find_positions(
             config,
             topics,
@@ -78,7 +82,7 @@ def open_kafka_sink(
         positions = _remembered(notes, topics, overflow, away)
         opening = LateOpening(
             lambda: prepare_topics(
-                config, kinds, state_directory, time.monotonic() + config.start_within
+                config, kind_of, state_directory, time.monotonic() + config.start_within
             )
         )
     return KafkaSink(
@@ -87,6 +91,7 @@ def open_kafka_sink(
         headers,
         overflow,
         positions,
+        kinds=kind_of,
         notes=keeper if with_notes else None,
         opening=opening,
     )

@@ -90,6 +90,7 @@ class KafkaSink:
         overflow: Overflow,
         positions: dict[str, Position] | None = None,
         *,
+        kinds: Mapping[str, str] | None = None,
         make_producer: MakeProducer = RestartableProducer,
         clock: Clock = time,
         bounds: DrainBounds | None = None,
@@ -98,8 +99,9 @@ class KafkaSink:
     ) -> None:
         """Begin to connect, and go on trying.
 
-        `headers` hold what goes before each record, by topic; `overflow` what a predecessor left,
-        and `positions` say where the routes end with that. With an `opening`, nothing is produced
+        `headers` hold what goes before each record, by topic, and `kinds` the kind of each topic
+        that was prepared; None: those of the routes. `overflow` is what a predecessor left, and
+        `positions` say where the routes end with that. With an `opening`, nothing is produced
         before that is done. Raises SettingsError for what cannot work.
         """
         self._config = config
@@ -107,7 +109,7 @@ class KafkaSink:
         self._serializers = Serializers(config.serializer_cache_size, headers)
         self._serializer_of = self._serializers.of
         self._targets = {route: _Target(topic, route) for route, topic in topics.items()}
-        self._kinds = {topic: route.kind for route, topic in topics.items()}
+        self._kinds = dict(kinds or {topic: route.kind for route, topic in topics.items()})
         self._errors = Errors()
         self._acknowledge_clock = AcknowledgeClock()
         self._progress = Progress(self._errors, clock.monotonic())

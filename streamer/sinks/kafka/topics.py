@@ -34,9 +34,8 @@ _log = logging.getLogger(__name__)
 
 def topic_of(config: KafkaConfig, route: Route) -> str:
     """Return the topic of a stream of a symbol. Raises SettingsError."""
-    topics = {**RECORD_TOPICS, **config.topics}
     try:
-        topic = topics[route.kind].replace(SYMBOL_PLACE, route.symbol)
+        topic = _templates(config)[route.kind].replace(SYMBOL_PLACE, route.symbol)
     except KeyError:
         raise SettingsError(
             f"kafka.topics: no topic for the stream {route.kind}; add kafka.topics.{route.kind}"
@@ -47,6 +46,20 @@ def topic_of(config: KafkaConfig, route: Route) -> str:
             "symbols of plain letters and digits"
         )
     return topic
+
+
+def topics_of_kinds(config: KafkaConfig, kinds: Iterable[str]) -> dict[str, str]:
+    """Return the kinds by topic, of those whose topic is the same for each symbol."""
+    templates = _templates(config)
+    return {
+        templates[kind]: kind
+        for kind in kinds
+        if kind in templates and SYMBOL_PLACE not in templates[kind]
+    }
+
+
+def _templates(config: KafkaConfig) -> dict[str, str]:
+    return {**RECORD_TOPICS, **config.topics}
 
 
 def prepare_topics(

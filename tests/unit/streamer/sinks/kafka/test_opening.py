@@ -3,7 +3,7 @@ import pytest
 from streamer.config import RECORD_TOPICS, KafkaConfig
 from streamer.errors import SettingsError
 from streamer.routes import Routes
-from streamer.sinks.kafka.topics import topic_of
+from streamer.sinks.kafka.topics import topic_of, topics_of_kinds
 
 ROUTES = Routes(("trade",), ("BTCUSDT", "币安人生USDT"))
 BTC, OTHER = ROUTES
@@ -28,3 +28,16 @@ def test_a_stream_without_a_topic_is_refused():
 def test_a_symbol_that_no_topic_can_be_named_after_is_refused():
     with pytest.raises(SettingsError, match=r"kafka\.topics\.trade: .* is no name for a topic"):
         topic_of(KafkaConfig(topics={"trade": "trades.{symbol}"}), OTHER)
+
+
+def test_topics_are_known_before_there_is_a_symbol_unless_they_are_named_after_one():
+    config = KafkaConfig(topics={"trade": "t", "depth": "d", "kline": "k.{symbol}"})
+    kinds = Routes(("trade", "depth@100ms", "kline_1m"), (), with_snapshots=True).kinds
+    assert topics_of_kinds(config, kinds) == {
+        "t": "trade",
+        "d": "depth",
+        RECORD_TOPICS["gap"]: "gap",
+        RECORD_TOPICS["depthSnapshot"]: "depthSnapshot",
+    }
+    assert Routes(("trade",), (), with_snapshots=True).kinds == {"trade", "gap"}
+    assert Routes(("depth",), ()).kinds == {"depth", "gap"}
