@@ -198,9 +198,9 @@ class DiskStore(Generic[Item]):
         descriptor = self._file.fileno()
         for _ in range(min(self._unread, READ_BACK)):
             size = int.from_bytes(os.pread(descriptor, _LENGTH_BYTES, self._read_at), "little")
-            self._read_at += _LENGTH_BYTES
-            event_id, item = self._decode(os.pread(descriptor, size, self._read_at))
-            self._read_at += size
+            data = os.pread(descriptor, size, self._read_at + _LENGTH_BYTES)
+            event_id, item = self._decode(data)
+            self._read_at += _LENGTH_BYTES + size  # now that nothing can fail any more
             self._items[event_id] = item
             self._unread -= 1
         if not self._unread:

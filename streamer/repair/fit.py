@@ -57,6 +57,14 @@ def _says_something(streamed: Repaired, told: Repaired) -> bool:
     return are_closed or streamed.candle.trade_count > 0
 
 
+def can_tell(streamed: Repaired) -> bool:
+    """Return whether the same from REST shows that it is of the stream's venue.
+
+    A candle without trades has nothing of its own but its time.
+    """
+    return not isinstance(streamed, Kline) or streamed.candle.trade_count > 0
+
+
 def _check_time(event: Repaired, below: Repaired | None, above: Repaired | None) -> None:
     """Raise Misfit for a trade whose time is not between those of its neighbours.
 

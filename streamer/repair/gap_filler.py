@@ -15,9 +15,9 @@ from streamer.repair.aggregate_look import AggregateLook
 from streamer.repair.clock_check import ClockCheck
 from streamer.repair.epoch_check import EpochCheck
 from streamer.repair.exchange_questions import ExchangeQuestions, Handle
-from streamer.repair.fit import Misfit, Repaired
+from streamer.repair.fit import Misfit, Repaired, can_tell
 from streamer.repair.gap_tracker import Ask, GapTracker, GiveUp
-from streamer.repair.page_check import PageCheck
+from streamer.repair.page_check import PageCheck, in_page
 from streamer.repair.page_intake import Forward, PageIntake, Refuse
 from streamer.repair.rest_requests import RestFailure, RestResponse, page_request
 from streamer.routes import Route, Routes
@@ -152,8 +152,8 @@ class GapFiller:
         if neighbours.below(route, ask.first_id) is not None:
             return None  # it is in the page
         if self._page_check.trusted:  # for good, by a page that holds it, or since a moment ago
-            in_page = above.id <= ask.first_id + ask.limit
-            if self._page_check.same_venue or in_page or gap.is_compared:
+            is_in_page = in_page(ask.first_id, ask.limit, above) or not can_tell(above)
+            if self._page_check.same_venue or is_in_page or gap.is_compared:
                 return None
         return page_request(route.stream, route.symbol, above.id, 1)
 
@@ -170,12 +170,13 @@ class GapFiller:
     def _looked(self, ask: Ask[Route], outcome: RestResponse | RestFailure, now: float) -> None:
         """Take the gap's trades out of aggregates; what these leave open is asked for as trades."""
         route, gap = ask.key, self._gap_tracker.open.get(ask.key)
-        if gap is None or gap.first_id != ask.first_id:
-            return  # closed or grown smaller meanwhile
-        gap.looked_cheaply = True
+        if gap is not None:
+            gap.looked_cheaply = True
         if isinstance(outcome, RestFailure):
             self._gap_tracker.trouble(ask, outcome.kind, outcome.wait_seconds, now)
             return
+        if gap is None or gap.first_id != ask.first_id:
+            return  # closed or grown smaller meanwhile
         last_id = ask.first_id + ask.limit - 1
         try:
             trades = self._aggregate_look.read(route, ask.first_id, last_id, outcome)

@@ -228,6 +228,7 @@ class GapTracker(Generic[Key]):
     def looked(self, ask: Ask[Key], now: float) -> None:
         """Take an answer to a cheaper question: what it leaves open is asked for now."""
         self._troubles = 0
+        self._trouble, self._helped_at = None, now
         if (gap := self.open.get(ask.key)) is not None:
             gap.ask_at, gap.looked_cheaply = now, True
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 
+from streamer.data.binance_spot import PAGE_LIMIT
 from streamer.data.kinds.agg_trade import AggTrade
 from streamer.data.kinds.trade import Trade
 from streamer.data.rest_page import Unusable
 from streamer.errors import FrameRejected
 from streamer.repair import neighbours
-from streamer.repair.fit import Repaired, compare
+from streamer.repair.fit import Repaired, can_tell, compare
 from streamer.repair.rest_requests import RestResponse, read_page
 from streamer.routes import Route
 
@@ -82,7 +83,17 @@ class PageCheck:
             return True
         if not self.trusted or self.same_venue or searched:
             return self.trusted
+        nearby = (neighbours.below(route, first_id), neighbours.above(route))
+        told = [event for event in nearby if event is not None]
+        if told and not any(map(can_tell, told)):
+            return True  # candles without trades: there is nothing to compare
         return compared and not _misses_what_was_told(route, first_id, limit)
+
+
+def in_page(first_id: int, limit: int, above: Repaired | None) -> bool:
+    """Return whether a page of what is missing, `limit` ids from `first_id` on, holds `above`."""
+    reached = first_id + min(limit + 1, PAGE_LIMIT)  # the event above is asked for with the rest
+    return isinstance(above, (Trade, AggTrade)) and above.id < reached
 
 
 def _misses_what_was_told(route: Route, first_id: int, limit: int) -> bool:
@@ -91,6 +102,5 @@ def _misses_what_was_told(route: Route, first_id: int, limit: int) -> bool:
     One that is cut short could be of another venue: REST was believed a moment ago, and may
     have turned since. It is asked for again.
     """
-    above = neighbours.above(route)
-    reaches = isinstance(above, (Trade, AggTrade)) and above.id <= first_id + limit
+    reaches = in_page(first_id, limit, neighbours.above(route))
     return reaches and neighbours.below(route, first_id) is None

@@ -216,8 +216,16 @@ def test_any_item_is_one_of_those_that_wait(tmp_path: Path, monkeypatch) -> None
     assert memory.any() == disk.any() == item_of(7)
 
     disk.pop(7)  # what waits is on disk alone
+    answers = iter([len(item_of(3)).to_bytes(4, "little"), OSError("gone")])
+
+    def read(*_: object) -> bytes:
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pread", lambda *_: (_ for _ in ()).throw(OSError("gone")))
+        patch.setattr(os, "pread", read)
         assert disk.any() is None
     assert disk.any() == item_of(3)
     assert [disk.pop(5), disk.pop(3)] == [item_of(5), item_of(3)]

@@ -192,10 +192,11 @@ class Candles(World):
         assert self.turn() == RestRequest("time", (), 1)
         self.say({"serverTime": round(UNIX * 1e6)})
 
-    def hear(self, *numbers: int, closed: bool = True) -> None:
+    def hear(self, *numbers: int, closed: bool = True, **other: object) -> None:
         for number in numbers:
             begin = FIRST_OPEN + number * MINUTE
-            candle = {**KLINE["k"], "t": begin, "T": begin + MINUTE - 1, "x": closed}
+            bounds = {"t": begin, "T": begin + MINUTE - 1, "x": closed}
+            candle = {**KLINE["k"], **bounds, **other}
             payload = frame({**KLINE, "E": begin + MINUTE + 5, "k": candle}, self.route.name)
             arrival = self.route.decode(payload, NOW_US), NOW_US
             self.keep(self.route.sequence.take(arrival[0].id, arrival, self.now))

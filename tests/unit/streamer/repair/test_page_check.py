@@ -12,6 +12,7 @@ from tests.unit.streamer.payloads import NOW_US, TRADE
 from tests.unit.streamer.repair.exchange_by_hand import (
     SILENT_AFTER,
     UNIX,
+    Candles,
     World,
     latest,
     parameters,
@@ -216,3 +217,30 @@ def test_what_waits_on_disk_right_above_a_gap_keeps_no_page_from_being_believed(
     world.answer(*range(13, 150))
 
     assert world.stored == [*range(10, 151)]
+
+
+def test_of_an_unknown_host_a_gap_as_long_as_a_page_is_filled(tmp_path):
+    world = trusted(tmp_path)
+    world.hear(1013)  # the page ends one id below it
+
+    assert gap_question(world)["fromId"] == "1013"
+    request = world.answer(1013)
+    assert gap_question(world, request)["fromId"] == "13"
+    world.answer(*range(13, 1013))
+
+    assert world.stored == [*range(10, 1014)]
+
+
+def test_candles_next_to_one_without_trades_are_as_believed_as_the_venue(tmp_path):
+    world = Candles(tmp_path, same_venue=False)
+    world.hear(0)
+    world.route.latest = None  # it was forwarded by an earlier run
+    world.backfiller._gap_filler._page_check.trusted = True  # by what another stream told
+    empty = {"v": "0.0", "q": "0.0", "V": "0.0", "Q": "0.0", "n": 0, "f": -1, "L": -1}
+    world.hear(4, closed=False, **empty)
+    while (request := world.turn(0.5)) is None or request.endpoint != "klines":
+        assert world.now < 60
+
+    world.answer(1, 2, 3, 4)
+
+    assert world.stored[:4] == [0, 1, 2, 3]
