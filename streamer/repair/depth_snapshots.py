@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Protocol, TypeAlias
 
 from streamer.config import DepthSnapshotConfig
@@ -25,6 +24,7 @@ from streamer.data.kinds.depth_snapshot import (
 from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
 from streamer.order.ranges import RangeSequence
+from streamer.repair.book_match import agrees, fits
 from streamer.repair.exchange_questions import ExchangeQuestions
 from streamer.repair.gap_tracker import LASTING
 from streamer.repair.page_check import PageCheck
@@ -34,10 +34,6 @@ from streamer.repair.weight import WeightBudget
 from streamer.routes import JUMP_LIMIT, Route, Routes
 
 log = logging.getLogger(__name__)
-
-MOVED_SHARE = Decimal("0.0003")
-"""Of the price: how far it may have moved between a change and a snapshot, some tenths of a second.
-In a market that moves faster a snapshot is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +88,7 @@ class DepthSnapshots:
         self._budget = WeightBudget(weight_per_minute, config.weight_share)
         self._starting: dict[Route, _Start] = {}
         self._lost: set[Route] = set()  # of which that was told
+        self._matched = False  # a snapshot had told the same as the stream
         for route in routes:
             self.begin(route)
 
@@ -130,11 +127,12 @@ class DepthSnapshots:
         due = None if self._page_check.doubted else self._plan.next(now)
         if due is None:
             return False
+        known = self._latest_changes(due.symbol)
         request, unix_time = snapshot_request(due.symbol, self._levels), self._unix_time()
         if self._budget.delay(request.weight, unix_time) > 0:
             return False
         is_asked = self._questions.begin(
-            request, lambda outcome, at: self._take(due, outcome, at), bulk=True
+            request, lambda outcome, at: self._take(due, known, outcome, at), bulk=True
         )
         if is_asked:
             self._budget.spend(request.weight, unix_time)
@@ -152,20 +150,31 @@ class DepthSnapshots:
                 if not self._plan.need(route.symbol, start.reason, reach_id):
                     self._restore(route)
 
-    def _take(self, due: SnapshotDue, outcome: RestResponse | RestFailure, now: float) -> None:
+    def _take(
+        self,
+        due: SnapshotDue,
+        known: list[Depth],
+        outcome: RestResponse | RestFailure,
+        now: float,
+    ) -> None:
         if isinstance(outcome, RestFailure):
             self._plan.failed(due.symbol, now)
             if outcome.kind not in LASTING:
                 self._pause(outcome, now)
             return
         try:
-            self._take_answer(due, outcome, now)
+            self._take_answer(due, known, outcome, now)
         except (ValueError, FrameRejected) as error:
             self._plan.failed(due.symbol, now)
             self._questions.notice_trouble(RestFailure("unavailable", str(error)), now)
 
-    def _take_answer(self, due: SnapshotDue, answer: RestResponse, now: float) -> None:
-        """Store the book in an answer, if it serves. Raises ValueError and FrameRejected."""
+    def _take_answer(
+        self, due: SnapshotDue, known: list[Depth], answer: RestResponse, now: float
+    ) -> None:
+        """Store the book in an answer, if it serves. Raises ValueError and FrameRejected.
+
+        `known` are the latest changes when it was asked for.
+        """
         symbol, routes = due.symbol, self._routes_of(due.symbol)
         if not routes:
             return  # they have left since
@@ -175,9 +184,12 @@ class DepthSnapshots:
             raise ValueError(
                 f"depth: the book of {symbol} is as of {snapshot.id}, its changes at {streamed_id}"
             )
-        if not self._page_check.same_venue and not all(_fits(snapshot, each) for each in routes):
+        if not self._is_of_this_market(snapshot, known):
             self._plan.failed(symbol, now)
-            log.warning("the snapshot of %s is far from its latest changes: asked again", symbol)
+            log.warning(
+                "the snapshot of %s does not tell the same as its latest changes: asked again",
+                symbol,
+            )
             return
         latest_id = self._plan.latest_id(symbol)
         if not self._plan.serves(symbol, snapshot.id, now):
@@ -188,6 +200,26 @@ class DepthSnapshots:
         for route in routes:
             if route.book_lost and route not in self._starting:
                 self._restore(route)
+
+    def _is_of_this_market(self, snapshot: DepthSnapshot, known: list[Depth]) -> bool:
+        """Return whether it is for sure, or by its content, as far as that tells.
+
+        Of an unknown host the first one has to tell the same as a change, unless its trades did.
+        """
+        if self._page_check.same_venue:
+            return True
+        latest = self._latest_changes(snapshot.symbol)
+        if not all(fits(snapshot, change) for change in latest):
+            self._matched = False
+            return False
+        if not self._page_check.trusted and not self._matched:
+            self._matched = agrees(snapshot, (*known, *latest))
+            return self._matched
+        return True
+
+    def _latest_changes(self, symbol: str) -> list[Depth]:
+        routes = self._routes_of(symbol)
+        return [route.latest for route in routes if isinstance(route.latest, Depth)]
 
     def _store(
         self, target: Route, epoch: int, snapshot: DepthSnapshot, answer: RestResponse
@@ -213,23 +245,6 @@ class DepthSnapshots:
             if (route := self._routes.by_name.get(f"{symbol.lower()}@{name}")) is not None
             and route.book_lost is not None
         ]
-
-
-def _fits(snapshot: DepthSnapshot, route: Route) -> bool:
-    """Return whether the latest change could be of the same market, by its prices.
-
-    One of another market would have bids above what is asked here, or asks below what is bid.
-    """
-    change = route.latest
-    if not isinstance(change, Depth):
-        return True
-    for own, other, sign in ((change.bids, snapshot.asks, 1), (change.asks, snapshot.bids, -1)):
-        prices = [sign * Decimal(price) for price, quantity in own if Decimal(quantity)]
-        if prices and other:
-            best = Decimal(other[0][0])
-            if max(prices) > sign * best + best * MOVED_SHARE:
-                return False
-    return True
 
 
 MakeSnapshots: TypeAlias = Callable[

@@ -167,28 +167,44 @@ def test_a_refusal_concerns_one_book_and_a_ban_everything(books):
     assert books.turn(2.0) == ASKED
 
 
-@pytest.mark.parametrize(
-    ("other", "is_taken"),
-    [
-        ({"asks": [["3.0001", "1"]]}, True),
-        ({"asks": [["2.99", "1"]]}, False),  # somebody bids more
-        ({"bids": [["4.0011", "1"]], "asks": [["9", "1"]]}, True),
-        ({"bids": [["4.01", "1"]], "asks": [["9", "1"]]}, False),  # somebody asks less
-        ({"bids": [], "asks": []}, True),
-    ],
-)
 @pytest.mark.parametrize("same_venue", [False, True])
-def test_a_book_far_from_the_latest_change_is_of_another_market(
-    tmp_path, other, is_taken, same_venue
+def test_of_an_unknown_host_the_first_snapshot_has_to_tell_the_same_as_a_change(
+    tmp_path, same_venue
 ):
-    books = Books(tmp_path, same_venue=same_venue)
-    books.change(10, 14, b=[["3.0", "1"], ["7.0", "0"]], a=[["4.0", "1"], ["1.0", "0"]])
+    books = Books(tmp_path, same_venue=same_venue, interval=1.0)
+    books.change(10, 14, b=[["2.0", "7"], ["1.0", "8"]], a=[["3.0", "7"]])
     books.turn(0.1)
-    books.book(14, **other)
-    assert bool(books.snapshots) == (is_taken or same_venue)
-    assert books.route.book_lost == (not books.snapshots)
-    if not books.snapshots:
-        assert books.turn(1.0) == ASKED
+    books.book(14)  # another quantity at each price
+    assert bool(books.snapshots) == same_venue
+    books.turn(1.0)
+    books.book(15, bids=[["2.0", "7"]])
+    assert len(books.snapshots) == 1 + same_venue
+    books.change(16, 20, b=[["2.0", "5"]], a=[])
+    books.turn(60.0)
+    books.book(21)  # the host is known by now
+    assert len(books.snapshots) == 2 + same_venue
+    assert books.route.book_lost is False
+
+
+def test_of_a_host_whose_trades_were_the_same_no_book_is_compared_but_by_its_prices(tmp_path):
+    books = Books(tmp_path, same_venue=False)
+    books.backfiller._gap_filler._page_check.trusted = True
+    books.change(10, 14, b=[["2.5", "7"]], a=[["9.0", "7"]])
+    books.turn(0.1)
+    books.book(14, asks=[["2.4", "1"]])  # somebody bids more
+    assert books.snapshots == []
+    books.turn(1.0)
+    books.book(14)
+    assert books.snapshots == [(14, "start")]
+
+
+def test_the_change_at_the_time_of_the_question_is_compared_if_the_stream_is_ahead(tmp_path):
+    books = Books(tmp_path, same_venue=False)
+    books.change(10, 14, b=[["2.0", "1"]], a=[])
+    books.turn(0.1)
+    books.change(15, 20, b=[["2.0", "7"]], a=[])
+    books.book(14)
+    assert books.snapshots == [(14, "start")]
 
 
 def test_nothing_is_asked_of_a_venue_that_contradicts_the_stream(books):
