@@ -58,7 +58,7 @@ def stream_families(snapshot: Snapshot, limit: SeriesLimit) -> Iterator[Family]:
     yield from _counters(snapshot.totals, snapshot.named, limit.omitted)
     yield _silences(snapshot, limit.omitted)
     yield from _health(snapshot, limit.omitted)
-    yield _lost_books(snapshot, limit.omitted)
+    yield from _books(snapshot, limit.omitted)
     omitted = sum(one.symbol in limit.omitted for report in reports for one in report.streams)
     yield Family(
         "vigil_metrics_streams_omitted",
@@ -148,11 +148,18 @@ def _health(snapshot: Snapshot, omitted: set[str]) -> Iterable[Family]:
     return fresh, absent, states
 
 
-def _lost_books(snapshot: Snapshot, omitted: set[str]) -> Family:
+def _books(snapshot: Snapshot, omitted: set[str]) -> Iterable[Family]:
     lost = Family(
         "vigil_book_lost",
         "1 while changes of an order book are missing and no snapshot makes up for them; no series "
         f"where snapshots are not asked for; of {OTHERS} when of any.",
+        "gauge",
+        ("stream", "symbol"),
+    )
+    awaited = Family(
+        "vigil_book_awaited",
+        "1 from the begin of a stream of changes until its first snapshot is stored; no series "
+        f"where snapshots are not asked for; of {OTHERS} how many.",
         "gauge",
         ("stream", "symbol"),
     )
@@ -161,7 +168,8 @@ def _lost_books(snapshot: Snapshot, omitted: set[str]) -> Family:
             if one.book_lost is not None:
                 shown = OTHERS if one.symbol in omitted else one.symbol
                 lost.combine((one.stream, shown), float(one.book_lost), max)
-    return lost
+                awaited.combine((one.stream, shown), float(one.book_awaited), _sum)
+    return lost, awaited
 
 
 def _sum(one: float, other: float) -> float:

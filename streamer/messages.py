@@ -79,6 +79,7 @@ class StreamCounts(msgspec.Struct, frozen=True, array_like=True):
     # Whether changes of its book are missing that no snapshot makes up for yet; None: no stream of
     # changes, or snapshots are not asked for.
     book_lost: bool | None = None
+    book_awaited: bool = False  # its first snapshot since it began is still to come; no loss
 
 
 class StreamsPart(msgspec.Struct, frozen=True, tag="streams"):

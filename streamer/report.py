@@ -184,6 +184,7 @@ class Reporter:
                     route.leaving,
                     unavailable.reason(name) if unavailable else None,
                     route.book_lost,
+                    route.book_awaited,
                 )
             )
         return tuple(told)

@@ -48,6 +48,7 @@ class Route:
         "_in_milliseconds",
         "_window",
         "anew",
+        "book_awaited",
         "book_lost",
         "coverage",
         "epoch",
@@ -93,6 +94,7 @@ class Route:
         # Whether changes of its book are missing that no snapshot makes up for; None: nobody keeps
         # account of that (`streamer.repair.depth_snapshots`).
         self.book_lost: bool | None = None
+        self.book_awaited = False  # there was no snapshot of use yet since it began
         self.coverage = Coverage()  # of time, where ids tell of no gaps
         self.leaving = False  # no longer wanted, though frames of it may still come
         self.left: Position | None = None  # where it had ended, until that it did is on record

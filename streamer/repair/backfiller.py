@@ -118,13 +118,14 @@ class Backfiller:
     def turn(self, now: float, *, accepting: bool = True) -> None:
         """Take an outcome, look at the gaps, ask the next question. Never waits.
 
-        While the sink is not `accepting`, nothing that waits is handed to it.
+        While the sink is not `accepting`, nothing that waits is handed to it, and no snapshot is
+        asked for, which would have to wait in memory.
         """
         self._clock.turn(now)
         self._questions.take(now)
         self._gap_filler.turn(now, accepting=accepting)
         if not self._questions.is_asking and not self._gap_tracker.paused(now):
-            self._ask_next(now)
+            self._ask_next(now, accepting=accepting)
 
     def repairing(self, route: Route) -> bool:
         """Return whether something of a route is asked for, or has to be."""
@@ -156,13 +157,13 @@ class Backfiller:
         """Ask no more."""
         self._questions.close()
 
-    def _ask_next(self, now: float) -> None:
+    def _ask_next(self, now: float, *, accepting: bool) -> None:
         """Begin the most urgent question: gaps, silences, the clock, then snapshots of books.
 
         After a page of a gap comes whatever else is due: gaps can take hours to fill.
         """
         kinds = [self._ask_about_gap, self._silence_check.ask, self._clock.ask]
-        if self._snapshots is not None:
+        if self._snapshots is not None and accepting:
             kinds.append(self._snapshots.ask)
         if self._page_was_last:
             kinds.append(kinds.pop(0))

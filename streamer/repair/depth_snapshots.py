@@ -96,7 +96,8 @@ class DepthSnapshots:
         """Take a stream that begins or goes on, or whose ids have begun anew."""
         sequence = route.sequence
         if isinstance(sequence, RangeSequence):
-            route.book_lost = True
+            # Where it begins nothing was lost: a gap to an earlier run is told as one.
+            route.book_lost, route.book_awaited = reason == "gap", True
             self._starting[route] = _Start(reason, sequence.last_id, sequence.events_total)
 
     def lose(self, route: Route, last_id: int) -> None:
@@ -109,7 +110,7 @@ class DepthSnapshots:
         """Know nothing more of a stream."""
         if route.book_lost is None:
             return
-        route.book_lost = None
+        route.book_lost, route.book_awaited = None, False
         self._starting.pop(route, None)
         self._lost.discard(route)
         if not self._routes_of(route.symbol):
@@ -198,7 +199,7 @@ class DepthSnapshots:
         if snapshot.id != latest_id:  # else nothing has happened since
             self._store(self._routes.snapshots[symbol], routes[0].epoch, snapshot, answer)
         for route in routes:
-            if route.book_lost and route not in self._starting:
+            if (route.book_lost or route.book_awaited) and route not in self._starting:
                 self._restore(route)
 
     def _is_of_this_market(self, snapshot: DepthSnapshot, known: list[Depth]) -> bool:
@@ -230,7 +231,7 @@ class DepthSnapshots:
         self._sink.put(target, snapshot, int(answer.answered_at * 1e6))
 
     def _restore(self, route: Route) -> None:
-        route.book_lost = False
+        route.book_lost = route.book_awaited = False
         if route in self._lost:
             self._lost.remove(route)
             last_id = self._plan.latest_id(route.symbol)

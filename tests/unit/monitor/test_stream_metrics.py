@@ -58,7 +58,7 @@ def test_beyond_the_limit_symbols_are_told_together_and_totals_stay() -> None:
 def test_the_rest_is_as_fresh_as_its_worst_and_its_states_are_counted() -> None:
     silent = stream(4, "D", silent_seconds=99.0, silence="news")
     absent = stream(0, "E", unavailable="refused", book_lost=True)
-    silent = msgspec.structs.replace(silent, book_lost=False)
+    silent = msgspec.structs.replace(silent, book_lost=False, book_awaited=True)
     told = snapshot({"streams": (*of("ABC")["streams"], silent, absent)})  # type: ignore[misc]
     limited = shown(Exposition(lambda: told, 2))
     assert limited["vigil_stream_fresh", "trade", "A"] == 1
@@ -67,6 +67,8 @@ def test_the_rest_is_as_fresh_as_its_worst_and_its_states_are_counted() -> None:
     assert limited["vigil_stream_unavailable", "trade", OTHERS, "refused"] == 1
     assert limited["vigil_streams", "fresh"] == 3
     assert limited["vigil_book_lost", "trade", OTHERS] == 1
+    assert limited["vigil_book_awaited", "trade", OTHERS] == 1
+    assert ("vigil_book_awaited", "trade", "A") not in limited
     assert ("vigil_book_lost", "trade", "A") not in limited, "nobody keeps account of it"
     assert limited["vigil_streams", "stale"] == 1
     assert limited["vigil_streams", "unavailable"] == 1

@@ -57,14 +57,14 @@ def books(tmp_path):
 
 def test_a_book_is_asked_for_once_its_first_change_is_in_hand(books):
     assert books.turn(1.0) is None
-    assert books.route.book_lost
+    assert (books.route.book_lost, books.route.book_awaited) == (False, True), "nothing was lost"
     books.change(10, 14)
     assert books.turn(0.1) == ASKED
     books.book(12)
     assert books.stored == [
         DepthSnapshot(12, "BTCUSDT", "start", 1000, [("2.0", "1"), ("1.0", "1")], [("3.0", "1")])
     ]
-    assert books.route.book_lost is False
+    assert (books.route.book_lost, books.route.book_awaited) == (False, False)
     assert books.turn(3599.0) is None or books.exchange.asked[-1].endpoint == "time"
 
 
@@ -73,7 +73,7 @@ def test_one_older_than_the_first_change_is_asked_for_again(books):
     books.turn(0.1)
     assert books.book(8) is None
     assert books.snapshots == []
-    assert books.route.book_lost
+    assert books.route.book_awaited
     assert books.turn(1.0) == ASKED
     books.book(9)
     assert books.snapshots == [(9, "start")]
@@ -97,6 +97,23 @@ def test_after_a_gap_the_book_is_lost_until_a_snapshot_reaches_its_end(books):
     assert books.notices("book_restored") == [
         {"stream": "depth@100ms", "symbol": "BTCUSDT", "last_update_id": 19}
     ]
+
+
+def test_a_gap_before_the_first_snapshot_loses_the_book(books):
+    books.change(10, 14)
+    books.turn(0.1)
+    books.change(20, 24)
+    books.give_up()
+    assert (books.route.book_lost, books.route.book_awaited) == (True, True)
+    books.book(30)
+    assert (books.route.book_lost, books.route.book_awaited) == (False, False)
+    assert len(books.notices("book_restored")) == 1
+
+
+def test_while_the_sink_accepts_nothing_no_book_is_asked_for(books):
+    books.change(10, 14)
+    assert books.turn(1.0, accepting=False) is None
+    assert books.turn(1.0) == ASKED
 
 
 def test_a_gap_below_the_latest_snapshot_loses_nothing(books):
@@ -232,6 +249,7 @@ def test_ids_that_begin_anew_need_a_snapshot_of_their_own(books):
     books.route.epoch = 7
     books.backfiller.start_anew(books.route)
     assert books.turn(1.0) is None
+    assert books.route.book_lost
     books.change(3, 4)
     assert books.turn(0.1) == ASKED
     books.book(2)
