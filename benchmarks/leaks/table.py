@@ -43,6 +43,8 @@ def _summary(ours: list[Outcome], hours: float) -> str:
     turning = [o for o in leaking if o.family == "per_rotation" and o.rate >= 5]
     row("per rotation ≥ 5 MB/h, found within 2 rotations", turning, "two rotations")
     row("interval of 90 % covers", [o for o in ours if o.covered is not None], "covered")
+    alarmed = [o for o in leaking if o.covered_at_alarm is not None]
+    row("the same at the alarm", alarmed, "covered at the alarm")
     rows += [
         "",
         "| median delay in h | " + " | ".join(f"{r:g} MB/h" for r in RATES_MB_PER_HOUR) + " |",
@@ -150,4 +152,5 @@ _HITS: dict[str, Callable[[Outcome], bool]] = {
     "end": lambda o: (o.final_score or 0) > CONVICTION,
     "two rotations": lambda o: o.alarm_hours is not None and o.rotations_seen <= 2,
     "covered": lambda o: bool(o.covered),
+    "covered at the alarm": lambda o: bool(o.covered_at_alarm),
 }
