@@ -29,6 +29,11 @@ class IdRanges:
         index = bisect_right(self._firsts, number) - 1
         return index >= 0 and number <= self._lasts[index]
 
+    def has(self, first: int, last: int) -> bool:
+        """Return whether all numbers from `first` to `last` are in it."""
+        index = bisect_right(self._firsts, first) - 1
+        return index >= 0 and last <= self._lasts[index]
+
     @property
     def first(self) -> int:
         """The lowest number; there must be one."""

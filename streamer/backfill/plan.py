@@ -38,13 +38,15 @@ class Holding:
         """Return those of the ids that are not there, and are not known to be none."""
         return within.without(self.present).without(self.no_loss)
 
-    def bring(self, event: Any) -> bool:  # noqa: ANN401 - an event of any kind
-        """Note that an event is stored; return whether it was not there before."""
+    def has(self, event: Any) -> bool:  # noqa: ANN401 - an event of any kind
+        """Return whether an event is there."""
+        return self.present.has(*span(event))
+
+    def bring(self, event: Any) -> None:  # noqa: ANN401 - an event of any kind
+        """Note that an event is stored."""
         first, last = span(event)
-        if not self.present.add(first, last):
-            return False
+        self.present.add(first, last)
         self.brought.add(first, last)
-        return True
 
     def closings(self) -> list[GapRecord]:
         """Return the records that close what is brought of recorded gaps and is not closed yet."""

@@ -182,9 +182,11 @@ class Backfill:
 
     def _store(self, holding: Holding, event: Any) -> None:  # noqa: ANN401 - of its kind
         self._count(1)
-        if holding.bring(event):
-            self._target.put(holding, event)
-            self.outcome.stored += 1
+        if holding.has(event):
+            return
+        self._target.put(holding, event)
+        holding.bring(event)  # not before: what could not be put must not be said to be filled
+        self.outcome.stored += 1
 
     def _holding(self, stream: str, symbol: str) -> Holding:
         return self._holdings.setdefault((stream, symbol), Holding(stream, symbol))

@@ -58,3 +58,10 @@ def test_append_takes_what_follows_the_highest_and_nothing_else(spans, one, othe
 def test_without_is_the_difference(spans, others):
     (ranges, numbers), (other, less) = made(spans), made(others)
     assert numbers_of(ranges.without(other)) == numbers - less
+
+
+@given(SPANS, NUMBERS, NUMBERS)
+def test_has_is_of_all_of_a_range(spans, one, other):
+    ranges, numbers = made(spans)
+    first, last = sorted((one, other))
+    assert ranges.has(first, last) == (set(range(first, last + 1)) <= numbers)

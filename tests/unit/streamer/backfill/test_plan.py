@@ -104,8 +104,9 @@ def test_page_by_page_everything_is_told_once_or_named(exist, first, length, lim
 def test_what_is_missing_of_what_is_asked_for():
     holding = Holding("trade", "BTCUSDT", present=ranges((1, 4), (9, 9)), no_loss=ranges((6, 6)))
     assert list(holding.missing(ranges((3, 10)))) == [(5, 5), (7, 8), (10, 10)]
-    assert holding.bring(trade(5))
-    assert not holding.bring(trade(5))
+    assert not holding.has(trade(5))
+    holding.bring(trade(5))
+    assert holding.has(trade(5))
     assert 5 in holding.brought
 
 

@@ -1,0 +1,79 @@
+"""A back-fill as a whole: a sink in memory, and an exchange that is a function."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+
+from streamer.audit.batches import BACKFILLED, Batch, Source
+from streamer.backfill.errors import BackfillError
+from streamer.backfill.plan import Holding
+from streamer.backfill.progress import Progress
+from streamer.backfill.run import Backfill, Wanted
+from streamer.backfill.stop import Stop
+from streamer.data.events import GapRecord
+from tests.unit.streamer.audit.stored import batch, event, gap
+from tests.unit.streamer.audit.test_findings import Fixed
+from tests.unit.streamer.backfill.test_rest_past import US, World
+
+ALL_GAPS = Wanted(None, None, None, None, gaps_only=True)
+
+
+def live(*ids: int, price: str = "1.5") -> Batch:
+    """Return what the stream has stored of the trades that the exchange tells."""
+    return batch("trade", [event("trade", one, trade_time=US + one, price=price) for one in ids])
+
+
+class Memory:
+    """Takes everything but trades of some ids."""
+
+    def __init__(self, *stored: Batch, refuses: Collection[int] = ()) -> None:
+        self._stored = stored
+        self._refuses = refuses
+        self.events: list[Any] = []
+        self.gaps: list[GapRecord] = []
+
+    def stored(self, kinds: Collection[str]) -> Source:
+        more = batch("trade", self.events, lane=BACKFILLED)
+        return Fixed(*self._stored, more, batch("gap", self.gaps))
+
+    def put(self, holding: Holding, event: Any) -> None:
+        if event.id in self._refuses:
+            raise BackfillError("nothing is taken")
+        self.events.append(event)
+
+    def put_gap(self, holding: Holding, gap: GapRecord) -> None:
+        self.gaps.append(gap)
+
+    def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    @property
+    def ids(self) -> list[int]:
+        return [one.id for one in self.events]
+
+    @property
+    def declared(self) -> list[tuple[str, int | None, int | None]]:
+        return [(one.reason, one.first_id, one.last_id) for one in self.gaps]
+
+
+def run(target: Memory, world: World, wanted: Wanted = ALL_GAPS) -> Backfill:
+    backfill = Backfill(target, wanted, Progress(io.StringIO(), is_terminal=False), Stop())
+    backfill.look(("trade",))
+    backfill.from_rest(world.past)
+    backfill.finish()
+    return backfill
+
+
+def test_what_could_not_be_put_is_not_said_to_be_filled():
+    target = Memory(live(1, 2, 6, 7), batch("gap", [gap(3, 5)]), refuses=[4])
+    backfill = run(target, World(*range(1, 9)))
+    assert target.ids == [3]
+    assert target.declared == [("filled", 3, 3)]
+    assert backfill.outcome.left == ["trade BTCUSDT: 3 to 5: nothing is taken"]
