@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from streamer.audit.ranges import IdRanges
 from streamer.backfill.plan import Holding, gap_record, span, take_page
+from streamer.data.events import GapRecord
 from streamer.data.kinds.kline import candle_of_row
 from streamer.data.kinds.trade import Trade
 
@@ -102,7 +103,7 @@ def test_page_by_page_everything_is_told_once_or_named(exist, first, length, lim
 
 
 def test_what_is_missing_of_what_is_asked_for():
-    holding = Holding("trade", "BTCUSDT", present=ranges((1, 4), (9, 9)), no_loss=ranges((6, 6)))
+    holding = Holding("trade", "BTCUSDT", present=ranges((1, 4), (9, 9)), empty=ranges((6, 6)))
     assert list(holding.missing(ranges((3, 10)))) == [(5, 5), (7, 8), (10, 10)]
     assert not holding.has(trade(5))
     holding.bring(trade(5))
@@ -135,7 +136,10 @@ def test_a_closing_record_is_no_copy_of_the_gap_s(epoch, middle):
 
     holding = Holding("trade", "BTCUSDT", epoch)
     filled = encoder("gap", "BTCUSDT")(gap_record(holding, "filled", (5, 9)), 1)
-    lost = encoder("gap", "BTCUSDT")(gap_record(holding, "lagging", (5, 9)), 1)
+    empty = encoder("gap", "BTCUSDT")(gap_record(holding, "empty", (5, 9)), 1)
+    declared = GapRecord(5, "BTCUSDT", "trade", "empty", 5, 9, 5, epoch=epoch)
     assert f"trade:{middle}gap:filled:5-9".encode() in filled
-    assert first_record(lost) is not None
-    assert first_record(filled) is None  # so that no start takes it for a gap
+    assert f"trade:{middle}gap:empty:5-9".encode() in empty
+    assert first_record(encoder("gap", "BTCUSDT")(declared, 1)) is not None
+    for later in (filled, empty):
+        assert first_record(later) is None  # so that no start takes it for a gap

@@ -6,9 +6,8 @@ import io
 from collections.abc import Collection
 from typing import Any
 
-import pytest
-
 from streamer.audit.batches import BACKFILLED, Batch, Source
+from streamer.audit.run import audit
 from streamer.backfill.errors import BackfillError
 from streamer.backfill.plan import Holding
 from streamer.backfill.progress import Progress
@@ -20,6 +19,12 @@ from tests.unit.streamer.audit.test_findings import Fixed
 from tests.unit.streamer.backfill.test_rest_past import US, World
 
 ALL_GAPS = Wanted(None, None, None, None, gaps_only=True)
+
+
+def a_time(first: int, end: int, *symbols: str) -> Wanted:
+    """Return the time of some aggregate trades of the exchange, which have ten trades each."""
+    times = (US + number * 1_000_000 for number in (first, end))
+    return Wanted(frozenset(symbols or ("BTCUSDT",)), frozenset(("trade",)), *times, False)
 
 
 def live(*ids: int, price: str = "1.5") -> Batch:
@@ -77,3 +82,19 @@ def test_what_could_not_be_put_is_not_said_to_be_filled():
     assert target.ids == [3]
     assert target.declared == [("filled", 3, 3)]
     assert backfill.outcome.left == ["trade BTCUSDT: 3 to 5: nothing is taken"]
+
+
+def test_a_gap_of_ids_that_do_not_exist_is_explained_for_good():
+    target = Memory(live(1, 2, 6, 7), batch("gap", [gap(3, 5)]))
+    run(target, World(1, 2, 6, 7))
+    assert target.declared == [("empty", 3, 5)]
+    assert not run(target, World()).outcome.left  # nothing is asked for any more
+    finding = audit(target.stored(("trade",)), lambda _: None).findings[0]
+    assert (finding.declared_missing, finding.gap_ids) == (0, {"lagging": 3, "empty": 3})
+
+
+def test_what_the_settings_were_without_is_stored_when_it_is_asked_for():
+    target = Memory(live(10, 40), batch("gap", [gap(11, 39, "not_wanted")]))
+    assert run(target, World(*range(10, 41))).outcome.stored == 0  # it was no loss
+    assert run(target, World(*range(10, 41)), a_time(1, 3)).outcome.stored == 19
+    assert target.ids == list(range(11, 30))

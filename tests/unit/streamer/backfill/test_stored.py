@@ -34,7 +34,9 @@ def test_what_is_there_and_what_is_declared():
             batch("trade", trades([1, 2, 6])),
             batch("trade", trades([4]), lane=BACKFILLED),
             batch("bookTicker", [event("bookTicker", 7)]),
-            batch("gap", [gap(3, 5), gap(9, 9, "empty"), gap(4, 4, "filled")]),
+            batch(
+                "gap", [gap(3, 5), gap(9, 9, "empty"), gap(7, 8, "not_wanted"), gap(4, 4, "filled")]
+            ),
         ),
         None,
         counted.append,
@@ -42,9 +44,9 @@ def test_what_is_there_and_what_is_declared():
     (key, holding), *others = found.items()
     assert (key, others) == (("trade", "BTCUSDT"), [])
     assert (list(holding.present), list(holding.brought)) == ([(1, 2), (4, 4), (6, 6)], [(4, 4)])
-    assert (list(holding.lost), list(holding.no_loss)) == ([(3, 5)], [(9, 9)])
+    assert (list(holding.lost), list(holding.empty)) == ([(3, 5)], [(9, 9)])
     assert list(holding.closed) == [(4, 4)]
-    assert sum(counted) == 8
+    assert sum(counted) == 9
 
 
 def test_the_latest_numbering_of_ids_counts():
