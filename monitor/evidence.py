@@ -77,7 +77,7 @@ class Evidence:
     def wanted(self) -> dict[str, tuple[float, float]]:
         """From when to when each stream was wanted, in seconds: names such as trade:BTCUSDT."""
         streams = self.settings.get("streams") or ()
-        named = [symbol for symbol in self.symbols if not _is_pattern(symbol)]
+        named = [symbol for symbol in self.symbols if not is_pattern(symbol)]
         initial = [f"{stream}:{symbol}" for stream in streams for symbol in named]
         if len(named) < len(self.symbols):
             # What a pattern chose at the beginning is not recorded: what delivered is known.
@@ -256,6 +256,6 @@ def _predecessors(rows: Sequence[Mapping[str, Any]], seconds: float) -> tuple[Pr
     return (Process("predecessor", 1, 0.0, seconds, tuple(bins), peak, {}),) if bins else ()
 
 
-def _is_pattern(symbol: str) -> bool:
+def is_pattern(symbol: str) -> bool:
     """Return whether an entry of `exchange.symbols` is no name: `*` and `?`, `!` or all."""
     return symbol == "ALL" or symbol.startswith("!") or "*" in symbol or "?" in symbol

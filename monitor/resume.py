@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from monitor.evidence import DocumentError, Evidence, evidence_of, foreign
+from monitor.evidence import DocumentError, Evidence, evidence_of, foreign, is_pattern
 from monitor.reference import Reference
 from monitor.segments import joined
 from monitor.soak_plans import SoakPlan
@@ -86,7 +86,13 @@ def disagreements(resumed: Resumed, settings: Mapping[str, Any]) -> Iterator[str
     """Yield what makes another soak of it. `settings` are those of the profile to come."""
     evidence = evidence_of(resumed.document)
     names = {f"{one}:{symbol}" for one in settings["streams"] for symbol in settings["symbols"]}
-    if names != (before := _wanted_at_the_end(evidence)):
+    if any(map(is_pattern, (*settings["symbols"], *evidence.symbols))):
+        # Which streams those are depends on what is listed: then the settings are to agree.
+        streams = evidence.settings.get("streams") or ()
+        before = {f"{one}:{symbol}" for one in streams for symbol in evidence.symbols}
+    else:
+        before = _wanted_at_the_end(evidence)
+    if names != before:
         yield f"its streams are {_listed(before)}, and now they are {_listed(names)}"
     effective = evidence.settings.get("effective") or {}
     for key in _MUST_AGREE:

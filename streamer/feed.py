@@ -40,7 +40,7 @@ from streamer.repair.rest_worker import RestWorker
 from streamer.repair.staleness import StalenessProbe
 from streamer.report import NO_BACKFILL, IdleClock, Reporter
 from streamer.routes import Route, Routes
-from streamer.sinks import Sink, open_letter_box
+from streamer.sinks import Sink, open_letter_box, unrecordable
 from streamer.subscription_manager import SubscriptionManager
 from streamer.telemetry import Telemetry
 from streamer.venues import belong_together
@@ -81,6 +81,7 @@ class Feed:
             self._counters,
             exchange.symbols_every,
         )
+        symbol_watch.refuse(unrecordable(config, symbol_watch.candidates))
         routes = Routes(
             exchange.streams,
             symbol_watch.selected,

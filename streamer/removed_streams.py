@@ -113,14 +113,18 @@ class RemovedStreams:
         if known:
             self._write()
 
-    def take(self, route_name: str) -> Position | None:
+    def take(self, route_name: str, *, go_on: bool = False) -> Position | None:
         """Return where a stream had ended that is wanted again while others run.
 
         The file keeps it: a crash may come before its first record, and then it has not come back.
+        With `go_on` it counts as one that never left, also at the next start.
         """
         position = self._positions.get(route_name)
         if position is not None:
-            self._left[route_name] = position
+            if go_on:
+                self._left.pop(route_name, None)
+            else:
+                self._left[route_name] = position
             self._write()
         return position
 

@@ -78,9 +78,18 @@ class SubscriptionManager:
         self._accepted: dict[Route, int] = {}  # by the sink, when the last of a route was put
         self._free_at: dict[Route, float | None] = {}  # the leaving: when the exchange stopped it
 
-    def change(self, streams: Iterable[str], symbols: Iterable[str], now: float) -> Change:
+    def change(
+        self,
+        streams: Iterable[str],
+        symbols: Iterable[str],
+        now: float,
+        *,
+        go_on: bool = False,
+    ) -> Change:
         """Want these streams of these symbols from now on, and no others.
 
+        With `go_on`, those that join go on after their last records, if there are any: they had not
+        left because of the settings, and what came meanwhile is fetched as after a restart.
         Raises SinkUnavailable or SettingsError when the sink cannot take one of them; nothing is
         changed then.
         """
@@ -101,8 +110,10 @@ class SubscriptionManager:
             if self._backfiller is not None:
                 self._backfiller.begin(route)
             self._idle_clock.add(route, now)
-            left = self._removed_streams.take(route.name)
-            if left is not None:
+            left = self._removed_streams.take(route.name, go_on=go_on)
+            if left is not None and go_on:
+                self._ingest.resume({route.name: left})
+            elif left is not None:
                 self._ingest.rejoin(route, left)
         for route in back:
             route.leaving = False

@@ -18,8 +18,18 @@ log = logging.getLogger(__name__)
 class Subscriptions(Protocol):
     """Joins and leaves streams while others run."""
 
-    def change(self, streams: Iterable[str], symbols: Iterable[str], now: float) -> Change:
-        """Want these and no others. Raises StreamerError, and nothing is changed then."""
+    def change(
+        self,
+        streams: Iterable[str],
+        symbols: Iterable[str],
+        now: float,
+        *,
+        go_on: bool = False,
+    ) -> Change:
+        """Want these and no others. Raises StreamerError, and nothing is changed then.
+
+        With `go_on`, those that join go on where they had left, if they had.
+        """
 
 
 class WantedStreams:
@@ -42,27 +52,39 @@ class WantedStreams:
         self._counters = counters
         self._declare_delisted = declare_delisted
         self._symbols = watch.selected
-        self._refused: set[str] = set()  # that the sink cannot take: told once
+        self._told: set[str] = set(watch.refused)  # that the sink cannot take: told once
 
     def change(self, streams: Iterable[str], entries: Iterable[str], now: float) -> Change:
         """Want streams of the symbols of other settings.
 
-        Raises StreamerError when the sink cannot take one of them; nothing is changed then.
+        Raises StreamerError when the sink cannot take one that is streamed or named; nothing is
+        changed then. One that only a pattern chooses is left out.
         """
         before, streams = self._watch.entries, tuple(streams)
         symbols = self._watch.want(entries)
         try:
             change = self._subscriptions.change(streams, symbols, now)
         except StreamerError:
-            self._watch.want(before)
-            raise
+            kept = [one for one in symbols if one in self._watch.names or one in self._symbols]
+            try:
+                if len(kept) == len(symbols):
+                    raise
+                change = self._subscriptions.change(streams, kept, now)
+            except StreamerError:
+                self._watch.want(before)
+                raise
+            self._streams = streams
+            joined = self._join(kept, [one for one in symbols if one not in set(kept)], now)
+            symbols = (*kept, *joined)
+            names = (f"{one.lower()}@{stream}" for stream in streams for one in joined)
+            change = Change((*change.added, *names), change.removed)
         self._streams, self._symbols = streams, symbols
         return change
 
     def turn(self, now: float) -> None:
         """Follow what the exchange lists."""
         if self._watch.turn(now):
-            self._follow(self._watch.selected, now)
+            self._follow(self._watch.candidates, now)
 
     def close(self) -> None:
         """Ask no more."""
@@ -86,13 +108,16 @@ class WantedStreams:
     def _join(self, kept: list[str], new: list[str], now: float) -> list[str]:
         """Want the kept symbols and the new ones; return those new ones that the sink takes."""
         try:
-            self._subscriptions.change(self._streams, (*kept, *new), now)
+            self._subscriptions.change(self._streams, (*kept, *new), now, go_on=True)
         except StreamerError as error:
-            if len(new) == 1 and new[0] not in self._refused:
-                self._refused.add(new[0])
+            if len(new) == 1:
+                self._watch.refused.add(new[0])
+            if len(new) == 1 and new[0] not in self._told:
+                self._told.add(new[0])
                 log.error("%s is listed and cannot be recorded: %s", new[0], error)  # noqa: TRY400 - a setting
                 self._counters.notice("warning", message=f"{new[0]} cannot be recorded: {error}")
         else:
+            self._watch.refused.difference_update(new)
             return new
         # One that cannot be recorded keeps none of the others out.
         joined: list[str] = []

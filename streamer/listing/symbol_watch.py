@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from streamer.feed_counters import FeedCounters
 from streamer.listing.exchange_info import REQUEST, read_trading
-from streamer.listing.listing_file import ListingFile
+from streamer.listing.listing_file import Listing, ListingFile
 from streamer.listing.listing_guard import CONFIRMATIONS, ListingGuard
 from streamer.listing.patterns import SymbolPatterns
 from streamer.repair.rest_requests import RestFailure, RestResponse
@@ -19,8 +19,8 @@ from streamer.repair.rest_worker import Ask
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 30.0  # while it is not known which symbols trade: nothing of them is recorded
-RETRY_KNOWN_SECONDS = 300.0  # after trouble, and to confirm an answer that is not believed
+RETRY_SECONDS = 30.0  # while it is not confirmed which symbols trade: some may not be recorded
+RETRY_KNOWN_SECONDS = 300.0  # after trouble, and to confirm what is not believed at once
 
 
 class SymbolWatch:
@@ -43,7 +43,14 @@ class SymbolWatch:
         self._file = file
         self._counters = counters
         self._every_seconds = every_seconds
-        self._guard = ListingGuard(file.read() if self._patterns.need_listing else frozenset())
+        self._kept = file.read()
+        self.refused: set[str] = set()
+        """Symbols that are listed and cannot be recorded: not selected unless they are named."""
+        if self._patterns.need_listing:
+            self._guard = ListingGuard(self._kept.trading, is_settled=self._kept.is_settled)
+        else:
+            self._guard = ListingGuard(frozenset(self._patterns.names))
+        self._keep()
         self._ask_at = 0.0
         self._is_told = False  # the trouble that lasts
 
@@ -55,19 +62,42 @@ class SymbolWatch:
     @property
     def selected(self) -> tuple[str, ...]:
         """The symbols that are wanted, as far as it is known what trades."""
+        return self._patterns.select(self._guard.known - self.refused)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Those that are selected, and those that could not be recorded."""
         return self._patterns.select(self._guard.known)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The symbols that the settings name one by one."""
+        return frozenset(self._patterns.names)
 
     @property
     def is_waiting(self) -> bool:
         """Whether patterns are used and it is not known what trades."""
         return self._patterns.need_listing and not self._guard.known
 
+    def refuse(self, symbols: Iterable[str]) -> None:
+        """Leave out symbols that cannot be recorded, but for those that are named. Warns."""
+        refused = sorted(set(symbols) - self.names)
+        if refused:
+            log.warning("listed and cannot be recorded, no topic's name: %s", ", ".join(refused))
+            self.refused.update(refused)
+
     def want(self, entries: Iterable[str]) -> tuple[str, ...]:
-        """Want other symbols from now on; return them. The exchange is asked again soon."""
+        """Want other symbols from now on; return them. The exchange is asked again soon.
+
+        Before it has answered, those that were selected are known: who is streamed and wanted still
+        must not leave because nobody was asked so far.
+        """
+        streamed = frozenset(self.selected)
+        if not self._patterns.need_listing and not streamed <= self._guard.known:
+            self._guard = ListingGuard(self._guard.known | streamed)
         self._patterns = SymbolPatterns(entries)
-        if self._patterns.need_listing and not self._guard.known:
-            self._guard = ListingGuard(self._file.read())
         self._ask_at = 0.0
+        self._keep()
         return self.selected
 
     def turn(self, now: float) -> bool:
@@ -99,7 +129,9 @@ class SymbolWatch:
             self._retry("unavailable", f"exchangeInfo: {error}", 0.0, now)
             return False
         before = self._guard.known
-        if not self._guard.take(listed):
+        self._guard.take(listed)
+        self._keep()
+        if self._guard.is_strange:
             gone, new = len(before - listed), len(listed - before)
             self._retry(
                 "doubted",
@@ -108,17 +140,33 @@ class SymbolWatch:
                 0.0,
                 now,
             )
-            return False
+            return self._guard.known != before
         self._is_told = False
-        self._ask_at = now + self._every_seconds
-        if self._guard.known != before:
-            self._file.write(self._guard.known)
+        is_sure = self._guard.is_settled and not self._guard.doubts
+        wait = self._every_seconds if is_sure else min(self._every_seconds, self._again)
+        self._ask_at = now + wait
         return True
+
+    @property
+    def _again(self) -> float:
+        """After how many seconds to ask again, where it is not sure what trades."""
+        return RETRY_KNOWN_SECONDS if self._guard.is_settled else RETRY_SECONDS
+
+    def _keep(self) -> None:
+        """Keep what is known, or the symbols that are named where nobody is asked."""
+        listing = (
+            Listing(self._guard.known, self._guard.is_settled)
+            if self._patterns.need_listing
+            else Listing(self.names)
+        )
+        if listing != self._kept:
+            self._file.write(listing)
+            self._kept = listing
 
     def _retry(self, kind: str, detail: str, wait_seconds: float, now: float) -> None:
         """Ask again later; say what goes on meanwhile, once."""
         known = self._guard.known
-        self._ask_at = now + max(wait_seconds, RETRY_KNOWN_SECONDS if known else RETRY_SECONDS)
+        self._ask_at = now + max(wait_seconds, self._again)
         self._counters.rest_errors[kind] += 1
         if not self._is_told:
             self._is_told = True

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from streamer.config import StreamerConfig
+from streamer.data.catalogue import kind_of
 from streamer.data.events import Event
 from streamer.data.rejected import LetterBox
 from streamer.messages import SinkCounts
 from streamer.order.positions import EpochStart, Position
-from streamer.routes import Route, Routes
+from streamer.routes import RECORD_KINDS, Route, Routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,16 @@ def open_sink(config: StreamerConfig, routes: Routes) -> Sink:
     from streamer.sinks.null import NullSink
 
     return NullSink(targets)
+
+
+def unrecordable(config: StreamerConfig, symbols: Iterable[str]) -> set[str]:
+    """Return those symbols that the sink can never take."""
+    if config.sink.kind != "kafka":
+        return set()
+    from streamer.sinks.kafka.topics import without_topic
+
+    kinds = {*map(kind_of, config.exchange.streams), *RECORD_KINDS}
+    return without_topic(config.kafka, kinds, symbols)
 
 
 def open_letter_box(config: StreamerConfig) -> LetterBox | None:

@@ -58,6 +58,17 @@ def topics_of_kinds(config: KafkaConfig, kinds: Iterable[str]) -> dict[str, str]
     }
 
 
+def without_topic(config: KafkaConfig, kinds: Iterable[str], symbols: Iterable[str]) -> set[str]:
+    """Return the symbols after which a topic is to be named that no topic can be named after."""
+    templates = _templates(config)
+    named = {templates[kind] for kind in kinds if SYMBOL_PLACE in templates.get(kind, "")}
+    return {
+        symbol
+        for symbol in symbols
+        if not all(is_topic(template.replace(SYMBOL_PLACE, symbol)) for template in named)
+    }
+
+
 def _templates(config: KafkaConfig) -> dict[str, str]:
     return {**RECORD_TOPICS, **config.topics}
 

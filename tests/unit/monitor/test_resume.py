@@ -131,3 +131,14 @@ def test_settings_that_decide_the_verdict_must_agree(section: str, key: str, val
     (why,) = disagreements(found, {**SETTINGS, "effective": effective})
     assert why.startswith(f"its {section}.{key} is ")
     assert why.endswith(f"and now it is {value}")
+
+
+def test_with_patterns_the_settings_are_to_agree_whatever_was_listed() -> None:
+    document = stopped()
+    document["test_metadata"]["symbols"] = ["*USDT", "!B*"]
+    found = resumed_from(document, "a.json")
+    assert list(disagreements(found, {**SETTINGS, "symbols": ["!B*", "*USDT"]})) == []
+    (why,) = disagreements(found, {**SETTINGS, "symbols": ["*USDT"]})
+    assert why.startswith("its streams are trade:!B*, trade:*USDT, and now they are trade:*USDT")
+    (why,) = disagreements(found, SETTINGS)
+    assert "now they are trade:BTCUSDT, trade:ETHUSDT" in why

@@ -37,6 +37,9 @@ class Sink:
     def renew(self, route):
         assert route in self.routes
 
+    def next_epochs(self):
+        return {}
+
     def put(self, route, event, received_us):
         self.records.append((route.name, event))
 
@@ -234,6 +237,23 @@ def test_one_that_comes_back_begins_anew_and_what_nobody_wanted_is_on_record(sta
     assert (gap.first_id, gap.last_id, gap.reason) == (2, 8, "not_wanted")
     assert (first.id, second.id) == (9, 10)
     assert stage.routes.by_name["ethusdt@trade"].sequence.missing_total == 0
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_one_that_was_not_listed_for_a_while_goes_on_after_its_last_record(tmp_path, is_killed):
+    stage = Stage(tmp_path)
+    stage.hear("ethusdt@trade", 1)
+    stage.want("BTCUSDT")
+    stage.leave("ethusdt@trade")
+    stage.subscription_manager.change(["trade"], ["BTCUSDT", "ETHUSDT"], 0.0, go_on=True)
+    route = stage.routes.by_name["ethusdt@trade"]
+    assert route.sequence.last_id == 1
+    assert route.left is None
+    stage.hear("ethusdt@trade", 9)
+    assert route.sequence.pending == 1  # above an open gap, which is repaired or declared lost
+    if is_killed:  # the next start goes on after the same record
+        stored = {"ethusdt@trade": Position(1, NOW_US)}
+        assert not RemovedStreams(tmp_path, stored, wanted=stage.routes.by_name).returning
 
 
 def test_one_that_comes_and_goes_without_a_word_is_remembered(stage):

@@ -16,6 +16,15 @@ class Watch:
         self.patterns = SymbolPatterns(("*",))
         self.listed = listed
         self.is_news = False
+        self.refused: set[str] = set()
+
+    @property
+    def names(self):
+        return frozenset(self.patterns.names)
+
+    @property
+    def candidates(self):
+        return self.patterns.select(self.listed)
 
     @property
     def entries(self):
@@ -23,7 +32,7 @@ class Watch:
 
     @property
     def selected(self):
-        return self.patterns.select(self.listed)
+        return self.patterns.select(set(self.listed) - self.refused)
 
     def want(self, entries):
         self.patterns = SymbolPatterns(entries)
@@ -40,8 +49,10 @@ class Subscriptions:
     def __init__(self) -> None:
         self.now: tuple[str, ...] = ()
         self.refused: set[str] = set()
+        self.went_on = False
 
-    def change(self, streams, symbols, now):
+    def change(self, streams, symbols, now, *, go_on=False):
+        self.went_on = go_on
         symbols = tuple(symbols)
         if self.refused & set(symbols):
             raise SettingsError("no topic for it")
@@ -115,3 +126,26 @@ def test_other_settings_are_followed_from_then_on_or_not_at_all(stage):
         stage.wanted.change(("trade",), ("XUSDT",), 0.0)
     stage.list("AUSDT", "BUSDT", "B2USDT")
     assert stage.subscriptions.now == ("BUSDT", "B2USDT")
+
+
+def test_who_is_listed_goes_on_where_it_left_and_who_is_added_to_the_settings_does_not(stage):
+    stage.list("AUSDT", "BUSDT", "CUSDT")
+    assert stage.subscriptions.went_on
+    stage.wanted.change(("trade",), ("B*", "C*"), 0.0)
+    assert not stage.subscriptions.went_on
+
+
+def test_one_that_cannot_be_recorded_keeps_no_change_of_the_settings_out(stage):
+    stage.subscriptions.refused = {"XUSDT"}
+    stage.list("AUSDT", "BUSDT", "XUSDT")
+    stage.wanted.change(("trade",), ("B*", "X*"), 0.0)  # refused before
+    assert stage.subscriptions.now == ("BUSDT",)
+    stage.subscriptions.refused = {"XUSDT", "YBTC"}
+    stage.watch.listed = "BUSDT", "XUSDT", "YBTC", "ZBTC"
+    stage.wanted.change(("trade",), ("B*", "?BTC"), 0.0)  # not known before
+    assert stage.subscriptions.now == ("BUSDT", "ZBTC")
+    with pytest.raises(SettingsError):
+        stage.wanted.change(("trade",), ("B*", "XUSDT"), 0.0)  # named
+    stage.subscriptions.refused = set()
+    stage.list("BUSDT", "YBTC", "ZBTC")
+    assert stage.subscriptions.now == ("BUSDT", "ZBTC", "YBTC")

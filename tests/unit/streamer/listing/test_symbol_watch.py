@@ -71,11 +71,16 @@ def test_patterns_ask_at_once_and_each_hour(make, exchange):
     assert watch.turn(1.0)
     assert watch.selected == ("BTCUSDT",)
     assert not watch.is_waiting
-    assert not watch.turn(EVERY)
+    watch.turn(RETRY_SECONDS)
     assert exchange.asked == 1
-    watch.turn(EVERY + 1.0)
+    watch.turn(RETRY_SECONDS + 1.0)  # the first answer is confirmed by a second one
+    exchange.lists("BTCUSDT", "ETHBTC")
+    watch.turn(RETRY_SECONDS + 2.0)
+    watch.turn(RETRY_SECONDS + EVERY)
+    assert exchange.asked == 2
+    watch.turn(RETRY_SECONDS + 2.0 + EVERY)
     exchange.lists("BTCUSDT", "ETHBTC", "NEWUSDT")
-    assert watch.turn(EVERY + 2.0)
+    assert watch.turn(RETRY_SECONDS + EVERY + 3.0)
     assert watch.selected == ("BTCUSDT", "NEWUSDT")
 
 
@@ -84,6 +89,9 @@ def test_while_the_exchange_is_away_what_was_known_last_is_used(make, exchange, 
     watch.turn(0.0)
     exchange.lists("BTCUSDT")
     watch.turn(1.0)
+    watch.turn(RETRY_SECONDS + 1.0)
+    exchange.lists("BTCUSDT")
+    watch.turn(RETRY_SECONDS + 1.0)
 
     again = make("*USDT", "!ETH*")
     assert again.selected == ("BTCUSDT",)
@@ -92,7 +100,7 @@ def test_while_the_exchange_is_away_what_was_known_last_is_used(make, exchange, 
         exchange.outcome = RestFailure("unavailable", "exchangeInfo: refused")
         assert not again.turn(number * RETRY_KNOWN_SECONDS)
         assert not again.turn((number + 1) * RETRY_KNOWN_SECONDS - 1)
-    assert exchange.asked == 4
+    assert exchange.asked == 5
     assert again.selected == ("BTCUSDT",)
     assert caplog.text.count("known last") == 1
     assert again.counters.rest_errors["unavailable"] == 3
@@ -126,9 +134,57 @@ def test_strange_answers_change_nothing(make, exchange, body):
     assert len([each for each in watch.counters.notices if each.kind == "rest_trouble"]) == 1
 
 
+def test_who_is_streamed_by_name_stays_when_patterns_take_over(make, exchange):
+    watch = make("BTCUSDT", "ETHUSDT", "ETHBTC")
+    assert watch.want(("*USDT", "!ETHUSDT")) == ("BTCUSDT",)
+    assert not watch.turn(0.0)
+    exchange.lists(*(f"A{number}USDT" for number in range(500)), "BTCUSDT")
+    assert watch.turn(1.0)
+    assert len(watch.selected) == 501  # at once: what was known is no listing
+    # Also at the next start, whatever the names of before.
+    assert "BTCUSDT" in make("*USDT").selected
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_start_with_patterns_goes_on_with_those_that_were_named(make, live):
+    watch = make("XRPUSDT") if live else make("BTCUSDT", "ETHBTC")
+    if live:
+        watch.want(("BTCUSDT", "ETHBTC"))
+    again = make("*USDT")
+    assert again.selected == ("BTCUSDT",)
+    assert not again.is_waiting
+
+
+def test_a_symbol_that_is_missing_once_stays_and_is_asked_for_again_soon(make, exchange):
+    watch = make("*")
+    watch.turn(0.0)
+    now, told = 0.0, []
+    for listed in (("A", "B"), ("A", "B"), ("A",), ("A",), ("A",)):
+        exchange.lists(*listed)
+        assert watch.turn(now)
+        told.append("B" in watch.selected)
+        now += EVERY if len(listed) == 2 else RETRY_KNOWN_SECONDS
+        watch.turn(now)
+    assert told == [True, True, True, True, False]
+    assert not watch.counters.notices
+
+
+def test_what_cannot_be_recorded_is_left_out_unless_it_is_named(make, exchange, caplog):
+    watch = make("*", "B")
+    watch.turn(0.0)
+    exchange.lists("A", "B", "C")
+    watch.turn(0.0)
+    watch.refuse(["B", "C"])
+    assert watch.selected == ("B", "A")
+    assert watch.candidates == ("B", "A", "C")
+    assert "cannot be recorded, no topic's name: C" in caplog.text
+    watch.refuse([])
+    assert len(caplog.records) == 1
+
+
 def test_other_settings_choose_from_what_is_known_and_ask_again(make, exchange):
     watch = make("BTCUSDT")
-    assert watch.want(("*",)) == ()
+    assert watch.want(("*",)) == ("BTCUSDT",)
     watch.turn(0.0)
     exchange.lists("BTCUSDT", "ETHBTC")
     assert watch.turn(1.0)

@@ -3,7 +3,7 @@ import pytest
 from streamer.config import RECORD_TOPICS, KafkaConfig
 from streamer.errors import SettingsError
 from streamer.routes import Routes
-from streamer.sinks.kafka.topics import topic_of, topics_of_kinds
+from streamer.sinks.kafka.topics import topic_of, topics_of_kinds, without_topic
 
 ROUTES = Routes(("trade",), ("BTCUSDT", "币安人生USDT"))
 BTC, OTHER = ROUTES
@@ -41,3 +41,10 @@ def test_topics_are_known_before_there_is_a_symbol_unless_they_are_named_after_o
     }
     assert Routes(("trade",), (), with_snapshots=True).kinds == {"trade", "gap"}
     assert Routes(("depth",), ()).kinds == {"depth", "gap"}
+
+
+def test_symbols_that_no_topic_can_be_named_after_are_found_before_the_start():
+    symbols = ("BTCUSDT", "币安人生USDT")
+    config = KafkaConfig(topics={"trade": "trades.{symbol}", "aggTrade": "t"})
+    assert without_topic(config, ("trade", "gap"), symbols) == {"币安人生USDT"}
+    assert without_topic(config, ("aggTrade", "gap"), symbols) == set()
