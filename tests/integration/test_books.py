@@ -115,7 +115,8 @@ def check_program(records):
 def check(sums, books):
     print(table(sums))
     whole, start, gaps = (sums[name] for name in READERS)
-    assert whole.right == 0
+    # In a long run every level has changed some time, and a book of changes alone comes right.
+    assert whole.wrong > 0
     assert start.wrong > 0, "else nothing was lost that matters"
     assert gaps.wrong == 0
     assert gaps.right > start.right
