@@ -9,7 +9,8 @@ from pathlib import Path
 from streamer.heap import trim_memory
 
 LOOK_EVERY_SECONDS = 10.0  # /proc/self/statm takes 50 µs to read
-LONGEST_WAIT_SECONDS = 600.0  # from one trim to the next that finds nothing
+SHORTEST_WAIT_SECONDS = 60.0  # from one trim to the next: it takes milliseconds of the feed's time
+LONGEST_WAIT_SECONDS = 600.0  # after trims that gave nothing back
 WORTH_BYTES = 1 << 20
 """Growth that is worth a trim, which takes milliseconds and what is used again faults back in."""
 
@@ -25,8 +26,9 @@ def resident_bytes() -> int:
 class HeapTrimmer:
     """Trims when the memory is larger than at its lowest, and has stopped growing.
 
-    What is freed after a trim does not show in the size, so it is tried again, less and less
-    often: a process that grows for good costs a trim each ten minutes.
+    At most once a minute. After a trim that gave nothing back the next one comes later and later:
+    a process that grows for good, or whose memory goes up and down by what it uses, costs a trim
+    each ten minutes.
     """
 
     def __init__(
@@ -37,9 +39,9 @@ class HeapTrimmer:
         self._resident = resident
         self._trim = trim
         self._look_at = self._again_at = 0.0
-        self._wait_seconds = LOOK_EVERY_SECONDS
+        self._wait_seconds = SHORTEST_WAIT_SECONDS
         self._lowest: int | None = None
-        self._latest = self._kept = 0  # at the last look, after the last trim
+        self._latest = 0  # at the last look
 
     def turn(self, now: float) -> bool:
         """Look if it is time to, by a monotonic clock; return whether the heap was trimmed."""
@@ -51,21 +53,16 @@ class HeapTrimmer:
         except OSError:
             self._look_at = float("inf")
             return False
-        if self._lowest is None:
-            self._kept = resident
         self._lowest = min(resident, self._lowest or resident)
         settled = resident <= self._latest
         self._latest = resident
-        if not settled or resident < self._lowest + WORTH_BYTES:
+        if not settled or resident < self._lowest + WORTH_BYTES or now < self._again_at:
             return False
-        if resident >= self._kept + WORTH_BYTES:
-            self._wait_seconds = LOOK_EVERY_SECONDS  # a new peak
-        elif now < self._again_at:
-            return False
-        else:
-            self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
         self._trim()
-        self._latest = self._kept = self._resident()
-        self._lowest = min(self._lowest, self._kept)
+        self._latest = self._resident()
+        self._lowest = min(self._lowest, self._latest)
+        if resident - self._latest >= WORTH_BYTES:
+            self._wait_seconds = SHORTEST_WAIT_SECONDS
         self._again_at = now + self._wait_seconds
+        self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
         return True

@@ -7,6 +7,7 @@ is asked for once the first change has come, so that it can be new enough to go 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -88,6 +89,7 @@ class DepthSnapshots:
         self._budget = WeightBudget(weight_per_minute, config.weight_share)
         self._starting: dict[Route, _Start] = {}
         self._lost: set[Route] = set()  # of which that was told
+        self._stored_ids: dict[str, dict[int, int]] = defaultdict(dict)  # the latest, by epoch
         self._matched = False  # a snapshot had told the same as the stream
         for route in routes:
             self.begin(route)
@@ -115,6 +117,7 @@ class DepthSnapshots:
         self._lost.discard(route)
         if not self._routes_of(route.symbol):
             self._plan.forget(route.symbol)
+            self._stored_ids.pop(route.symbol, None)
 
     def start_anew(self, route: Route) -> None:
         """Take that the ids of a stream began anew: all that is known is of the earlier ones."""
@@ -192,12 +195,10 @@ class DepthSnapshots:
                 symbol,
             )
             return
-        latest_id = self._plan.latest_id(symbol)
         if not self._plan.serves(symbol, snapshot.id, now):
             log.info("the snapshot of %s is older than its changes: asked again", symbol)
             return
-        if snapshot.id != latest_id:  # else nothing has happened since
-            self._store(self._routes.snapshots[symbol], routes[0].epoch, snapshot, answer)
+        self._store(snapshot, {route.epoch for route in routes}, answer)
         for route in routes:
             if (route.book_lost or route.book_awaited) and route not in self._starting:
                 self._restore(route)
@@ -222,13 +223,21 @@ class DepthSnapshots:
         routes = self._routes_of(symbol)
         return [route.latest for route in routes if isinstance(route.latest, Depth)]
 
-    def _store(
-        self, target: Route, epoch: int, snapshot: DepthSnapshot, answer: RestResponse
-    ) -> None:
-        if target.epoch != epoch:
-            target.epoch = epoch
-            self._sink.renew(target)
-        self._sink.put(target, snapshot, int(answer.answered_at * 1e6))
+    def _store(self, snapshot: DepthSnapshot, epochs: set[int], answer: RestResponse) -> None:
+        """Store a snapshot for each numbering of the symbol's streams: each looks for its own.
+
+        Not where that has one as new already: nothing has happened since.
+        """
+        target, stored = self._routes.snapshots[snapshot.symbol], self._stored_ids[snapshot.symbol]
+        for epoch in sorted(epochs):
+            if snapshot.id > stored.get(epoch, -1):
+                stored[epoch] = snapshot.id
+                if target.epoch != epoch:
+                    target.epoch = epoch
+                    self._sink.renew(target)
+                self._sink.put(target, snapshot, int(answer.answered_at * 1e6))
+        for epoch in stored.keys() - epochs:
+            del stored[epoch]
 
     def _restore(self, route: Route) -> None:
         route.book_lost = route.book_awaited = False

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from streamer.heap_trimmer import (
     LONGEST_WAIT_SECONDS,
     LOOK_EVERY_SECONDS,
+    SHORTEST_WAIT_SECONDS,
     WORTH_BYTES,
     HeapTrimmer,
     resident_bytes,
@@ -54,12 +55,23 @@ def test_memory_that_stays_is_trimmed_less_and_less_often():
     apart = [after - before for before, after in itertools.pairwise(at)]
     longest = round(LONGEST_WAIT_SECONDS / LOOK_EVERY_SECONDS)
     assert at[0] == 2
-    assert apart == [1, 2, 4, 8, 16, 32, longest, longest, longest]
+    assert apart == [6, 12, 24, 48, longest, longest, longest]
 
 
-def test_a_new_peak_is_not_kept_waiting():
-    heap = Heap([40, 45, 45, 45, 45, 45, 60, 60])
-    assert trims(heap, 8) == [False, False, True, True, False, True, False, True]
+def test_a_new_peak_that_gave_memory_back_is_followed_once_a_minute():
+    looks = 60
+    heap = Heap([40, *[60, 59] * looks], freed_mib=19.0)
+    at = [number for number, trimmed in enumerate(trims(heap, looks)) if trimmed]
+    assert {after - before for before, after in itertools.pairwise(at)} == {6}
+    assert SHORTEST_WAIT_SECONDS == 6 * LOOK_EVERY_SECONDS
+
+
+def test_a_saw_tooth_that_gives_nothing_back_is_trimmed_less_and_less_often():
+    looks = 360  # an hour
+    heap = Heap([40, *[45, 50, 55, 48] * looks])
+    at = [number for number, trimmed in enumerate(trims(heap, looks)) if trimmed]
+    assert len(at) <= 10
+    assert at[-1] - at[-2] >= LONGEST_WAIT_SECONDS / LOOK_EVERY_SECONDS
 
 
 def test_a_size_that_is_kept_is_never_trimmed():

@@ -257,6 +257,28 @@ def test_ids_that_begin_anew_need_a_snapshot_of_their_own(books):
     assert books.snapshots == [(14, "start"), (2, "gap")]
 
 
+def test_each_numbering_of_a_symbols_streams_has_the_snapshot(books):
+    other = books.routes.make("depth", "BTCUSDT")
+    books.routes.add(other)
+    books.backfiller.begin(other)
+    books.change(10, 14)
+    books.turn(0.1)
+    books.book(14)
+    assert books.stored == [books.stored[0]], "of the same numbering: once"
+    books.route.epoch, other.epoch = 7, 8  # each when its first event came
+    for route in (books.route, other):
+        route.sequence.start_anew("new_epoch")
+        books.backfiller.start_anew(route)
+    books.change(20, 24)
+    other.sequence.take(20, (books.route.latest, NOW_US), books.now)
+    books.turn(0.1)
+    books.book(24)
+    renewed = [each for each in books.stored[1:] if isinstance(each, int)]
+    assert renewed == [7, 8]
+    assert [id_ for id_, _ in books.snapshots] == [14, 24, 24]
+    assert (books.route.book_lost, other.book_lost) == (False, False)
+
+
 def test_a_stream_that_leaves_has_no_book(books):
     books.change(10, 14)
     assert books.turn(0.1) == ASKED
