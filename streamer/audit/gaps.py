@@ -11,8 +11,9 @@ from streamer.audit.batches import Batch
 from streamer.audit.pattern import Mismatch
 from streamer.audit.ranges import IdRanges
 from streamer.data.events import FILLED
+from streamer.order.sequence import EMPTY
 
-NO_LOSS = ("empty", "not_wanted", "delisted")
+NO_LOSS = (EMPTY, "not_wanted", "delisted")
 """Reasons of gaps that are no loss: there are no such ids, the settings were without them, or the
 exchange did not trade them any more."""
 
@@ -32,6 +33,7 @@ class DeclaredGaps:
     def __init__(self) -> None:
         self.lost = IdRanges()
         self.no_loss = IdRanges()
+        self.empty = IdRanges()  # of `no_loss`: ids that do not exist
         self.filled = IdRanges()  # of `lost`, by records that close gaps
         self.times: list[TimeGap] = []
         self.records_by_reason: dict[str, int] = {}
@@ -53,6 +55,8 @@ class DeclaredGaps:
             ends = record["from_time"], record["to_time"] - 1
         told = self.no_loss if reason in NO_LOSS else self.lost
         (self.filled if reason == FILLED else told).add(*ends)
+        if reason == EMPTY:
+            self.empty.add(*ends)
         self.ids_by_reason[reason] = self.ids_by_reason.get(reason, 0) + record["missing"]
 
 

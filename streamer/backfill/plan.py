@@ -26,7 +26,7 @@ class Holding:
     present: IdRanges = field(default_factory=IdRanges)  # recorded, by whatever way
     brought: IdRanges = field(default_factory=IdRanges)  # of these, by a back-fill
     lost: IdRanges = field(default_factory=IdRanges)  # in gap records that are a loss
-    no_loss: IdRanges = field(default_factory=IdRanges)  # in those that are none
+    empty: IdRanges = field(default_factory=IdRanges)  # of which it is known that there are none
     closed: IdRanges = field(default_factory=IdRanges)  # in records that close gaps
 
     @property
@@ -35,8 +35,11 @@ class Holding:
         return f"{self.stream} {self.symbol}"
 
     def missing(self, within: IdRanges) -> IdRanges:
-        """Return those of the ids that are not there, and are not known to be none."""
-        return within.without(self.present).without(self.no_loss)
+        """Return those of the ids that are not there, and are not known to be none.
+
+        What the settings were without exists, and may be asked for.
+        """
+        return within.without(self.present).without(self.empty)
 
     def has(self, event: Any) -> bool:  # noqa: ANN401 - an event of any kind
         """Return whether an event is there."""
@@ -61,9 +64,9 @@ def gap_record(holding: Holding, reason: str, ids: Range) -> GapRecord:
     if holding.stream.startswith("kline_"):
         count = candles_between(interval_of(holding.stream), first, last + 1)
         return GapRecord(first, holding.symbol, holding.stream, reason, missing=count,
-                         from_time=first, to_time=last + 1)  # fmt: skip
+                         from_time=first, to_time=last + 1, later=1)  # fmt: skip
     return GapRecord(first, holding.symbol, holding.stream, reason, first, last,
-                     last - first + 1, epoch=holding.epoch)  # fmt: skip
+                     last - first + 1, epoch=holding.epoch, later=1)  # fmt: skip
 
 
 def span(event: Any) -> Range:  # noqa: ANN401 - an event of any kind

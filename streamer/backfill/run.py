@@ -122,7 +122,7 @@ class Backfill:
                         self._store(holding, event)
                     for between in step.empty:
                         self._target.put_gap(holding, gap_record(holding, EMPTY, between))
-                        holding.no_loss.add(*between)
+                        holding.empty.add(*between)
                     for between in step.untold:
                         self._leave(f"{holding.name}: {_range(between)}: not told by the exchange")
             except BackfillError as error:

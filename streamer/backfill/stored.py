@@ -63,7 +63,7 @@ def holdings(
                     holding.brought.add(first, last)
         gaps = auditor.gaps.get((name, symbol))
         if gaps is not None:
-            holding.lost, holding.no_loss, holding.closed = gaps.lost, gaps.no_loss, gaps.filled
+            holding.lost, holding.empty, holding.closed = gaps.lost, gaps.empty, gaps.filled
     return found
 
 

@@ -48,6 +48,7 @@ class GapRecord(msgspec.Struct, frozen=True, gc=False):
     from_time: int | None = None
     to_time: int | None = None
     epoch: int = 0  # which numbering the ids are of; not a field of the record, but in its id
+    later: int = 0  # 1: written by a back-fill; not a field of the record, but in its id
 
 
 EventT = TypeVar("EventT")

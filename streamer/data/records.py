@@ -74,8 +74,9 @@ def _gap_encoder(head: RecordHead, symbol: str) -> Encode:
         if event.first_id is None:
             ends = (event.from_time, event.to_time)
         within = f"{event.epoch}:" if event.epoch else ""
-        # Of another form, so that it is no copy of the record that it closes, nor taken for one.
-        what = "gap:filled" if event.reason == FILLED else "gap"
+        # What a back-fill writes is of another form, so that it is no copy of the record that it
+        # closes or corrects, nor taken for one.
+        what = f"gap:{event.reason}" if event.later or event.reason == FILLED else "gap"
         record_id = f"{RECORD_ID_PREFIX}:{symbol}:{event.stream}:{within}{what}:{ends[0]}-{ends[1]}"
         return b"".join(
             (
