@@ -155,6 +155,12 @@ def test_a_start_with_patterns_goes_on_with_those_that_were_named(make, live):
     assert not again.is_waiting
 
 
+def test_who_was_named_while_it_ran_stays_too(make, exchange):
+    watch = make("BTCUSDT")
+    watch.want(("XRPUSDT",))
+    assert "XRPUSDT" in watch.want(("*USDT",))
+
+
 def test_a_symbol_that_is_missing_once_stays_and_is_asked_for_again_soon(make, exchange):
     watch = make("*")
     watch.turn(0.0)

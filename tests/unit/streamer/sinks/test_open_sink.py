@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamer.config import KafkaConfig, SinkConfig, StreamerConfig
+from streamer.config import ExchangeConfig, KafkaConfig, SinkConfig, StreamerConfig
 from streamer.data.kinds.book_ticker import BookTicker
 from streamer.routes import Routes
-from streamer.sinks import open_sink
+from streamer.sinks import open_sink, unrecordable
 from tests.kafka_mock import MockKafka
 from tests.unit.streamer.payloads import NOW_US
 
@@ -70,3 +70,13 @@ def test_only_the_wanted_kind_is_imported(tmp_path, brokers, kind, absent):
     )
     command = [sys.executable, "-c", script, kind, str(tmp_path), absent, brokers]
     subprocess.run(command, check=True, timeout=120)
+
+
+@pytest.mark.parametrize(("kind", "found"), [("files", set()), ("kafka", {"币安人生USDT"})])
+def test_which_symbols_the_sink_can_never_take(tmp_path, kind, found):
+    config = StreamerConfig(
+        exchange=ExchangeConfig(streams=("trade",)),
+        sink=SinkConfig(kind=kind, directory=tmp_path),
+        kafka=KafkaConfig(topics={"trade": "trades.{symbol}"}),
+    )
+    assert unrecordable(config, ("BTCUSDT", "币安人生USDT")) == found
