@@ -37,6 +37,10 @@ from streamer.routes import JUMP_LIMIT, Route, Routes
 log = logging.getLogger(__name__)
 
 
+STARTS_EVERY_SECONDS = 1.0
+"""Between looks at streams whose first change is awaited, of which there can be thousands."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Start:
     """A stream whose first change is awaited; it goes on after an id, or begins (None)."""
@@ -87,7 +91,9 @@ class DepthSnapshots:
         self._plan = SnapshotPlan(config.interval)
         # Of its own: repairs go on whatever is due here.
         self._budget = WeightBudget(weight_per_minute, config.weight_share)
+        self._weight = snapshot_request("", config.levels).weight
         self._starting: dict[Route, _Start] = {}
+        self._starts_at = 0.0  # the next look at them, in monotonic seconds
         self._lost: set[Route] = set()  # of which that was told
         self._stored_ids: dict[str, dict[int, int]] = defaultdict(dict)  # the latest, by epoch
         self._matched = False  # a snapshot had told the same as the stream
@@ -127,14 +133,17 @@ class DepthSnapshots:
 
     def ask(self, now: float) -> bool:
         """Ask for the most urgent book, unless the share of the weight is used; return whether."""
-        self._look_at_starts()
-        due = None if self._page_check.doubted else self._plan.next(now)
+        if self._starting and now >= self._starts_at:
+            self._starts_at = now + STARTS_EVERY_SECONDS
+            self._look_at_starts()
+        unix_time = self._unix_time()
+        if self._page_check.doubted or self._budget.delay(self._weight, unix_time) > 0:
+            return False
+        due = self._plan.next(now)
         if due is None:
             return False
         known = self._latest_changes(due.symbol)
-        request, unix_time = snapshot_request(due.symbol, self._levels), self._unix_time()
-        if self._budget.delay(request.weight, unix_time) > 0:
-            return False
+        request = snapshot_request(due.symbol, self._levels)
         is_asked = self._questions.begin(
             request, lambda outcome, at: self._take(due, known, outcome, at), bulk=True
         )

@@ -59,7 +59,7 @@ def test_a_book_is_asked_for_once_its_first_change_is_in_hand(books):
     assert books.turn(1.0) is None
     assert (books.route.book_lost, books.route.book_awaited) == (False, True), "nothing was lost"
     books.change(10, 14)
-    assert books.turn(0.1) == ASKED
+    assert books.turn(1.0) == ASKED
     books.book(12)
     assert books.stored == [
         DepthSnapshot(12, "BTCUSDT", "start", 1000, [("2.0", "1"), ("1.0", "1")], [("3.0", "1")])
@@ -70,7 +70,7 @@ def test_a_book_is_asked_for_once_its_first_change_is_in_hand(books):
 
 def test_one_older_than_the_first_change_is_asked_for_again(books):
     books.change(10, 14)
-    books.turn(0.1)
+    books.turn(1.0)
     assert books.book(8) is None
     assert books.snapshots == []
     assert books.route.book_awaited
@@ -81,7 +81,7 @@ def test_one_older_than_the_first_change_is_asked_for_again(books):
 
 def test_after_a_gap_the_book_is_lost_until_a_snapshot_reaches_its_end(books):
     books.change(10, 14)
-    books.turn(0.1)
+    books.turn(1.0)
     books.book(14)
     books.change(20, 24)
     books.give_up()
@@ -101,7 +101,7 @@ def test_after_a_gap_the_book_is_lost_until_a_snapshot_reaches_its_end(books):
 
 def test_a_gap_before_the_first_snapshot_loses_the_book(books):
     books.change(10, 14)
-    books.turn(0.1)
+    books.turn(1.0)
     books.change(20, 24)
     books.give_up()
     assert (books.route.book_lost, books.route.book_awaited) == (True, True)
@@ -118,7 +118,7 @@ def test_while_the_sink_accepts_nothing_no_book_is_asked_for(books):
 
 def test_a_gap_below_the_latest_snapshot_loses_nothing(books):
     books.change(10, 14)
-    books.turn(0.1)
+    books.turn(1.0)
     books.book(30)
     books.change(20, 34)
     books.give_up()
@@ -132,7 +132,7 @@ def test_a_stream_that_goes_on_after_an_earlier_run_needs_one_too(tmp_path):
     books.backfiller.begin(books.route)
     assert books.turn(1.0) is None
     books.change(10, 14)
-    assert books.turn(0.1) == ASKED
+    assert books.turn(1.0) == ASKED
     books.book(9)
     assert books.snapshots == [(9, "start")]
 
@@ -140,7 +140,7 @@ def test_a_stream_that_goes_on_after_an_earlier_run_needs_one_too(tmp_path):
 def test_it_is_asked_for_again_after_the_interval_and_stored_if_it_is_another_one(tmp_path):
     books = Books(tmp_path, interval=60.0, levels=100)
     books.change(10, 14)
-    assert books.turn(0.1) == RestRequest("depth", (("symbol", "BTCUSDT"), ("limit", "100")), 5)
+    assert books.turn(1.0) == RestRequest("depth", (("symbol", "BTCUSDT"), ("limit", "100")), 5)
     books.book(14)
     assert books.turn(59.0) is None
     assert books.turn(1.0).endpoint == "depth"
@@ -165,7 +165,7 @@ def test_it_is_asked_for_again_after_the_interval_and_stored_if_it_is_another_on
 )
 def test_what_is_no_book_of_this_stream_is_not_stored_and_asked_for_again(books, wrong):
     books.change(10, 14)
-    books.turn(0.1)
+    books.turn(1.0)
     books.book(14, **wrong)
     assert books.stored == []
     assert len(books.notices("rest_trouble")) == 1
@@ -174,7 +174,7 @@ def test_what_is_no_book_of_this_stream_is_not_stored_and_asked_for_again(books,
 
 def test_a_refusal_concerns_one_book_and_a_ban_everything(books):
     books.change(10, 14)
-    books.turn(0.1)
+    books.turn(1.0)
     books.exchange.outcome = RestFailure("refused", "no")
     books.turn()
     assert books.turn(0.6) == ASKED
@@ -190,7 +190,7 @@ def test_of_an_unknown_host_the_first_snapshot_has_to_tell_the_same_as_a_change(
 ):
     books = Books(tmp_path, same_venue=same_venue, interval=1.0)
     books.change(10, 14, b=[["2.0", "7"], ["1.0", "8"]], a=[["3.0", "7"]])
-    books.turn(0.1)
+    books.turn(1.0)
     books.book(14)  # another quantity at each price
     assert bool(books.snapshots) == same_venue
     books.turn(1.0)
@@ -207,7 +207,7 @@ def test_of_a_host_whose_trades_were_the_same_no_book_is_compared_but_by_its_pri
     books = Books(tmp_path, same_venue=False)
     books.backfiller._gap_filler._page_check.trusted = True
     books.change(10, 14, b=[["2.5", "7"]], a=[["9.0", "7"]])
-    books.turn(0.1)
+    books.turn(1.0)
     books.book(14, asks=[["2.4", "1"]])  # somebody bids more
     assert books.snapshots == []
     books.turn(1.0)
@@ -218,7 +218,7 @@ def test_of_a_host_whose_trades_were_the_same_no_book_is_compared_but_by_its_pri
 def test_the_change_at_the_time_of_the_question_is_compared_if_the_stream_is_ahead(tmp_path):
     books = Books(tmp_path, same_venue=False)
     books.change(10, 14, b=[["2.0", "1"]], a=[])
-    books.turn(0.1)
+    books.turn(1.0)
     books.change(15, 20, b=[["2.0", "7"]], a=[])
     books.book(14)
     assert books.snapshots == [(14, "start")]
@@ -241,9 +241,29 @@ def test_its_share_of_the_weight_is_its_own(tmp_path):
     assert books.turn(60.0) == ASKED
 
 
+def test_while_the_share_is_used_nothing_is_looked_through(tmp_path):
+    books = Books(tmp_path, weight_share=0.01, interval=1.0)  # 60 a minute: one book
+    books.now = -UNIX % 60.0 + 2.0
+    books.change(10, 14)
+    assert books.turn(1.0) == ASKED
+    books.book(14)
+    looks = []
+    books.backfiller._snapshots._plan.next = looks.append
+    assert books.turn(5.0) is None
+    assert looks == []
+
+
+def test_streams_without_a_change_are_looked_at_once_a_second(books):
+    looks = []
+    books.backfiller._snapshots._look_at_starts = lambda: looks.append(books.now)
+    for _ in range(30):
+        books.turn(0.1)
+    assert 2 <= len(looks) <= 3
+
+
 def test_ids_that_begin_anew_need_a_snapshot_of_their_own(books):
     books.change(10, 14)
-    books.turn(0.1)
+    books.turn(1.0)
     books.book(14)
     books.route.sequence.start_anew("new_epoch")
     books.route.epoch = 7
@@ -251,7 +271,7 @@ def test_ids_that_begin_anew_need_a_snapshot_of_their_own(books):
     assert books.turn(1.0) is None
     assert books.route.book_lost
     books.change(3, 4)
-    assert books.turn(0.1) == ASKED
+    assert books.turn(1.0) == ASKED
     books.book(2)
     assert books.stored[1] == 7
     assert books.snapshots == [(14, "start"), (2, "gap")]
@@ -262,7 +282,7 @@ def test_each_numbering_of_a_symbols_streams_has_the_snapshot(books):
     books.routes.add(other)
     books.backfiller.begin(other)
     books.change(10, 14)
-    books.turn(0.1)
+    books.turn(1.0)
     books.book(14)
     assert books.stored == [books.stored[0]], "of the same numbering: once"
     books.route.epoch, other.epoch = 7, 8  # each when its first event came
@@ -271,7 +291,7 @@ def test_each_numbering_of_a_symbols_streams_has_the_snapshot(books):
         books.backfiller.start_anew(route)
     books.change(20, 24)
     other.sequence.take(20, (books.route.latest, NOW_US), books.now)
-    books.turn(0.1)
+    books.turn(1.0)
     books.book(24)
     renewed = [each for each in books.stored[1:] if isinstance(each, int)]
     assert renewed == [7, 8]
@@ -281,7 +301,7 @@ def test_each_numbering_of_a_symbols_streams_has_the_snapshot(books):
 
 def test_a_stream_that_leaves_has_no_book(books):
     books.change(10, 14)
-    assert books.turn(0.1) == ASKED
+    assert books.turn(1.0) == ASKED
     books.backfiller.forget(books.route)
     books.book(14)
     assert books.stored == []

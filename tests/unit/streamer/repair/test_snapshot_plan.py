@@ -89,6 +89,29 @@ def test_nothing_is_known_of_a_symbol_that_is_forgotten():
     assert plan.need("A", "start", 3), "ids may have begun anew"
 
 
+def test_of_many_that_are_due_only_the_first_is_looked_at():
+    plan, looks = SnapshotPlan(3600.0), []
+    for number in range(1500):
+        plan.need(f"S{number}", "start", 10)
+    holds = plan._holds
+    plan._holds = lambda entry: looks.append(entry) or holds(entry)
+    assert plan.next(0.0) == SnapshotDue("S0", "start")
+    plan.failed("S0", 0.0)
+    assert plan.next(0.0) == SnapshotDue("S1", "start")
+    assert plan.next(5.0) == SnapshotDue("S1", "start"), "what waits longest comes first"
+    assert len(looks) <= 5
+
+
+def test_what_no_longer_holds_does_not_pile_up():
+    plan = SnapshotPlan(3600.0)
+    for number in range(2000):
+        plan.need("A", "gap", number)
+        assert plan.next(0.0) == SnapshotDue("A", "gap")
+        assert plan.serves("A", number, 0.0)
+    assert len(plan._by_time) < 200
+    assert plan.next(3600.0) == SnapshotDue("A", "interval")
+
+
 @given(st.lists(st.tuples(st.sampled_from(["gap", "answer"]), st.integers(0, 50)), max_size=30))
 def test_a_need_ends_with_a_snapshot_that_reaches_it_and_snapshots_never_go_back(steps):
     plan = SnapshotPlan(0.0)
