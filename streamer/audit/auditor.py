@@ -72,7 +72,10 @@ class Auditor:
     """Takes batches; `lanes` and `gaps` are what was found."""
 
     def __init__(self, period: Period = ALWAYS, symbols: Collection[str] | None = None) -> None:
-        """Count only what was received in the period, of these symbols; None: of all."""
+        """Count only what was received in the period, of these symbols; None: of all.
+
+        What a back-fill brought counts whenever it came.
+        """
         self.records = 0
         self._period = period
         self._symbols = None if symbols is None else {string(symbol): symbol for symbol in symbols}
@@ -100,18 +103,19 @@ class Auditor:
             return
         layout = layout_of(batch.schema)
         _, records, live = self._reader(batch.schema, layout)
-        rows = self._wanted(records.fields, records.rows(batch.data, batch.count))
+        rows = self._wanted(records.fields, records.rows(batch.data, batch.count), batch.lane)
         self.records += len(rows)
         lanes = self._lanes.get((layout.kind, batch.lane))
         if lanes is None:
             lanes = self._lanes[layout.kind, batch.lane] = _Lanes(layout)
         self._count(layout, records.fields, rows, lanes, live)
 
-    def _wanted(self, fields: tuple[str, ...], rows: list[Row]) -> list[Row]:
+    def _wanted(self, fields: tuple[str, ...], rows: list[Row], lane: int) -> list[Row]:
         if self._symbols is not None:
             symbol = fields.index("symbol")
             rows = [row for row in rows if row[symbol] in self._symbols]
-        if self._period.is_bounded:
+        # What a back-fill brought was received later than what it fills.
+        if self._period.is_bounded and lane >= 0:
             received = fields.index("received_time")
             rows = [row for row in rows if number(row[received]) in self._period]
         return rows

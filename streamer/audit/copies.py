@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from operator import itemgetter
 
 from streamer.audit.auditor import (
+    FALSE,
     Key,
     epoch_of,
     has_epoch,
@@ -62,11 +63,18 @@ class _Seen:
         self.times = 0
 
 
+_OF_CANDLES = TOLD_APART | {"record_id", "close_time", "first_trade_id", "last_trade_id"}
+"""What may differ between closed candles of one open time: the `event_time` is in the id; close
+times may be cut to a millisecond; REST and archives do not tell ids of trades."""
+
+
 class SecondLook:
     """Takes the same batches again, and compares what has one of the numbers."""
 
-    def __init__(self, numbers: Mapping[Key, IdRanges]) -> None:
+    def __init__(self, numbers: Mapping[Key, IdRanges], *, of_candles: bool = False) -> None:
+        """With `of_candles` the numbers are open times, and only closed candles are compared."""
         self._numbers = numbers
+        self._of_candles = of_candles
         self._seen: dict[tuple[Key, int], _Seen] = {}
         self._readers: dict[int, RecordPattern | DecodedRecords] = {}
 
@@ -75,6 +83,8 @@ class SecondLook:
         if batch.schema.name == GAPS:
             return
         layout = layout_of(batch.schema)
+        if self._of_candles and layout.kind != "kline":
+            return
         records = self._readers.get(id(batch.schema))
         if records is None:
             names = [field["name"] for field in batch.schema.definition["fields"]]
@@ -83,11 +93,17 @@ class SecondLook:
         place = itemgetter(*(fields.index(name) for name in place_of(layout)))
         counted, source = fields.index(layout.record.number), fields.index("source")
         time = fields.index("event_time") if "event_time" in fields else None
-        compared = [index for index, name in enumerate(fields) if name not in TOLD_APART]
+        left_out = _OF_CANDLES if self._of_candles else TOLD_APART
+        compared = [index for index, name in enumerate(fields) if name not in left_out]
+        closed = None
+        if self._of_candles:
+            counted, closed, time = fields.index("open_time"), fields.index("is_closed"), None
         live = live_values(batch.schema)
         record_id = fields.index("record_id")
         keys: dict[Row, Key] = {}
         for row in records.rows(batch.data, batch.count):
+            if closed is not None and row[closed] == FALSE:
+                continue
             here = place(row)
             if has_epoch(layout, row[record_id]):
                 here = (*here, epoch_of(row[record_id]))
@@ -110,5 +126,7 @@ class SecondLook:
         return (where for where, seen in self._seen.items() if seen.differs)
 
     def times(self) -> Iterator[tuple[Key, int, int]]:
-        """Yield how often each number is there."""
+        """Yield how often each number is there; nothing of candles, whose numbers are others."""
+        if self._of_candles:
+            return iter(())
         return ((key, event_id, seen.times) for (key, event_id), seen in self._seen.items())

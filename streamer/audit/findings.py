@@ -13,7 +13,7 @@ from streamer.audit.order import Aggregates, Order, Times
 from streamer.audit.pattern import number
 from streamer.audit.ranges import IdRanges, Range
 from streamer.data.catalogue import kind_of
-from streamer.data.intervals import candles_between, interval_of
+from streamer.data.intervals import candles_between, interval_of, next_open_time
 
 LISTED = 20
 """Missing ranges and differing ids that are named; all of them are counted."""
@@ -78,22 +78,40 @@ def numbers_again(auditor: Auditor) -> dict[Key, IdRanges]:
     """Return what wants a second look."""
     found: dict[Key, IdRanges] = {}
     for key, lanes in auditor.lanes.items():
-        again = _again(lanes.values())
+        again = IdRanges() if kind_of(key[0]) == "kline" else _shared(lanes.values())
+        for lane in lanes.values():
+            for first, last in lane.order.again:
+                again.add(first, last)
         if again:
             found[key] = again
     return found
 
 
-def _again(lanes: Iterable[Lane]) -> IdRanges:
-    again, known = IdRanges(), IdRanges()
+def candles_again(auditor: Auditor) -> dict[Key, IdRanges]:
+    """Return the open times of closed candles that are in more than one lane.
+
+    Each has a number of its own there: how it came decides which `event_time` it has.
+    """
+    found: dict[Key, IdRanges] = {}
+    for key, lanes in auditor.lanes.items():
+        if kind_of(key[0]) == "kline":
+            for first, last in _shared(lanes.values()):
+                open_time = first
+                while open_time <= last:
+                    found.setdefault(key, IdRanges()).add(open_time, open_time)
+                    open_time = next_open_time(interval_of(key[0]), open_time)
+    return found
+
+
+def _shared(lanes: Iterable[Lane]) -> IdRanges:
+    """Return what more than one lane has."""
+    shared, known = IdRanges(), IdRanges()
     for lane in lanes:
-        for first, last in lane.order.again:
-            again.add(first, last)
-        for first, last in lane.order.ids:  # what another partition has as well
+        for first, last in lane.order.ids:
             for one in _both(known, first, last):
-                again.add(*one)
+                shared.add(*one)
             known.add(first, last)
-    return again
+    return shared
 
 
 def _both(ids: IdRanges, first: int, last: int) -> IdRanges:
@@ -150,7 +168,7 @@ def _finding(
         for one in order.apart if isinstance(order, Aggregates) else ():
             apart.add(*one)
         for first, last in order.ids:
-            copies += _both(ids, first, last).total  # another partition has them as well
+            copies += _count(key[0], _both(ids, first, last))  # in another partition as well
             ids.add(first, last)
     # What a record says to be filled must be there.
     missing = holes.without(gaps.lost.without(gaps.filled)).without(gaps.no_loss)

@@ -11,7 +11,7 @@ from streamer.audit.auditor import Auditor
 from streamer.audit.batches import Batch, Source, Unreadable
 from streamer.audit.books import BookFinding
 from streamer.audit.copies import SecondLook, portions
-from streamer.audit.findings import Finding, conclude, numbers_again
+from streamer.audit.findings import Finding, candles_again, conclude, numbers_again
 from streamer.audit.pattern import Mismatch
 from streamer.audit.period import ALWAYS, Period
 
@@ -77,11 +77,12 @@ def audit(
             unreadable.append(f"{batch.place}: {problem}")
         progress.count(batch)
     looks = []
-    numbers = list(portions(numbers_again(auditor)))
-    for portion in numbers:
+    again = [(portion, False) for portion in portions(numbers_again(auditor))]
+    again += [(portion, True) for portion in portions(candles_again(auditor))]
+    for portion, of_candles in again:
         total = sum(ranges.total for ranges in portion.values())
         say(f"{total:,} numbers are there more than once or late: comparing them")
-        look = SecondLook(portion)
+        look = SecondLook(portion, of_candles=of_candles)
         for batch in source.batches():
             if isinstance(batch, Batch):
                 _again(look, batch)

@@ -15,6 +15,7 @@ from streamer.audit.batches import BACKFILLED, Batch, Schema, Unreadable
 from streamer.audit.copies import SecondLook, portions
 from streamer.audit.findings import LISTED, Finding
 from streamer.audit.pattern import Mismatch
+from streamer.audit.period import Period
 from streamer.audit.ranges import IdRanges
 from streamer.audit.run import audit
 from streamer.audit.table import jumping, table
@@ -411,3 +412,25 @@ def test_the_time_between_a_back_fill_and_the_stream_is_no_hole():
     assert found(later(1, 2, 4)).missing == 1  # it is all that there is
     partitions = batch("trade", trades([1, 2]), 0), batch("trade", trades([5, 6]), 1)
     assert found(*partitions, later(3)).missing_ranges == ((4, 4),)
+
+
+def test_a_candle_that_both_the_stream_and_a_back_fill_have_is_one_copy():
+    live = batch("kline_1m", [kline(1, 60, is_closed=True), kline(2, 61, is_closed=True)])
+    fetched = msgspec.structs.replace(kline(2, 59.5, is_closed=True), source="backfill")
+    lines: list[str] = []
+    source = Fixed(live, batch("kline_1m", [fetched], lane=BACKFILLED))
+    (finding,) = audit(source, lines.append).findings
+    assert (finding.copies, finding.differing) == (1, 0)
+    assert lines == ["1 numbers are there more than once or late: comparing them"]
+    candle = msgspec.structs.replace(fetched.candle, trade_count=6)
+    other = batch("kline_1m", [msgspec.structs.replace(fetched, candle=candle)], lane=BACKFILLED)
+    assert found(live, other).differing_ids == (2 * MINUTE_US,)
+
+
+def test_what_a_back_fill_brought_after_the_period_counts_for_it():
+    lost = batch("gap", [gap(3, 5), gap(3, 5, "filled")])
+    fetched = [encoder("trade", "BTCUSDT")(one, 9_000_000) for one in trades([3, 4, 5])]
+    late = Batch(SCHEMAS["trade"], 3, b"".join(fetched), "here", BACKFILLED)
+    source = Fixed(batch("trade", trades([1, 2, 6])), late, lost)
+    (finding,) = audit(source, lambda _: None, Period(0, 2_000_000)).findings
+    assert (finding.missing, finding.filled) == (0, 3)
