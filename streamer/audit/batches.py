@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -47,5 +47,8 @@ class Source(Protocol):
     total_records: int | None
     """The same in records."""
 
-    def batches(self) -> Iterator[Batch | Unreadable]:
-        """Yield everything from the beginning; in place of what cannot be read, why."""
+    def batches(self, kinds: Collection[str] | None = None) -> Iterator[Batch | Unreadable]:
+        """Yield everything from the beginning; in place of what cannot be read, why.
+
+        With `kinds`, only what may hold records of these.
+        """

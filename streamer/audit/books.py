@@ -22,7 +22,11 @@ from streamer.data.kinds.book_ticker import KIND as TICKER
 from streamer.data.kinds.depth import KIND as DEPTH
 from streamer.data.kinds.depth_snapshot import KIND as SNAPSHOT
 
-_GAP = "Gap"
+SYMBOLS_AT_ONCE = 20
+"""Whose books are rebuilt together: each takes some 16 bytes for a change, 14 MB for a day of ten
+a second, and 7 MB for the snapshots of a day. Of more symbols the records are read again."""
+_GAP, _GAPS = "Gap", "gap"
+_UNKNOWN = -1  # no hash is
 Record = dict[str, Any]
 Symbol = tuple[str, int]
 """A symbol and the epoch of its update ids."""
@@ -42,7 +46,8 @@ class BookFinding:
     compared_tops: int = 0  # with quotes that were recorded
     differing_tops: int = 0
     ids: array[int] = field(default_factory=lambda: array("q"))
-    tops: list[int | None] = field(default_factory=list)  # hashes, after each change
+    # Hashes after each change; _UNKNOWN where the top is not known.
+    tops: array[int] = field(default_factory=lambda: array("q"))
 
     @property
     def covered(self) -> float:
@@ -83,8 +88,42 @@ class BookFinding:
         )
 
 
+class _Portion:
+    """Symbols whose books are rebuilt together: the first ones that are seen and not done yet."""
+
+    def __init__(self, symbols: Collection[str] | None, done: Collection[str]) -> None:
+        self.taken: set[str] = set()
+        self.are_left = False
+        self._symbols, self._done = symbols, done
+
+    def __contains__(self, symbol: str) -> bool:
+        if symbol in self.taken:
+            return True
+        if symbol in self._done or (self._symbols is not None and symbol not in self._symbols):
+            return False
+        if len(self.taken) >= SYMBOLS_AT_ONCE:
+            self.are_left = True
+            return False
+        self.taken.add(symbol)
+        return True
+
+
 def check_books(source: Source, symbols: Collection[str] | None = None) -> list[BookFinding]:
-    """Rebuild all books of a source, of these symbols; None: of all. Reads it three times."""
+    """Rebuild all books of a source, of these symbols; None: of all.
+
+    Reads each kind once for each SYMBOLS_AT_ONCE symbols.
+    """
+    findings: list[BookFinding] = []
+    done: set[str] = set()
+    while True:
+        portion = _Portion(symbols, done)
+        findings += _check(source, portion, is_first=not done)
+        if not portion.are_left:
+            return sorted(findings, key=lambda each: (each.stream, each.symbol))
+        done |= portion.taken
+
+
+def _check(source: Source, symbols: _Portion, *, is_first: bool) -> list[BookFinding]:
     snapshots: dict[Symbol, list[Snapshot]] = defaultdict(list)
     gaps: dict[str, list[tuple[int, int]]] = defaultdict(list)  # of quotes, times in µs
 
@@ -101,8 +140,8 @@ def check_books(source: Source, symbols: Collection[str] | None = None) -> list[
         elif record["stream"] == TICKER.name and record["from_time"] is not None:
             gaps[record["symbol"]].append((record["from_time"], record["to_time"]))
 
-    _each(source, (SNAPSHOT.event.__name__, _GAP), symbols, take_first)
-    if not snapshots:
+    _each(source, (SNAPSHOT.event.__name__, _GAP), (SNAPSHOT.name, _GAPS), symbols, take_first)
+    if is_first and not snapshots and not symbols.are_left:
         return []
     books: dict[tuple[str, Symbol], _Rebuilt] = {}
 
@@ -114,7 +153,8 @@ def check_books(source: Source, symbols: Collection[str] | None = None) -> list[
             book = books[record["stream"], symbol] = _Rebuilt(finding, snapshots.get(symbol, []))
         book.take(record)
 
-    _each(source, (DEPTH.event.__name__,), symbols, take_change)
+    _each(source, (DEPTH.event.__name__,), (DEPTH.name,), symbols, take_change)
+    snapshots.clear()
     quotes: dict[Symbol, _Quotes] = {}
 
     def take_quote(_: str, record: Record) -> None:
@@ -124,7 +164,7 @@ def check_books(source: Source, symbols: Collection[str] | None = None) -> list[
             quotes[symbol] = _Quotes(of_symbol, gaps[symbol[0]])
         quotes[symbol].take(record)
 
-    _each(source, (TICKER.event.__name__,), symbols, take_quote)
+    _each(source, (TICKER.event.__name__,), (TICKER.name,), symbols, take_quote)
     return [books[key].finish() for key in sorted(books)]
 
 
@@ -158,7 +198,7 @@ class _Rebuilt:
         finding.ids.append(change.last_id)
         bid, ask = keeper.bids.best, keeper.asks.best
         is_told = is_known and bid is not None and ask is not None
-        finding.tops.append(hash((*bid, *ask)) if is_told and bid and ask else None)
+        finding.tops.append(hash((*bid, *ask)) if is_told and bid and ask else _UNKNOWN)
         finding.crossed += is_known and keeper.is_crossed
 
     def finish(self) -> BookFinding:
@@ -191,7 +231,7 @@ class _Quotes:
         for finding in self._findings:
             index = bisect_left(finding.ids, from_id)
             while index < len(finding.ids) and finding.ids[index] < below_id:
-                if finding.tops[index] is not None:
+                if finding.tops[index] != _UNKNOWN:
                     finding.compared_tops += 1
                     finding.differing_tops += finding.tops[index] != top
                 index += 1
@@ -200,20 +240,21 @@ class _Quotes:
 def _each(
     source: Source,
     names: Collection[str],
-    symbols: Collection[str] | None,
+    kinds: Collection[str],
+    symbols: _Portion,
     take: Callable[[str, Record], None],
 ) -> None:
     """Give each record of these schemas to `take`; what cannot be read was named before."""
     import fastavro  # here: few have books
 
-    for batch in source.batches():
+    for batch in source.batches(kinds):
         if not isinstance(batch, Batch) or batch.schema.name not in names:
             continue
         try:
             schema, stream = parsed(batch.schema.definition), io.BytesIO(batch.data)
             for _ in range(batch.count):
                 record: Any = fastavro.schemaless_reader(stream, schema, None)
-                if symbols is None or record["symbol"] in symbols:
+                if record["symbol"] in symbols:
                     take(batch.schema.name, record)
         except (Mismatch, ValueError, LookupError, EOFError, TypeError):
             continue

@@ -22,7 +22,7 @@ from streamer.audit.auditor import (
 )
 from streamer.audit.batches import Batch
 from streamer.audit.decoded import DecodedRecords, reader
-from streamer.audit.layouts import GAPS, TOLD_APART
+from streamer.audit.layouts import COMPARED_WITHIN, GAPS, TOLD_APART
 from streamer.audit.pattern import RecordPattern, Row, number
 from streamer.audit.ranges import IdRanges
 
@@ -76,6 +76,8 @@ class SecondLook:
         self._numbers = numbers
         self._of_candles = of_candles
         self._seen: dict[tuple[Key, int], _Seen] = {}
+        # The first contents by number and part.
+        self._parts: dict[tuple[Key, int, bytes], int] = {}
         self._readers: dict[int, RecordPattern | DecodedRecords] = {}
 
     def take(self, batch: Batch) -> None:
@@ -98,6 +100,7 @@ class SecondLook:
         closed = None
         if self._of_candles:
             counted, closed, time = fields.index("open_time"), fields.index("is_closed"), None
+        part = fields.index(COMPARED_WITHIN) if COMPARED_WITHIN in fields else None
         live = live_values(batch.schema)
         record_id = fields.index("record_id")
         keys: dict[Row, Key] = {}
@@ -116,7 +119,10 @@ class SecondLook:
             content = hash(tuple(row[index] for index in compared))
             seen = self._seen.setdefault((key, event_id), _Seen(content))
             seen.times += 1
-            seen.differs |= seen.content != content
+            first = seen.content
+            if part is not None:
+                first = self._parts.setdefault((key, event_id, row[part]), content)
+            seen.differs |= first != content
             if time is not None and row[source] in live:
                 seen.differs |= seen.event_time not in (None, row[time])
                 seen.event_time = row[time]

@@ -47,9 +47,15 @@ class Directory:
     def __bool__(self) -> bool:
         return bool(self._files)
 
-    def batches(self) -> Iterator[Batch | Unreadable]:
-        """Yield each file's blocks, the oldest file of a directory first."""
+    def batches(self, kinds: Collection[str] | None = None) -> Iterator[Batch | Unreadable]:
+        """Yield each file's blocks, the oldest file of a directory first.
+
+        With `kinds`, only of their directories, and of others that no kind has.
+        """
         for file in self._files:
+            kind = file.path.parent.name
+            if kinds is not None and kind in DIRECTORIES and kind not in kinds:
+                continue
             try:
                 yield from self._blocks(file)
             except Torn:

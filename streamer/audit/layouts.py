@@ -51,3 +51,7 @@ DIRECTORIES = (*(layout.kind for layout in LAYOUTS.values()), "gap")
 TOLD_APART = frozenset({"received_time", "source", "event_time", "reason"})
 """What may differ between copies: how, when and why a record came. REST does not tell
 `event_time`; only snapshots have a reason."""
+
+COMPARED_WITHIN = "levels"
+"""Records with the same id are compared where this is the same: a start with another
+`depth_snapshots.levels` may take a snapshot after the same update, and both are right."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
@@ -49,9 +49,13 @@ class Topics:
             consumer.close()
         self.total_records: int | None = sum(high - low for low, high in self._ends.values())
 
-    def batches(self) -> Iterator[Batch | Unreadable]:
-        """Yield the messages of each partition in their order."""
-        left = {where: high for where, (low, high) in self._ends.items() if low < high}
+    def batches(self, kinds: Collection[str] | None = None) -> Iterator[Batch | Unreadable]:
+        """Yield the messages of each partition in their order; with `kinds`, of their topics."""
+        left = {
+            where: high
+            for where, (low, high) in self._ends.items()
+            if low < high and (kinds is None or self._kinds[where[0]] in kinds)
+        }
         consumer = make_consumer(self._config)
         try:
             consumer.assign([TopicPartition(*where, OFFSET_BEGINNING) for where in left])

@@ -50,7 +50,8 @@ class Sink:
         times = {"from_time": BEGIN + from_second * SECOND, "to_time": BEGIN + to_second * SECOND}
         self.put("gap", "gap", GapRecord(1, "", stream, "not_repaired", **times))
 
-    def batches(self):
+    def batches(self, kinds=None):
+        self.asked = [*getattr(self, "asked", []), kinds]
         yield from self.stored
 
 
@@ -158,3 +159,23 @@ def test_each_epoch_of_ids_has_its_own_book(sink):
     anew.change(1, 1)
     sink.stored += anew.stored
     assert [each.changes for each in check_books(sink)] == [2, 1]
+
+
+def test_of_many_symbols_some_are_rebuilt_at_once_and_each_kind_is_read_alone(sink, monkeypatch):
+    for symbol in ("AUSDT", "CUSDT", "DUSDT", "EUSDT"):
+        other = Sink(symbol)
+        other.snapshot(0, [("5", "1")], [("6", "1")])
+        other.change(1, 1)
+        sink.stored += other.stored
+    whole = check_books(sink)
+    assert sink.asked == [("depthSnapshot", "gap"), ("depth",), ("bookTicker",)]
+    monkeypatch.setattr("streamer.audit.books.SYMBOLS_AT_ONCE", 2)
+    assert check_books(sink) == whole
+    assert [each.symbol for each in whole] == ["AUSDT", "BTCUSDT", "CUSDT", "DUSDT", "EUSDT"]
+    assert len(sink.asked) == 3 + 3 * 3
+
+
+def test_a_change_takes_sixteen_bytes(sink):
+    finding = only(sink)
+    assert finding.ids.itemsize + finding.tops.itemsize == 16
+    assert finding.tops[0] != finding.tops[1]

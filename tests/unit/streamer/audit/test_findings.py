@@ -22,6 +22,7 @@ from streamer.audit.table import jumping, table
 from streamer.data.candle import Candle
 from streamer.data.events import GapRecord
 from streamer.data.kinds.depth import Depth
+from streamer.data.kinds.depth_snapshot import DepthSnapshot
 from streamer.data.kinds.kline import Kline
 from streamer.data.records import encoder
 from tests.unit.streamer.audit.stored import SCHEMAS, batch, event, gap, time_gap, trades
@@ -186,6 +187,19 @@ def test_a_copy_may_come_otherwise_and_later_and_say_nothing_else(copy, differs)
     assert bool(finding.problems()) == differs
     assert finding.problems(no_copies=True)
     assert finding.backfilled == ("source" in copy)
+
+
+@pytest.mark.parametrize(("levels", "differs"), [((2, 1), False), ((2, 1, 1), True)])
+def test_snapshots_of_other_depths_after_the_same_update_are_both_right(levels, differs):
+    bids = [("2", "1"), ("1", "1")]
+    told = [
+        DepthSnapshot(7, "BTCUSDT", "start", deep, bids[:deep], [("3", str(1 + (number == 2)))])
+        for number, deep in enumerate(levels)
+    ]
+    data = b"".join(encoder("depthSnapshot", "BTCUSDT")(one, 1_000_000) for one in told)
+    finding = found(Batch(SCHEMAS["depthSnapshot"], len(told), data, "here"))
+    assert finding.copies == len(told) - 1
+    assert finding.differing_ids == ((7,) if differs else ())
 
 
 def test_in_two_partitions_what_both_have_are_copies():
