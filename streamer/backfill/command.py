@@ -157,7 +157,10 @@ def _fill(
 ) -> None:
     if directory is not None:
         archives = list(_archives(directory, wanted, progress))
-        backfill.look({kind_of(one.name.stream) for one in archives})
+        kinds = {kind_of(one.name.stream) for one in archives}
+        if wanted.gaps_only:  # those that no archive is of are named
+            kinds |= {kind_of(one) for one in wanted.streams} if wanted.streams else set(REPAIRABLE)
+        backfill.look(kinds)
         backfill.from_archives(archives)
         return
     from streamer.backfill.errors import BackfillError

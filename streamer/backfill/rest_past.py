@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from streamer.audit.ranges import Range
@@ -17,11 +17,14 @@ from streamer.data.kinds.agg_trade import latest_request, since_request
 from streamer.data.kinds.kline import Kline
 from streamer.data.rest_page import RestRequest, Unusable
 from streamer.errors import FrameRejected
+from streamer.repair.gap_tracker import CONFIRM_SECONDS
 from streamer.repair.rest_requests import RestFailure, RestResponse, page_request, read_page
 from streamer.repair.weight import WeightBudget
 
 SHARE_OF_REPAIRS = 0.5
 """Of the weight that repairs may use: a streamer at the same IP goes on to repair meanwhile."""
+CONFIRMATIONS = 5
+"""Answers after the first one, of which two in a row must agree that ids do not exist."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0  # after troubles that heal by waiting
 
 
@@ -59,16 +62,34 @@ class RestPast:
         position, last_id = ids
         is_numbered = kind_of(stream) in NUMBERED
         content = content_of(stream, symbol)
-        while position <= last_id:
-            asked_from = position - 1 if is_numbered and position else position
-            wanted = min(last_id + 1 - asked_from + 1, PAGE_LIMIT) if is_numbered else PAGE_LIMIT
-            page, unusable = self._page(stream, symbol, asked_from, wanted)
+
+        def asked(first_id: int, limit: int) -> tuple[list[Any], list[int]]:
+            page, unusable = self._page(stream, symbol, first_id, limit)
             for event in page:
                 if event.id in stored and _is_final(event):
                     where = f"{stream} {symbol} {event.id}, as REST tells it"
                     factor = 1000 if self.in_milliseconds else 1
                     check_same(content(event), stored[event.id], factor, where)
+            return page, unusable
+
+        if position - 1 not in stored and last_id + 1 in stored:
+            # Before anything is stored: the first page need not reach up to it. Of a candle the
+            # one after it as well, without which nobody knows that it is closed.
+            asked(last_id + 1, 1 if is_numbered else 2)
+        while position <= last_id:
+            asked_from = position - 1 if is_numbered and position else position
+            wanted = min(last_id + 1 - asked_from + 1, PAGE_LIMIT) if is_numbered else PAGE_LIMIT
+            page, unusable = asked(asked_from, wanted)
             step = take_page(page, position, last_id, unusable)
+            for _ in range(CONFIRMATIONS if step.empty else 0):  # a replica may lag
+                self.clock.sleep(CONFIRM_SECONDS)
+                before = step
+                page, unusable = asked(asked_from, wanted)
+                step = take_page(page, position, last_id, unusable)
+                if step.empty == before.empty:
+                    break
+            else:
+                step = replace(step, empty=[], untold=sorted([*step.untold, *step.empty]))
             yield step
             position = step.next_id
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from streamer.audit.ranges import IdRanges
@@ -34,6 +35,11 @@ class Wanted:
         return (self.symbols is None or symbol in self.symbols) and (
             self.streams is None or stream in self.streams
         )
+
+    @property
+    def has_all_times(self) -> bool:
+        """Whether no time is named."""
+        return self.from_us is None and self.to_us is None
 
     def has_time(self, time_us: int) -> bool:
         """Return whether a time is asked for."""
@@ -83,9 +89,13 @@ class Backfill:
             for stream in sorted(self._wanted.streams or ()):
                 for symbol in sorted(self._wanted.symbols or ()):
                     within = IdRanges()
-                    told = past.ids_between(
-                        symbol, stream, self._wanted.from_us, self._wanted.to_us
-                    )
+                    try:
+                        told = past.ids_between(
+                            symbol, stream, self._wanted.from_us, self._wanted.to_us
+                        )
+                    except BackfillError as error:  # of this one: the others are filled
+                        self._leave(str(error))
+                        continue
                     if told is not None:
                         within.add(*told)
                     missing[stream, symbol] = self._holding(stream, symbol).missing(within)
@@ -94,13 +104,36 @@ class Backfill:
             if ids:
                 self._rest_of(self._holdings[key], ids, past, stored[key])
 
-    def from_archives(self, archives: Iterable[Archive]) -> None:
+    def from_archives(self, archives: Sequence[Archive]) -> None:
         """Fill from archives, one after the other; one that is wrong is passed over and named."""
         for archive in archives:
             try:
                 self._archive(archive)
             except BackfillError as error:
                 self._leave(str(error))
+        if self._wanted.gaps_only and self._wanted.has_all_times:
+            for holding in self._holdings.values():
+                if missing := holding.missing(holding.lost):
+                    self._leave(
+                        f"{holding.name}: {_parts(holding, missing):,} of recorded gaps are in no "
+                        f"archive that could be read, the first ones {_range(next(iter(missing)))}"
+                    )
+        if not self._wanted.gaps_only:
+            self._name_absent(archives)
+
+    def _name_absent(self, archives: Sequence[Archive]) -> None:
+        """Name the times that are asked for and that no archive is of."""
+        if self._wanted.from_us is None or self._wanted.to_us is None:
+            return  # all that is in the archives
+        for stream in sorted(self._wanted.streams or {one.name.stream for one in archives}):
+            for symbol in sorted(self._wanted.symbols or {one.name.symbol for one in archives}):
+                absent, there = IdRanges(), IdRanges()
+                absent.add(self._wanted.from_us, self._wanted.to_us - 1)
+                for one in archives:
+                    if (one.name.stream, one.name.symbol) == (stream, symbol):
+                        there.add(one.name.from_us, one.name.to_us - 1)
+                for first, last in absent.without(there):
+                    self._leave(f"{stream} {symbol}: no archive of {_time(first)} to {_time(last)}")
 
     def finish(self) -> None:
         """Have everything stored for good, and close the gaps that are filled by it."""
@@ -213,3 +246,7 @@ def _parts(holding: Holding, ids: IdRanges) -> int:
 
 def _range(ids: tuple[int, int]) -> str:
     return str(ids[0]) if ids[0] == ids[1] else f"{ids[0]} to {ids[1]}"
+
+
+def _time(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")

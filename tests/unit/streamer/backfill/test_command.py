@@ -206,3 +206,16 @@ def test_what_is_not_there_is_said(data, store, tmp_path, capsys):
     assert run(data, store) == FILLED
     assert "x.zip: passed over" in capsys.readouterr().err
     assert main(["--gaps", "--set", "sink.kind=null"]) == USAGE
+
+
+def test_days_and_gaps_that_no_archive_is_of_are_named(data, store, capsys):
+    time = ["--from", "2026-11-26", "--to", "2026-11-28", "--symbol", "BTCUSDT"]
+    arguments = ["--from-archive", str(store), *time, "--set", f"sink.directory={data}"]
+    assert main(arguments) == LEFT
+    named = "trade BTCUSDT: no archive of 2026-11-26 00:00:00 to 2026-11-26 23:59:59"
+    assert named in capsys.readouterr().err
+    write(store, [trade_row(number) for number in range(1, 5_000)])
+    for path in (data / "backfill").rglob("*.avro"):
+        path.unlink()
+    assert run(data, store) == LEFT
+    assert "1,000 of recorded gaps are in no archive" in capsys.readouterr().err

@@ -177,3 +177,31 @@ def test_a_time_is_looked_up_by_aggregate_trades():
     assert world.past.ids_between("BTCUSDT", "trade", at(98), at(99)) is None
     assert world.past.ids_between("BTCUSDT", "trade", at(1) + 2, at(1) + 3) is None
     assert world.past.ids_between("BTCUSDT", "kline_1m", 60, 120) == (60, 119)
+
+
+def test_ids_are_not_taken_for_none_by_one_answer():
+    world = World(*range(1, 8))
+    answer, lagging = world.exchange.ask, World(1, 2, 6, 7).exchange.ask
+    asked: list[float] = []
+
+    def ask(request: RestRequest) -> Any:
+        asked.append(world.clock.now)
+        return (lagging if len(asked) == 1 else answer)(request)
+
+    world.past.ask = ask
+    assert world.fetched(3, 6) == ([3, 4, 5, 6], [], [])
+    assert asked[1] - asked[0] >= 1.0
+
+
+def test_ids_of_which_the_answers_never_agree_are_left():
+    world = World()
+    answers = [World(1, 2, 6, 7).exchange.ask, World(1, 2, 3, 6, 7).exchange.ask] * 3
+    world.past.ask = lambda request: answers.pop()(request)
+    assert world.fetched(3, 6)[1:] == ([], [(3, 5)])
+
+
+def test_the_neighbour_above_is_compared_before_anything_is_stored():
+    world = World(*range(1, 5000))
+    steps = world.past.steps("trade", "BTCUSDT", (3, 4000), {4001: content(4001, "1.6")})
+    with pytest.raises(BackfillError, match="BTCUSDT 4001, as REST tells it: price"):
+        next(steps)

@@ -14,6 +14,7 @@ from streamer.backfill.progress import Progress
 from streamer.backfill.run import Backfill, Wanted
 from streamer.backfill.stop import Stop
 from streamer.data.events import GapRecord
+from streamer.repair.rest_requests import RestFailure
 from tests.unit.streamer.audit.stored import batch, event, gap
 from tests.unit.streamer.audit.test_findings import Fixed
 from tests.unit.streamer.backfill.test_rest_past import US, World
@@ -98,3 +99,12 @@ def test_what_the_settings_were_without_is_stored_when_it_is_asked_for():
     assert run(target, World(*range(10, 41))).outcome.stored == 0  # it was no loss
     assert run(target, World(*range(10, 41)), a_time(1, 3)).outcome.stored == 19
     assert target.ids == list(range(11, 30))
+
+
+def test_a_symbol_that_is_refused_is_named_and_the_others_are_filled():
+    target, world = Memory(live(10, 40)), World(*range(10, 41))
+    world.exchange.troubles = [RestFailure("unknown_symbol", "Invalid symbol.")]
+    backfill = run(target, world, a_time(1, 3, "AAAUSDT", "BTCUSDT"))
+    assert target.ids == list(range(11, 30))
+    (left,) = backfill.outcome.left
+    assert "AAAUSDT" in left
