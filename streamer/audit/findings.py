@@ -46,7 +46,7 @@ class Finding:
     gap_times: tuple[TimeGap, ...]  # where it has none
     declared_missing: int  # ids in gaps that are a loss, and not recorded all the same
     partitions: tuple[int, ...]
-    end_id: int | None = None  # the last id that is recorded or declared missing
+    end_id: int | None = None  # the last id of the stream itself, or declared missing
     foreign_ids: int = 0  # records whose `record_id` is that of another one
     filled: int = 0  # ids in gaps that are a loss, which a back-fill brought later
 
@@ -152,7 +152,7 @@ def _finding(
 ) -> Finding:
     orders = [lane.order for lane in lanes.values()]
     in_order = [lane.order for which, lane in lanes.items() if which >= 0]
-    ids, later = IdRanges(), IdRanges()
+    ids, later, streamed = IdRanges(), IdRanges(), IdRanges()
     apart, untimely = IdRanges(), IdRanges()
     for lane in lanes.values():
         for first, last in lane.untimely:
@@ -160,8 +160,8 @@ def _finding(
     copies = 0
     disorder = sum(order.disorder(times) for order in in_order)
     for which, lane in lanes.items():
-        for first, last in lane.order.ids if which < 0 else ():
-            later.add(first, last)
+        for first, last in lane.order.ids:
+            (later if which < 0 else streamed).add(first, last)
     holes = _holes(in_order, later)
     for order in orders:
         copies += order.copies(times)
@@ -198,7 +198,7 @@ def _finding(
         gap_times=tuple(gaps.times),
         declared_missing=_count(key[0], declared),
         partitions=tuple(sorted(which for which in lanes if which >= 0)),
-        end_id=max((one.last for one in (ids, gaps.lost, gaps.no_loss) if one), default=None),
+        end_id=max((one.last for one in (streamed, gaps.lost, gaps.no_loss) if one), default=None),
         foreign_ids=sum(lane.foreign_ids for lane in lanes.values()),
         filled=_count(key[0], filled),
     )
@@ -213,7 +213,7 @@ def _holes(in_order: list[Order], later: IdRanges) -> IdRanges:
     if len(in_order) == 1:
         return in_order[0].holes().without(later)
     if not in_order:
-        return later.between()
+        return IdRanges()
     ids = IdRanges()
     for order in in_order:
         for first, last in order.ids:

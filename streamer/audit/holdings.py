@@ -129,7 +129,8 @@ def early_ends(
             if key not in ends:
                 yield f"{key[0]} {key[1]}: no records, though the positions name {last_id}"
             elif kind_of(stream) in CONTIGUOUS and (ends[key] or 0) < last_id:
-                yield f"{key[0]} {key[1]}: ends at {ends[key]}, though the positions name {last_id}"
+                end = "has no records of its own" if ends[key] is None else f"ends at {ends[key]}"
+                yield f"{key[0]} {key[1]}: {end}, though the positions name {last_id}"
 
 
 def _positions(path: Path) -> Mapping[str, tuple[int, int]]:

@@ -232,7 +232,8 @@ class Backfill:
             for key, ids in missing.items()
         }
         kinds = {kind_of(stream) for stream, _ in missing}
-        return neighbours(self._target.stored(tuple(kinds)), asked)
+        epochs = {key: self._holding(*key).epoch for key in missing}
+        return neighbours(self._target.stored(tuple(kinds)), asked, epochs)
 
     def _leave(self, text: str) -> None:
         self.outcome.left.append(text)

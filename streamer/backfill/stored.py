@@ -68,9 +68,12 @@ def holdings(
 
 
 def neighbours(
-    source: Source, asked: Mapping[Key, Collection[int]]
+    source: Source, asked: Mapping[Key, Collection[int]], epochs: Mapping[Key, int]
 ) -> dict[Key, dict[int, Content]]:
-    """Return what the records with these ids say; of candles, those that are closed."""
+    """Return what the records with these ids say; of candles, those that are closed.
+
+    `epochs` are the numberings of ids that are asked about: another one has the same ids again.
+    """
     found: dict[Key, dict[int, Content]] = {key: {} for key in asked}
     for batch in _batches(source):
         if batch.schema.name == GAPS:
@@ -92,10 +95,13 @@ def neighbours(
             if has_epoch(layout, row[record_id]):
                 where = (*where, epoch_of(row[record_id]))
             stream, symbol = key_of(layout, where)
-            key = stream.partition(":")[0], symbol
+            name, _, epoch_text = stream.partition(":")
+            key = name, symbol
+            if int(epoch_text or 0) != epochs.get(key, 0):
+                continue
             event_id = number(row[counted])
             if event_id in asked.get(key, ()):
-                found[key][event_id] = {name: row[indexes[name]] for name in compared(layout.kind)}
+                found[key][event_id] = {each: row[indexes[each]] for each in compared(layout.kind)}
     return found
 
 
@@ -125,8 +131,11 @@ def check_same(told: Content, stored: Content, factor: int, where: str) -> None:
     """
     for name, value in told.items():
         is_same = value == stored[name]
-        if factor > 1 and name.endswith("_time"):
-            is_same = number(value) // factor == number(stored[name]) // factor
+        if name.endswith("_time"):
+            was = number(stored[name])
+            # A sink of `exchange.time_unit` ms has whole milliseconds, whatever is told now.
+            coarse = max(factor, 1000 if was % 1000 == 0 else 1)
+            is_same = number(value) // coarse == was // coarse
         if not is_same:
             raise BackfillError(
                 f"{where}: {name} is not what the stream told and is stored: it is of another "

@@ -423,7 +423,7 @@ def test_what_a_back_fill_brought_and_the_stream_too_is_a_copy_and_compared():
 
 def test_the_time_between_a_back_fill_and_the_stream_is_no_hole():
     assert found(batch("trade", trades([10, 11])), later(1, 2)).missing == 0
-    assert found(later(1, 2, 4)).missing == 1  # it is all that there is
+    assert found(later(1, 2, 4)).missing == 0  # two times that were asked for, by themselves
     partitions = batch("trade", trades([1, 2]), 0), batch("trade", trades([5, 6]), 1)
     assert found(*partitions, later(3)).missing_ranges == ((4, 4),)
 
@@ -448,3 +448,8 @@ def test_what_a_back_fill_brought_after_the_period_counts_for_it():
     source = Fixed(batch("trade", trades([1, 2, 6])), late, lost)
     (finding,) = audit(source, lambda _: None, Period(0, 2_000_000)).findings
     assert (finding.missing, finding.filled) == (0, 3)
+
+
+def test_where_a_stream_ends_is_not_told_by_a_back_fill():
+    assert found(batch("trade", trades([1, 2])), later(3, 4)).end_id == 2
+    assert found(later(3, 4)).end_id is None

@@ -53,7 +53,7 @@ def test_the_latest_numbering_of_ids_counts():
     source = Fixed(of_epoch(9, 5), of_epoch(0, 1, 2), of_epoch(7, 3))
     holding = holdings(source, None, lambda _: None)["trade", "BTCUSDT"]
     assert (holding.epoch, list(holding.present)) == (9, [(5, 5)])
-    found = neighbours(source, {("trade", "BTCUSDT"): {5, 4}})
+    found = neighbours(source, {("trade", "BTCUSDT"): {5, 3}}, {("trade", "BTCUSDT"): 9})
     assert list(found["trade", "BTCUSDT"]) == [5]
 
 
@@ -67,7 +67,7 @@ def test_what_cannot_be_read_is_no_ground_to_write_on():
 
 
 def test_neighbours_say_what_events_say_however_they_came():
-    stored = neighbours(Fixed(batch("trade", trades([4, 5]))), {("trade", "BTCUSDT"): {5}})
+    stored = neighbours(Fixed(batch("trade", trades([4, 5]))), {("trade", "BTCUSDT"): {5}}, {})
     (five,) = stored["trade", "BTCUSDT"].values()
     content = content_of("trade", "BTCUSDT")
     told = event("trade", 5, source="archive", price="1.50", event_time=7)
@@ -90,6 +90,15 @@ def test_milliseconds_are_compared_with_milliseconds():
 def test_of_candles_those_that_are_closed_are_compared():
     source = Fixed(batch("kline_1m", [candle(0), candle(1, is_closed=False)]))
     asked = {("kline_1m", "BTCUSDT"): {BEGIN_US, BEGIN_US + MINUTE_US}}
-    found = neighbours(source, asked)["kline_1m", "BTCUSDT"]
+    found = neighbours(source, asked, {})["kline_1m", "BTCUSDT"]
     assert list(found) == [BEGIN_US]
     check_same(content_of("kline_1m", "BTCUSDT")(candle(0)), found[BEGIN_US], 1, "here")
+
+
+def test_a_sink_of_milliseconds_is_compared_with_what_tells_microseconds():
+    content = content_of("trade", "BTCUSDT")
+    stored, told = content(event("trade", 5, trade_time=1_234_000)), event("trade", 5)
+    check_same(content(msgspec.structs.replace(told, trade_time=1_234_567)), stored, 1, "here")
+    for time_us in (1_233_999, 1_235_000):
+        with pytest.raises(BackfillError, match="trade_time"):
+            check_same(content(msgspec.structs.replace(told, trade_time=time_us)), stored, 1, "-")
