@@ -147,6 +147,7 @@ class Backfill:
     def _rest_of(
         self, holding: Holding, ids: IdRanges, past: RestPast, stored: Mapping[int, Content]
     ) -> None:
+        self._warn_of_copies(holding, ids)
         self._progress.begin(holding.name, _parts(holding, ids))
         for one in ids:
             try:
@@ -193,6 +194,7 @@ class Backfill:
             if event.id in stored:
                 where = f"{archive.path}: id {event.id}"
                 check_same(content(event), stored[event.id], name.factor, where)
+        self._warn_of_copies(holding, missing)
         self._progress.begin(archive.path.name, _parts(holding, missing))
         before = self.outcome.stored
         for event in archive.events():
@@ -202,6 +204,15 @@ class Backfill:
         self._progress.say(
             f"{archive.path.name}: {count:,} events, {self.outcome.stored - before:,} stored"
         )
+
+    def _warn_of_copies(self, holding: Holding, ids: IdRanges) -> None:
+        """Say what a streamer stores again, which goes on after the last record of its own."""
+        streamed = holding.present.without(holding.brought)
+        if streamed and ids.last > streamed.last:
+            self._progress.say(
+                f"{holding.name}: the stream itself ends at {streamed.last}: a streamer that goes "
+                "on there stores what is above it again, as copies"
+            )
 
     def _is_wanted(self, event: Any, holding: Holding) -> bool:  # noqa: ANN401 - of its kind
         """Return whether an event of an archive is asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Collection
 from typing import Any
 
@@ -108,3 +109,15 @@ def test_a_symbol_that_is_refused_is_named_and_the_others_are_filled():
     assert target.ids == list(range(11, 30))
     (left,) = backfill.outcome.left
     assert "AAAUSDT" in left
+
+
+def test_what_is_above_the_end_of_the_stream_is_said_to_come_again(capsys):
+    def said(*ids: int) -> str:
+        progress = Progress(sys.stderr, is_terminal=False)
+        backfill = Backfill(Memory(live(*ids)), a_time(1, 3), progress, Stop())
+        backfill.look(("trade",))
+        backfill.from_rest(World(*range(5, 41)).past)
+        return capsys.readouterr().err
+
+    assert "the stream itself ends at 20: a streamer that goes on" in said(10, 20)
+    assert "ends at" not in said(10, 40)
