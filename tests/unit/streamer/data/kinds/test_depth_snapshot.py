@@ -54,3 +54,19 @@ def test_the_record_says_what_the_answer_says(reason, prefix, epoch, before):
         "asks": [],
         "source": "backfill",
     }
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "told"),
+    [
+        ([["3", "1"], ["2", "1"], ["1", "1"]], [], "at most 2 bids"),
+        ([], [["1", "1"], ["2", "1"], ["3", "1"]], "at most 2 asks"),
+        ([["1", "1"], ["2", "1"]], [], "not in order"),
+        ([], [["2", "1"], ["1", "1"]], "not in order"),
+        ([["2", "1"]], [["2", "1"]], "crossed"),
+    ],
+)
+def test_what_is_no_book_is_refused(bids, asks, told):
+    body = json.dumps({"lastUpdateId": 1, "bids": bids, "asks": asks}).encode()
+    with pytest.raises(ValueError, match=told):
+        read_snapshot("BTCUSDT", body, "start", 2)
