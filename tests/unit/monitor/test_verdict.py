@@ -41,29 +41,6 @@ def test_the_saved_document_gives_the_same_verdict_to_the_letter() -> None:
     assert again["criteria"] == [asdict(one) for one in verdict.criteria]
 
 
-def test_a_day_with_its_rotations() -> None:
-    run = Run(PROFILES["24h"]).seconds(86_400, every=6).end()
-    document, verdict = concluded(run.document())
-    assert verdict.outcome == "pass", verdict.failed + verdict.open
-    rotations = criterion(document, "rotations")
-    assert rotations.observed == 5
-    assert criterion(document, "leak score").required
-    recorded = judge(document, detector=None)
-    assert [one.outcome for one in recorded.criteria] == [one.outcome for one in verdict.criteria]
-
-
-def test_a_leak_of_the_day_fails() -> None:
-    profile = PROFILES["24h"]
-    run = Run(profile)
-    run.seconds(86_400, in_sample=lambda at: {"rss_mib": 60 + 8 * at / 3600}, every=6).end()
-    document, verdict = concluded(run.document())
-    failed = {one.name for one in verdict.failed}
-    assert {"memory growth", "leak score", "rules"} <= failed
-    leak = criterion(document, "leak score")
-    (marked,) = [one for one in document["actions"] if one["action"] == "fail"]
-    assert leak.first_breach == pytest.approx(marked["first_elapsed_seconds"], abs=61)
-
-
 @pytest.mark.parametrize(
     ("name", "in_report", "in_sample"),
     [
@@ -147,20 +124,6 @@ def test_what_a_start_and_a_peak_take_is_no_growth(name: str, in_sample: Change)
     assert criterion(smoke(in_sample=in_sample), name).outcome == "pass"
 
 
-def test_an_hour_without_a_symbol_fails_a_day_however_busy_the_rest_was() -> None:
-    def outage(at: int) -> dict[str, Any]:
-        counted = at if at < 30_000 else max(30_000, at - 3600)
-        return {"streams": (stream(900 * at), stream(counted, "ETHUSDT"))}
-
-    document = Run(PROFILES["24h"]).seconds(86_400, outage, every=10).end().document()
-    verdict = judge(document)
-    assert [one.name for one in verdict.failed] == ["stream outages"]
-    outages = criterion(document, "stream outages")
-    assert outages.observed == 1
-    assert 30_600 <= (outages.first_breach or 0) <= 30_720
-    assert "trade:ETHUSDT" in outages.reason
-
-
 def test_a_symbol_that_is_always_quiet_has_no_outage() -> None:
     def quiet(at: int) -> dict[str, Any]:
         return {"streams": (stream(900 * at), stream(at // 20, "ETHUSDT"))}
@@ -181,18 +144,6 @@ def test_records_that_the_sink_gave_up_fail() -> None:
     unheard = Run(SMOKE).seconds(120)
     unheard.recorder.ended("completed", unheard.now, EPOCH + unheard.now)
     assert criterion(unheard.document(), "refused records").outcome == "inconclusive"
-
-
-def test_an_outage_hides_behind_no_busy_hours() -> None:
-    def outage(at: int) -> dict[str, Any]:
-        counted = at if at < 1200 else max(1200, at - 400)
-        return {"streams": tuple(stream(900 * counted, symbol) for symbol in SYMBOLS)}
-
-    document = Run(PROFILES["1h"]).seconds(3600, outage).end().document()
-    rate = criterion(document, "message rate")
-    assert rate.outcome == "fail"
-    assert rate.observed == 0
-    assert 1500 <= (rate.first_breach or 0) <= 1620
 
 
 def test_an_unplanned_end_fails() -> None:
