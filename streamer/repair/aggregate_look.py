@@ -33,7 +33,7 @@ class AggregateLook:
         below, above = neighbours.below(route, first_id), neighbours.above(route)
         if isinstance(below, Trade):
             from_us = below.trade_time
-        elif route.resumed_us is not None and route.received_us is None:
+        elif route.latest is None and route.resumed_us is not None:  # as after a start
             from_us = route.resumed_us - EARLIER_US
         else:
             return None
