@@ -56,6 +56,12 @@ def main(arguments: Sequence[str]) -> int:
         metavar="DIRECTORY",
         help="of archives of data.binance.vision, each with its .CHECKSUM; instead of REST",
     )
+    add(
+        "--uncompared",
+        action="store_true",
+        help="take what REST tells also where nothing that is stored lies next to it, though the "
+        "address is of no known exchange",
+    )
     add("--config", type=Path, metavar="FILE", help="settings in TOML")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting (repeatable)")
     options = parser.parse_args(arguments)
@@ -91,11 +97,16 @@ def main(arguments: Sequence[str]) -> int:
         options.gaps,
     )
     progress = Progress(sys.stderr, is_terminal=sys.stderr.isatty())
-    return _run(settings, wanted, options.from_archive, progress)
+    return _run(settings, wanted, options.from_archive, progress, uncompared=options.uncompared)
 
 
 def _run(
-    settings: StreamerSettings, wanted: Wanted, archives: Path | None, progress: Progress
+    settings: StreamerSettings,
+    wanted: Wanted,
+    archives: Path | None,
+    progress: Progress,
+    *,
+    uncompared: bool,
 ) -> int:
     from streamer.backfill.errors import BackfillError
     from streamer.backfill.run import Backfill
@@ -107,7 +118,7 @@ def _run(
         with stop.listening(), closing(_target(settings, progress)) as target:
             backfill = Backfill(target, wanted, progress, stop)
             try:
-                _fill(backfill, settings, wanted, archives, progress, stop)
+                _fill(backfill, settings, wanted, archives, progress, stop, uncompared=uncompared)
             except Stopped:
                 progress.say("stopped: what was fetched is stored, the next run goes on")
                 code = INTERRUPTED
@@ -154,6 +165,8 @@ def _fill(
     directory: Path | None,
     progress: Progress,
     stop: Stop,
+    *,
+    uncompared: bool,
 ) -> None:
     if directory is not None:
         archives = list(_archives(directory, wanted, progress))
@@ -168,6 +181,7 @@ def _fill(
     from streamer.network.handshake import make_ssl_context
     from streamer.repair.rest import RestClient
     from streamer.repair.weight import WeightBudget
+    from streamer.venues import belong_together
 
     exchange, rules = settings.exchange, settings.repair
     backfill.look({kind_of(one) for one in wanted.streams} if wanted.streams else REPAIRABLE)
@@ -183,6 +197,7 @@ def _fill(
             give_up_after_seconds=rules.give_up_after,
             say=progress.say,
             clock=stop,
+            same_venue=uncompared or belong_together(exchange.websocket_url, exchange.rest_url),
         )
         backfill.from_rest(past)
 

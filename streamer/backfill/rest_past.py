@@ -51,6 +51,7 @@ class RestPast:
     give_up_after_seconds: float
     say: Callable[[str], None]
     clock: Clock
+    same_venue: bool = True  # the addresses of REST and stream are known to belong together
 
     def steps(
         self, stream: str, symbol: str, ids: Range, stored: Mapping[int, Content]
@@ -72,6 +73,11 @@ class RestPast:
                     check_same(content(event), stored[event.id], factor, where)
             return page, unusable
 
+        if not self.same_venue and stored.keys().isdisjoint((position - 1, last_id + 1)):
+            raise BackfillError(
+                "nothing that is stored lies next to it to compare with, and exchange.rest_url is "
+                "not known to belong to exchange.websocket_url: not taken without --uncompared"
+            )
         if position - 1 not in stored and last_id + 1 in stored:
             # Before anything is stored: the first page need not reach up to it. Of a candle the
             # one after it as well, without which nobody knows that it is closed.

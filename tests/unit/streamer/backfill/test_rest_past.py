@@ -205,3 +205,13 @@ def test_the_neighbour_above_is_compared_before_anything_is_stored():
     steps = world.past.steps("trade", "BTCUSDT", (3, 4000), {4001: content(4001, "1.6")})
     with pytest.raises(BackfillError, match="BTCUSDT 4001, as REST tells it: price"):
         next(steps)
+
+
+def test_an_address_of_no_known_venue_is_not_believed_without_anything_to_compare():
+    world = World(*range(1, 10))
+    world.past.same_venue = False
+    assert world.fetched(3, 6, {7: content(7)})[0] == [3, 4, 5, 6]
+    for stored in ({}, {9: content(9)}):
+        with pytest.raises(BackfillError, match="--uncompared"):
+            world.fetched(3, 6, stored)
+    assert len(world.exchange.asked) == 2
