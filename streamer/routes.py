@@ -27,6 +27,11 @@ JUMP_US = 30 * 24 * 3600 * 1_000_000
 GAP, SNAPSHOT = "gap", "depthSnapshot"
 RECORD_KINDS = frozenset({GAP, SNAPSHOT})
 """Kinds of records that are of no stream: no start goes on after the last one of them."""
+EARLIER_IDS_US = 60 * 1_000_000
+"""How long after its ids began anew an event of the earlier ones may come late, in microseconds:
+above a stall of a connection that nothing has ended yet."""
+FAR_IDS = 100_000
+"""Ids that are further from each other than those of an outage of a minute."""
 _NO_CEILING = 1 << 63
 _STREAM = b'{"stream":'  # how the exchange begins every frame of a combined stream
 
@@ -46,6 +51,8 @@ class Route:
         "_decode",
         "_id_ceiling",
         "_in_milliseconds",
+        "_jump_limit",
+        "_strict_until_us",
         "_window",
         "anew",
         "book_awaited",
@@ -106,6 +113,7 @@ class Route:
         self._window = window
         # Times as ids need no check of jumps: that of times is closer.
         self._id_ceiling = _NO_CEILING if stream_kind.ids_are_times else -1
+        self._jump_limit, self._strict_until_us = JUMP_LIMIT, 0
         self.resumed_us: int | None = None  # when an earlier run received the last one
         self._in_milliseconds = time_unit == "ms"
 
@@ -119,6 +127,20 @@ class Route:
         self.sequence.start_after(position.last_id)
         self.epoch = position.epoch
         self.resumed_us = position.received_us
+
+    def begin_anew(self, epoch: int, first_id: int, last_id: int, received_us: int) -> None:
+        """Go on in an epoch with ids from `first_id` on; the earlier ones had reached `last_id`.
+
+        What another connection brings late of the earlier ids is far above the new ones: it is
+        refused for a while, or it would look like the latest, and what follows like copies.
+        """
+        self.epoch = epoch
+        self.epochs_total += 1
+        if not self.stream_kind.ids_are_times:
+            self._id_ceiling = -1  # is checked from the next event on
+            half = (last_id - first_id) // 2
+            self._jump_limit = half if FAR_IDS <= half < JUMP_LIMIT else JUMP_LIMIT
+            self._strict_until_us = received_us + EARLIER_IDS_US
 
     def decode(self, payload: bytes, received_us: int) -> Event:
         """Return the event of a frame of this stream, checked, times in microseconds.
@@ -153,7 +175,9 @@ class Route:
     def _check_jump(self, event_id: int, received_us: int) -> None:
         """Refuse an id so far ahead that all later ones would look like copies."""
         last_id = self.sequence.last_id
-        limit = JUMP_LIMIT
+        if received_us >= self._strict_until_us:
+            self._jump_limit = JUMP_LIMIT
+        limit = self._jump_limit
         if self.resumed_us is not None:  # the more the longer nobody listened
             limit += max(received_us - self.resumed_us, 0) // JUMP_US * JUMP_LIMIT
         if last_id is not None and event_id - last_id > limit:

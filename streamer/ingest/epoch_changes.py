@@ -89,8 +89,7 @@ class EpochChanges:
         self._forward(route, route.sequence.start_anew(NEW_EPOCH))
         self.on_begin(route)
         start = EpochStart(max(route.epoch + 1, received_us // 1_000_000), first.id, to_us)
-        route.epoch = start.epoch
-        route.epochs_total += 1
+        route.begin_anew(start.epoch, start.first_id, last_id, received_us)
         self._sink.renew(route, start)
         log.warning(
             "the ids of %s began anew: %d after %d; records have the epoch %d in their ids",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
 from streamer.ingest.ingest import Ingest
 from streamer.order.epochs import CONFIRMED
 from streamer.order.positions import EpochStart, Position
 from streamer.order.sequences import Waiting
-from streamer.routes import Routes
-from tests.unit.streamer.ingest.test_ingest import Connection, Sink
+from streamer.routes import EARLIER_IDS_US, Routes
+from tests.unit.streamer.ingest.test_ingest import Connection, Rejected, Sink
 from tests.unit.streamer.payloads import AGG_TRADE, BOOK_TICKER, DEPTH, TRADE, frame
 
 SECOND = 1_000_000
@@ -53,7 +54,7 @@ class Stage:
     def __init__(self, waiting=None):
         self.sink, self.counters = RenewingSink(), FeedCounters()
         self.routes = Routes(STREAMS, ["BTCUSDT"], waiting=waiting)
-        self.ingest = Ingest(self.routes, self.sink, None, self.counters, overlap_seconds=5.0)
+        self.ingest = Ingest(self.routes, self.sink, Rejected(), self.counters, overlap_seconds=5.0)
         self.begun = []
         self.ingest.epochs.on_begin = self.begun.append
 
@@ -190,3 +191,31 @@ def test_of_a_stream_that_leaves_nothing_is_left_to_a_start_that_does_not_want_i
     stage.routes.by_name["btcusdt@trade"].leaving = True
     stage.ingest.give_up_leaving()
     assert stage.stored == [10, ("not_repaired", 0), 14, ("not_repaired", 0), 16]
+
+
+@pytest.mark.parametrize("first_id", [1000, 2_000_000])
+@pytest.mark.parametrize(("stream", "make"), STREAMS.items())
+def test_what_comes_late_of_the_earlier_ids_is_none_of_the_new_ones(stream, make, first_id):
+    stage = Stage()
+    route = stage.routes.by_name[f"btcusdt@{stream}"]
+    stage.hear(stream, make(5_000_000, 0))
+    new = [make(first_id + number, 2 * SECOND) for number in range(CONFIRMED + 3)]
+    stage.hear(stream, *new[:CONFIRMED])
+
+    stage.hear(stream, make(5_000_001, SECOND))  # by another connection
+    stage.hear(stream, *new[CONFIRMED:])
+
+    assert route.epochs_total == 1
+    assert stage.stored[2:] == [*range(first_id, first_id + len(new))]
+    assert stage.ingest._rejected.kept[0][0] == "bad_id"
+
+
+def test_after_a_while_ids_may_jump_as_ever():
+    route = Stage().routes.by_name["btcusdt@bookTicker"]
+    now_us = 10**15
+    route.begin_anew(1, 1000, 5_000_000, now_us)
+    route.sequence.start_after(1010)
+    payload = frame(quote(4_000_000, 0), route.name)
+    with pytest.raises(FrameRejected):
+        route.decode(payload, now_us + EARLIER_IDS_US - 1)
+    assert route.decode(payload, now_us + EARLIER_IDS_US).id == 4_000_000
