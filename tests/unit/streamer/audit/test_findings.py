@@ -429,12 +429,15 @@ def test_the_time_between_a_back_fill_and_the_stream_is_no_hole():
 
 
 def test_a_candle_that_both_the_stream_and_a_back_fill_have_is_one_copy():
-    live = batch("kline_1m", [kline(1, 60, is_closed=True), kline(2, 61, is_closed=True)])
+    candles = [kline(1, 60, is_closed=True), kline(2, 60.5), kline(2, 61, is_closed=True)]
+    live = batch("kline_1m", candles)
     fetched = msgspec.structs.replace(kline(2, 59.5, is_closed=True), source="backfill")
     lines: list[str] = []
-    source = Fixed(live, batch("kline_1m", [fetched], lane=BACKFILLED))
-    (finding,) = audit(source, lines.append).findings
+    again = batch("kline_1m", [fetched], lane=BACKFILLED)
+    (finding,) = audit(Fixed(live, again), lines.append).findings
     assert (finding.copies, finding.differing) == (1, 0)
+    beside = Fixed(batch("trade", trades([1, 2])), live, again)
+    assert sorted(one.copies for one in audit(beside, lambda _: None).findings) == [0, 1]
     assert lines == ["1 numbers are there more than once or late: comparing them"]
     candle = msgspec.structs.replace(fetched.candle, trade_count=6)
     other = batch("kline_1m", [msgspec.structs.replace(fetched, candle=candle)], lane=BACKFILLED)

@@ -536,3 +536,12 @@ def test_what_was_compared_is_asked_for_at_once_unless_it_is_closed() -> None:
     repairs.drop("btc")
     repairs.compared(ask, 0.2)
     assert repairs.next(0.2) is None
+
+
+def test_a_look_at_a_gap_that_was_closed_meanwhile_changes_nothing() -> None:
+    repairs = open_gap(10, 12)
+    ask = repairs.next(0.0)
+    assert ask is not None
+    assert repairs.advance("btc", 13, 0.5) is not None
+    repairs.looked(ask, 1.0)
+    assert repairs.next(1.0) is None
