@@ -28,6 +28,10 @@ DRAWN = "[...document.querySelectorAll('.chart')].every(one => one.querySelector
 _WATCHED = ("Page", "Runtime", "Log", "Network")
 
 
+class BrowserError(Exception):
+    """The browser refuses a call, as while a page is being left: who waits asks again."""
+
+
 class Page:
     """One tab. What it complains about and what it asks the network for is kept."""
 
@@ -52,7 +56,8 @@ class Page:
         while True:
             answer: dict[str, Any] = json.loads(self._connection.recv())
             if answer.get("id") == self._number:
-                assert "error" not in answer, answer["error"]
+                if "error" in answer:
+                    raise BrowserError(answer["error"])
                 result: dict[str, Any] = answer["result"]
                 return result
             self._seen.append(answer)
