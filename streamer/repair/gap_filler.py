@@ -54,7 +54,7 @@ class GapFiller:
         self._max_age_seconds = max_age_seconds
         self._aggregate_look = AggregateLook(in_milliseconds=page_check.in_milliseconds)
         self._intake = PageIntake(routes, forward, refuse, counters, clock.unix_time)
-        self._epoch_check = EpochCheck(questions, gap_tracker, page_check, self._give_up)
+        self._epoch_check = EpochCheck(questions, routes, gap_tracker, page_check, self._give_up)
 
     def turn(self, now: float, *, accepting: bool) -> None:
         """Look at what waits above gaps: some have closed meanwhile, some are new, some are old."""

@@ -59,6 +59,20 @@ class PageCheck:
                 events.append(event)
         return events
 
+    def agrees(
+        self, events: list[Repaired], below: Repaired | None, above: Repaired | None = None
+    ) -> bool:
+        """Return whether a page holds what the stream told, and the same: REST is believed then.
+
+        Raises Misfit.
+        """
+        if not compare(events, below, above):
+            return False
+        if self.doubted:
+            log.warning("REST agrees with the streams again")
+        self.trusted, self.doubted = True, False
+        return True
+
     def fits(
         self,
         route: Route,
@@ -76,10 +90,7 @@ class PageCheck:
         above the gap: of an unknown host a page that holds nothing of what the stream told is
         believed for that alone, since REST may turn to another venue at any time.
         """
-        if compare(events, neighbours.below(route, first_id), neighbours.above(route)):
-            if self.doubted:
-                log.warning("REST agrees with the streams again")
-            self.trusted, self.doubted = True, False
+        if self.agrees(events, neighbours.below(route, first_id), neighbours.above(route)):
             return True
         if not self.trusted or self.same_venue or searched:
             return self.trusted

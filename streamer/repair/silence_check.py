@@ -12,8 +12,9 @@ from streamer.data.kinds.agg_trade import AggTrade, latest_request
 from streamer.repair.clock_check import ClockCheck
 from streamer.repair.exchange_questions import ExchangeQuestions, Handle
 from streamer.repair.gap_tracker import LASTING, GapTracker
+from streamer.repair.latest_trade import latest_id, read_latest
 from streamer.repair.page_check import PageCheck
-from streamer.repair.rest_requests import RestFailure, RestResponse, read_page
+from streamer.repair.rest_requests import RestFailure, RestResponse
 from streamer.repair.staleness import UNSURE_SECONDS, Finding, StalenessProbe
 from streamer.routes import Route, Routes
 
@@ -97,11 +98,8 @@ class SilenceCheck:
                 self._note_unknown(route, outcome.detail, now)
         else:
             try:
-                latest = read_page(
-                    "aggTrade",
-                    route.symbol,
-                    outcome.body,
-                    in_milliseconds=self._page_check.in_milliseconds,
+                latest = read_latest(
+                    route, outcome, in_milliseconds=self._page_check.in_milliseconds
                 )
             except ValueError as error:
                 self._questions.notice_trouble(RestFailure("unavailable", str(error)), now)
@@ -110,8 +108,8 @@ class SilenceCheck:
                     return  # it is subscribed anew, and has its time to speak
                 is_doubted = self._page_check.doubted
                 finding = "unconfirmed" if is_doubted else "quiet"
-                if not is_doubted and latest and isinstance(event := latest[-1], AggTrade):
-                    finding = self._judge(route, event, seconds, now)
+                if not is_doubted and latest is not None:
+                    finding = self._judge(route, latest, seconds, now)
         self.silences.told(route.name, finding, seconds, now)
         if finding == "news":
             log.warning(
@@ -143,11 +141,11 @@ class SilenceCheck:
             return "unconfirmed"
         last_id = route.repaired.last_id if route.repaired is not None else None
         if last_id is not None and route.kind in CONTIGUOUS:
-            latest_id = latest.id if route.kind == "aggTrade" else latest.last_trade_id
-            if latest_id <= last_id:
+            newest_id = latest_id(route, latest)
+            if newest_id <= last_id:
                 return "quiet"
             if route not in self._gap_tracker.open:  # lost before the silence, or in it
-                self._gap_tracker.suspect(route, last_id + 1, latest_id, now)
+                self._gap_tracker.suspect(route, last_id + 1, newest_id, now)
         else:
             age_seconds += UNSURE_SECONDS  # times alone tell, and clocks differ a little
         return "news" if age_seconds < seconds else "quiet"
