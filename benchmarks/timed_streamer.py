@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Collection
 from itertools import islice
 from typing import Any
 
@@ -70,9 +71,9 @@ def main() -> None:
     config: StreamerConfig = load(StreamerSettings, None, assignments).streamer_config()
     timed: TimedSink | None = None
 
-    def sink_of(routes: Routes) -> Sink:
+    def sink_of(routes: Routes, earlier: Collection[str]) -> Sink:
         nonlocal timed
-        timed = TimedSink(open_sink(config, routes))
+        timed = TimedSink(open_sink(config, routes, earlier))
         return timed
 
     feed = Feed(config, sink_of)

@@ -7,7 +7,7 @@ import logging
 import os
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 
@@ -61,12 +61,13 @@ class Feed:
     def __init__(
         self,
         config: StreamerConfig,
-        sink_of: Callable[[Routes], Sink],
+        sink_of: Callable[[Routes, Collection[str]], Sink],
         reread: Callable[[], ExchangeConfig | None] | None = None,
         lock: ShardLock | None = None,
     ) -> None:
         """Open everything; `reread` tells what the settings want by now, None for nothing new.
 
+        `sink_of` opens the sink for routes, and is told the names of those that were there before.
         `lock` is that of the sink's directory; None: nobody looks whether it is in its place.
         """
         now = time.monotonic()
@@ -92,7 +93,10 @@ class Feed:
             else None,
             with_snapshots=config.repair.enabled and config.depth_snapshots.enabled,
         )
-        self._sink = sink_of(routes)
+        removed_streams = RemovedStreams(
+            None if config.sink.kind == "null" else config.sink.directory, routes.by_name
+        )
+        self._sink = sink_of(routes, removed_streams.streamed)
         self._rejected = RejectedFrames(
             config.sink.directory, config.sink.rejected_bytes, open_letter_box(config)
         )
@@ -104,12 +108,7 @@ class Feed:
             overlap_seconds=connection.rotation_overlap,
         )
         positions = self._sink.positions()
-        removed_streams = RemovedStreams(
-            None if config.sink.kind == "null" else config.sink.directory,
-            positions,
-            wanted=routes.by_name,
-            shared=config.sink.kind == "kafka",
-        )
+        removed_streams.take_stored(positions, shared=config.sink.kind == "kafka")
         returning = removed_streams.returning
         self._ingest.resume({name: positions[name] for name in positions if name not in returning})
         for name, left in returning.items():

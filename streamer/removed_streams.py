@@ -1,15 +1,15 @@
 """Where streams that were removed from the settings have ended, kept over the end of the process.
 
 One that comes back needs it, so that what nobody wanted meanwhile is put on record and is no hole.
-The sink knows of most of them when it is opened, also of those that were removed while no streamer
-ran, but not of all: files are searched for the streams that are wanted. And topics may be shared:
-what another streamer writes there has not left here.
+The sink knows of them when it is opened, also of those that were removed while no streamer ran, if
+it is told whom to look for: files are not searched for streams of which nothing is known. And
+topics may be shared: what another streamer writes there has not left here.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -37,31 +37,37 @@ class _File(msgspec.Struct, frozen=True):
 class RemovedStreams:
     """Positions by route name, in a file of `directory`; None keeps them in memory alone.
 
-    `stored` is what the sink knows, of streams that are wanted now and of others. Of two positions
-    the higher one is right: neither is told before the sink has what is below it. From a `shared`
-    sink only those are taken that were wanted here before.
+    A sink is opened for the streams that are `wanted` and told of the others in `streamed`; what it
+    knows is for `take_stored`.
     """
 
-    def __init__(
-        self,
-        directory: Path | None,
-        stored: Mapping[str, Position] | None = None,
-        *,
-        wanted: Container[str] = (),
-        shared: bool = False,
-    ) -> None:
+    def __init__(self, directory: Path | None, wanted: Collection[str] = ()) -> None:
         self._path = None if directory is None else directory / FILE
         self._positions: dict[str, Position] = {}
         self._left: dict[str, Position | None] = {}
         self.returning: dict[str, Position] = {}
         """The wanted ones that had left: where they ended. Nobody wanted what came after that."""
+        self._wanted = wanted
         self._streamed: set[str] = set()
         if self._path is not None:
             self._read(self._path)
+
+    @property
+    def streamed(self) -> frozenset[str]:
+        """The names that were wanted here before."""
+        return frozenset((*self._streamed, *self._positions, *self._left))
+
+    def take_stored(self, stored: Mapping[str, Position], *, shared: bool) -> None:
+        """Take what the sink knows, of streams that are wanted now and of others.
+
+        Of two positions the higher one is right: neither is told before the sink has what is below
+        it. From a `shared` sink only those are taken that were wanted here before.
+        """
+        wanted, before = self._wanted, self.streamed
         ours = {
             name: position
-            for name, position in (stored or {}).items()
-            if not shared or name in wanted or name in self._positions or name in self._streamed
+            for name, position in stored.items()
+            if not shared or name in wanted or name in before
         }
         self._positions = furthest(self._positions, ours)
         for name, position in self._positions.items():
@@ -71,7 +77,8 @@ class RemovedStreams:
                 self._left[name] = self.returning[name] = position
             else:
                 self._left.pop(name, None)
-        if self._positions:
+        self._streamed.update(wanted)
+        if self._streamed or self._positions:
             self._write()
 
     def _read(self, path: Path) -> None:

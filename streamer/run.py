@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 from streamer.config import URL_NAMES, ExchangeConfig, StreamerConfig
@@ -44,7 +45,7 @@ def run_streamer(
             log.info("exchange.%s is reached through %s (%s)", name, proxy, source)
     try:
         with shard_lock(config.sink.directory, config.stop_within + LOCK_MARGIN_SECONDS) as lock:
-            feed = Feed(config, lambda routes: open_sink(config, routes), reread, lock)
+            feed = Feed(config, partial(open_sink, config), reread, lock)
             _heed_signals(feed, config.supervised, rereads=reread is not None)
             return UNACKNOWLEDGED_EXIT_CODE if feed.run() else 0
     except StreamerError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,8 +95,8 @@ class Sink(Protocol):
         """Return where each route's records ended when the sink was opened, by route name.
 
         Those of routes that nobody wants any more are among them as well, as far as the sink knows
-        without a search, and those that were removed since. Any other route has no records there,
-        as far as is known.
+        without a search or was told whom to look for, and those that were removed since. Any other
+        route has no records there, as far as is known.
         """
 
     def next_epochs(self) -> dict[str, EpochStart]:
@@ -121,17 +121,20 @@ class Sink(Protocol):
         """Forget a route that brings nothing any more; what it has brought stays counted."""
 
 
-def open_sink(config: StreamerConfig, routes: Routes) -> Sink:
+def open_sink(config: StreamerConfig, routes: Routes, earlier: Collection[str] = ()) -> Sink:
     """Open the sink for these routes, their gap records and snapshots.
 
-    Each is imported only when it is wanted. The caller holds the shard's lock. Raises
+    `earlier` are names of routes that may have ended there without anybody having noted where.
+    Each sink is imported only when it is wanted. The caller holds the shard's lock. Raises
     SinkUnavailable or SettingsError.
     """
     targets = (*routes, *routes.gaps.values(), *routes.snapshots.values())
     if config.sink.kind == "files":
         from streamer.sinks.files import FilesSink
 
-        return FilesSink(config.sink, targets, max_age_seconds=config.repair.max_age)
+        return FilesSink(
+            config.sink, targets, max_age_seconds=config.repair.max_age, earlier=earlier
+        )
     if config.sink.kind == "kafka":
         from streamer.sinks.kafka import open_kafka_sink
 

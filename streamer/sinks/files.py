@@ -22,7 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from streamer.config import SinkConfig
-from streamer.data.catalogue import REPAIRABLE
+from streamer.data.catalogue import REPAIRABLE, kind_of
 from streamer.data.events import Event
 from streamer.data.records import encoder, load_schema
 from streamer.messages import SinkCounts
@@ -88,11 +88,13 @@ class FilesSink:
         routes: Iterable[Route],
         *,
         max_age_seconds: float = math.inf,
+        earlier: Iterable[str] = (),
         wall_clock: Callable[[], int] = _wall_clock,
     ) -> None:
         """Open the directory: repair what a crash left, and see where the records end.
 
-        Nothing older than `max_age_seconds` is searched. `wall_clock` tells Unix microseconds.
+        Nothing older than `max_age_seconds` is searched, for the routes and for those that are
+        named by `earlier`. `wall_clock` tells Unix microseconds.
         Raises SinkUnavailable.
         """
         routes = tuple(routes)
@@ -100,6 +102,7 @@ class FilesSink:
         self._wall_clock = wall_clock
         self._midnight_us = _midnight_after(wall_clock())
         self._max_age_seconds = max_age_seconds
+        self._earlier = tuple(earlier)
         self._background = ThreadPoolExecutor(1, "sink-sync")
         self._futures: list[Future[None]] = []
         self._written = 0
@@ -138,7 +141,10 @@ class FilesSink:
             _log.warning("after a crash: %s", told)
         positions = None
         if kind not in RECORD_KINDS:
-            positions = PositionKeeper(directory, route_names, self._max_age_seconds, self._gaps)
+            earlier = (name for name in self._earlier if kind_of(name.partition("@")[2]) == kind)
+            positions = PositionKeeper(
+                directory, {*route_names, *earlier}, self._max_age_seconds, self._gaps
+            )
             self._positions.update(positions.positions)
         writer = AvroWriter(
             directory,

@@ -13,8 +13,16 @@ def at(last_id: int) -> Position:
     return Position(last_id, last_id)
 
 
+def opened(
+    directory: Path, stored: dict[str, Position], *wanted: str, shared: bool = False
+) -> RemovedStreams:
+    removed_streams = RemovedStreams(directory, wanted)
+    removed_streams.take_stored(stored, shared=shared)
+    return removed_streams
+
+
 def started(directory: Path, stored: int, *wanted: str) -> RemovedStreams:
-    return RemovedStreams(directory, {NAME: at(stored)}, wanted=wanted)
+    return opened(directory, {NAME: at(stored)}, *wanted)
 
 
 def test_one_that_was_out_of_the_settings_at_a_start_returns_where_it_had_ended(
@@ -65,11 +73,21 @@ def test_one_that_left_while_the_sink_took_nothing_ends_where_the_sink_says(tmp_
 def test_of_a_shared_sink_one_counts_that_joined_while_others_ran(tmp_path: Path) -> None:
     other = "btcusdt@trade"
     stored = {NAME: at(7), other: at(9)}
-    running = RemovedStreams(tmp_path, wanted=["solusdt@trade"], shared=True)
+    running = opened(tmp_path, {}, "solusdt@trade", shared=True)
     running.join([NAME])  # and it was taken out of the settings while no streamer ran
-    again = RemovedStreams(tmp_path, stored, wanted=["solusdt@trade"], shared=True)
+    again = opened(tmp_path, stored, "solusdt@trade", shared=True)
     assert again.take(NAME) == at(7)
     assert again.take(other) is None  # another streamer's
+
+
+def test_a_sink_is_told_of_all_that_were_wanted_here_before(tmp_path: Path) -> None:
+    """Files are searched for those that are named only: of one not named, the end is lost."""
+    first = opened(tmp_path, {}, "solusdt@trade")
+    assert not first.streamed - {"solusdt@trade"}
+    first.join([NAME])
+    first.note({"ethusdt@aggTrade": None, "btcusdt@trade": at(3)})
+    again = RemovedStreams(tmp_path, ["bnbusdt@trade"])
+    assert again.streamed == {"solusdt@trade", NAME, "ethusdt@aggTrade", "btcusdt@trade"}
 
 
 def test_a_file_of_an_earlier_version_tells_of_nobody_who_left(tmp_path: Path) -> None:

@@ -252,8 +252,9 @@ def test_one_that_was_not_listed_for_a_while_goes_on_after_its_last_record(tmp_p
     stage.hear("ethusdt@trade", 9)
     assert route.sequence.pending == 1  # above an open gap, which is repaired or declared lost
     if is_killed:  # the next start goes on after the same record
-        stored = {"ethusdt@trade": Position(1, NOW_US)}
-        assert not RemovedStreams(tmp_path, stored, wanted=stage.routes.by_name).returning
+        again = RemovedStreams(tmp_path, stage.routes.by_name)
+        again.take_stored({"ethusdt@trade": Position(1, NOW_US)}, shared=False)
+        assert not again.returning
 
 
 def test_one_that_comes_and_goes_without_a_word_is_remembered(stage):
@@ -300,7 +301,9 @@ def test_what_nobody_wanted_is_on_record_even_when_the_process_ended_in_between(
 def test_of_what_the_sink_knows_and_what_was_noted_the_higher_one_is_right(
     tmp_path, shared, of_others
 ):
-    def ends(removed_streams):
+    def ends(stored, *wanted):
+        removed_streams = RemovedStreams(tmp_path, wanted)
+        removed_streams.take_stored(stored, shared=shared)
         names = ("lower@trade", "higher@trade", "left@trade", "wanted@trade", "others@trade")
         taken = [removed_streams.take(name) for name in names]
         return [end and end.last_id for end in taken]
@@ -312,11 +315,10 @@ def test_of_what_the_sink_knows_and_what_was_noted_the_higher_one_is_right(
         for each in (noted, stored)
     )
     RemovedStreams(tmp_path).note(noted)
-    found = ends(RemovedStreams(tmp_path, stored, wanted={"wanted@trade"}, shared=shared))
-    assert found == [5, 7, 6, 8, of_others]
+    assert ends(stored, "wanted@trade") == [5, 7, 6, 8, of_others]
     # Who was wanted once is known to be ours, also when it is not wanted at the next start.
     later = {"wanted@trade": Position(9, 0)}
-    assert ends(RemovedStreams(tmp_path, later, shared=shared)) == [5, 7, 6, 9, of_others]
+    assert ends(later) == [5, 7, 6, 9, of_others]
 
 
 def test_quotes_that_were_wanted_again_at_once_have_the_time_between_on_record():

@@ -476,6 +476,24 @@ def test_syncing_keeps_to_its_policy(opened, monkeypatch, fsync_every):
     assert len(synced) == (expected or 1)
 
 
+def test_where_one_ends_is_known_that_was_killed_and_is_not_wanted_at_the_next_start(tmp_path):
+    """It had joined and left within seconds, so that no file of positions knew of it."""
+    gone, stays = routes = [*Routes(("bookTicker",), ("BTCUSDT", "ETHUSDT"))]
+    sink = FilesSink(config(tmp_path), routes)
+    for route in (gone, stays):  # the one that stays ends last: a search needs no more than that
+        sink.put(route, ticker(7, route.symbol), NOW_US)
+        assert sink.flush(PATIENCE_SECONDS) == 0
+    sink.abandon(is_ours=False)  # as if it were killed
+    earlier = [gone.name, "btcusdt@trade"]
+    for told in (earlier, ()):  # once it was found it is noted
+        again = FilesSink(config(tmp_path), [stays], earlier=told)
+        assert {name: one.last_id for name, one in again.positions().items()} == {
+            gone.name: 7,
+            stays.name: 7,
+        }
+        again.close()
+
+
 def test_a_route_that_joins_opens_the_directory_of_its_kind(opened, tmp_path):
     sink = opened()
     routes = Routes(("aggTrade",), ("BTCUSDT",))
@@ -615,6 +633,7 @@ def test_what_is_fetched_again_is_not_left_in_the_new_directory(tmp_path):
     trades(sink, 2)
     sink.flush(PATIENCE_SECONDS)
     sink.poll(time.monotonic() + 10)  # that file is complete
+    sink.flush(PATIENCE_SECONDS)  # and has its name, which another thread gives
     shutil.rmtree(tmp_path / "trade")
     trades(sink, 3)  # no file is in progress
     told = sink.abandon(is_ours=True)
