@@ -1,0 +1,1 @@
+"""Several streamers share the symbols by Kafka's own consumer-group protocol."""

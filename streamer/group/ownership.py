@@ -1,0 +1,319 @@
+"""What a member does with each shard, as a state machine without clock, Kafka or sockets.
+
+    assigned ─▶ joining ── the one before has left, or where records end was found ─▶ owned
+    owned ── revoked ─▶ leaving ── a successor hears the streams, or too late ─▶ (left)
+    owned ── lost ────▶ suspended ── assigned again, nobody was there meanwhile ─▶ owned
+                                  └─ somebody else has it ─▶ (dropped)
+
+A shard that joins is subscribed at once, so that no quote is missed, and what comes is held until
+it is known after which records to go on. One that is suspended is recorded on disk, and not
+produced, until it is known whose it is: nobody can tell at first whether the others have lost Kafka
+as well. `step` takes what has happened and returns the next states and what is to be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TypeAlias, assert_never
+
+from streamer.group.notices import Kind, ShardNotice
+from streamer.order.positions import Position
+
+OVERLAP_SECONDS = 1.0
+"""How long one that leaves goes on after the successor hears the streams: what the exchange sent
+before that may reach this machine later than the other one."""
+
+
+class Phase(Enum):
+    """Where a shard is on its way; one that is not known here has none."""
+
+    JOINING = "joining"
+    OWNED = "owned"
+    SUSPENDED = "suspended"
+    LEAVING = "leaving"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard that this member has something to do with."""
+
+    phase: Phase
+    heard: bool = False  # of JOINING: all of its streams are subscribed
+    awaits: str | None = None  # of JOINING: the process that has not left yet
+    positions: Mapping[str, Position] | None = None  # of JOINING: known already
+    locating: bool = False  # of JOINING: where its records end is being looked up
+    until: float = float("inf")  # of JOINING and LEAVING, monotonic: no longer waits for another
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Who this is, and how long it waits for others."""
+
+    name: str
+    process: str
+    handover_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The group gave a shard to this member; `last` is the latest notice of it, of whomever."""
+
+    shard: int
+    last: ShardNotice | None
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """The group takes a shard from this member, which may go on until the next one is there."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The member is out of the group, or has not heard of it for the session's time."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Some member gave notice, which may be this one."""
+
+    notice: ShardNotice
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """All streams of a shard that joins are subscribed."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """It was found where the records of a shard end, or that there are none."""
+
+    shard: int
+    positions: Mapping[str, Position]
+
+
+@dataclass(frozen=True, slots=True)
+class NotLocated:
+    """It could not be found: it is tried again."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Time has passed."""
+
+
+Event: TypeAlias = Assigned | Revoked | Lost | Told | Heard | Located | NotLocated | Passed
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Subscribe the streams of a shard, and hold what comes."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Locate:
+    """Look up where the records of a shard end."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Go on after these records, with what was held."""
+
+    shard: int
+    positions: Mapping[str, Position] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """End the streams of a shard, and tell where its records end once all are acknowledged."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """End the streams of a shard; what is not delivered of it is fetched by somebody else."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Give notice."""
+
+    shard: int
+    kind: Kind
+
+
+Action: TypeAlias = Join | Locate | Open | Leave | Drop | Tell
+Shards: TypeAlias = Mapping[int, Shard]
+
+
+def step(
+    shards: Shards, event: Event, member: Member, now: float
+) -> tuple[Shards, tuple[Action, ...]]:
+    """Return the shards after an event, and what is to be done, in order. `now` is monotonic."""
+    match event:
+        case Assigned():
+            return _assigned(shards, event, member, now)
+        case Revoked(shard):
+            return _revoked(shards, shard, member, now)
+        case Lost(shard):
+            return _lost(shards, shard)
+        case Told(notice):
+            return _told(shards, notice, member, now)
+        case Heard(shard):
+            state = shards.get(shard)
+            if state is None or state.phase is not Phase.JOINING or state.heard:
+                return shards, ()
+            heard = replace(state, heard=True)
+            tell = (Tell(shard, "hearing"),) if state.awaits is not None else ()
+            return _with(shards, shard, heard), tell
+        case Located(shard, positions):
+            state = shards.get(shard)
+            if state is None or not state.locating:
+                return shards, ()
+            return _opened(shards, shard, positions)
+        case NotLocated(shard):
+            state = shards.get(shard)
+            if state is None or not state.locating:
+                return shards, ()
+            return shards, (Locate(shard),)
+        case Passed():
+            return _passed(shards, now)
+        case _:
+            assert_never(event)
+
+
+def is_unsure(shards: Shards) -> bool:
+    """Return whether nothing may be produced: it is not known whose some shard is."""
+    return any(state.phase is Phase.SUSPENDED for state in shards.values())
+
+
+def of_phase(shards: Shards, *phases: Phase) -> tuple[int, ...]:
+    """Return the shards in one of these phases."""
+    return tuple(shard for shard, state in shards.items() if state.phase in phases)
+
+
+def _assigned(
+    shards: Shards, event: Assigned, member: Member, now: float
+) -> tuple[Shards, tuple[Action, ...]]:
+    shard, last = event.shard, event.last
+    state = shards.get(shard)
+    is_ours = last is not None and last.process == member.process
+    before: tuple[Action, ...] = ()
+    if state is not None:
+        if state.phase in (Phase.JOINING, Phase.OWNED):
+            return shards, ()
+        # Nobody has had it meanwhile: not a record is missing.
+        if is_ours or (last is None and state.phase is Phase.SUSPENDED):
+            return _with(shards, shard, Shard(Phase.OWNED)), (Tell(shard, "owned"),)
+        before = (Drop(shard),)
+    if last is not None and last.kind == "left" and last.positions is not None:
+        opened, actions = _opened(shards, shard, last.positions)
+        return opened, (*before, Join(shard), *actions)
+    if last is not None and last.kind == "leaving" and not is_ours:
+        joining = Shard(Phase.JOINING, awaits=last.process, until=now + member.handover_seconds)
+        return _with(shards, shard, joining), (*before, Join(shard))
+    joining = Shard(Phase.JOINING, locating=True)
+    return _with(shards, shard, joining), (*before, Join(shard), Locate(shard))
+
+
+def _revoked(
+    shards: Shards, shard: int, member: Member, now: float
+) -> tuple[Shards, tuple[Action, ...]]:
+    state = shards.get(shard)
+    if state is None or state.phase is Phase.LEAVING:
+        return shards, ()
+    if state.phase is Phase.OWNED:
+        leaving = Shard(Phase.LEAVING, until=now + member.handover_seconds)
+        return _with(shards, shard, leaving), ()
+    return _without(shards, shard), (Drop(shard),)
+
+
+def _lost(shards: Shards, shard: int) -> tuple[Shards, tuple[Action, ...]]:
+    state = shards.get(shard)
+    if state is None or state.phase in (Phase.LEAVING, Phase.SUSPENDED):
+        return shards, ()
+    if state.phase is Phase.OWNED:
+        return _with(shards, shard, Shard(Phase.SUSPENDED)), ()
+    return _without(shards, shard), (Drop(shard),)
+
+
+def _told(
+    shards: Shards, notice: ShardNotice, member: Member, now: float
+) -> tuple[Shards, tuple[Action, ...]]:
+    shard, state = notice.shard, shards.get(notice.shard)
+    if state is None or notice.process == member.process:
+        return shards, ()
+    match state.phase:
+        case Phase.SUSPENDED if notice.kind in ("owned", "hearing"):
+            return _without(shards, shard), (Drop(shard),)
+        case Phase.OWNED | Phase.LEAVING if notice.kind == "owned":  # it was lost unnoticed
+            return _without(shards, shard), (Drop(shard),)
+        case Phase.LEAVING if notice.kind == "hearing":
+            until = min(state.until, now + OVERLAP_SECONDS)
+            return _with(shards, shard, replace(state, until=until)), ()
+        case Phase.JOINING if notice.kind == "left" and notice.process == state.awaits:
+            if notice.positions is None:
+                return _locating(shards, shard, state)
+            return _opened(shards, shard, notice.positions)
+        case _:
+            return shards, ()
+
+
+def _passed(shards: Shards, now: float) -> tuple[Shards, tuple[Action, ...]]:
+    actions: list[Action] = []
+    for shard, state in tuple(shards.items()):
+        if now < state.until:
+            continue
+        if state.phase is Phase.LEAVING:
+            shards = _without(shards, shard)
+            actions.append(Leave(shard))
+        else:
+            shards, more = _locating(shards, shard, state)
+            actions += more
+    return shards, tuple(actions)
+
+
+def _locating(shards: Shards, shard: int, state: Shard) -> tuple[Shards, tuple[Action, ...]]:
+    locating = replace(state, awaits=None, locating=True, until=float("inf"))
+    return _with(shards, shard, locating), (Locate(shard),)
+
+
+def _opened(
+    shards: Shards, shard: int, positions: Mapping[str, Position]
+) -> tuple[Shards, tuple[Action, ...]]:
+    return (
+        _with(shards, shard, Shard(Phase.OWNED)),
+        (Open(shard, positions), Tell(shard, "owned")),
+    )
+
+
+def _with(shards: Shards, shard: int, state: Shard) -> Shards:
+    return {**shards, shard: state}
+
+
+def _without(shards: Shards, shard: int) -> Shards:
+    return {key: state for key, state in shards.items() if key != shard}
+
+
+def others_are_there(last: Iterable[ShardNotice], member: Member) -> bool:
+    """Return whether somebody may hear what this member leaves, by the latest notices."""
+    return any(
+        notice.member != member.name and notice.kind in ("owned", "hearing") for notice in last
+    )

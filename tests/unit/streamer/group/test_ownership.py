@@ -1,0 +1,270 @@
+"""The states of a shard: who records it, from when on, and until when."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.group.notices import VERSION, ShardNotice
+from streamer.group.ownership import (
+    OVERLAP_SECONDS,
+    Assigned,
+    Drop,
+    Heard,
+    Join,
+    Leave,
+    Locate,
+    Located,
+    Lost,
+    Member,
+    NotLocated,
+    Open,
+    Passed,
+    Phase,
+    Revoked,
+    Shard,
+    Tell,
+    Told,
+    is_unsure,
+    of_phase,
+    others_are_there,
+    step,
+)
+from streamer.order.positions import Position
+
+ME = Member("a", "a-1", 10.0)
+POSITIONS = {"btcusdt@trade": Position(7, 8)}
+OWNED = {1: Shard(Phase.OWNED)}
+
+
+def notice(kind, process="b-1", positions=None, shard=1):
+    return ShardNotice(VERSION, kind, shard, process[0], process, positions)
+
+
+def after(*events, shards=None, now=0.0):
+    """Return the shards after events, and what the last one of them has done."""
+    shards, actions = shards or {}, ()
+    for event in events:
+        shards, actions = step(shards, event, ME, now)
+    return shards, actions
+
+
+def test_a_shard_that_nobody_left_is_looked_up_and_owned():
+    shards, actions = after(Assigned(1, None))
+    assert actions == (Join(1), Locate(1))
+    assert of_phase(shards, Phase.JOINING) == (1,)
+    shards, actions = after(Located(1, POSITIONS), shards=shards)
+    assert actions == (Open(1, POSITIONS), Tell(1, "owned"))
+    assert shards == OWNED
+
+
+@pytest.mark.parametrize("kind", ["owned", "hearing"])
+def test_a_shard_whose_owner_is_gone_without_a_word_is_looked_up(kind):
+    assert after(Assigned(1, notice(kind)))[1] == (Join(1), Locate(1))
+
+
+def test_an_earlier_process_of_this_member_is_another_one():
+    assert after(Assigned(1, notice("owned", "a-0")))[1] == (Join(1), Locate(1))
+
+
+def test_a_look_up_that_failed_is_tried_again():
+    assert after(Assigned(1, None), NotLocated(1))[1] == (Locate(1),)
+
+
+def test_a_shard_that_was_left_goes_on_there_at_once():
+    shards, actions = after(Assigned(1, notice("left", positions=POSITIONS)))
+    assert actions == (Join(1), Open(1, POSITIONS), Tell(1, "owned"))
+    assert shards == OWNED
+
+
+def test_a_shard_that_was_left_without_positions_is_looked_up():
+    assert after(Assigned(1, notice("left")))[1] == (Join(1), Locate(1))
+
+
+def test_a_successor_tells_that_it_hears_once_and_goes_on_where_the_one_before_has_left():
+    shards, actions = after(Assigned(1, notice("leaving")))
+    assert actions == (Join(1),)
+    shards, actions = after(Heard(1), shards=shards)
+    assert actions == (Tell(1, "hearing"),)
+    assert after(Heard(1), shards=shards) == (shards, ())
+    assert after(Told(notice("left", "c-1", POSITIONS)), shards=shards) == (shards, ())
+    shards, actions = after(Told(notice("left", positions=POSITIONS)), shards=shards)
+    assert actions == (Open(1, POSITIONS), Tell(1, "owned"))
+    assert shards == OWNED
+
+
+def test_a_predecessor_that_leaves_without_positions_has_them_looked_up():
+    shards, _ = after(Assigned(1, notice("leaving")), Heard(1))
+    assert after(Told(notice("left")), shards=shards)[1] == (Locate(1),)
+
+
+def test_a_successor_does_not_wait_for_ever():
+    shards, _ = after(Assigned(1, notice("leaving")), Heard(1))
+    assert after(Passed(), shards=shards, now=9.9)[1] == ()
+    shards, actions = after(Passed(), shards=shards, now=10.0)
+    assert actions == (Locate(1),)
+    assert after(Passed(), shards=shards, now=99.0)[1] == ()
+
+
+def test_nobody_is_told_of_hearing_where_nobody_waits():
+    assert after(Assigned(1, None), Heard(1))[1] == ()
+
+
+def test_a_shard_that_is_revoked_is_recorded_until_the_successor_hears_it():
+    shards, actions = after(Revoked(1), shards=OWNED)
+    assert actions == ()
+    assert of_phase(shards, Phase.LEAVING) == (1,)
+    shards, actions = after(Told(notice("hearing")), shards=shards, now=3.0)
+    assert actions == ()
+    assert after(Passed(), shards=shards, now=3.0 + OVERLAP_SECONDS / 2)[1] == ()
+    assert after(Passed(), shards=shards, now=3.0 + OVERLAP_SECONDS) == ({}, (Leave(1),))
+
+
+def test_a_shard_that_is_revoked_is_left_when_nobody_comes():
+    shards, _ = after(Revoked(1), shards=OWNED)
+    assert after(Passed(), shards=shards, now=10.0) == ({}, (Leave(1),))
+
+
+def test_a_successor_that_hears_late_prolongs_nothing():
+    shards, _ = after(Revoked(1), shards=OWNED)
+    shards, _ = after(Told(notice("hearing")), shards=shards, now=9.5)
+    assert after(Passed(), shards=shards, now=10.0)[1] == (Leave(1),)
+
+
+def test_a_shard_that_comes_back_while_it_is_being_left_goes_on():
+    shards, _ = after(Revoked(1), shards=OWNED)
+    assert after(Assigned(1, notice("leaving", "a-1")), shards=shards) == (
+        OWNED,
+        (Tell(1, "owned"),),
+    )
+
+
+def test_a_shard_that_comes_back_after_another_had_it_begins_anew():
+    shards, _ = after(Revoked(1), shards=OWNED)
+    _, actions = after(Assigned(1, notice("owned")), shards=shards)
+    assert actions == (Drop(1), Join(1), Locate(1))
+
+
+@pytest.mark.parametrize("event", [Revoked(1), Lost(1)])
+def test_a_shard_that_goes_before_it_was_owned_is_dropped(event):
+    assert after(Assigned(1, None), event) == ({}, (Drop(1),))
+
+
+def test_a_shard_that_is_lost_is_suspended_until_it_is_known_whose_it_is():
+    shards, actions = after(Lost(1), shards=OWNED)
+    assert actions == ()
+    assert is_unsure(shards)
+    assert not is_unsure(OWNED)
+
+
+@pytest.mark.parametrize("last", [None, notice("owned", "a-1")])
+def test_a_suspended_shard_that_nobody_had_meanwhile_goes_on(last):
+    assert after(Lost(1), Assigned(1, last), shards=OWNED) == (OWNED, (Tell(1, "owned"),))
+
+
+def test_a_suspended_shard_that_somebody_had_meanwhile_begins_anew():
+    _, actions = after(Lost(1), Assigned(1, notice("owned")), shards=OWNED)
+    assert actions == (Drop(1), Join(1), Locate(1))
+
+
+@pytest.mark.parametrize("kind", ["owned", "hearing"])
+def test_a_suspended_shard_is_dropped_when_another_has_it(kind):
+    assert after(Lost(1), Told(notice(kind)), shards=OWNED) == ({}, (Drop(1),))
+
+
+def test_what_is_left_by_others_ends_no_suspense():
+    shards, _ = after(Lost(1), shards=OWNED)
+    assert after(Told(notice("left")), shards=shards) == (shards, ())
+
+
+@pytest.mark.parametrize("before", [(), (Revoked(1),)])
+def test_a_shard_that_another_owns_is_dropped_however_it_was_lost(before):
+    assert after(*before, Told(notice("owned")), shards=OWNED) == ({}, (Drop(1),))
+
+
+def test_own_notices_and_those_of_other_shards_change_nothing():
+    assert after(Told(notice("owned", "a-1")), shards=OWNED) == (OWNED, ())
+    assert after(Told(notice("owned", shard=2)), shards=OWNED) == (OWNED, ())
+
+
+@pytest.mark.parametrize(
+    "event",
+    [Revoked(2), Lost(2), Heard(2), Located(2, {}), NotLocated(2), Heard(1), Located(1, {})],
+)
+def test_what_comes_too_late_changes_nothing(event):
+    assert after(event, shards=OWNED) == (OWNED, ())
+
+
+@pytest.mark.parametrize("events", [(), (Revoked(1),), (Lost(1),)])
+def test_what_is_told_twice_changes_nothing(events):
+    shards, _ = after(*events, shards=OWNED)
+    event = events[0] if events else Assigned(1, None)
+    assert after(event, shards=shards) == (shards, ())
+
+
+def test_a_leaving_shard_that_is_lost_is_left_in_its_time():
+    shards, _ = after(Revoked(1), shards=OWNED)
+    assert after(Lost(1), shards=shards) == (shards, ())
+
+
+def test_others_are_there_when_one_of_them_owns_or_hears_a_shard():
+    assert others_are_there([notice("owned")], ME)
+    assert others_are_there([notice("hearing")], ME)
+    assert not others_are_there([notice("left"), notice("owned", "a-0")], ME)
+    assert not others_are_there([], ME)
+
+
+EVENTS = st.one_of(
+    st.builds(
+        Assigned,
+        st.just(1),
+        st.one_of(
+            st.none(),
+            st.builds(
+                notice,
+                st.sampled_from(["owned", "leaving", "hearing", "left"]),
+                st.sampled_from(["a-0", "a-1", "b-1"]),
+                st.sampled_from([None, POSITIONS]),
+            ),
+        ),
+    ),
+    st.sampled_from(
+        [Revoked(1), Lost(1), Heard(1), Located(1, POSITIONS), NotLocated(1), Passed()]
+    ),
+    st.builds(
+        Told,
+        st.builds(
+            notice,
+            st.sampled_from(["owned", "leaving", "hearing", "left"]),
+            st.sampled_from(["a-1", "b-1"]),
+            st.sampled_from([None, POSITIONS]),
+        ),
+    ),
+)
+
+
+@given(st.lists(st.tuples(EVENTS, st.floats(0, 5)), max_size=30))
+def test_whatever_happens_streams_are_joined_once_and_opened_only_when_joined(events):
+    """What is done to a shard's streams follows join → open → leave, or drop at any time."""
+    shards, now, streams = {}, 0.0, None
+    for event, seconds in events:
+        now += seconds
+        shards, actions = step(shards, event, ME, now)
+        for action in actions:
+            match action:
+                case Join():
+                    assert streams is None
+                    streams = "held"
+                case Open():
+                    assert streams == "held"
+                    streams = "open"
+                case Leave():
+                    assert streams == "open"
+                    streams = None
+                case Drop():
+                    assert streams is not None
+                    streams = None
+                case Locate():
+                    assert streams == "held"
+        phase = shards[1].phase if shards else None
+        assert (streams == "held") == (phase is Phase.JOINING)
+        assert (streams is None) == (phase is None)
