@@ -220,7 +220,9 @@ class Routes:
         self._with_snapshots = with_snapshots
         self.by_name: dict[str, Route] = {}
         self._by_prefix: dict[bytes, Route] = {}
-        self._holding: dict[Route, None] = {}  # in which events may wait
+        self._holding: dict[Route, None] = {}  # in which events may wait, and nobody repairs
+        self.repairing: dict[Route, None] = {}
+        """In which events may wait above gaps that are repaired: who finds none removes it."""
         self.window = window or TimeWindow()  # of all routes
         self._make = partial(
             Route,
@@ -263,18 +265,23 @@ class Routes:
         """Let frames find a route no longer."""
         del self.by_name[route.name]
         self._holding.pop(route, None)
+        self.repairing.pop(route, None)
         for prefix in _prefixes(route):
             del self._by_prefix[prefix]
 
     def hold(self, route: Route) -> None:
         """Note that events may wait in a route from now on."""
-        self._holding[route] = None
+        (self._holding if route.repaired is None else self.repairing)[route] = None
 
     def holding(self) -> list[Route]:
-        """Return the routes in which events wait: few of thousands, asked for many times a second.
+        """Return the routes in which events wait: few of thousands.
 
         One is among them from `hold` until nothing waits in it any more.
         """
+        return [*self.unrepaired(), *(route for route in self.repairing if route.sequence.pending)]
+
+    def unrepaired(self) -> list[Route]:
+        """Return those of them whose gaps are declared: asked for many times a second."""
         for route in [route for route in self._holding if not route.sequence.pending]:
             del self._holding[route]
         return list(self._holding)

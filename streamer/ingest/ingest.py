@@ -191,9 +191,8 @@ class Ingest:
         `reading` tells whether connections are read at the moment.
         """
         self._take_held(self._handover.due(now, _reached, reading=reading), now)
-        for route in self.routes.holding():
-            if route.repaired is None:
-                self.forward(route, route.sequence.expire(now))
+        for route in self.routes.unrepaired():
+            self.forward(route, route.sequence.expire(now))
 
     def give_up_leaving(self) -> None:
         """At a stop: declare what is missing of streams that leave, since no start asks for it."""

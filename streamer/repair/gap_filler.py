@@ -10,6 +10,8 @@ from streamer.data.kinds.kline import Kline
 from streamer.data.rest_page import RestRequest, Unusable
 from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
+from streamer.order.sequence import RepairableSequence
+from streamer.order.sequences import Arrival
 from streamer.repair import neighbours
 from streamer.repair.aggregate_look import AggregateLook
 from streamer.repair.clock_check import ClockCheck
@@ -20,9 +22,15 @@ from streamer.repair.gap_tracker import Ask, GapTracker, GiveUp
 from streamer.repair.page_check import PageCheck, in_page
 from streamer.repair.page_intake import Forward, PageIntake, Refuse
 from streamer.repair.rest_requests import RestFailure, RestResponse, page_request
+from streamer.repair.rounds import Rounds
 from streamer.routes import Route, Routes
 
 log = logging.getLogger(__name__)
+
+LOOKED_AT = 64
+"""Routes that wait, and gaps, that one turn looks at: with 1,500 all of them within 2.4 s, which is
+the time of 24 answers, and each of them again before it is asked about."""
+OVERDUE_EVERY_SECONDS = 1.0  # of `repair.give_up_after`, which is seconds at least
 
 
 class GapFiller:
@@ -52,42 +60,35 @@ class GapFiller:
         self._refuse = refuse
         self._counters = counters
         self._max_age_seconds = max_age_seconds
+        self._waiting_rounds: Rounds[Route] = Rounds(LOOKED_AT)
+        self._gap_rounds: Rounds[Route] = Rounds(LOOKED_AT)
+        self._releasing: set[Route] = set()  # out of which more may be handed on at once
+        self._overdue_at = 0.0
         self._aggregate_look = AggregateLook(in_milliseconds=page_check.in_milliseconds)
         self._intake = PageIntake(routes, forward, refuse, counters, clock.unix_time)
         self._epoch_check = EpochCheck(questions, routes, gap_tracker, page_check, self._give_up)
 
     def turn(self, now: float, *, accepting: bool) -> None:
-        """Look at what waits above gaps: some have closed meanwhile, some are new, some are old."""
-        for route in self._routes.holding():
-            sequence = route.repaired
-            if sequence is None:
-                continue
-            if accepting:
-                self._forward(route, sequence.release())
-            suspected = sequence.suspected(now)
-            if suspected is not None:
-                gap, since = suspected
-                if route not in self._gap_tracker.open:
-                    log.info(
-                        "suspected gap: %s of %s from %d to %d: asking REST",
-                        route.stream,
-                        route.symbol,
-                        gap.first_id,
-                        gap.last_id,
-                    )
-                self._gap_tracker.suspect(route, gap.first_id, gap.last_id, now, since)
-        if self._gap_tracker.open:
+        """Look at what waits above gaps: some have closed meanwhile, some are new, some are old.
+
+        Of many, `LOOKED_AT` in each turn, and those out of which more is to be released.
+        """
+        routes = self._routes.repairing
+        for route in dict.fromkeys((*self._releasing, *self._waiting_rounds.next(routes))):
+            self._look(route, now, accepting=accepting)
+        if now >= self._overdue_at:
+            self._overdue_at = now + OVERDUE_EVERY_SECONDS
             for give_up in self._gap_tracker.overdue(now):
                 self._give_up(give_up)
-            for route in tuple(self._gap_tracker.open):
-                self._advance(route, now)
+        for route in self._gap_rounds.next(self._gap_tracker.open):
+            self._advance(route, now)
 
     def ask(self, now: float) -> bool:
         """Ask about the most urgent gap; return whether it was asked."""
         # First the weight: with it used up, all gaps would be looked at many times a second.
         if not self._gap_tracker.open or not self._questions.affords(TRADES_WEIGHT, bulk=True):
             return False
-        ask = self._gap_tracker.next(now, lambda route: route.sequence.pending)
+        ask = self._next(now)
         if ask is None:
             return False
         if self._epoch_check.is_due(ask):
@@ -109,14 +110,58 @@ class GapFiller:
     def forget(self, route: Route) -> None:
         """Know nothing more of a route of which nothing is repaired."""
         self._gap_tracker.drop(route)
+        self._releasing.discard(route)
         self._intake.forget(route)
+
+    def _look(self, route: Route, now: float, *, accepting: bool) -> None:
+        """Hand on what a closed gap has freed, and see whether there is a gap."""
+        sequence = route.repaired
+        if sequence is None or not sequence.pending:
+            self._routes.repairing.pop(route, None)
+            self._releasing.discard(route)
+            return
+        if accepting:
+            released = sequence.release()
+            self._forward(route, released)
+            (self._releasing.add if released else self._releasing.discard)(route)
+        self._suspect(route, sequence, now)
+
+    def _suspect(self, route: Route, sequence: RepairableSequence[Arrival], now: float) -> None:
+        """Open the lowest gap of a route when it is old enough, or tell what it looks like now."""
+        suspected = sequence.suspected(now)
+        if suspected is None:
+            return
+        gap, since = suspected
+        if route not in self._gap_tracker.open:
+            log.info(
+                "suspected gap: %s of %s from %d to %d: asking REST",
+                route.stream,
+                route.symbol,
+                gap.first_id,
+                gap.last_id,
+            )
+        self._gap_tracker.suspect(route, gap.first_id, gap.last_id, now, since)
+
+    def _next(self, now: float) -> Ask[Route] | None:
+        """Return what to ask, after a look whether it is missing still."""
+        while True:
+            ask = self._gap_tracker.next(now, lambda route: route.sequence.pending)
+            if ask is None or ask.key.repaired is None:
+                return None
+            self._suspect(ask.key, ask.key.repaired, now)
+            self._advance(ask.key, now)
+            if self._gap_tracker.ask_of(ask.key) == ask:
+                return ask
 
     def _advance(self, route: Route, now: float) -> None:
         """Tell how far a gap has become smaller, and note its end."""
         sequence = route.repaired
         assert sequence is not None  # noqa: S101 - for the type checker: only such are open
         gap = self._gap_tracker.advance(route, sequence.next_id or 0, now)
-        if gap is not None and gap.repaired:
+        if gap is None:
+            return
+        self._releasing.add(route)
+        if gap.repaired:
             route.repaired_gaps_total += 1
             self._counters.notice(
                 "gap_repaired",
@@ -142,6 +187,7 @@ class GapFiller:
             self._gap_tracker.drop(give_up.key)  # REST alone told of it, and is not to be believed
             return
         self._forward(give_up.key, sequence.give_up(give_up.last_id, give_up.reason))
+        self._releasing.add(give_up.key)
 
     def _comparison(self, ask: Ask[Route]) -> RestRequest | None:
         """Return the question for the event above a gap, where REST has to show whose it is."""

@@ -171,8 +171,13 @@ class GapTracker(Generic[Key]):
         }
         if not needs:
             return None
-        key = self._order.choose(needs)
-        gap = self.open[key]
+        return self.ask_of(self._order.choose(needs))
+
+    def ask_of(self, key: Key) -> Ask[Key] | None:
+        """Return what there is to ask about a key, due or not; None where no gap is open."""
+        gap = self.open.get(key)
+        if gap is None:
+            return None
         if gap.old_below is not None:
             return Ask(key, gap.asks_from, 1)
         return Ask(key, gap.first_id, min(PAGE_LIMIT, gap.last_id - gap.first_id + 1))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from streamer.messages import Backfill
-from streamer.order.sequence import Gap
+from streamer.order.sequence import RELEASED_AT_ONCE, ContiguousSequence, Gap
+from streamer.repair.gap_filler import LOOKED_AT
 from streamer.repair.gap_tracker import REFUSED_SECONDS
 from streamer.repair.rest_requests import RestFailure
+from streamer.routes import Route
+from tests.unit.streamer.payloads import NOW_US, trade
 from tests.unit.streamer.repair.exchange_by_hand import (
     FIRST_OPEN,
     MINUTE,
@@ -227,3 +231,92 @@ def test_candles_that_rest_passes_over_twice_do_not_exist(candles):
     [_, declared, last] = candles.stored
     assert (declared.reason, declared.missing, last) == ("empty", 2, 4)
     assert candles.route.sequence.missing_total == 0
+
+
+def many(world, count: int) -> list[Route]:
+    """Add symbols, each of which has a gap from 11 to 13."""
+    routes = []
+    for number in range(count):
+        route = world.routes.make("trade", f"S{number:04}USDT")
+        world.routes.add(route)
+        for event_id in (10, 14):
+            event = msgspec.structs.replace(
+                world.route.decode(trade(t=event_id), NOW_US), symbol=route.symbol
+            )
+            if not route.sequence.advance(event_id):
+                for item, _ in route.sequence.take(event_id, (event, NOW_US), world.now):
+                    route.latest = item
+        world.routes.hold(route)
+        routes.append(route)
+    return routes
+
+
+def test_of_many_gaps_a_turn_looks_at_some_and_all_are_found_within_seconds(world, monkeypatch):
+    routes = many(world, 10 * LOOKED_AT)
+    looks = []
+    suspected = ContiguousSequence.suspected
+    monkeypatch.setattr(
+        ContiguousSequence,
+        "suspected",
+        lambda own, now: looks.append(own) or suspected(own, now),
+    )
+    world.turn(0.6)
+    assert len(looks) <= LOOKED_AT + 1  # and the one that is asked about
+    for _ in range(9):
+        world.turn(0.1)
+    assert world.backfiller.open_gaps == len(routes)
+    looks.clear()
+    world.turn(0.1)
+    assert len(looks) <= LOOKED_AT + 1
+
+
+def test_of_many_gaps_one_that_has_closed_is_not_asked_about(world):
+    routes = many(world, 3 * LOOKED_AT)
+    for _ in range(4):
+        world.turn(0.3)
+    asked = {parameters(each)["symbol"] for each in world.exchange.asked if each.parameters}
+    left = [route for route in routes if route.symbol not in asked]
+    for route in left[:-1]:  # another connection brings what was missing
+        for event_id in (11, 12, 13):
+            event = world.route.decode(trade(t=event_id), NOW_US)
+            route.sequence.take(event_id, (event, NOW_US), world.now)
+    request = world.answer(10, 11, 12, 13, 14)
+    assert parameters(request)["symbol"] == left[-1].symbol
+
+
+def request_of(world):
+    """Return the question under way."""
+    return world.exchange.asked[-1]
+
+
+def test_of_many_gaps_what_one_has_freed_is_handed_on_in_each_turn(world):
+    many(world, 10 * LOOKED_AT)
+    world.hear(10, *range(12, 12 + 4 * RELEASED_AT_ONCE))
+    for _ in range(12):
+        world.turn(0.1)
+    while not (
+        parameters(request_of(world))["symbol"] == world.route.symbol
+        and request_of(world).endpoint == "historicalTrades"
+    ):
+        world.say([])
+        world.turn(0.1)
+    world.answer(10, 11, 12)
+    for _ in range(4):
+        world.turn(0.1)
+    assert world.route.sequence.pending == 0
+    assert world.stored == [10, 11, *range(12, 12 + 4 * RELEASED_AT_ONCE)]
+
+
+def test_of_many_gaps_each_is_given_up_in_time(tmp_path):
+    world = World(tmp_path, give_up_after=60.0)
+    world.turn()
+    world.say({"serverTime": round(UNIX * 1e6)})
+    many(world, 3 * LOOKED_AT)
+    for _ in range(10):
+        world.turn(0.3)
+    assert world.backfiller.open_gaps == 3 * LOOKED_AT
+    world.turn(61.0)
+    for _ in range(4):
+        world.turn(0.3)
+    assert world.backfiller.open_gaps == 0
+    assert world.stored.count(Gap(11, 13)) == 3 * LOOKED_AT
