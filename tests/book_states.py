@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
-
-from tests.audit import read_files
 
 Side = dict[Decimal, Decimal]
 Record = Mapping[str, Any]
@@ -23,16 +20,21 @@ READERS = ("changes alone", "a snapshot at the start only", "at the start and af
 
 @dataclass
 class Tally:
-    """How many states one kind of reader had right, wrong, and knew not to have."""
+    """How many states one kind of reader had right, wrong, and knew not to have.
+
+    `undeclared`: those of the last ones whose change is missing, and in no gap record.
+    """
 
     right: int = 0
     wrong: int = 0
     unknown: int = 0
+    undeclared: int = 0
 
     def add(self, other: Tally) -> None:
         self.right += other.right
         self.wrong += other.wrong
         self.unknown += other.unknown
+        self.undeclared += other.undeclared
 
 
 class Reader:
@@ -73,20 +75,23 @@ def apply(side: Side, levels: Iterable[tuple[Decimal, Decimal]]) -> None:
             side[price] = quantity
 
 
-def compare(exchange: Any, directory: Path, stream: str, symbol: str) -> dict[str, Tally]:
-    """Return what each kind of reader had after each change that the exchange has made.
+def without_copies(records: Iterable[Record]) -> list[Record]:
+    """Return the first one of each record; after a kill, Kafka may have some twice."""
+    return list({each["record_id"]: each for each in reversed(list(records))}.values())[::-1]
+
+
+def compare(
+    tape: Iterable[Mapping[str, Any]],
+    changes: Iterable[Record],
+    snapshots: Sequence[Record],
+    gaps: Sequence[Record],
+) -> dict[str, Tally]:
+    """Return what each kind of reader of one symbol had after each change on the exchange's tape.
 
     From the first change that is recorded to the last one. A reader that lost the connection
     believes in the book that it had, unless it is the last kind.
     """
-    changes = [
-        each for each in read_files(directory, stream, "*.avro*") if each["symbol"] == symbol
-    ]
-    snapshots = [
-        each
-        for each in read_files(directory, "depthSnapshot", "*.avro*")
-        if each["symbol"] == symbol
-    ]
+    changes = without_copies(changes)
     first_id, last_id = changes[0]["first_update_id"], changes[-1]["last_update_id"]
     readers = {
         READERS[0]: Reader((), careful=False),
@@ -98,7 +103,7 @@ def compare(exchange: Any, directory: Path, stream: str, symbol: str) -> dict[st
     taken = 0
     bids: Side = {}
     asks: Side = {}
-    for state in exchange.tape(stream, symbol):
+    for state in tape:
         for side, key in ((bids, "b"), (asks, "a")):
             apply(side, ((Decimal(price), Decimal(each)) for price, each in state[key]))
         if not first_id <= state["u"] <= last_id:
@@ -111,6 +116,10 @@ def compare(exchange: Any, directory: Path, stream: str, symbol: str) -> dict[st
             # The last kind knows that it has an older book, and why: changes are missing.
             if reader.last_id is None or (name == READERS[2] and reader.last_id != state["u"]):
                 tally.unknown += 1
+                is_there = bool(known) and ends[known - 1] == state["u"]
+                tally.undeclared += not is_there and not any(
+                    each["first_id"] <= state["u"] <= each["last_id"] for each in gaps
+                )
             elif (reader.bids, reader.asks) == (bids, asks):
                 tally.right += 1
             else:
@@ -119,10 +128,14 @@ def compare(exchange: Any, directory: Path, stream: str, symbol: str) -> dict[st
     return tallies
 
 
-def faults(seed: int, count: int) -> list[tuple[float, str]]:
-    """Return faults with the seconds before each, drawn by a seed; each kind at least once."""
+KINDS = ("reset", "withhold", "stall", "kill")
+BROKER_KINDS = ("kafka", "kafka and reset", "kafka and kill")
+"""Kafka is away for a while; meanwhile nothing else, or the connection or the streamer ends."""
+
+
+def faults(seed: int, count: int, kinds: Sequence[str] = KINDS) -> list[tuple[float, str]]:
+    """Return faults with the seconds that each takes, drawn by a seed; each kind at least once."""
     dice = random.Random(f"books {seed}")
-    kinds = ["reset", "withhold", "stall", "kill"]
     drawn = [*kinds, *(dice.choice(kinds) for _ in range(count - len(kinds)))]
     dice.shuffle(drawn)
     return [(dice.uniform(1.0, 2.5), kind) for kind in drawn[:count]]

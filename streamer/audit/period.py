@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Period:
 
 
 ALWAYS = Period()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_time(text: str) -> int:
@@ -45,4 +46,4 @@ def parse_time(text: str) -> int:
             f"{text}: expected a date or a time, such as 2026-11-27 or 2026-11-27T13:30Z"
         ) from None
     aware = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return int(aware.timestamp() * 1_000_000)
+    return (aware - _EPOCH) // timedelta(microseconds=1)

@@ -1,4 +1,8 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamer.audit.period import ALWAYS, Period, parse_time
 
@@ -25,3 +29,9 @@ def test_times_are_utc_unless_they_say_otherwise():
     assert parse_time("1970-01-01T01:00+01:00") == 0
     with pytest.raises(ValueError, match="2026-11-27T13:30Z"):
         parse_time("soon")
+
+
+@given(st.integers(0, 4_102_444_800_000_000))
+def test_every_microsecond_is_exact(time_us):
+    time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
+    assert parse_time(time.isoformat()) == time_us
