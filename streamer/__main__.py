@@ -5,34 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from streamer.errors import SettingsError
+
+COMMANDS = ("audit", "backfill", "book", "export", "head")
+"""Beside the streamer; each has a room of its name, and is imported only when it is asked for."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["audit"]:
-        from streamer.audit.command import main as audit
+    if arguments and arguments[0] in COMMANDS:
+        from streamer import sink_command
 
-        return audit(arguments[1:])
-    if arguments[:1] == ["head"]:
-        from streamer.head.command import main as head
-
-        return head(arguments[1:])
-    if arguments[:1] == ["export"]:
-        from streamer.export.command import main as export
-
-        return export(arguments[1:])
-    if arguments[:1] == ["backfill"]:
-        from streamer.backfill.command import main as backfill
-
-        return backfill(arguments[1:])
-    if arguments[:1] == ["book"]:
-        from streamer.book.command import main as book
-
-        return book(arguments[1:])
+        command = import_module(f"streamer.{arguments[0]}.command")
+        return sink_command.run(command.main, arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m streamer",
         description="Streams Binance market data into Kafka or Avro files until SIGTERM; "

@@ -79,19 +79,19 @@ class Topics:
         topic = _TOPICS[stream]
         seen = self._seen.setdefault(stream, [])
         if stream not in self._consumers:
-            consumer = Consumer({**self._kafka.administrator, "group.id": "looks"})
+            consumer = Consumer({**self._kafka.administrator, "group.id": "looks", "log_level": 0})
             partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
             if not partitions:
                 consumer.close()
                 return []
             consumer.assign([TopicPartition(topic, one, OFFSET_BEGINNING) for one in partitions])
             self._consumers[stream] = consumer
-        while messages := self._consumers[stream].consume(10_000, timeout=0.2):
-            seen += (
-                decode(kind_of(stream), message.value() or b"")
-                for message in messages
-                if message.error() is None  # or the broker is away
-            )
+        messages = self._consumers[stream].consume(100_000, timeout=0.3)  # all that comes in time
+        seen += (
+            decode(kind_of(stream), message.value() or b"")
+            for message in messages
+            if message.error() is None  # or the broker is away
+        )
         return seen
 
     def records(self, stream: str) -> list[Record]:

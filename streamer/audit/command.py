@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from streamer.audit.batches import Source
-from streamer.audit.period import Period, parse_time
-from streamer.config import RECORD_TOPICS, KafkaConfig
-from streamer.errors import SettingsError
+from streamer.audit.period import Period
+from streamer.config import KafkaConfig
+from streamer.sink_command import (
+    NOTHING,
+    NothingToRead,
+    SinkParser,
+    asking_kafka,
+    kafka_place,
+    reads_kafka,
+    record_topics,
+    say,
+    settings_of,
+    symbols_argument,
+    time_argument,
+)
 
-EXPLAINED, USAGE, UNEXPLAINED, NOTHING = 0, 2, 3, 4
-"""Exit codes: those of a verdict pass, a usage error, a verdict fail and an inconclusive one."""
+EXPLAINED, UNEXPLAINED = 0, 3
+"""Exit codes of its own: those of a verdict pass and fail; NOTHING is an inconclusive one."""
 NOT_JUDGED = NOTHING
 
 _EPILOG = """\
@@ -33,51 +43,49 @@ order, unreadable, or a copy that differs; 4 there is nothing to read, or someth
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m streamer audit",
-        description="Reads a sink from the beginning and reports, per stream and symbol: ids, "
+    parser = SinkParser(
+        "audit",
+        "Reads a sink from the beginning and reports, per stream and symbol: ids, "
         "records, what is missing, copies, disorder, the back-filled share, recorded gaps.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _EPILOG,
     )
     add = parser.add_argument
-    add("directory", nargs="?", type=Path, help="of Avro files (default: sink.directory)")
-    add("--kafka", action="store_true", help="read kafka.topics (default with sink.kind = kafka)")
-    add("--config", type=Path, metavar="FILE", help="settings in TOML")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting (repeatable)")
+    parser.add_directory()
+    parser.add_kafka()
+    parser.add_settings()
     add("--json", action="store_true", help="for machines, on stdout")
     add("--no-copies", action="store_true", help="copies count as unexplained, too")
     for name, what in (("--from", "first"), ("--to", "after the last")):
-        add(name, type=_time, metavar="TIME", help=f"{what} time of receipt, UTC: 2026-11-27T13:30")
-    add("--symbols", metavar="LIST", help="only these, with commas; each must be there")
-    options = parser.parse_args(arguments)
+        add(
+            name,
+            type=time_argument,
+            metavar="TIME",
+            help=f"{what} time of receipt, UTC: 2026-11-27T13:30",
+        )
+    add(
+        "--symbols",
+        type=symbols_argument,
+        metavar="LIST",
+        help="only these, with commas; each must be there",
+    )
+    options = parser.parse(arguments)
     period = Period(getattr(options, "from"), options.to)
-    symbols = options.symbols and [one.strip().upper() for one in options.symbols.split(",")]
-    if options.kafka and options.directory:
-        parser.error("a directory or --kafka: not both")
+    symbols = options.symbols or None
 
     from streamer.audit.books import check_books
     from streamer.audit.holdings import check_files, early_ends
     from streamer.audit.run import audit  # after the usage is known to be right
     from streamer.audit.table import jumping, table
-    from streamer.settings import StreamerSettings, load
 
-    try:
-        settings = load(StreamerSettings, options.config, options.set, dials=False)
-        source: Source
-        where: Path | str  # a directory, or the brokers
-        if options.kafka or (options.directory is None and settings.sink.kind == "kafka"):
-            source, where = _topics(settings.kafka)
-        else:
-            source, where = _directory(options.directory or settings.sink.directory)
-    except SettingsError as error:
-        _say(str(error))
-        return USAGE
-    except NothingToRead as reason:
-        _say(str(reason))
-        return NOTHING
-    root = None if isinstance(where, str) else where
-    outcome = audit(source, _say, period, symbols)
+    settings = settings_of(options)
+    source: Source
+    root: Path | None = None
+    if reads_kafka(options, settings):
+        source, where = _topics(settings.kafka), kafka_place(settings.kafka)
+    else:
+        root = options.directory or settings.sink.directory
+        source, where = _directory(root), str(root)
+    outcome = audit(source, say, period, symbols)
     if root is not None:
         holdings = check_files(root, period)
         outcome.problems_of_files.extend(holdings.problems)
@@ -106,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
     if not explained:
         return UNEXPLAINED
     if not outcome.records:
-        _say(f"{where}: no records")
+        say(f"{where}: no records")
         return NOTHING
     return NOT_JUDGED if outcome.not_judged else EXPLAINED
 
@@ -117,18 +125,7 @@ def _sentence(explained: bool, not_judged: list[str]) -> str:
     return "what can be judged is explained" if not_judged else "all is explained"
 
 
-def _time(text: str) -> int:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-class NothingToRead(Exception):  # noqa: N818 - a reason, for people
-    """There is no sink to be read."""
-
-
-def _directory(path: Path) -> tuple[Source, Path]:
+def _directory(path: Path) -> Source:
     from streamer.audit.directory import Directory
     from streamer.sinks.manifest import MANIFEST
 
@@ -139,23 +136,11 @@ def _directory(path: Path) -> tuple[Source, Path]:
     if not directory and not any((path / MANIFEST).glob("*.jsonl")):
         reason = "holds no Avro files" if path.is_dir() else "is no directory"
         raise NothingToRead(f"{path} {reason}; expected a sink.directory, or one kind's in it")
-    return directory, path
+    return directory
 
 
-def _topics(config: KafkaConfig) -> tuple[Source, str]:
-    from confluent_kafka import KafkaException
-
+def _topics(config: KafkaConfig) -> Source:
     from streamer.audit.topics import Topics
 
-    where = f"Kafka at {config.bootstrap_servers}"
-    try:
-        topics = Topics(config, {**RECORD_TOPICS, **config.topics})
-    except KafkaException as error:
-        raise NothingToRead(f"{where}: {error.args[0].str()}") from None
-    except LookupError as error:
-        raise NothingToRead(f"{where}: {error.args[0]}; kafka.topics names them") from None
-    return topics, where
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 - progress, for who waits
+    with asking_kafka(config):
+        return Topics(config, record_topics(config))

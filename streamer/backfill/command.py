@@ -9,9 +9,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamer.audit.period import parse_time
 from streamer.data.catalogue import BY_STREAM, REPAIRABLE, kind_of
 from streamer.errors import HandshakeError, SettingsError
+from streamer.sink_command import (
+    INTERRUPTED,
+    SinkParser,
+    list_argument,
+    settings_of,
+    symbols_argument,
+    time_argument,
+)
 
 if TYPE_CHECKING:  # what takes long to import comes after the usage is known to be right
     from streamer.backfill.archive import Archive
@@ -21,8 +28,8 @@ if TYPE_CHECKING:  # what takes long to import comes after the usage is known to
     from streamer.backfill.target import Target
     from streamer.settings import StreamerSettings
 
-FILLED, USAGE, LEFT, INTERRUPTED = 0, 2, 3, 130
-"""Exit codes, as of `audit`; the last one is a shell's for SIGINT."""
+FILLED, LEFT = 0, 3
+"""Exit codes of its own."""
 
 _EPILOG = """\
 Only what is not there is stored: run it again after any end, a kill included, and it goes on. A
@@ -37,18 +44,27 @@ not be filled, and is named; 130 interrupted: what was fetched is stored.
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m streamer backfill",
-        description="Fills the past of trades, aggregate trades and klines: what recorded gaps "
+    parser = SinkParser(
+        "backfill",
+        "Fills the past of trades, aggregate trades and klines: what recorded gaps "
         "declare, or a time, over REST or from the exchange's public archives.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _EPILOG,
     )
     add = parser.add_argument
-    add("--symbol", type=_list, metavar="LIST", help="only these, with commas, such as BTCUSDT")
+    add(
+        "--symbol",
+        type=symbols_argument,
+        metavar="LIST",
+        help="only these, with commas, such as BTCUSDT",
+    )
     add("--stream", type=_streams, metavar="LIST", help="only these: trade, aggTrade, kline_1m …")
     for name, what in (("--from", "first"), ("--to", "after the last")):
-        add(name, type=_time, metavar="TIME", help=f"{what} time of a trade, UTC: 2026-11-27T13:30")
+        add(
+            name,
+            type=time_argument,
+            metavar="TIME",
+            help=f"{what} time of a trade, UTC: 2026-11-27T13:30",
+        )
     add("--gaps", action="store_true", help="all that gap records declare missing")
     add(
         "--from-archive",
@@ -62,9 +78,8 @@ def main(arguments: Sequence[str]) -> int:
         help="take what REST tells also where nothing that is stored lies next to it, though the "
         "address is of no known exchange",
     )
-    add("--config", type=Path, metavar="FILE", help="settings in TOML")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting (repeatable)")
-    options = parser.parse_args(arguments)
+    parser.add_settings()
+    options = parser.parse(arguments)
     begin, end = getattr(options, "from"), options.to
     if not (options.gaps or options.from_archive):
         missing = [
@@ -80,15 +95,8 @@ def main(arguments: Sequence[str]) -> int:
 
     from streamer.backfill.progress import Progress
     from streamer.backfill.run import Wanted
-    from streamer.settings import StreamerSettings, load
 
-    try:
-        settings = load(
-            StreamerSettings, options.config, options.set, dials=not options.from_archive
-        )
-    except SettingsError as error:
-        _say(str(error))
-        return USAGE
+    settings = settings_of(options, dials=not options.from_archive)
     wanted = Wanted(
         frozenset(options.symbol) if options.symbol else None,
         frozenset(options.stream) if options.stream else None,
@@ -126,9 +134,6 @@ def _run(
                 progress.say(str(error))
                 code = LEFT
             backfill.finish()
-    except SettingsError as error:
-        progress.say(str(error))
-        return USAGE
     except KeyboardInterrupt:
         progress.say("stopped at once: the next run completes what was being written, and goes on")
         return INTERRUPTED
@@ -230,26 +235,11 @@ def _archives(directory: Path, wanted: Wanted, progress: Progress) -> Iterator[A
     yield from sorted(found, key=lambda one: (one.name.stream, one.name.symbol, one.name.from_us))
 
 
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip().upper() for part in text.split(",") if part.strip())
-
-
 def _streams(text: str) -> tuple[str, ...]:
-    streams = tuple(part.strip() for part in text.split(",") if part.strip())
+    streams = list_argument(text)
     for stream in streams:
         if stream not in BY_STREAM or kind_of(stream) not in REPAIRABLE:
             raise argparse.ArgumentTypeError(
                 f"{stream!r}: expected trade, aggTrade or kline_ and an interval, such as kline_1m"
             )
     return streams
-
-
-def _time(text: str) -> int:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 - for people

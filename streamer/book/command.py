@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,16 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from streamer.audit.batches import Batch, Source
-from streamer.audit.period import parse_time
 from streamer.book.rebuild import Book, NoChanges, NotCovered, Record, rebuild
-from streamer.config import RECORD_TOPICS, KafkaConfig
+from streamer.config import KafkaConfig
 from streamer.data.kinds.depth import KIND as DEPTH
 from streamer.data.kinds.depth_snapshot import KIND as SNAPSHOT
 from streamer.data.stream_kind import StreamKind
-from streamer.errors import SettingsError
+from streamer.sink_command import (
+    NOTHING,
+    NothingToRead,
+    SinkParser,
+    asking_kafka,
+    kafka_place,
+    reads_kafka,
+    record_topics,
+    say,
+    settings_of,
+    time_argument,
+)
 
-SHOWN, USAGE, NOT_COVERED, NOTHING = 0, 2, 3, 4
-"""Exit codes; NOT_COVERED: there are records, and they do not tell the book at this time."""
+SHOWN, NOT_COVERED = 0, 3
+"""Exit codes of its own; NOT_COVERED: the records do not tell the book at this time."""
 
 _EPILOG = """\
 Times are those of the exchange's clock, UTC. The book is that after the last change up to --at; it
@@ -35,40 +44,34 @@ why; 4 there are no changes of this book.
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m streamer book",
-        description="Rebuilds an order book from snapshots and the changes that follow them.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = SinkParser(
+        "book",
+        "Rebuilds an order book from snapshots and the changes that follow them.",
+        _EPILOG,
     )
     add = parser.add_argument
-    add("directory", nargs="?", type=Path, help="of Avro files (default: sink.directory)")
+    parser.add_directory()
     add("--symbol", required=True, type=str.upper, metavar="S", help="such as BTCUSDT")
-    add("--at", type=_time, metavar="TIME", help="such as 2026-11-27T13:30 (default: the last)")
+    add(
+        "--at",
+        type=time_argument,
+        metavar="TIME",
+        help="such as 2026-11-27T13:30 (default: the last)",
+    )
     add("--stream", choices=DEPTH.streams, help="of changes (default: the one that is there)")
     add("--levels", type=int, default=10, metavar="N", help="shown of each side (default: 10)")
-    add("--kafka", action="store_true", help="read kafka.topics (default with sink.kind = kafka)")
-    add("--config", type=Path, metavar="FILE", help="settings in TOML")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting (repeatable)")
+    parser.add_kafka()
+    parser.add_settings()
     add("--json", action="store_true", help="for machines, on stdout: every level")
-    options = parser.parse_args(arguments)
-    if options.kafka and options.directory:
-        parser.error("a directory or --kafka: not both")
+    options = parser.parse(arguments)
 
-    from streamer.settings import StreamerSettings, load  # after the usage is known to be right
-
-    try:
-        settings = load(StreamerSettings, options.config, options.set, dials=False)
-        if options.kafka or (options.directory is None and settings.sink.kind == "kafka"):
-            source, where = _topics(settings.kafka)
-        else:
-            source, where = _directory(options.directory or settings.sink.directory)
-    except SettingsError as error:
-        _say(str(error))
-        return USAGE
-    except NothingToRead as reason:
-        _say(str(reason))
-        return NOTHING
+    settings = settings_of(options)
+    source: Source
+    if reads_kafka(options, settings):
+        source, where = _topics(settings.kafka), kafka_place(settings.kafka)
+    else:
+        directory: Path = options.directory or settings.sink.directory
+        source, where = _directory(directory), str(directory)
     return _show(source, where, options)
 
 
@@ -78,13 +81,13 @@ def _show(source: Source, where: str, options: argparse.Namespace) -> int:
     try:
         book = rebuild(records.of(SNAPSHOT), records.of(DEPTH, stream), options.at)
     except NoChanges:
-        _say(
+        say(
             f"{where}: no changes of a book of {symbol}; the streams depth and depth@100ms "
             "bring them"
         )
         return NOTHING
     except NotCovered as reason:
-        _say(f"{stream} of {symbol}: {reason}")
+        say(f"{stream} of {symbol}: {reason}")
         return NOT_COVERED
     if options.json:
         print(json.dumps(_document(symbol, stream, book), indent=2))  # noqa: T201 - asked for
@@ -137,7 +140,7 @@ class _Records:
     def _tell(self, problem: str) -> None:
         if problem not in self._unreadable:
             self._unreadable.add(problem)
-            _say(f"unreadable: {problem}")
+            say(f"unreadable: {problem}")
 
 
 def _table(symbol: str, stream: str | None, book: Book, levels: int) -> Iterator[str]:
@@ -177,40 +180,18 @@ def _text(unix_us: int) -> str:
     return datetime.fromtimestamp(unix_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-class NothingToRead(Exception):  # noqa: N818 - a reason, for people
-    """There is no sink to be read."""
-
-
-def _directory(path: Path) -> tuple[Source, str]:
+def _directory(path: Path) -> Source:
     from streamer.audit.directory import Directory
 
     try:
-        return Directory(path, (DEPTH.name, SNAPSHOT.name)), str(path)
+        return Directory(path, (DEPTH.name, SNAPSHOT.name))
     except OSError as error:
         raise NothingToRead(f"{path}: {error.strerror or error}") from None
 
 
-def _topics(config: KafkaConfig) -> tuple[Source, str]:
-    from confluent_kafka import KafkaException
-
+def _topics(config: KafkaConfig) -> Source:
     from streamer.audit.topics import Topics
 
-    where = f"Kafka at {config.bootstrap_servers}"
-    topics = {**RECORD_TOPICS, **config.topics}
-    try:
-        return Topics(config, {kind: topics[kind] for kind in (DEPTH.name, SNAPSHOT.name)}), where
-    except KafkaException as error:
-        raise NothingToRead(f"{where}: {error.args[0].str()}") from None
-    except LookupError as error:
-        raise NothingToRead(f"{where}: {error.args[0]}; kafka.topics names them") from None
-
-
-def _time(text: str) -> int:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 - for people, beside what is shown
+    names = record_topics(config)
+    with asking_kafka(config):
+        return Topics(config, {kind: names[kind] for kind in (DEPTH.name, SNAPSHOT.name)})

@@ -6,17 +6,24 @@ import argparse
 import fcntl
 import os
 import resource
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from streamer.errors import SettingsError
 from streamer.export.plan import PARTITIONS, Exported, Job, Source, by_date, job_of
+from streamer.sink_command import (
+    INTERRUPTED,
+    NOTHING,
+    USAGE,
+    SinkParser,
+    list_argument,
+    say,
+    settings_of,
+)
 
-EXPORTED, USAGE, FAILED, NOTHING, INTERRUPTED = 0, 2, 3, 4, 130
-"""Exit codes, as of `audit`; the last one is a shell's for SIGINT."""
+EXPORTED, FAILED = 0, 3
+"""Exit codes of its own."""
 
 _EPILOG = """\
 Only complete files are read, and those that were exported before are passed over: run it as often
@@ -31,17 +38,22 @@ exported, and is named; 4 there is nothing to export.
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m streamer export",
-        description="Writes the complete Avro files of a sink as Parquet: one file for each kind, "
+    parser = SinkParser(
+        "export",
+        "Writes the complete Avro files of a sink as Parquet: one file for each kind, "
         "day and symbol, compressed with zstd, every value exact.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _EPILOG,
     )
     add = parser.add_argument
-    add("directory", nargs="?", type=Path, help="of Avro files (default: sink.directory)")
+    parser.add_directory()
     add("--output", type=Path, required=True, metavar="DIRECTORY", help="where Parquet files go")
-    add("--kinds", type=_list, default=(), metavar="LIST", help="only these, such as trade,gap")
+    add(
+        "--kinds",
+        type=list_argument,
+        default=(),
+        metavar="LIST",
+        help="only these, such as trade,gap",
+    )
     add(
         "--partition",
         type=_partition,
@@ -50,21 +62,13 @@ def main(arguments: Sequence[str]) -> int:
         help="of date and symbol, in the order of the directories (default: date,symbol); none",
     )
     add("--whole-days", action="store_true", help="only days that have ended, UTC")
-    add("--config", type=Path, metavar="FILE", help="settings in TOML")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting (repeatable)")
-    options = parser.parse_args(arguments)
-
-    from streamer.settings import StreamerSettings, load
-
-    try:
-        settings = load(StreamerSettings, options.config, options.set, dials=False)
-    except SettingsError as error:
-        _say(str(error))
-        return USAGE
+    parser.add_settings()
+    options = parser.parse(arguments)
+    settings = settings_of(options)
     try:
         import pyarrow.parquet  # noqa: F401 - said at once, and not in the middle
     except ImportError:
-        _say("export needs pyarrow: pip install 'pyarrow>=21' (or the extra parquet of vigil)")
+        say("export needs pyarrow: pip install 'pyarrow>=21' (or the extra parquet of vigil)")
         return USAGE
     root: Path = options.directory or settings.sink.directory
     _allow_many_files()
@@ -72,10 +76,10 @@ def main(arguments: Sequence[str]) -> int:
         with _alone(options.output):
             return _export(root, options)
     except KeyboardInterrupt:
-        _say("stopped: what is listed above is exported, the rest is not begun or done again")
+        say("stopped: what is listed above is exported, the rest is not begun or done again")
         return INTERRUPTED
     except OSError as error:
-        _say(f"{error.filename or options.output}: {error.strerror or error}")
+        say(f"{error.filename or options.output}: {error.strerror or error}")
         return FAILED
 
 
@@ -97,11 +101,11 @@ def _export(root: Path, options: argparse.Namespace) -> int:
                 now = run(job, root, options.output, options.partition, before)
             except ExportError as error:
                 failed += 1
-                _say(f"{kind} {date}: not exported: {error}")
+                say(f"{kind} {date}: not exported: {error}")
                 continue
             print(_line(job, now), flush=True)  # noqa: T201 - progress, for people
     if not days:
-        _say(f"{root}: no complete Avro files; expected a sink.directory")
+        say(f"{root}: no complete Avro files; expected a sink.directory")
         return NOTHING
     return FAILED if failed else EXPORTED
 
@@ -146,16 +150,8 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 def _partition(text: str) -> tuple[str, ...]:
-    names = () if text == "none" else _list(text)
+    names = () if text == "none" else list_argument(text)
     if len(set(names)) < len(names) or not set(names) <= set(PARTITIONS):
         raise argparse.ArgumentTypeError(f"expected date, symbol, both or none, not {text!r}")
     return names
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 - for people

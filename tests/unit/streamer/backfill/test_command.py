@@ -10,8 +10,9 @@ from typing import Any
 import fastavro
 import pytest
 
+from streamer.__main__ import main as streamer
 from streamer.audit.command import main as audit
-from streamer.backfill.command import FILLED, LEFT, USAGE, main
+from streamer.backfill.command import FILLED, LEFT, main
 from streamer.backfill.plan import Holding
 from streamer.backfill.stop import Stop, Stopped
 from streamer.backfill.target import FilesTarget
@@ -19,6 +20,7 @@ from streamer.config import SinkConfig
 from streamer.data.events import GapRecord
 from streamer.data.kinds.trade import Trade
 from streamer.routes import Routes
+from streamer.sink_command import USAGE
 from streamer.sinks.files import FilesSink
 
 _spec = importlib.util.spec_from_file_location("archives", Path(__file__).with_name("archives.py"))
@@ -205,7 +207,7 @@ def test_what_is_not_there_is_said(data, store, tmp_path, capsys):
     (store / "x.zip").write_bytes(b"")
     assert run(data, store) == FILLED
     assert "x.zip: passed over" in capsys.readouterr().err
-    assert main(["--gaps", "--set", "sink.kind=null"]) == USAGE
+    assert streamer(["backfill", "--gaps", "--set", "sink.kind=null"]) == USAGE
 
 
 def test_days_and_gaps_that_no_archive_is_of_are_named(data, store, capsys):
