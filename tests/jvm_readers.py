@@ -33,7 +33,8 @@ Record = dict[str, Any]
 def avro_tools(*arguments: str | Path) -> str:
     """Run a command of avro-tools and return what it prints."""
     java = required("java", "default-jre-headless")
-    return _run([java, "-Xmx512m", "-jar", _jar("avro-tools"), *arguments])
+    options = ["-Xmx512m", "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8"]
+    return _run([java, *options, "-jar", _jar("avro-tools"), *arguments], encoding="utf-8")
 
 
 def spark_submit(program: str, *arguments: str | Path, directory: Path) -> str:

@@ -6,13 +6,14 @@ fastavro does.
 
 from __future__ import annotations
 
+import decimal
 import io
 import json
 import signal
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
@@ -25,18 +26,26 @@ import polars
 import pyarrow.parquet
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
 
 from streamer.__main__ import main
-from tests.audit import audit_records, read_files
-from tests.consumer_programs import with_avro
+from tests.audit import audit_records, kind_of, read_files
+from tests.consumer_programs import PROGRAMS, with_avro
 from tests.exchange import Exchange
-from tests.kafka_mock import TOPICS, MockKafka
+from tests.jvm_readers import avro_tools, spark_messages, spark_rows, spark_submit
+from tests.kafka_cluster import KafkaCluster
+from tests.kafka_mock import EVERY_TOPIC, GAP_TOPIC, TOPICS, MockKafka
+from tests.kafka_reader import decode, every
 from tests.streaming import ROOT, Process, at_exchange, eventually
 from tests.tools import required
 
 STREAMS = ("trade", "aggTrade", "bookTicker", "depth@100ms", "kline_1s", "miniTicker", "ticker")
 WITH_HOLES = ("bookTicker", "depth@100ms", "miniTicker", "ticker", "kline_1s")  # after a reset
+KINDS = ("trade", "aggTrade", "bookTicker", "depth", "kline", "miniTicker", "ticker", "gap")
 SYMBOLS = ("BTCUSDT", "PEPEUSDT")  # one has quantities of more than ten digits
+SCHEMAS = ROOT / "streamer" / "schemas"
 Record = dict[str, Any]
 
 
@@ -93,6 +102,36 @@ def plain(value: Any) -> Any:
     return value
 
 
+def by_avro_tools(paths: list[Path], directory: Path) -> list[Record]:
+    """Return what `tojson` prints of all files together: bytes as text, unions by their type."""
+    whole = directory / "whole.avro"
+    avro_tools("concat", *paths, whole)
+    lines = avro_tools("tojson", whole).rstrip("\n").split("\n")  # bytes are any characters
+    fields = json.loads(avro_tools("getschema", whole))["fields"]
+    return [
+        {one["name"]: from_json(row[one["name"]], one["type"]) for one in fields}
+        for row in map(json.loads, lines)
+    ]
+
+
+def from_json(value: Any, kind: Any) -> Any:
+    """Return the value of an Avro type that is so in Avro's own JSON."""
+    if isinstance(kind, list):  # null, and something else
+        return None if value is None else from_json(*value.values(), kind[1])
+    match kind if isinstance(kind, str) else kind.get("logicalType", kind["type"]):
+        case "decimal":
+            return plain(value.encode("latin-1"))
+        case "timestamp-micros":
+            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)
+        case "array":
+            return [from_json(one, kind["items"]) for one in value]
+        case "record":
+            return {
+                one["name"]: from_json(value[one["name"]], one["type"]) for one in kind["fields"]
+            }
+    return value
+
+
 def in_parquet(directory: Path, kind: str) -> Iterator[list[Record]]:
     """Yield the rows of the exported files of a kind, by pyarrow and by pandas."""
     paths = sorted((directory / kind).rglob("*.parquet"))
@@ -112,7 +151,7 @@ def normal(value: Any) -> Any:
     if isinstance(value, pandas.Timestamp):
         return value.to_pydatetime().astimezone(UTC)
     if isinstance(value, datetime):
-        return value.astimezone(UTC)
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
     if isinstance(value, Decimal):
         return value.normalize(Context(prec=40))
     if isinstance(value, list):
@@ -154,32 +193,79 @@ def check_against_the_tape(exchange: Exchange, stream: str, records: list[Record
         assert audit.count > 2
 
 
-@pytest.mark.full
-def test_every_reader_tells_what_the_exchange_told(tmp_path):
-    data, parquet = tmp_path / "data", tmp_path / "parquet"
-    with Exchange(tmp_path, rate=100, symbols=SYMBOLS) as exchange:
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where a run with faults left `data` and, exported, `parquet`: as the exchange told."""
+    directory = tmp_path_factory.mktemp("readers")
+    data, parquet = directory / "data", directory / "parquet"
+    with Exchange(directory, rate=100, symbols=SYMBOLS) as exchange:
         settings = {"exchange.streams": ",".join(STREAMS), "sink.directory": data}
         run_with_faults(
-            tmp_path, exchange, signal.SIGKILL, **settings, **{"sink.rollover_after": "1s"}
+            directory, exchange, signal.SIGKILL, **settings, **{"sink.rollover_after": "1s"}
         )
         for stream in STREAMS:
             check_against_the_tape(exchange, stream, read_files(data, stream))
     assert main(["export", str(data), "--output", str(parquet)]) == 0
-    kinds = ("trade", "aggTrade", "bookTicker", "depth", "kline", "miniTicker", "ticker", "gap")
-    for kind in kinds:
-        paths = of_kind(data, kind)
-        expected = in_order(by_fastavro(paths))
+    return directory
+
+
+def without(names: set[str], records: list[Record]) -> list[Record]:
+    return [{name: each for name, each in one.items() if name not in names} for one in records]
+
+
+@pytest.mark.full
+def test_every_reader_tells_what_the_exchange_told(recorded):
+    for kind in KINDS:
+        paths = of_kind(recorded / "data", kind)
+        written = by_fastavro(paths)
         assert len(paths) > 1, kind
         for read in (by_avro, by_polars, by_duckdb):
-            assert in_order(read(paths)) == expected, (kind, read)
-        without_symbol = in_order([
-            {name: value for name, value in one.items() if name != "symbol"}
-            for one in by_fastavro(paths)
-        ])  # fmt: skip
-        for rows in in_parquet(parquet, kind):
-            told = [{name: value for name, value in one.items() if name != "symbol"}
-                    for one in rows]  # fmt: skip
-            assert in_order(told) == without_symbol, kind
+            assert in_order(read(paths)) == in_order(written), (kind, read)
+        for rows in in_parquet(recorded / "parquet", kind):
+            told = without({"symbol"}, rows)
+            assert in_order(told) == in_order(without({"symbol"}, written)), kind
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", KINDS)
+def test_avro_tools_tell_what_the_exchange_told(recorded, tmp_path, kind):
+    paths = of_kind(recorded / "data", kind)
+    assert in_order(by_avro_tools(paths, tmp_path)) == in_order(by_fastavro(paths))
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)  # the first run on a machine fetches 450 MB
+def test_spark_tells_what_the_exchange_told(recorded, tmp_path):
+    """Files as they are and Parquet; complete files alone, a cut one in progress beside them."""
+    data = recorded / "data"
+    written = {kind: by_fastavro(of_kind(data, kind)) for kind in KINDS}
+    whole = of_kind(data, "trade")[0].read_bytes()
+    (data / "trade" / "20991231T235959Z-000999.avro.open").write_bytes(whole[:-9])
+    for kind, rows in zip(
+        KINDS, spark_rows("avro", [data / kind for kind in KINDS], tmp_path), strict=True
+    ):
+        assert in_order(rows) == in_order(written[kind]), kind
+    exported = [recorded / "parquet" / kind for kind in KINDS]
+    for kind, rows in zip(KINDS, spark_rows("parquet", exported, tmp_path), strict=True):
+        expected = without({"symbol"}, written[kind])
+        assert in_order(without({"symbol", "date"}, rows)) == in_order(expected), kind
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+def test_the_page_s_program_for_spark(recorded, tmp_path):
+    _, program = PROGRAMS["spark"]
+    told = spark_submit(program, recorded / "data", directory=tmp_path)
+    trades = {one["record_id"]: one for one in by_fastavro(of_kind(recorded / "data", "trade"))}
+    with decimal.localcontext(prec=80):
+        expected = []
+        for symbol in SYMBOLS:
+            mine = [one for one in trades.values() if one["symbol"] == symbol]
+            volume = sum((one["quantity"] for one in mine), Decimal())
+            quote = sum((one["quantity"] * one["price"] for one in mine), Decimal())
+            expected.append((symbol, len(mine), volume, quote))
+    rows = [line.split() for line in told.splitlines()]
+    assert [(a, int(b), Decimal(c), Decimal(d)) for a, b, c, d in rows] == expected
 
 
 @pytest.mark.full
@@ -232,3 +318,49 @@ def consumed(brokers: str, topic: str, stream: str) -> tuple[list[Record], dict[
             lengths[message.key().decode()].append(len(value))
     consumer.close()
     return records, lengths
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("registry", [True, False])
+def test_topics_of_a_killed_streamer_tell_what_the_exchange_told(tmp_path, registry):
+    """A real broker: by the client's own deserializer with a registry, by Spark in any case."""
+    topics = {stream: EVERY_TOPIC[stream] for stream in STREAMS} | {"gap": GAP_TOPIC}
+    options = ["--registry"] if registry else []
+    with (
+        KafkaCluster(tmp_path / "kafka", *options) as kafka,
+        Exchange(tmp_path, rate=100, symbols=SYMBOLS) as exchange,
+    ):
+        settings = {
+            "exchange.streams": ",".join(STREAMS),
+            "sink.kind": "kafka",
+            "sink.directory": tmp_path / "state",
+            "kafka.bootstrap_servers": kafka.bootstrap_servers,
+            "kafka.create_topics": "true",
+            "kafka.replication_factor": 1,
+            "kafka.partitions": 3,
+        }
+        if registry:
+            settings["kafka.schema_registry_url"] = kafka.registry_url
+        run_with_faults(tmp_path, exchange, signal.SIGKILL, **settings)
+        for stream, topic in topics.items():
+            values = [value for _, value in every(kafka, topic)]
+            if registry:
+                records = deserialized(kafka, topic, values)
+            else:
+                records = [decode(kind_of(stream), value) for value in values]
+            if stream != "gap":
+                check_against_the_tape(exchange, stream, records)
+            schema = json.loads((SCHEMAS / f"{kind_of(stream)}.avsc").read_text())
+            told = spark_messages(values, 5 if registry else 10, schema, tmp_path)
+            assert in_order(told) == in_order(records), stream
+            assert len(records) > 1
+
+
+def deserialized(kafka: KafkaCluster, topic: str, values: list[bytes]) -> list[Record]:
+    """Return what the client's own deserializer makes of the values of messages."""
+    deserialize = AvroDeserializer(SchemaRegistryClient({"url": kafka.registry_url}))
+    context = SerializationContext(topic, MessageField.VALUE)
+    found = [deserialize(value, context) for value in values]
+    assert all(isinstance(one, dict) for one in found)
+    return found
