@@ -94,13 +94,16 @@ def spark_rows(what: str, given: list[Path], directory: Path) -> list[list[Recor
 
 
 def spark_messages(
-    values: list[bytes], cut: int, schema: dict[str, Any], directory: Path
-) -> list[Record]:
-    """Return the records of messages by Spark's from_avro, without so many bytes before each."""
-    messages = directory / "messages.json"
-    messages.write_text(json.dumps([[value.hex() for value in values], cut, schema]))
-    (rows,) = spark_rows("messages", [messages], directory)
-    return rows
+    topics: list[tuple[list[bytes], dict[str, Any]]], cut: int, directory: Path
+) -> list[list[Record]]:
+    """Return the records of each topic's messages and schema, by Spark's from_avro.
+
+    Without so many bytes before each.
+    """
+    files = [directory / f"{number}.messages" for number in range(len(topics))]
+    for file, (values, schema) in zip(files, topics, strict=True):
+        file.write_text(json.dumps([[value.hex() for value in values], cut, schema]))
+    return spark_rows("messages", files, directory)
 
 
 def _jar(component: str) -> Path:

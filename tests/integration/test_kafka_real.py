@@ -19,6 +19,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, Ne
 from streamer.config import KafkaConfig
 from streamer.data.events import GapRecord
 from streamer.data.kinds.trade import Trade
+from streamer.data.records import encoder, single_object_header
 from streamer.errors import SinkUnavailable
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink, open_kafka_sink
@@ -215,6 +217,31 @@ def test_the_documents_programs_read_topics(tmp_path, kafka):
     assert max(times) <= time.time()
     with pytest.raises(SystemExit, match="no schema has the fingerprint"):
         run("topic", kafka.bootstrap_servers, schemas / "history" / "none", "BTCUSDT")
+
+    since = time.time_ns() // 1000 + 180_000_000  # after what the programs above read was put
+    times = [(since - 120_000_000, since - 120_000_000), (since - 70_000_000, since - 70_000_001)]
+    times += [(since - 9, since - 10), (since + 5, since), (since + 90, since + 80)]
+    times += [(since + 100, since - 120_000_007), (since + 200, since + 20)]  # fetched late
+    hand_over(kafka, [*times, times[-1]])  # the last one twice
+    begin = datetime.fromtimestamp(since / 1e6, UTC)
+    told = run("since", kafka.bootstrap_servers, schemas, "SOLUSDT", begin.isoformat()).splitlines()
+    assert told[0] == f"3 trades since {begin.isoformat()}, of 6 messages"  # not the first two
+    assert [line.split()[0] for line in told[1:]] == [
+        (begin + timedelta(microseconds=each)).isoformat() for each in (0, 20, 80)
+    ]
+
+
+def hand_over(kafka: KafkaCluster, times: list[tuple[int, int]]) -> None:
+    """Produce a trade for each time of handing over and time of the trade, in microseconds."""
+    encode = encoder("trade", "SOLUSDT", prefix=single_object_header("trade"))
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for handed_us, time_us in times:
+        event = Trade("trade", time_us, "SOLUSDT", time_us, "1.5", "2", time_us, True)
+        producer.produce(
+            "market.crypto.trades.binance", encode(event, handed_us), b"SOLUSDT",
+            timestamp=handed_us // 1000,
+        )  # fmt: skip
+    assert producer.flush(SECONDS) == 0
 
 
 def put_trades(directory: Path, kafka: KafkaCluster, symbol: str, registry: str | None) -> None:

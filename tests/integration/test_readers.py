@@ -343,18 +343,21 @@ def test_topics_of_a_killed_streamer_tell_what_the_exchange_told(tmp_path, regis
         if registry:
             settings["kafka.schema_registry_url"] = kafka.registry_url
         run_with_faults(tmp_path, exchange, signal.SIGKILL, **settings)
+        found: list[list[Record]] = []
+        given: list[tuple[list[bytes], Record]] = []
         for stream, topic in topics.items():
             values = [value for _, value in every(kafka, topic)]
             if registry:
-                records = deserialized(kafka, topic, values)
+                found.append(deserialized(kafka, topic, values))
             else:
-                records = [decode(kind_of(stream), value) for value in values]
+                found.append([decode(kind_of(stream), value) for value in values])
             if stream != "gap":
-                check_against_the_tape(exchange, stream, records)
-            schema = json.loads((SCHEMAS / f"{kind_of(stream)}.avsc").read_text())
-            told = spark_messages(values, 5 if registry else 10, schema, tmp_path)
-            assert in_order(told) == in_order(records), stream
-            assert len(records) > 1
+                check_against_the_tape(exchange, stream, found[-1])
+            given.append((values, json.loads((SCHEMAS / f"{kind_of(stream)}.avsc").read_text())))
+            assert len(found[-1]) > 1
+    told = spark_messages(given, 5 if registry else 10, tmp_path)
+    for stream, rows, expected in zip(topics, told, found, strict=True):
+        assert in_order(rows) == in_order(expected), stream
 
 
 def deserialized(kafka: KafkaCluster, topic: str, values: list[bytes]) -> list[Record]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -42,6 +43,7 @@ from streamer.sinks.kafka.topic_reader import NotReadInTime, TopicReader
 
 EARLIER_SECONDS = 60.0  # clocks differ, and a message's time is that of its producer
 UNKNOWN_RECORDS = 10_000  # of a partition's end, where a route has no position
+FURTHER_TIMES = 4  # as far back, where a back-fill's messages are what was read
 QUEUE_KIB = 4096  # in memory, as are fetches: compressed ones, so that ten times as much comes out
 PARTITION_BYTES, FETCH_BYTES = 256 << 10, 1 << 20  # of a fetch; the defaults are 1 and 50 MiB
 
@@ -51,6 +53,9 @@ _AWAY = {
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
 }
+
+_Partition = tuple[str, int]
+"""A topic, and which partition of it."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,8 +92,7 @@ def find_positions(
         tails = _Tails(topics, written)
         try:
             for topic, value in tails.read(reader, max_age_seconds):
-                if not is_backfilled(value):  # out of order: it says nothing of where a route ends
-                    tails.take(topic, value.value() or b"", value.timestamp()[1] * 1000)
+                tails.take(topic, value.value() or b"", value.timestamp()[1] * 1000)
         except NotReadInTime as error:
             _log.warning("%s: what follows it there is written again, as copies", error)
         # What was under way when a producer was given up may have arrived all the same.
@@ -191,6 +195,7 @@ class _Tails:
         self._kinds = {topic: route.kind for route, topic in topics.items()}
         self._known: list[PositionValue] = []
         self._unknown: dict[str, str] = {}  # topics of routes without a position, by route name
+        self._unknown_ends: dict[_Partition, tuple[int, int]] = {}  # of them: the oldest, the end
         self._tails: dict[str, Tail] = {}
         self._others: dict[str, Tail] = {}  # of routes that are not wanted now
         for route, topic in topics.items():
@@ -213,15 +218,46 @@ class _Tails:
         return len(self._tails)
 
     def read(self, reader: TopicReader, max_age_seconds: float) -> Iterator[tuple[str, Message]]:
-        """Yield what may be above the positions, of all topics."""
-        begin = [
-            TopicPartition(topic, number, offset)
+        """Yield what may be above the positions, of all topics, and no message of a back-fill.
+
+        Those are out of order, so that they say nothing of where a route ends. Where they hide it,
+        it is looked for further back.
+        """
+        begin = {
+            (topic, number): offset
             for topic in self._kinds
             for number, offset in self._begin(reader, topic, max_age_seconds).items()
-        ]
-        for message in reader.read(begin):
-            self.read_total += 1
-            yield message.topic() or "", message
+        }
+        while begin:
+            streamed: Counter[_Partition] = Counter()
+            backfilled: set[_Partition] = set()
+            for message in reader.read([TopicPartition(*place, at) for place, at in begin.items()]):
+                self.read_total += 1
+                place = message.topic() or "", message.partition() or 0
+                if is_backfilled(message):
+                    backfilled.add(place)
+                    continue
+                streamed[place] += 1
+                yield place[0], message
+            begin = {
+                place: further
+                for place in backfilled
+                if streamed[place] < UNKNOWN_RECORDS
+                and (further := self._further_back(place, begin[place])) < begin[place]
+            }
+
+    def _further_back(self, place: _Partition, begin: int) -> int:
+        """Return from where on a partition is read again, its beginning if there is no need."""
+        topic = place[0]
+        is_sought = any(
+            self._tails[name].position(()) is None
+            for name, its in self._unknown.items()
+            if self._kinds[topic] == "gap" or its == topic
+        )
+        if not is_sought or place not in self._unknown_ends:
+            return begin
+        first, end = self._unknown_ends[place]
+        return max(first, end - FURTHER_TIMES * (end - begin))
 
     def take(self, topic: str, value: bytes, received_us: int) -> str | None:
         """Take a record, in the order of its route; return the route's name but for a gap's."""
@@ -307,8 +343,9 @@ class _Tails:
             )
             young = reader.offsets_at(topic, oldest)
             for number, (low, high) in ends.items():
-                first = max(low, high - UNKNOWN_RECORDS, min(young[number], high))
-                begin[number] = min(begin[number], first if young[number] >= 0 else high)
+                oldest_offset = max(low, min(young[number], high)) if young[number] >= 0 else high
+                self._unknown_ends[topic, number] = oldest_offset, high
+                begin[number] = min(begin[number], max(oldest_offset, high - UNKNOWN_RECORDS))
         return begin
 
     def _right_since(self) -> float:
