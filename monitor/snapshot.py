@@ -48,13 +48,16 @@ class StreamerSnapshot:
 
     @property
     def streaming(self) -> bool:
-        """Whether it is up and every slot has a live, subscribed connection."""
+        """Whether it is up and every slot has a live, subscribed connection.
+
+        One without streams says by its state whether there may be none.
+        """
         report = self.report
         return (
             self.up
             and report is not None
             and report.state == "streaming"
-            and bool(report.slots)
+            and (bool(report.slots) or not report.streams)
             and all(slot.live for slot in report.slots)
         )
 

@@ -23,6 +23,7 @@ from streamer.data.binance_spot import (
 from streamer.data.catalogue import KINDS
 from streamer.dialing.proxy import checked_proxy
 from streamer.secret import Secret, SecretUrl
+from streamer.shards import shard_of
 from streamer.telemetry_keys import TelemetryKeys
 from streamer.units import ByteCount, Parsed, Seconds
 from streamer.values import (
@@ -222,9 +223,22 @@ class TelemetryConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShardConfig:
+    """Which part of the symbols is this streamer's: shard `index` of `count` on this machine."""
+
+    index: int = 0
+    count: int = 1
+
+    def holds(self, symbol: str) -> bool:
+        """Return whether a symbol, in upper case, belongs to the shard."""
+        return self.count == 1 or shard_of(symbol, self.count) == self.index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamerConfig:
     """Everything one streamer needs to know."""
 
+    shard: ShardConfig = field(default_factory=ShardConfig)
     exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
     connection: ConnectionConfig = field(default_factory=ConnectionConfig)
     repair: RepairConfig = field(default_factory=RepairConfig)

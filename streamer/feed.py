@@ -9,8 +9,10 @@ import selectors
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
+from streamer.address_hold import AddressHold
 from streamer.availability import Availability
 from streamer.clock_log import clock_note
 from streamer.command_handler import Requests
@@ -52,6 +54,8 @@ HOUSEKEEPING_SECONDS = 0.1  # deliveries, deadlines, commands: each wake-up of a
 POLL_RECORDS = 100  # of a busy one: deliveries are seen within 10 ms at 10,000 records a second
 FLUSH_SLICE_SECONDS = 0.2  # between two looks at signals while the sink is flushed
 INFO_TIMEOUT_SECONDS = 60.0  # of `exchangeInfo`: megabytes, and nothing waits for it
+REST_HOLD, WEBSOCKET_HOLD = ".rest-held-until", ".websocket-held-until"
+"""Beside the directories of several streamers: they share the exchange's limits of an address."""
 CATCH_UP_EVERY_SECONDS = 1.0  # silence, ages, the watchdog: what is counted in seconds
 
 
@@ -75,12 +79,15 @@ class Feed:
         self._config = config
         self._counters = FeedCounters()
         ssl_context = make_ssl_context(exchange)
+        shared = config.sink.directory.parent if config.shard.count > 1 else None
+        rest_hold = AddressHold(shared and shared / REST_HOLD)
         symbol_watch = SymbolWatch(
             exchange.symbols,
-            lambda: RestWorker(exchange, ssl_context, INFO_TIMEOUT_SECONDS, self.wake),
+            lambda: RestWorker(exchange, ssl_context, INFO_TIMEOUT_SECONDS, self.wake, rest_hold),
             ListingFile(None if config.sink.kind == "null" else config.sink.directory),
             self._counters,
             exchange.symbols_every,
+            config.shard.holds if config.shard.count > 1 else None,
         )
         symbol_watch.refuse(unrecordable(config, symbol_watch.candidates))
         routes = Routes(
@@ -129,6 +136,7 @@ class Feed:
             ssl_context=ssl_context,
             covered=self._ingest.covered,
             unavailable=self._availability.streams,
+            hold=AddressHold(shared and shared / WEBSOCKET_HOLD),
         )
         if positions:
             self._connection_manager.resume(now)
@@ -153,7 +161,9 @@ class Feed:
             self._backfiller = Backfiller(
                 config.repair,
                 routes,
-                RestWorker(exchange, ssl_context, config.repair.request_timeout, self.wake),
+                RestWorker(
+                    exchange, ssl_context, config.repair.request_timeout, self.wake, rest_hold
+                ),
                 self._ingest.forward,
                 self._ingest.refuse,
                 self._counters,
@@ -166,7 +176,10 @@ class Feed:
                 note_clock=clock_note(config.sink),
                 make_snapshots=partial(
                     DepthSnapshots,
-                    config=config.depth_snapshots,
+                    config=replace(
+                        config.depth_snapshots,
+                        weight_share=config.depth_snapshots.weight_share / config.shard.count,
+                    ),
                     weight_per_minute=config.repair.weight_per_minute,
                     routes=routes,
                     sink=self._sink,
@@ -175,6 +188,7 @@ class Feed:
                 )
                 if config.depth_snapshots.enabled
                 else None,
+                processes=config.shard.count,
             )
             self._ingest.epochs.on_begin = self._backfiller.start_anew
             self._ingest.gap_records.on_book_lost = self._backfiller.lose_book
@@ -194,6 +208,8 @@ class Feed:
             removed_streams=removed_streams,
             overlap_seconds=connection.rotation_overlap,
         )
+        # A shard may be without symbols, where there are few: then nothing is missing.
+        self._may_be_idle = config.shard.count > 1
         self._wanted_streams = WantedStreams(
             exchange.streams,
             symbol_watch,
@@ -413,7 +429,8 @@ class Feed:
     def _state(self) -> State:
         return (
             "streaming"
-            if len(self._ingest.routes)  # none while it is not known which symbols trade
+            # None while it is not known which symbols trade.
+            if (len(self._ingest.routes) or (self._may_be_idle and self._wanted_streams.is_known))
             and all(slot.live for slot in self._connection_manager.slots)
             else "connecting"
         )

@@ -136,7 +136,13 @@ def _wrong(problems: list[str]) -> SettingsError:
     return SettingsError("\n".join(told))
 
 
-KNOWN_SECTIONS = {*StreamerSettings.model_fields, "monitor", "supervisor", "rules"}
+KNOWN_SECTIONS = {
+    *StreamerSettings.model_fields,
+    "monitor",
+    "streamers",
+    "supervisor",
+    "rules",
+}
 
 
 def masked(settings: BaseModel) -> dict[str, Any]:

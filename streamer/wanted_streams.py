@@ -86,6 +86,11 @@ class WantedStreams:
         if self._watch.turn(now):
             self._follow(self._watch.candidates, now)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known which symbols trade, as far as that matters."""
+        return not self._watch.is_waiting
+
     def close(self) -> None:
         """Ask no more."""
         self._watch.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time as clocks
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ from monitor.state import State
 from monitor.telemetry import NoCurveError, TelemetryError, TelemetryServer
 from monitor.web.server import HttpError, MetricsServer
 from streamer import core_dumps, logs
+from streamer.config import ShardConfig
+from streamer.shard_directories import name_of
 from supervisor import runtime_directory, state_directory
 from supervisor.child import Target
 from supervisor.child_config import ChildConfigFactory
@@ -45,11 +47,12 @@ from supervisor.service import Parts, Service
 from supervisor.settings import MonitorConfig, Settings, load
 from supervisor.starts import Starts
 from supervisor.stopping import Stopping
+from supervisor.streamer_count import wanted_count
 from supervisor.timers import Every
 
 log = logging.getLogger(__name__)
 
-STREAMER = "streamer-1"  # the only one: with all symbols; shards of symbols will be several
+LAUNCHES_APART_SECONDS = 0.5  # a start computes for so long, and asks the exchange for connections
 
 
 def carry_out(
@@ -109,10 +112,19 @@ def _parts(
     become_subreaper()
     commands = resources.enter_context(closing(ControlSocket(directory)))
     logs.keep_recent(directory / f"supervisor{runtime_directory.RECENT_LOG}")
-    recent_log = directory / f"{STREAMER}{runtime_directory.RECENT_LOG}"
-    child_configs = ChildConfigFactory(
-        settings, STREAMER, telemetry.endpoint, telemetry.admit, recent_log
-    )
+    count = wanted_count(settings)
+    child_configs = {
+        name_of(index): ChildConfigFactory(
+            settings,
+            ShardConfig(index=index, count=count),
+            telemetry.endpoint,
+            telemetry.admit,
+            directory / f"{name_of(index)}{runtime_directory.RECENT_LOG}",
+        )
+        for index in range(count)
+    }
+    if count > 1:
+        log.info("%d streamers share the symbols", count)
     starts = Starts(directory)
     first_launch_at = now + _delay(starts, settings) if spec.mode == "run" else now
     fleet = _fleet(
@@ -150,7 +162,9 @@ def _parts(
         report=Every(report_every, now + report_every),
         startup_timeout_seconds=settings.supervisor.startup_timeout,
     )
-    reloaded = Reloaded(observer, schedule, fleet, controller, child_configs, notifier)
+    reloaded = Reloaded(
+        observer, schedule, fleet, controller, tuple(child_configs.values()), notifier
+    )
     reload = Reload(
         settings,
         reread,
@@ -197,7 +211,7 @@ def _delay(starts: Starts, settings: Settings) -> float:
 
 def _fleet(
     settings: Settings,
-    child_configs: ChildConfigFactory,
+    child_configs: Mapping[str, ChildConfigFactory],
     directory: Path,
     target: Target,
     keep_output: bool,
@@ -208,10 +222,17 @@ def _fleet(
     def make_sampler(pid: int, name: str, generation: int) -> Sampler:
         return Sampler(pid, name, generation, slow_every_seconds=slow_every)
 
-    lifecycle = Lifecycle(
-        STREAMER, target, child_configs, graces_of(settings), directory, keep_output=keep_output
+    lifecycles = [
+        Lifecycle(name, target, config, graces_of(settings), directory, keep_output=keep_output)
+        for name, config in child_configs.items()
+    ]
+    return Fleet(
+        lifecycles,
+        restart_policy_of(settings),
+        make_sampler,
+        first_launch_at,
+        apart_seconds=LAUNCHES_APART_SECONDS,
     )
-    return Fleet([lifecycle], restart_policy_of(settings), make_sampler, first_launch_at)
 
 
 @contextmanager

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from streamer.config import StreamerConfig
+from streamer.config import KafkaConfig, ShardConfig, StreamerConfig
+from streamer.shard_directories import directory_of, name_of
 from streamer.telemetry_keys import TelemetryKeys
 from supervisor.settings import Settings
+
+_CLIENT_ID: Final = "client.id"  # of librdkafka: in what brokers log, and for their quotas
 
 
 class ChildConfigFactory:
@@ -17,7 +21,7 @@ class ChildConfigFactory:
     def __init__(
         self,
         settings: Settings,
-        name: str,
+        shard: ShardConfig,
         endpoint: str,
         admit: Callable[[str, int], TelemetryKeys],
         recent_log: Path | None = None,
@@ -29,7 +33,9 @@ class ChildConfigFactory:
         self._admit = admit
         self._settings = settings
         self._recent_log = recent_log
-        self._name = name
+        self._shard = shard
+        self._name = name_of(shard.index)
+        self._directory = directory_of(settings.sink.directory, shard.index, shard.count)
         self._endpoint = endpoint
         self._streams = settings.exchange.streams
         self._symbols = settings.exchange.symbols
@@ -43,6 +49,7 @@ class ChildConfigFactory:
         supervisor = self._settings.supervisor
         config: StreamerConfig = self._settings.streamer_config(
             name=self._name,
+            shard=self._shard,
             generation=generation,
             telemetry_keys=self._admit(self._name, generation),
             supervised=True,
@@ -55,6 +62,15 @@ class ChildConfigFactory:
             replace(
                 config,
                 exchange=replace(config.exchange, streams=self._streams, symbols=self._symbols),
+                sink=replace(config.sink, directory=self._directory),
+                kafka=self._kafka(config.kafka),
                 telemetry=replace(config.telemetry, endpoint=self._endpoint),
             ),
         )
+
+    def _kafka(self, kafka: KafkaConfig) -> KafkaConfig:
+        """Return the settings of the cluster, with a client's name that tells streamers apart."""
+        if self._shard.count == 1:
+            return kafka
+        name = f"{kafka.client.get(_CLIENT_ID, 'vigil')}-{self._name}"
+        return replace(kafka, client={**kafka.client, _CLIENT_ID: name})

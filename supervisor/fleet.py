@@ -36,9 +36,14 @@ class Fleet:
         policy: RestartPolicy,
         make_sampler: Callable[[int, str, int], Sampler],
         now: float,
+        *,
+        apart_seconds: float = 0.0,
     ) -> None:
-        """Plan the first launch of each for `now`."""
-        self.members = {one.name: Member(one, launch_at=now) for one in lifecycles}
+        """Plan the first launches: the first one for `now`, each next one so much later."""
+        self.members = {
+            one.name: Member(one, launch_at=now + place * apart_seconds)
+            for place, one in enumerate(lifecycles)
+        }
         self.policy = policy
         self._make_sampler = make_sampler
         self._strays_until = 0.0  # orphans of a child that is gone are looked for until then

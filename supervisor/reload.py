@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -62,7 +62,7 @@ class Reloaded:
     schedule: Schedule
     fleet: Fleet
     controller: FleetController
-    child_configs: ChildConfigFactory
+    child_configs: Sequence[ChildConfigFactory]
     notifier: Notifier
 
 
@@ -108,7 +108,8 @@ class Reload:
         asks_streamers = bool(LIVE & set(changed)) or parts.controller.reload_refused
         if asks_streamers:
             exchange = after.exchange
-            parts.child_configs.want(exchange.streams, exchange.symbols)
+            for config in parts.child_configs:
+                config.want(exchange.streams, exchange.symbols)
             parts.controller.want(exchange.streams, exchange.symbols, now)
         log.info("SIGHUP: changed: %s", ", ".join(applied) or "nothing")
         if waiting:

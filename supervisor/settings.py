@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from annotated_types import Ge
 from pydantic import Field
@@ -16,6 +16,8 @@ from streamer.settings import load as load_model
 from streamer.units import Parsed, Seconds, parse_duration, parse_size
 from streamer.values import Listed
 
+AUTO: Final = "auto"
+STREAMERS_MAX: Final = 64  # each takes 60 MiB and more; a machine of more cores has other limits
 _RULE = {"extra": "forbid", "populate_by_name": True}  # the key `for` is a word of Python
 
 
@@ -36,6 +38,27 @@ class MonitorConfig:
     # How many streams have metrics of their own (ten series each), whole symbols at a time and the
     # first ones first; the rest is told together, as symbol `(others)`.
     metrics_streams_max: Annotated[int, Ge(0)] = 5000
+
+
+def _count(value: object) -> object:
+    """Return a number of streamers, or AUTO."""
+    if value == AUTO:
+        return AUTO
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= STREAMERS_MAX:
+        return number
+    raise ValueError(f"expected a number from 1 to {STREAMERS_MAX}, or {AUTO}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamersConfig:
+    """How many streamers share the symbols, each a process of its own."""
+
+    __pydantic_config__ = STRICT
+
+    # Each symbol belongs to one of them, by its name and this number alone. `auto`: one per 1,024
+    # streams, and no more than there are cores (docs/streamers.md).
+    count: Annotated[int | str, Parsed(_count)] = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +135,7 @@ class Settings(StreamerSettings):
     """Every section that there is."""
 
     monitor: MonitorConfig = Field(default_factory=MonitorConfig)
+    streamers: StreamersConfig = Field(default_factory=StreamersConfig)
     supervisor: SupervisorConfig = Field(default_factory=SupervisorConfig)
     rules: tuple[RuleConfig, ...] = ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 ALL = "ALL"
@@ -15,13 +15,16 @@ class SymbolPatterns:
     """Entries of `exchange.symbols`, in upper case: names, patterns, and exclusions after `!`.
 
     `*` stands for any characters and `?` for one. A name is wanted whether the exchange lists it or
-    not; what an exclusion matches is not wanted, by whatever other entry it would be.
+    not; what an exclusion matches is not wanted, by whatever other entry it would be. Of all that
+    only those symbols are taken that `holds` accepts: those of a shard; None takes all.
     """
 
-    def __init__(self, entries: Iterable[str]) -> None:
+    def __init__(self, entries: Iterable[str], holds: Callable[[str], bool] | None = None) -> None:
         self.entries = tuple(entries)
+        self._holds = holds or (lambda _symbol: True)
         wanted = [each for each in self.entries if not each.startswith("!")]
-        self.names = tuple(each for each in wanted if not is_pattern(each))
+        named = [each for each in wanted if not is_pattern(each)]
+        self.names = tuple(filter(self._holds, named))
         self._patterns = [each for each in wanted if is_pattern(each)]
         self._excluded = [each[1:] for each in self.entries if each.startswith("!")]
 
@@ -32,8 +35,8 @@ class SymbolPatterns:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing can ever be wanted."""
-        return not self.names and not self._patterns
+        """Whether nothing can ever be wanted, by any shard."""
+        return len(self._excluded) == len(self.entries)
 
     def select(self, listed: Iterable[str]) -> tuple[str, ...]:
         """Return the wanted symbols: those named, in their order, then those listed, sorted."""
@@ -42,7 +45,7 @@ class SymbolPatterns:
         return tuple(each for each in (*named, *found) if not self._is_excluded(each))
 
     def _included(self, symbol: str) -> bool:
-        return self._inclusion.fullmatch(symbol) is not None
+        return self._inclusion.fullmatch(symbol) is not None and self._holds(symbol)
 
     def _is_excluded(self, symbol: str) -> bool:
         return self._exclusion.fullmatch(symbol) is not None

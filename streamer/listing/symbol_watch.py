@@ -27,6 +27,7 @@ class SymbolWatch:
     """The wanted symbols, by name and pattern; `turn` is to be called about once a second.
 
     `make_ask` returns what asks the exchange; it is not called where patterns are not used.
+    Of what is wanted, only the symbols that `holds` accepts are this streamer's; None: all of them.
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class SymbolWatch:
         file: ListingFile,
         counters: FeedCounters,
         every_seconds: float,
+        holds: Callable[[str], bool] | None = None,
     ) -> None:
-        self._patterns = SymbolPatterns(entries)
+        self._holds = holds
+        self._patterns = SymbolPatterns(entries, holds)
         self._make_ask = make_ask
         self._ask: Ask | None = None
         self._file = file
@@ -95,7 +98,7 @@ class SymbolWatch:
         streamed = frozenset(self.selected)
         if not self._patterns.need_listing and not streamed <= self._guard.known:
             self._guard = ListingGuard(self._guard.known | streamed)
-        self._patterns = SymbolPatterns(entries)
+        self._patterns = SymbolPatterns(entries, self._holds)
         self._ask_at = 0.0
         self._keep()
         return self.selected

@@ -13,6 +13,7 @@ from random import Random
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from ssl import SSLContext
 
+from streamer.address_hold import AddressHold
 from streamer.config import StreamerConfig
 from streamer.errors import ConnectionEnded, UpgradeError
 from streamer.feed_counters import FeedCounters
@@ -36,7 +37,8 @@ class ConnectionManager:
     `covered(serving, wire_names, now)` tells whether a successor has been heard on every stream
     without a hole, so that its predecessor may go. What happens to streams waits in `take_events`,
     to be taken before anything that was received since. `unavailable` tells which streams the
-    exchange refused before, and when they are due to be asked for again.
+    exchange refused before, and when they are due to be asked for again; `hold` what other
+    streamers at this address were told.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class ConnectionManager:
         ssl_context: SSLContext | None,
         covered: Callable[[SlotConnection, Iterable[str], float], bool],
         unavailable: UnavailableStreams,
+        hold: AddressHold | None = None,
     ) -> None:
         random = Random()
         settings = config.connection
@@ -71,8 +74,10 @@ class ConnectionManager:
         self._retiring: dict[int, str] = {}  # connection → reason of the rotation that ended it
         self._numbers = itertools.count(1)
         self._budget = AttemptBudget(
-            config.connection.attempts_limit, config.connection.attempts_window
+            max(1, config.connection.attempts_limit // config.shard.count),
+            config.connection.attempts_window,
         )
+        self._hold = hold or AddressHold()
         self._pace = FramePace()
         self.change(wire_names, (), 0.0)
         # Times in µs are asked for here and on REST alike, so that a trade has one value.
@@ -255,7 +260,7 @@ class ConnectionManager:
     def _attempt_if_due(self, slot: Slot, now: float) -> None:
         if slot.attempt_at is None or now < slot.attempt_at:
             return
-        wait = self._budget.delay(now)
+        wait = max(self._budget.delay(now), self._hold.seconds())
         if wait > 0:
             slot.attempt_at = now + wait
             self._log.put_off(wait)
@@ -298,6 +303,7 @@ class ConnectionManager:
         delay = slot.failed(now, error.retry_after_seconds)
         if isinstance(error, UpgradeError) and error.is_limit and error.retry_after_seconds:
             self._budget.hold(now + delay)  # whatever else wishes for a connection: bans grow
+            self._hold.hold(delay)
         self._log.attempt_failed(slot, error, delay)
         if slot.rotation is not None:
             self._log.rotation_failed(slot, str(result.error))

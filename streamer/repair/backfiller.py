@@ -54,11 +54,12 @@ class Backfiller:
         same_venue: bool = False,
         note_clock: NoteClock = lambda *_: None,
         make_snapshots: MakeSnapshots | None = None,
+        processes: int = 1,
     ) -> None:
-        """Without `make_snapshots` no books are asked for."""
+        """Without `make_snapshots` no books are asked for; `processes` share the address."""
         self.silences = silences
         self._unix_time = unix_time
-        self._budget = WeightBudget(config.weight_per_minute, config.weight_share)
+        self._budget = WeightBudget(config.weight_per_minute, config.weight_share, processes)
         self._questions = ExchangeQuestions(ask, self._budget, counters, unix_time)
         self._gap_tracker: GapTracker[Route] = GapTracker(config.give_up_after)
         self._page_was_last = False  # the latest question was about a gap

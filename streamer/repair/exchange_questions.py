@@ -65,7 +65,8 @@ class ExchangeQuestions:
         if self._handle is None or (outcome := self._ask.take()) is None:
             return
         handle, self._handle = self._handle, None
-        if outcome.used_weight is not None:
+        # Only an answer of the exchange tells whether it tells.
+        if outcome.used_weight is not None or isinstance(outcome, RestResponse):
             self._budget.observe(outcome.used_weight, self._unix_time())
         if isinstance(outcome, RestFailure):
             self.notice_trouble(outcome, now)

@@ -6,11 +6,15 @@ import queue
 import ssl
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from streamer.address_hold import AddressHold
 from streamer.config import ExchangeConfig
 from streamer.data.rest_page import RestRequest
 from streamer.repair.rest_requests import RestFailure, RestResponse
+
+if TYPE_CHECKING:  # it comes with the first question
+    from streamer.repair.rest import RestClient
 
 
 class Ask(Protocol):
@@ -29,7 +33,8 @@ class Ask(Protocol):
 class RestWorker:
     """Asks the exchange; `wake` is called from the helper thread when there is an outcome.
 
-    The thread, the client and its library (0.7 MiB) come with the first question.
+    `hold` tells of what other streamers at this address were told. The thread, the client and its
+    library (0.7 MiB) come with the first question.
     """
 
     def __init__(
@@ -38,11 +43,13 @@ class RestWorker:
         ssl_context: ssl.SSLContext | None,
         timeout_seconds: float,
         wake: Callable[[], None],
+        hold: AddressHold | None = None,
     ) -> None:
         self._exchange = exchange
         self._ssl_context = ssl_context
         self._timeout_seconds = timeout_seconds
         self._wake = wake
+        self._hold = hold or AddressHold()
         self._requests: queue.SimpleQueue[RestRequest | None] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[RestResponse | RestFailure | BaseException] = (
             queue.SimpleQueue()
@@ -76,9 +83,18 @@ class RestWorker:
 
             client = RestClient(self._exchange, self._ssl_context, self._timeout_seconds)
             while (request := self._requests.get()) is not None:
-                self._outcomes.put(client.ask(request))
+                self._outcomes.put(self._outcome(client, request))
                 self._wake()
             client.close()
         except BaseException as error:  # noqa: BLE001 - it belongs to the loop's thread
             self._outcomes.put(error)
             self._wake()
+
+    def _outcome(self, client: RestClient, request: RestRequest) -> RestResponse | RestFailure:
+        if (seconds := self._hold.seconds()) > 0:
+            detail = f"{request.endpoint}: not asked, the exchange limits this address"
+            return RestFailure("throttled", detail, seconds)
+        outcome = client.ask(request)
+        if isinstance(outcome, RestFailure) and outcome.kind == "throttled":
+            self._hold.hold(outcome.wait_seconds)
+        return outcome

@@ -14,12 +14,14 @@ class WeightBudget:
 
     `limit` is what the exchange allows per minute and IP, `share` the part of it that may be used
     when a request of ours begins, everybody's requests counted: the exchange tells with each
-    answer what is used. Times are Unix times in seconds.
+    answer what is used. Where an answer does not, as through some gateways, each of the `processes`
+    that share it keeps to an equal part. Times are Unix times in seconds.
     """
 
-    def __init__(self, limit: int, share: float) -> None:
-        self._limit = int(limit * share)
-        self._limit_of_bulk = int(limit * share - min(limit * share * RESERVED_SHARE, RESERVED_MAX))
+    def __init__(self, limit: int, share: float, processes: int = 1) -> None:
+        self._limits = _limits(limit * share)
+        self._limits_alone = _limits(limit * share / processes)
+        self._is_told = True  # by the exchange, with its latest answer
         self._minute = -1
         self._used = 0
 
@@ -30,7 +32,7 @@ class WeightBudget:
         begin when nothing else was asked in its minute.
         """
         self._turn(time)
-        limit = self._limit_of_bulk if bulk else self._limit
+        limit = self._now[bulk]
         if not self._used or self._used + weight <= limit:
             return 0.0
         return (self._minute + 1) * WINDOW_SECONDS + _MARGIN_SECONDS - time
@@ -41,10 +43,11 @@ class WeightBudget:
         What others use in later minutes is not known, nor how long the answers take.
         """
         self._turn(time)
-        beyond = weight - max(self._limit_of_bulk - self._used, 0)
+        limit = self._now[True]
+        beyond = weight - max(limit - self._used, 0)
         if beyond <= 0:
             return 0.0
-        minutes = -(-beyond // max(self._limit_of_bulk, 1))
+        minutes = -(-beyond // max(limit, 1))
         return (self._minute + minutes) * WINDOW_SECONDS + _MARGIN_SECONDS - time
 
     def spend(self, weight: int, time: float) -> None:
@@ -52,13 +55,23 @@ class WeightBudget:
         self._turn(time)
         self._used += weight
 
-    def observe(self, used: int, time: float) -> None:
-        """Take what the exchange says is used in this minute, by everybody."""
+    def observe(self, used: int | None, time: float) -> None:
+        """Take what an answer says is used in this minute, by everybody; None: it does not say."""
         self._turn(time)
-        self._used = max(self._used, used)
+        self._is_told = used is not None
+        self._used = max(self._used, used or 0)
+
+    @property
+    def _now(self) -> tuple[int, int]:
+        """The limits of any request and of bulk."""
+        return self._limits if self._is_told else self._limits_alone
 
     def _turn(self, time: float) -> None:
         # The exchange's minute may begin later than ours: until then the old one counts on.
         minute = int((time - _MARGIN_SECONDS) // WINDOW_SECONDS)
         if minute != self._minute:
             self._minute, self._used = minute, 0
+
+
+def _limits(weight: float) -> tuple[int, int]:
+    return int(weight), int(weight - min(weight * RESERVED_SHARE, RESERVED_MAX))

@@ -104,6 +104,14 @@ def test_a_process_that_is_gone_is_not_ready() -> None:
     assert obstacles(shown(run)) == (f"{NAME}: its process is not running",)
 
 
+def test_a_shard_without_symbols_is_ready_when_it_says_that_there_may_be_none() -> None:
+    assert obstacles(shown(after(5, slots=(), streams=()))) == ()
+    assert obstacles(shown(after(5, slots=(), streams=(), state="connecting"))) == (
+        f"{NAME}: is connecting",
+    )
+    assert obstacles(shown(after(5, slots=()))) != (), "streams without a connection"
+
+
 def test_a_connection_that_is_down_is_not_ready() -> None:
     run = after(5, slots=(slot("a"), slot("b", age=None)))
     assert obstacles(shown(run)) == (f"{NAME}: is streaming, no live connection in b",)

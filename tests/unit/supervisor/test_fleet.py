@@ -227,3 +227,12 @@ def test_a_long_life_makes_the_delay_the_first_one_again(fleet: Fleet) -> None:
     fleet.restart("a", NOW)
     fleet.launch_due(NOW + 4, TIME)
     assert fleet.restart("a", NOW + 4 + 300) == 4
+
+
+def test_first_launches_are_apart(strays: Strays) -> None:
+    graces = Graces(drain_seconds=1, term_seconds=1, abort_seconds=1, kill_seconds=5)
+    lifecycles = [Lifecycle(name, graces) for name in "abc"]
+    fleet = Fleet(lifecycles, POLICY, Sampler, NOW, apart_seconds=2.0)  # type: ignore[arg-type]
+    times = (NOW, NOW + 1.9, NOW + 2.0, NOW + 4.0)
+    launched = [[one.streamer for one in fleet.launch_due(at, TIME)] for at in times]
+    assert launched == [["a"], [], ["b"], ["c"]]

@@ -60,7 +60,7 @@ def test_streamers_are_asked_when_streams_change_and_after_a_refusal(refused: bo
         settings("BTCUSDT"),
         lambda: loaded.pop(0),
         lambda _: (),
-        Reloaded(observer, schedule, fleet, controller, child_configs, Notifier(None)),
+        Reloaded(observer, schedule, fleet, controller, [child_configs], Notifier(None)),
     )
     assert reload(0.0).asks_streamers
     assert schedule.sample.period_seconds == Settings().monitor.sample_every

@@ -54,3 +54,12 @@ def test_only_the_two_wildcards_mean_anything(pattern, listed):
 
 def test_many_stars_take_no_time():
     assert SymbolPatterns(("A" + "*" * 200 + "B",)).select(("A" * 2000,)) == ()
+
+
+def test_a_shard_takes_its_symbols_of_names_and_patterns_alike() -> None:
+    patterns = SymbolPatterns(("ETHBTC", "XRPUSDT", "*USDT"), lambda symbol: symbol > "E")
+    assert patterns.names == ("ETHBTC", "XRPUSDT")
+    assert patterns.select(("BTCUSDT", "ETHUSDT", "XRPUSDT")) == ("ETHBTC", "XRPUSDT", "ETHUSDT")
+    nothing = SymbolPatterns(("BTCUSDT",), lambda symbol: symbol > "E")
+    assert nothing.select(()) == ()
+    assert not nothing.is_empty, "another shard has it"

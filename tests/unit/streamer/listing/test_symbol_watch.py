@@ -198,3 +198,21 @@ def test_other_settings_choose_from_what_is_known_and_ask_again(make, exchange):
     watch.turn(2.0)
     assert exchange.asked == 2
     watch.close()
+
+
+def test_a_shard_takes_its_part_of_what_is_listed_and_wanted_anew(tmp_path, exchange):
+    watch = SymbolWatch(
+        ("*USDT", "ETHBTC"),
+        lambda: exchange,
+        ListingFile(tmp_path),
+        FeedCounters(),
+        EVERY,
+        lambda symbol: symbol[0] in "BE",
+    )
+    watch.turn(0.0)
+    exchange.lists("BTCUSDT", "XRPUSDT", "ETHUSDT", "ETHBTC")
+    assert watch.turn(1.0)
+    assert watch.selected == ("ETHBTC", "BTCUSDT", "ETHUSDT")
+    assert watch.want(["XRPUSDT", "BNBUSDT"]) == ("BNBUSDT",)
+    assert watch.names == {"BNBUSDT"}
+    assert not watch.is_waiting

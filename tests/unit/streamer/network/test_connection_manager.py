@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 import streamer.network.connection_manager
-from streamer.config import StreamerConfig
+from streamer.address_hold import AddressHold
+from streamer.config import ShardConfig, StreamerConfig
 from streamer.connection_config import ConnectionConfig
 from streamer.errors import ConnectionEnded, HandshakeError, UpgradeError
 from streamer.feed_counters import FeedCounters
@@ -96,12 +97,14 @@ class Selector:
 
 
 class Stage:
-    def __init__(self, monkeypatch, names=NAMES):
+    def __init__(self, monkeypatch, names=NAMES, hold=None, **config):
         monkeypatch.setattr(streamer.network.connection_manager, "Connection", Connection)
         self.connector, self.counters, self.covers = Connector(), FeedCounters(), True
         self.unavailable, self.events = UnavailableStreams(), []
         self.connection_manager = ConnectionManager(
-            StreamerConfig(connection=ConnectionConfig(backoff_initial=1.0)),
+            StreamerConfig(
+                **{"connection": ConnectionConfig(backoff_initial=1.0)} | config,
+            ),
             names,
             counters=self.counters,
             selector=Selector(),
@@ -109,6 +112,7 @@ class Stage:
             ssl_context=None,
             covered=lambda *_: self.covers,
             unavailable=self.unavailable,
+            hold=hold,
         )
         self.connection_manager.take_events()  # nothing was heard of them before
 
@@ -249,6 +253,36 @@ def test_nothing_makes_an_attempt_before_a_ban_is_over(stage, status, again_at):
         assert len(stage.connector.asked) == asked
         stage.connection_manager.tick(now)
     assert len(stage.connector.asked) == asked + 1
+
+
+def test_a_ban_that_one_was_told_of_holds_the_others_at_the_address(monkeypatch, tmp_path):
+    told, other = (
+        Stage(monkeypatch, hold=AddressHold(tmp_path / "held", lambda: 1e9)) for _ in range(2)
+    )
+    told.connection_manager.tick(0.0)
+    refused = UpgradeError("no", status=418, retry_after_seconds=600.0)
+    told.connector.ready.append(Failed(told.connector.asked[-1], refused, 0.1))
+    told.connection_manager.tick(0.0)
+    for now in (0.0, 599.0):
+        other.connection_manager.tick(now)
+        assert other.connector.asked == []
+    (tmp_path / "held").unlink()
+    other.connection_manager.tick(600.0)
+    assert len(other.connector.asked) == 1
+
+
+def test_each_of_several_attempts_its_part_of_what_the_address_may(monkeypatch):
+    connection = ConnectionConfig(backoff_initial=1.0, backoff_max=1.0, attempts_limit=7)
+    stage = Stage(monkeypatch, connection=connection, shard=ShardConfig(index=1, count=3))
+    failed = 0
+    for now in range(100):
+        stage.connection_manager.tick(float(now))
+        if len(stage.connector.asked) > failed:
+            failed += 1
+            stage.connector.ready.append(
+                Failed(stage.connector.asked[-1], HandshakeError("refused", "refused"), 0.1)
+            )
+    assert failed == 2
 
 
 def test_when_the_old_one_dies_while_the_new_one_is_half_open_the_new_one_serves(stage):

@@ -79,3 +79,16 @@ def test_what_is_reserved_does_not_grow_with_the_limit() -> None:
     budget.spend(25, 65.0)
     assert budget.delay(25, 65.0, bulk=True) > 0
     assert budget.delay(25, 65.0) == 0
+
+
+def test_who_is_not_told_what_others_use_keeps_to_a_part() -> None:
+    budget = WeightBudget(1200, 0.5, processes=3)
+    budget.spend(150, 601.0)
+    assert budget.delay(450, 610.0) == 0.0, "the exchange is expected to tell"
+    budget.observe(None, 611.0)
+    assert budget.delay(50, 612.0) == 0.0
+    assert budget.delay(51, 612.0) > 0.0, "a third of 600"
+    assert budget.seconds_for(100, 612.0) == 49.0, "30 now, the rest in the next minute"
+    budget.observe(160, 613.0)
+    assert budget.delay(440, 614.0) == 0.0
+    assert budget.delay(441, 614.0) > 0.0
