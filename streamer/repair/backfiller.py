@@ -163,6 +163,8 @@ class Backfiller:
 
         After a page of a gap comes whatever else is due: gaps can take hours to fill.
         """
+        gaps_weight = self.open_gaps * TRADES_WEIGHT
+        self._budget.bulk_waits = not self._questions.affords(gaps_weight, bulk=True)
         kinds = [self._ask_about_gap, self._silence_check.ask, self._clock.ask]
         if self._snapshots is not None and accepting:
             kinds.append(self._snapshots.ask)

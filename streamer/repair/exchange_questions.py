@@ -55,7 +55,7 @@ class ExchangeQuestions:
         """
         if not self.affords(request.weight, bulk=bulk):
             return False
-        self._budget.spend(request.weight, self._unix_time())
+        self._budget.spend(request.weight, self._unix_time(), bulk=bulk)
         self._handle = handle
         self._ask.start(request)
         return True

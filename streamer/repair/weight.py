@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 WINDOW_SECONDS = 60.0
-RESERVED_SHARE, RESERVED_MAX = 0.1, 300
-"""Of our share, for the small questions, and the weight that is enough for them: 75 looks at silent
-streams a minute."""
+RESERVED_SHARE, RESERVED_MAX = 0.1, 240
+"""Of our share, for the small questions, and the weight that is enough for them: 60 looks at silent
+streams a minute, which with a thousand silent ones looks at each within a quarter of an hour."""
 _MARGIN_SECONDS = 1.0  # our clock and the exchange's, which begins the minute
 
 
@@ -24,6 +24,10 @@ class WeightBudget:
         self._is_told = True  # by the exchange, with its latest answer
         self._minute = -1
         self._used = 0
+        self._small = 0  # of it, by small questions of ours
+        self.bulk_waits = False
+        """Whether more bulk waits than this minute has weight for: then the small questions keep
+        to what is reserved for them, since each weight beyond it makes the bulk wait."""
 
     def delay(self, weight: int, time: float, *, bulk: bool = False) -> float:
         """Return the seconds until a request of this weight may begin; 0 when it may now.
@@ -32,8 +36,13 @@ class WeightBudget:
         begin when nothing else was asked in its minute.
         """
         self._turn(time)
-        limit = self._now[bulk]
-        if not self._used or self._used + weight <= limit:
+        limit, limit_of_bulk = self._now
+        if bulk:
+            fits = self._used_of_bulk + weight <= limit_of_bulk
+        else:
+            is_beyond = self._small > 0 and self._small + weight > limit - limit_of_bulk
+            fits = self._used + weight <= limit and not (self.bulk_waits and is_beyond)
+        if fits or not self._used:
             return 0.0
         return (self._minute + 1) * WINDOW_SECONDS + _MARGIN_SECONDS - time
 
@@ -44,16 +53,18 @@ class WeightBudget:
         """
         self._turn(time)
         limit = self._now[True]
-        beyond = weight - max(limit - self._used, 0)
+        beyond = weight - max(limit - self._used_of_bulk, 0)
         if beyond <= 0:
             return 0.0
         minutes = -(-beyond // max(limit, 1))
         return (self._minute + minutes) * WINDOW_SECONDS + _MARGIN_SECONDS - time
 
-    def spend(self, weight: int, time: float) -> None:
+    def spend(self, weight: int, time: float, *, bulk: bool = False) -> None:
         """Count a request that begins now."""
         self._turn(time)
         self._used += weight
+        if not bulk:
+            self._small += weight
 
     def observe(self, used: int | None, time: float) -> None:
         """Take what an answer says is used in this minute, by everybody; None: it does not say."""
@@ -66,11 +77,17 @@ class WeightBudget:
         """The limits of any request and of bulk."""
         return self._limits if self._is_told else self._limits_alone
 
+    @property
+    def _used_of_bulk(self) -> int:
+        """What is used, but for what was reserved: it is not left to the rest a second time."""
+        limit, limit_of_bulk = self._now
+        return self._used - min(self._small, limit - limit_of_bulk)
+
     def _turn(self, time: float) -> None:
         # The exchange's minute may begin later than ours: until then the old one counts on.
         minute = int((time - _MARGIN_SECONDS) // WINDOW_SECONDS)
         if minute != self._minute:
-            self._minute, self._used = minute, 0
+            self._minute, self._used, self._small = minute, 0, 0
 
 
 def _limits(weight: float) -> tuple[int, int]:

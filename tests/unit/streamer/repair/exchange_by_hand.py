@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from functools import partial
 
+import msgspec
+
 from streamer.availability import Availability
 from streamer.config import DepthSnapshotConfig, RepairConfig
 from streamer.data.rest_page import RestRequest
@@ -146,6 +148,24 @@ class World:
 
     def notices(self, kind: str) -> list[dict[str, object]]:
         return [dict(each.detail) for each in self.counters.notices if each.kind == kind]
+
+
+def many(world: World, count: int) -> list[Route]:
+    """Add symbols, each of which has a gap from 11 to 13."""
+    routes = []
+    for number in range(count):
+        route = world.routes.make("trade", f"S{number:04}USDT")
+        world.routes.add(route)
+        for event_id in (10, 14):
+            event = msgspec.structs.replace(
+                world.route.decode(trade(t=event_id), NOW_US), symbol=route.symbol
+            )
+            if not route.sequence.advance(event_id):
+                for item, _ in route.sequence.take(event_id, (event, NOW_US), world.now):
+                    route.latest = item
+        world.routes.hold(route)
+        routes.append(route)
+    return routes
 
 
 def parameters(request: RestRequest | None) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamer.data.rest_page import RestRequest
 from streamer.repair.weight import RESERVED_MAX
-from tests.unit.streamer.repair.exchange_by_hand import SILENT_AFTER, latest, parameters
+from tests.unit.streamer.repair.exchange_by_hand import SILENT_AFTER, latest, many, parameters
 
 
 def test_one_question_at_a_time(world):
@@ -33,7 +33,27 @@ def test_a_long_back_fill_leaves_room_for_questions_about_silence(world):
     # A page was under way: the look comes right after.
     assert asked[:3] == ["historicalTrades", "aggTrades", "historicalTrades"]
     used = sum(25 if each == "historicalTrades" else 4 for each in asked)
-    assert 0 <= 6000 * 0.9 - RESERVED_MAX - used < 25
+    assert 0 <= 6000 * 0.95 - RESERVED_MAX - used < 25
     assert world.now < 60.0  # the minute is not over, and its weight is spent
     world.silent_seconds = world.now - silent_since + 20.0
     assert world.turn(20.0) == RestRequest("aggTrades", (("symbol", "BTCUSDT"), ("limit", "1")), 4)
+
+
+def test_a_back_fill_that_lacks_weight_is_not_slowed_by_looks_at_many_silences(world):
+    many(world, 300)
+    world.turn(0.6)
+    world.now = 30.0  # a minute of the clock has begun, with weight for 218 of the gaps
+    world.silent_seconds = 2 * SILENT_AFTER
+    request, looks, weight = world.exchange.asked[-1], 0, 0
+    while world.now < 60.0:
+        world.silent_seconds += 0.1
+        if request is None:
+            request = world.turn(0.1)
+            continue
+        if set(parameters(request)) == {"symbol", "limit"}:
+            looks += 1
+        else:
+            weight += request.weight
+        request = world.say([])
+    assert 0 < looks <= RESERVED_MAX / 4
+    assert abs(6000 * 0.95 - RESERVED_MAX - weight) < 50  # all the rest is for the gaps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from streamer.messages import Backfill
@@ -10,13 +9,13 @@ from streamer.order.sequence import RELEASED_AT_ONCE, ContiguousSequence, Gap
 from streamer.repair.gap_filler import LOOKED_AT
 from streamer.repair.gap_tracker import REFUSED_SECONDS
 from streamer.repair.rest_requests import RestFailure
-from streamer.routes import Route
 from tests.unit.streamer.payloads import NOW_US, trade
 from tests.unit.streamer.repair.exchange_by_hand import (
     FIRST_OPEN,
     MINUTE,
     UNIX,
     World,
+    many,
     parameters,
     told,
 )
@@ -231,24 +230,6 @@ def test_candles_that_rest_passes_over_twice_do_not_exist(candles):
     [_, declared, last] = candles.stored
     assert (declared.reason, declared.missing, last) == ("empty", 2, 4)
     assert candles.route.sequence.missing_total == 0
-
-
-def many(world, count: int) -> list[Route]:
-    """Add symbols, each of which has a gap from 11 to 13."""
-    routes = []
-    for number in range(count):
-        route = world.routes.make("trade", f"S{number:04}USDT")
-        world.routes.add(route)
-        for event_id in (10, 14):
-            event = msgspec.structs.replace(
-                world.route.decode(trade(t=event_id), NOW_US), symbol=route.symbol
-            )
-            if not route.sequence.advance(event_id):
-                for item, _ in route.sequence.take(event_id, (event, NOW_US), world.now):
-                    route.latest = item
-        world.routes.hold(route)
-        routes.append(route)
-    return routes
 
 
 def test_of_many_gaps_a_turn_looks_at_some_and_all_are_found_within_seconds(world, monkeypatch):

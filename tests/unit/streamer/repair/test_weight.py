@@ -35,9 +35,9 @@ def test_one_question_a_minute_is_allowed_whatever_the_share() -> None:
 
 def test_what_is_bulk_leaves_a_part_of_the_share_to_small_questions() -> None:
     budget = WeightBudget(1000, 0.5)
-    budget.spend(25, 65.0)
+    budget.spend(25, 65.0, bulk=True)
     while budget.delay(25, 65.0, bulk=True) == 0:
-        budget.spend(25, 65.0)
+        budget.spend(25, 65.0, bulk=True)
 
     assert budget.delay(1, 65.0, bulk=True) > 0
     assert budget.delay(50, 65.0) == 0
@@ -63,7 +63,7 @@ def test_never_more_than_the_share_in_a_minute_of_either_clock(
 
 def test_a_back_fill_ends_when_its_weight_can_have_been_asked() -> None:
     budget = WeightBudget(1000, 0.5)  # 450 for a back-fill
-    budget.spend(50, 71.0)
+    budget.spend(50, 71.0, bulk=True)
 
     assert budget.seconds_for(400, 71.0) == 0.0
     assert budget.seconds_for(401, 71.0) == 50.0  # the next minute, and a second for the clocks
@@ -74,16 +74,64 @@ def test_a_back_fill_ends_when_its_weight_can_have_been_asked() -> None:
 
 def test_what_is_reserved_does_not_grow_with_the_limit() -> None:
     budget = WeightBudget(6000, 1.0)
-    budget.spend(5675, 65.0)
+    budget.spend(5735, 65.0, bulk=True)
     assert budget.delay(25, 65.0, bulk=True) == 0
-    budget.spend(25, 65.0)
+    budget.spend(25, 65.0, bulk=True)
     assert budget.delay(25, 65.0, bulk=True) > 0
     assert budget.delay(25, 65.0) == 0
 
 
+def test_while_bulk_waits_small_questions_keep_to_what_is_reserved_for_them() -> None:
+    budget = WeightBudget(1000, 0.5)  # 50 of it reserved
+    budget.bulk_waits = True
+    for _ in range(12):
+        assert budget.delay(4, 65.0) == 0
+        budget.spend(4, 65.0)
+    assert budget.delay(4, 65.0) == 56.0
+    assert budget.delay(25, 65.0, bulk=True) == 0
+    budget.spend(25, 65.0, bulk=True)
+    assert budget.delay(2, 65.0) == 0  # what is bulk takes nothing of it
+    assert budget.delay(4, 121.0) == 0
+
+    budget.bulk_waits = False
+    assert budget.delay(4, 65.0) == 0
+
+
+def test_while_bulk_waits_one_small_question_a_minute_is_allowed_whatever_the_reserve() -> None:
+    budget = WeightBudget(60, 0.5)  # 3 of it reserved
+    budget.bulk_waits = True
+    budget.spend(20, 65.0, bulk=True)
+
+    assert budget.delay(4, 65.0) == 0
+    budget.spend(4, 65.0)
+    assert budget.delay(4, 65.0) > 0
+    assert budget.delay(4, 121.0) == 0
+
+
+def test_what_small_questions_took_of_their_part_is_not_left_to_them_a_second_time() -> None:
+    budget = WeightBudget(1000, 0.5)  # 50 of it reserved
+    budget.spend(48, 65.0)
+    spent = 0
+    while budget.delay(25, 65.0, bulk=True) == 0:
+        budget.spend(25, 65.0, bulk=True)
+        spent += 25
+
+    assert spent == 450
+    assert budget.seconds_for(1, 71.0) == 50.0
+    assert budget.delay(2, 65.0) == 0
+    assert budget.delay(3, 65.0) > 0
+
+
+def test_small_questions_beyond_their_part_are_taken_from_that_of_the_bulk() -> None:
+    budget = WeightBudget(1000, 0.5)
+    budget.spend(100, 65.0)
+    assert budget.delay(400, 65.0, bulk=True) == 0
+    assert budget.delay(401, 65.0, bulk=True) > 0
+
+
 def test_who_is_not_told_what_others_use_keeps_to_a_part() -> None:
     budget = WeightBudget(1200, 0.5, processes=3)
-    budget.spend(150, 601.0)
+    budget.spend(150, 601.0, bulk=True)
     assert budget.delay(450, 610.0) == 0.0, "the exchange is expected to tell"
     budget.observe(None, 611.0)
     assert budget.delay(50, 612.0) == 0.0
