@@ -26,6 +26,8 @@ from streamer.sink_command import (
 EXPLAINED, UNEXPLAINED = 0, 3
 """Exit codes of its own: those of a verdict pass and fail; NOTHING is an inconclusive one."""
 NOT_JUDGED = NOTHING
+EXPORT_NOTES = "_export"
+"""In the target of an export: what is in its files."""
 
 _EPILOG = """\
 What counts as explained: every id between the first and the last one is recorded, or in a recorded
@@ -33,7 +35,8 @@ gap; first occurrences are in ascending order; copies say the same as the first 
 id is its own; every file of the manifest is there and is what was written; no stream ends before
 the position that was noted; books that are rebuilt from snapshots and changes are not crossed, and
 their tops are those of the recorded quotes. Files in progress are read to their last whole block,
-so that a streamer may go on writing meanwhile.
+so that a streamer may go on writing meanwhile. Of the target of an export, its Parquet files are
+read: each must be there as it was exported.
 
 Exit codes: 0 all is explained; 2 usage or configuration; 3 something is missing, changed, out of
 order, unreadable, or a copy that differs; 4 there is nothing to read, or something cannot be judged
@@ -79,12 +82,15 @@ def main(arguments: Sequence[str]) -> int:
 
     settings = settings_of(options)
     source: Source
-    root: Path | None = None
-    if reads_kafka(options, settings):
+    root: Path | None = None  # of files that a streamer wrote, with what it noted of them
+    is_kafka = reads_kafka(options, settings)
+    if is_kafka:
         source, where = _topics(settings.kafka), kafka_place(settings.kafka)
     else:
-        root = options.directory or settings.sink.directory
-        source, where = _directory(root), str(root)
+        directory: Path = options.directory or settings.sink.directory
+        where = str(directory)
+        exported = _exported(directory)
+        source, root = (exported, None) if exported else (_directory(directory), directory)
     outcome = audit(source, say, period, symbols)
     if root is not None:
         holdings = check_files(root, period)
@@ -103,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
         lines += [book.line() for book in outcome.books]
         lines += outcome.problems_of_files + outcome.problems_of_books()
         lines += [f"not judged: {reason}" for reason in outcome.not_judged]
-        if root is None:
+        if is_kafka:
             lines += jumping(outcome.findings)
         rate = outcome.records / max(outcome.seconds, 0.001)
         lines.append(
@@ -137,6 +143,21 @@ def _directory(path: Path) -> Source:
         reason = "holds no Avro files" if path.is_dir() else "is no directory"
         raise NothingToRead(f"{path} {reason}; expected a sink.directory, or one kind's in it")
     return directory
+
+
+def _exported(path: Path) -> Source | None:
+    """Return what is in the target of an export, unless Avro files are there."""
+    if not (path / EXPORT_NOTES).is_dir() or any(path.glob("*/*.avro*")):
+        return None
+    try:
+        from streamer.export.reading import ExportedFiles
+    except ImportError:
+        reason = "expected pyarrow, which reads what was exported: pip install 'pyarrow>=21'"
+        raise NothingToRead(f"{path}: {reason}") from None
+    try:
+        return ExportedFiles(path)
+    except OSError as error:
+        raise NothingToRead(f"{error.filename or path}: {error.strerror or error}") from None
 
 
 def _topics(config: KafkaConfig) -> Source:

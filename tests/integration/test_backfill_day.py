@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 
 SYMBOL = "BTCUSDT"
 DAY_SECONDS = 86_400
+SINCE_SECONDS = DAY_SECONDS + 600  # how long ago the tape began
 BEFORE = 1000  # trades that were stored before the day
 AT_ONCE = 20_000  # rows of the tape
 DEFAULT_WEIGHT = 6000 * 0.9 * 0.5  # repair.weight_per_minute, weight_share, a back-fill's half
@@ -138,8 +139,8 @@ def report(what: str, missing: int, cost: dict[str, float], **more: Any) -> None
 
 
 def a_day(tmp_path: Path, rate: float) -> Exchange:
-    start = time.time() - DAY_SECONDS - 600
-    extra = ["--start-time", str(start)]
+    """An exchange that began a day ago."""
+    extra = ["--start-time", str(time.time() - SINCE_SECONDS)]
     return Exchange(tmp_path, rate=rate, symbols=(SYMBOL,), extra=extra)
 
 
@@ -149,10 +150,10 @@ def test_a_day_is_filled_from_archives(tmp_path):
     with a_day(tmp_path, rate=8) as exchange:
         missing = leave_a_day_out(tmp_path, exchange, data)
         assert missing > 8 * DAY_SECONDS
-        now = datetime.now(UTC)
-        lengths = 0
-        for day in (now - timedelta(days=2), now - timedelta(days=1), now):  # midnights pass
+        lengths, day = 0, datetime.now(UTC) - timedelta(seconds=SINCE_SECONDS)
+        while day.date() <= datetime.now(UTC).date():
             name = f"{SYMBOL}-trades-{day:%Y-%m-%d}.zip"
+            day += timedelta(days=1)
             for each in (name, f"{name}.CHECKSUM"):
                 url = f"{exchange.control_url}/data/spot/daily/trades/{SYMBOL}/{each}"
                 with urllib.request.urlopen(url, timeout=600) as answer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import decimal
 import io
 import json
+import shutil
 import signal
 import subprocess
 from collections import defaultdict
@@ -254,12 +255,28 @@ def test_spark_tells_what_the_exchange_told(recorded, tmp_path):
 @pytest.mark.full
 @pytest.mark.timeout(1800)
 def test_the_page_s_program_for_spark(recorded, tmp_path):
+    """With a symbol whose products have 16 digits behind the point, and more before it."""
+    data = tmp_path / "data"
+    shutil.copytree(recorded / "data" / "trade", data / "trade")
+    template = by_fastavro(of_kind(data, "trade"))[0]
+    several = [
+        {
+            **template,
+            "symbol": "XUSDT",
+            "record_id": f"binance:spot:XUSDT:trade:{number}",
+            "price": Decimal(f"{number}.12345679"),
+            "quantity": Decimal(f"1234567{number}.98765431"),
+        }
+        for number in range(1, 100)
+    ]
+    with (data / "trade" / "20991231T000000Z-000998.avro").open("wb") as file:
+        fastavro.writer(file, json.loads((SCHEMAS / "trade.avsc").read_text()), several)
     _, program = PROGRAMS["spark"]
-    told = spark_submit(program, recorded / "data", directory=tmp_path)
-    trades = {one["record_id"]: one for one in by_fastavro(of_kind(recorded / "data", "trade"))}
+    told = spark_submit(program, data, directory=tmp_path)
+    trades = {one["record_id"]: one for one in by_fastavro(of_kind(data, "trade"))}
     with decimal.localcontext(prec=80):
         expected = []
-        for symbol in SYMBOLS:
+        for symbol in (*SYMBOLS, "XUSDT"):
             mine = [one for one in trades.values() if one["symbol"] == symbol]
             volume = sum((one["quantity"] for one in mine), Decimal())
             quote = sum((one["quantity"] * one["price"] for one in mine), Decimal())
