@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
 from typing import Any
+from urllib.parse import unquote
 
 from simulator.certificates import server_context
 from simulator.payloads import combined, stream_payload
@@ -62,9 +63,9 @@ class Tape:
         return frame(combined(STREAMS[turn], stream_payload(SYMBOLS[turn], trade, "us")))
 
 
-def frame(text: str) -> bytes:
+def frame(text: str | bytes) -> bytes:
     """Return a server's text frame."""
-    payload = text.encode()
+    payload = text.encode() if isinstance(text, str) else text
     if len(payload) < 126:
         return bytes((_TEXT, len(payload))) + payload
     return _SHORT(_TEXT, 126, len(payload)) + payload
@@ -123,6 +124,29 @@ class Peer:
             if opcode == _TEXT:
                 yield json.loads(payload)
 
+    def received(self) -> list[tuple[int, bytes]] | None:
+        """Return opcode and payload of the whole frames that have come; None when it is over.
+
+        To be called when the socket is readable.
+        """
+        if not self._pull():
+            return None
+        is_over = False
+        try:
+            while data := self._tls.read(65536):
+                self._received += data
+            is_over = True
+        except ssl.SSLWantReadError:
+            self._push()
+        except ssl.SSLError:
+            is_over = True
+        messages: list[tuple[int, bytes]] = []
+        while (parsed := _parse(self._received)) is not None:
+            opcode, payload, self._received = parsed
+            is_over |= opcode == _CLOSE
+            messages.append((opcode & 0x0F, payload))
+        return None if is_over else messages
+
     def close(self) -> None:
         """Close the socket."""
         self._sock.close()
@@ -166,8 +190,8 @@ def _parse(data: bytes) -> tuple[int, bytes, bytes] | None:
     return data[0], payload, data[end:]
 
 
-def subscribe(peer: Peer) -> None:
-    """Upgrade, and answer until everything is subscribed: by the URL, or by messages."""
+def upgrade(peer: Peer) -> list[str]:
+    """Agree to speak WebSocket; return the streams that the URL asks for."""
     request = peer.until(b"\r\n\r\n")
     line, _, rest = request.partition(b"\r\n")
     headers = dict(header.split(b": ", 1) for header in rest.split(b"\r\n") if b": " in header)
@@ -178,7 +202,13 @@ def subscribe(peer: Peer) -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
     )
-    if b"streams=" in line:
+    _, _, named = line.split(b" ")[1].partition(b"streams=")
+    return [name for name in unquote(named.partition(b"&")[0].decode()).split("/") if name]
+
+
+def subscribe(peer: Peer) -> None:
+    """Upgrade, and answer until everything is subscribed: by the URL, or by messages."""
+    if upgrade(peer):
         return
     for message in peer.messages():
         listed = message["method"] == "LIST_SUBSCRIPTIONS"
