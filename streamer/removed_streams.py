@@ -22,7 +22,7 @@ FILE = "departures.json"
 _log = logging.getLogger(__name__)
 
 
-class _File(msgspec.Struct, frozen=True):
+class Departures(msgspec.Struct, frozen=True):
     """Where streams have ended, and which of them have left.
 
     `left` has the position at which one was wanted again, None before that: a record beyond it
@@ -31,7 +31,8 @@ class _File(msgspec.Struct, frozen=True):
 
     positions: dict[str, Position]
     left: dict[str, Position | None] = {}
-    streamed: list[str] = []  # names that were wanted here at some time, with a position or without
+    # Names that were wanted here at some time, with a position or without.
+    streamed: list[str] = []
 
 
 class RemovedStreams:
@@ -82,16 +83,7 @@ class RemovedStreams:
             self._write()
 
     def _read(self, path: Path) -> None:
-        try:
-            raw = path.read_bytes()
-            try:
-                found = msgspec.json.decode(raw, type=_File)
-            except msgspec.ValidationError:  # of an earlier version: positions alone
-                found = _File(msgspec.json.decode(raw, type=dict[str, Position]))
-        except FileNotFoundError:
-            return
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            _log.warning("%s cannot be read, streams that come back begin anew: %s", path, error)
+        if (found := read_departures(path)) is None:
             return
         self._positions, self._left = dict(found.positions), dict(found.left)
         self._streamed = set(found.streamed)
@@ -138,10 +130,28 @@ class RemovedStreams:
     def _write(self) -> None:
         if self._path is None:
             return
-        content = (
-            msgspec.json.encode(_File(self._positions, self._left, sorted(self._streamed))) + b"\n"
-        )
+        content = Departures(self._positions, self._left, sorted(self._streamed))
         try:
-            write_atomically(self._path, content)
+            write_atomically(self._path, departures_content(content))
         except OSError as error:
             _log.warning("%s cannot be written: %s", self._path, error)
+
+
+def read_departures(path: Path) -> Departures | None:
+    """Return what a file tells; None where there is none, or it cannot be read."""
+    try:
+        raw = path.read_bytes()
+        try:
+            return msgspec.json.decode(raw, type=Departures)
+        except msgspec.ValidationError:  # of an earlier version: positions alone
+            return Departures(msgspec.json.decode(raw, type=dict[str, Position]))
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        _log.warning("%s cannot be read, streams that come back begin anew: %s", path, error)
+        return None
+
+
+def departures_content(departures: Departures) -> bytes:
+    """Return what the file holds."""
+    return msgspec.json.encode(departures) + b"\n"

@@ -14,6 +14,7 @@ from streamer.errors import StreamerError
 from streamer.feed import Feed
 from streamer.heap import limit_arenas
 from streamer.lock import LOCK_MARGIN_SECONDS, shard_lock
+from streamer.shard_count import confirm, settle
 from streamer.sinks import open_sink
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,9 @@ def run_streamer(
             )
             log.info("exchange.%s is reached through %s (%s)", name, proxy, source)
     try:
+        settle(config)
         with shard_lock(config.sink.directory, config.stop_within + LOCK_MARGIN_SECONDS) as lock:
+            confirm(config)
             feed = Feed(config, partial(open_sink, config), reread, lock)
             _heed_signals(feed, config.supervised, rereads=reread is not None)
             return UNACKNOWLEDGED_EXIT_CODE if feed.run() else 0

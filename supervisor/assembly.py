@@ -19,6 +19,7 @@ from monitor.telemetry import NoCurveError, TelemetryError, TelemetryServer
 from monitor.web.server import HttpError, MetricsServer
 from streamer import core_dumps, logs
 from streamer.config import ShardConfig
+from streamer.errors import SinkUnavailable
 from streamer.shard_directories import name_of
 from supervisor import runtime_directory, state_directory
 from supervisor.child import Target
@@ -47,7 +48,7 @@ from supervisor.service import Parts, Service
 from supervisor.settings import MonitorConfig, Settings, load
 from supervisor.starts import Starts
 from supervisor.stopping import Stopping
-from supervisor.streamer_count import wanted_count
+from supervisor.streamer_count import count_in_effect
 from supervisor.timers import Every
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,10 @@ def _parts(
     become_subreaper()
     commands = resources.enter_context(closing(ControlSocket(directory)))
     logs.keep_recent(directory / f"supervisor{runtime_directory.RECENT_LOG}")
-    count = wanted_count(settings)
+    try:
+        count = count_in_effect(settings)
+    except SinkUnavailable as error:
+        raise UsageError(str(error)) from None
     child_configs = {
         name_of(index): ChildConfigFactory(
             settings,

@@ -1,4 +1,4 @@
-"""How many streamers a run has: as it is set, or by cores and streams. Pure, but for two looks.
+"""How many streamers a run has: as it is set, or by cores and streams.
 
 The bound by streams is what one connection carries. A streamer is far from full with it: it is
 where a second process begins to help a start, which has to back-fill them one after another.
@@ -6,6 +6,7 @@ where a second process begins to help a start, which has to back-fill them one a
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from streamer.config import ExchangeConfig
 from streamer.data.binance_spot import STREAMS_PER_CONNECTION
 from streamer.listing.listing_file import ListingFile
 from streamer.listing.patterns import SymbolPatterns
+from streamer.shard_count import recorded_count, undelivered
 from streamer.shard_directories import directories
 from supervisor.settings import STREAMERS_MAX, Settings
 
@@ -22,6 +24,27 @@ SYMBOLS_UNKNOWN: Final = 1500
 """Taken for what patterns choose while no list of what trades was kept: all that traded in 2026."""
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN_CGROUP: Final = Path("/proc/self/cgroup")
+
+log = logging.getLogger(__name__)
+
+
+def count_in_effect(settings: Settings) -> int:
+    """Return how many streamers this run has. Raises SinkUnavailable.
+
+    While records of another number of them wait on disk for Kafka, that number stays: it is they
+    who deliver them.
+    """
+    wanted, root = wanted_count(settings), settings.sink.directory
+    before = recorded_count(root)
+    if wanted == before or not (left := undelivered(root, before)):
+        return wanted
+    log.warning(
+        "streamers.count: %d until the next start, not %d: records wait for Kafka in %s",
+        before,
+        wanted,
+        ", ".join(map(str, left)),
+    )
+    return before
 
 
 def wanted_count(settings: Settings) -> int:

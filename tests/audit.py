@@ -190,11 +190,14 @@ def kind_of(stream: str) -> str:
 def read_files(directory: Path, stream: str, names: str = "*.avro") -> list[dict[str, Any]]:
     """Return the records of a stream from every Avro file, in the order of their names.
 
-    Of a file in progress (its name ends in ".open") those before what is being written.
+    Those of several streamers are below the directory, and have one order over all of them. Of a
+    file in progress (its name ends in ".open") those before what is being written.
     """
     while True:
         with suppress(FileNotFoundError):  # one was completed, and so renamed, just now
-            paths = sorted((directory / kind_of(stream)).glob(names))
+            bases = (directory, *directory.glob("streamer-*"))
+            found = [path for base in bases for path in (base / kind_of(stream)).glob(names)]
+            paths = sorted(found, key=lambda path: path.name)
             return [record for path in paths for record in _records(path) if _is_of(record, stream)]
 
 

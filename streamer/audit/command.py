@@ -133,13 +133,15 @@ def _sentence(explained: bool, not_judged: list[str]) -> str:
 
 def _directory(path: Path) -> Source:
     from streamer.audit.directory import Directory
+    from streamer.shard_directories import directories
     from streamer.sinks.manifest import MANIFEST
 
     try:
         directory = Directory(path)
     except OSError as error:
         raise NothingToRead(f"{path}: {error.strerror or error}") from None
-    if not directory and not any((path / MANIFEST).glob("*.jsonl")):
+    manifests = (one for base in directories(path) for one in (base / MANIFEST).glob("*.jsonl"))
+    if not directory and not any(manifests):
         reason = "holds no Avro files" if path.is_dir() else "is no directory"
         raise NothingToRead(f"{path} {reason}; expected a sink.directory, or one kind's in it")
     return directory

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from streamer.audit.batches import BACKFILLED, Batch, Schema, Unreadable
 from streamer.audit.container import Container, Torn
 from streamer.audit.layouts import DIRECTORIES
+from streamer.shard_directories import directories
 from streamer.sinks.avro_writer import OPEN_SUFFIX
 from streamer.sinks.directories import BACKFILL_DIRECTORY
 
@@ -27,7 +28,8 @@ class _File:
 class Directory:
     """The files of each kind's directory, and those in `root` itself. Raises OSError.
 
-    With them are those that a back-fill wrote, which have an order of their own.
+    With them are those of several streamers, and those that a back-fill wrote, which have an order
+    of their own.
     """
 
     total_records: int | None = None
@@ -37,11 +39,13 @@ class Directory:
         self._schemas: dict[str, Schema] = {}
         self._files: list[_File] = []
         # Gaps last: a gap is written before what comes after it, so that none is overlooked.
-        kinds = [kind for kind in DIRECTORIES if kind in kinds]
         later = root / BACKFILL_DIRECTORY
-        for directory in (root, *(base / kind for kind in kinds for base in (root, later))):
-            if directory.is_dir():
-                self._files += _files(directory, BACKFILLED if directory.parent == later else 0)
+        bases = list(directories(root))
+        self._files += _files([root])
+        for kind in (one for one in DIRECTORIES if one in kinds):
+            # A symbol that moved to another streamer goes on there with higher numbers.
+            self._files += _files([base / kind for base in bases])
+            self._files += _files([later / kind], BACKFILLED)
         self.total_bytes: int | None = sum(file.size_bytes for file in self._files)
 
     def __bool__(self) -> bool:
@@ -86,13 +90,15 @@ def _opened(file: _File) -> Container:
         raise Torn from None  # it held nothing whole, and was cleared away after a crash
 
 
-def _files(directory: Path, lane: int) -> list[_File]:
-    found: dict[str, _File] = {}  # by the name without .open: one may be completed just now
-    for path in sorted(directory.iterdir()):
+def _files(directories: Iterable[Path], lane: int = 0) -> list[_File]:
+    """Return the files of directories, by their order over all of them."""
+    found: dict[Path, _File] = {}  # by the path without .open: one may be completed just now
+    for path in (path for one in directories if one.is_dir() for path in sorted(one.iterdir())):
         if path.name.endswith((_COMPLETE_SUFFIX, OPEN_SUFFIX)):
             with suppress(FileNotFoundError):
                 size_bytes = (_existing(path)).stat().st_size
-                found[path.name.removesuffix(".open")] = _File(path, size_bytes, _order(path), lane)
+                complete = path.with_name(path.name.removesuffix(".open"))
+                found[complete] = _File(path, size_bytes, _order(path), lane)
     return sorted(found.values(), key=lambda file: file.order)
 
 

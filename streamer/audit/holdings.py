@@ -17,6 +17,7 @@ from streamer.audit.findings import Finding
 from streamer.audit.layouts import DIRECTORIES
 from streamer.audit.period import Period
 from streamer.data.catalogue import CONTIGUOUS, kind_of
+from streamer.shard_directories import directories
 from streamer.sinks.avro_writer import OPEN_SUFFIX
 from streamer.sinks.directories import BACKFILL_DIRECTORY
 from streamer.sinks.file_positions import POSITIONS, POSITIONS_MAX_BYTES
@@ -34,8 +35,9 @@ class Holdings:
 def check_files(root: Path, period: Period) -> Holdings:
     """Compare the files of a sink's directory, or of one kind's, with the manifest."""
     holdings = Holdings()
-    for directory in (*_kinds_of(root), *_kinds_of(root / BACKFILL_DIRECTORY)):
-        _check_kind(directory, period, holdings)
+    for base in (*directories(root), root / BACKFILL_DIRECTORY):
+        for directory in _kinds_of(base):
+            _check_kind(directory, period, holdings)
     return holdings
 
 
@@ -119,8 +121,10 @@ def early_ends(
     ends: dict[tuple[str, str], int | None] = {
         (finding.stream, finding.symbol): finding.end_id for finding in findings
     }
-    for kind in DIRECTORIES:
-        for name, position in _positions(root / POSITIONS / f"{kind}.json").items():
+    for path in (
+        base / POSITIONS / f"{kind}.json" for base in directories(root) for kind in DIRECTORIES
+    ):
+        for name, position in _positions(path).items():
             symbol, _, stream = name.partition("@")
             epoch, last_id = position
             key = f"{stream}:{epoch}" if epoch else stream, symbol.upper()

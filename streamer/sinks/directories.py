@@ -9,6 +9,8 @@ from streamer.errors import SinkUnavailable
 
 BACKFILL_DIRECTORY = "backfill"
 """Below sink.directory: what `python -m streamer backfill` wrote, by kind as above it."""
+OVERFLOW_DIRECTORY = "overflow"
+"""Below sink.directory: what waits for Kafka on disk."""
 
 
 def sync_directory(directory: Path) -> None:

@@ -91,12 +91,16 @@ class PositionKeeper:
 
 def write_positions(path: Path, known: KindPositions) -> None:
     """Replace a file of positions; durable. Raises OSError."""
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, positions_content(known))
+
+
+def positions_content(known: KindPositions) -> bytes:
+    """Return what a file of positions holds."""
     positions = dict(known.positions)
     checksum = _checksum(known.next_file, positions)
     document = _Document(1, known.next_file, positions, checksum)
-    content = msgspec.json.format(msgspec.json.encode(document), indent=1)
-    path.parent.mkdir(exist_ok=True)
-    write_atomically(path, content + b"\n")
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
 def find_positions(
@@ -130,6 +134,12 @@ def find_gaps(directory: Path, max_age_seconds: float) -> list[DeclaredGap]:
         for data, file in _blocks(path):
             gaps += gaps_among(data, file.schema)
     return gaps
+
+
+def next_file_of(path: Path) -> int:
+    """Return the number from which on files may add to a file of positions; 0: there is none."""
+    known = _read_positions(path)
+    return 0 if known is None else known.next_file
 
 
 def _read_positions(path: Path) -> KindPositions | None:

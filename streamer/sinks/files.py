@@ -33,8 +33,10 @@ from streamer.sinks.avro_writer import AvroWriter, Unfinished, repair
 from streamer.sinks.delivery import DISK_ERROR_TYPES, AcknowledgeClock, Errors
 from streamer.sinks.directories import unavailable
 from streamer.sinks.file_positions import (
+    POSITIONS,
     PositionKeeper,
     find_gaps,
+    next_file_of,
 )
 
 FLUSH_SECONDS = 0.2  # what SIGKILL may cost; ten small writes a second cost next to nothing
@@ -151,7 +153,9 @@ class FilesSink:
             load_schema(kind),
             self._config.codec,
             self._background,
-            first_number=positions.next_file if positions else 0,
+            first_number=positions.next_file
+            if positions
+            else next_file_of(directory.parent / POSITIONS / f"{kind}.json"),
             keeps_manifest=True,
         )
         return _Pending(kind, writer, positions)

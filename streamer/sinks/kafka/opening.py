@@ -14,7 +14,7 @@ from streamer.data.records import load_schema, single_object_header
 from streamer.errors import SinkAway
 from streamer.order.positions import Position
 from streamer.routes import Route
-from streamer.sinks.directories import unavailable
+from streamer.sinks.directories import OVERFLOW_DIRECTORY, unavailable
 from streamer.sinks.kafka.client import check_client_settings
 from streamer.sinks.kafka.late_opening import LateOpening
 from streamer.sinks.kafka.local_notes import NoteKeeper, Notes, header_key, read_notes
@@ -23,8 +23,6 @@ from streamer.sinks.kafka.resume import find_positions, remembered_positions
 from streamer.sinks.kafka.sink import KafkaSink
 from streamer.sinks.kafka.topics import prepare_topics, topic_of, topics_of_kinds
 
-OVERFLOW_DIRECTORY = "overflow"
-"""Below sink.directory: what waits for Kafka on disk."""
 FIRST_ANSWER_SECONDS = 5.0  # brokers answer in milliseconds, and some streams have no past to fetch
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,12 @@ import pytest
 from streamer.listing.listing_file import Listing, ListingFile
 from supervisor import streamer_count
 from supervisor.settings import STREAMERS_MAX, Settings, load
-from supervisor.streamer_count import automatic_count, available_cores, wanted_count
+from supervisor.streamer_count import (
+    automatic_count,
+    available_cores,
+    count_in_effect,
+    wanted_count,
+)
 
 
 @pytest.mark.parametrize(
@@ -107,3 +112,15 @@ def test_numbers_are_taken_from_every_source(monkeypatch: pytest.MonkeyPatch) ->
     assert load(None, ["streamers.count=auto"]).streamers.count == "auto"
     monkeypatch.setenv("VIGIL_STREAMERS__COUNT", "4")
     assert load(None).streamers.count == 4
+
+
+def test_while_records_wait_for_kafka_the_number_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings.model_validate({"sink": {"directory": tmp_path}, "streamers": {"count": 3}})
+    assert count_in_effect(settings) == 3
+    overflow = tmp_path / "overflow"
+    overflow.mkdir()
+    (overflow / "20261128T000000Z-000001.avro").touch()
+    assert count_in_effect(settings) == 1
+    assert f"1 until the next start, not 3: records wait for Kafka in {overflow}" in caplog.text
