@@ -35,6 +35,7 @@ def main() -> int:
     add("--seed", type=int, help="one seed only")
     add("--seconds", type=float, default=75.0, help="of a seed, all in all (default: 75)")
     add("--sink", choices=("files", "kafka"), default="files")
+    add("--streamers", type=int, default=1, help="that share the symbols (default: 1)")
     add("--streams", type=lambda text: tuple(text.split(",")), default=STREAMS,
         help="default: trade,aggTrade; of others losses must be recorded")  # fmt: skip
     add("--no-kill", action="store_true", help="without SIGKILL of the streamer")
@@ -73,7 +74,9 @@ def _run(seed: int, options: argparse.Namespace, cluster: KafkaCluster | None) -
         if cluster is not None:
             name = f"seed{seed}.{vigil.token[:6]}"
             sink = KafkaSink(cluster, name, vigil.directory / "records", options.streams)
-        result = run_seed(seed, steps, vigil, sink, _say, streams=options.streams)
+        result = run_seed(
+            seed, steps, vigil, sink, _say, streams=options.streams, streamers=options.streamers
+        )
         for problem in result.checked.problems:
             print(f"  PROBLEM {problem}")
         if not result.passed:

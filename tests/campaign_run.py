@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import psutil
 
@@ -91,6 +92,7 @@ def run_seed(
     streams: tuple[str, ...] = STREAMS,
     extra: tuple[str, ...] = EXCHANGE,
     nothing_lost: bool = False,
+    streamers: int = 1,
 ) -> Result:
     """Carry out the steps and judge what is in the sink. `vigil` is the caller's to clean up.
 
@@ -102,7 +104,7 @@ def run_seed(
     with Exchange(
         vigil.directory, rate=TRADES_PER_SECOND, symbols=symbols, extra=extra
     ) as exchange:
-        driver = _Driver(exchange, vigil, sink, say, streams)
+        driver = _Driver(exchange, vigil, sink, say, streams, streamers, Random(seed))
         driver.start(hook)
         driver.carry_out(steps)
         problems = driver.finish()
@@ -135,8 +137,12 @@ class _Driver:
         sink: CampaignSink,
         say: Say,
         streams: tuple[str, ...],
+        streamers: int,
+        random: Random,
     ) -> None:
         self.kills = 0
+        self._streamers = streamers
+        self._random = random
         self._exchange = exchange
         self._vigil = vigil
         self._sink = sink
@@ -157,6 +163,7 @@ class _Driver:
             "run",
             settings={
                 **SETTINGS,
+                "streamers.count": self._streamers,
                 "exchange.websocket_url": exchange.websocket_url,
                 "exchange.rest_url": exchange.rest_url,
                 "exchange.ca_file": exchange.ca_file,
@@ -243,9 +250,10 @@ class _Driver:
         beside.rename(self._config)
 
     def _kill(self) -> None:
-        """SIGKILL the streamer, if there is one at this moment."""
+        """SIGKILL a streamer, if there is one at this moment."""
         assert self._vigil.process is not None
-        for child in psutil.Process(self._vigil.process.pid).children():
+        children = psutil.Process(self._vigil.process.pid).children()
+        for child in self._random.sample(children, len(children)):
             try:
                 if os.getsid(child.pid) == child.pid:
                     child.kill()

@@ -46,7 +46,9 @@ class FilesSink:
 
     def records(self, stream: str) -> Records:
         found: Records = []
-        for path in sorted((self.directory / kind_of(stream)).glob("*.avro*"), key=_number):
+        bases = (self.directory, *self.directory.glob("streamer-*"))  # of several streamers
+        paths = (path for one in bases for path in (one / kind_of(stream)).glob("*.avro*"))
+        for path in sorted(paths, key=_number):
             try:
                 with path.open("rb") as file:
                     for record in fastavro.reader(file):

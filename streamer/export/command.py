@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from streamer.export.plan import PARTITIONS, Exported, Job, Source, by_date, job_of
+from streamer.shard_directories import directories
 from streamer.sink_command import (
     INTERRUPTED,
     NOTHING,
@@ -90,7 +91,7 @@ def _export(root: Path, options: argparse.Namespace) -> int:
     days, failed = 0, 0
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     for kind in options.kinds or DIRECTORIES:
-        for date, found in by_date(_complete(root / kind)).items():
+        for date, found in by_date(_complete(root, kind)).items():
             if options.whole_days and date >= today:
                 continue
             days += 1
@@ -119,12 +120,14 @@ def _line(job: Job, now: Exported) -> str:
     )
 
 
-def _complete(directory: Path) -> Iterator[Source]:
-    for path in directory.glob("*.avro"):
-        try:
-            yield Source(path.name, path.stat().st_size)
-        except FileNotFoundError:
-            continue  # moved away meanwhile
+def _complete(root: Path, kind: str) -> Iterator[Source]:
+    for base in directories(root):
+        streamer = "" if base == root else base.name
+        for path in (base / kind).glob("*.avro"):
+            try:
+                yield Source(path.name, path.stat().st_size, streamer)
+            except FileNotFoundError:
+                continue  # moved away meanwhile
 
 
 @contextmanager

@@ -40,10 +40,11 @@ def run(
     files: ParquetFiles | None = None
     try:
         _clear(target / job.kind, job.date)
-        _check(root / job.kind, job)
+        _check(root, job)
         files = ParquetFiles(target, job, partition, container_schema(schema))
         for source in job.read:
-            for records, length in _blocks(root / job.kind / source.file, source.bytes, schema):
+            path = root / source.streamer / job.kind / source.file
+            for records, length in _blocks(path, source.bytes, schema):
                 files.add(records, length)
         outputs = (*job.keep.outputs, *files.finish())
         current = {output.file for output in outputs}
@@ -126,16 +127,22 @@ def _clear(directory: Path, date: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _check(directory: Path, job: Job) -> None:
-    """Compare the files with the manifest, where it knows them. Raises ValueError, OSError."""
-    with suppress(FileNotFoundError):
-        entries, _ = read(manifest_path(directory))
-        for source in job.read:
-            path, entry = directory / source.file, entries.get(source.file)
-            if entry is not None and checksum(path) != entry.sha256:
-                raise ValueError(
-                    f"{path}: is not what was written: its checksum differs from the manifest's"
-                )
+def _check(root: Path, job: Job) -> None:
+    """Compare the files with the manifests, where they know them. Raises ValueError, OSError."""
+    for streamer in {source.streamer for source in job.read}:
+        directory = root / streamer / job.kind
+        with suppress(FileNotFoundError):
+            entries, _ = read(manifest_path(directory))
+            for source in job.read:
+                path, entry = directory / source.file, entries.get(source.file)
+                if (
+                    source.streamer == streamer
+                    and entry is not None
+                    and checksum(path) != entry.sha256
+                ):
+                    raise ValueError(
+                        f"{path}: is not what was written: its checksum differs from the manifest's"
+                    )
 
 
 def _blocks(

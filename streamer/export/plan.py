@@ -13,10 +13,11 @@ _DATE_DIGITS = 8
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A complete Avro file, as it was read."""
+    """A complete Avro file, as it was read; `streamer` is the directory of one of several."""
 
     file: str
     bytes: int
+    streamer: str = ""
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -81,11 +82,11 @@ def job_of(kind: str, date: str, found: Sequence[Source], before: Exported) -> J
     While every file that was exported is still there, a day is written again as a whole, so that it
     has one file a partition. Where some were moved away, what is new becomes files of their own.
     """
-    known = {source.file for source in before.sources}
-    new = tuple(source for source in found if source.file not in known)
+    known = {(source.streamer, source.file) for source in before.sources}
+    new = tuple(source for source in found if (source.streamer, source.file) not in known)
     if not new:
         return None
-    if known <= {source.file for source in found}:
+    if known <= {(source.streamer, source.file) for source in found}:
         return Job(kind, date, tuple(found), Exported(before.partition), 0)
     number = 1 + max((_part_of(output.file) for output in before.outputs), default=-1)
     return Job(kind, date, new, before, number)

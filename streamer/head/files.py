@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from streamer.audit.layouts import DIRECTORIES
@@ -11,6 +11,7 @@ from streamer.avro.files import ContainerFile
 from streamer.data.catalogue import kind_of
 from streamer.head.decoding import decoded, parsed
 from streamer.head.last_records import LastRecords, Record, Wanted
+from streamer.shard_directories import directories
 from streamer.sinks.avro_writer import OPEN_SUFFIX, file_number
 from streamer.sinks.file_positions import POSITIONS
 
@@ -25,10 +26,11 @@ def read_directory(root: Path, wanted: Wanted) -> tuple[list[LastRecords], list[
     kinds: list[LastRecords] = []
     problems: list[str] = []
     for kind in DIRECTORIES:
-        if (directory := root / kind).is_dir() and _may_be_in(kind, wanted):
-            kinds.append(_read_kind(directory, kind, wanted, problems))
+        found = [base / kind for base in directories(root) if (base / kind).is_dir()]
+        if found and _may_be_in(kind, wanted):
+            kinds.append(_read_kind(found, kind, wanted, problems))
     if any(path.name.endswith((_COMPLETE_SUFFIX, OPEN_SUFFIX)) for path in root.iterdir()):
-        kinds.append(_read_kind(root, root.name, wanted, problems))  # one kind's directory
+        kinds.append(_read_kind([root], root.name, wanted, problems))  # one kind's directory
     return kinds, problems
 
 
@@ -36,11 +38,15 @@ def _may_be_in(kind: str, wanted: Wanted) -> bool:
     return not wanted.streams or kind in {kind_of(stream) for stream in wanted.streams}
 
 
-def _read_kind(directory: Path, kind: str, wanted: Wanted, problems: list[str]) -> LastRecords:
+def _read_kind(
+    places: Sequence[Path], kind: str, wanted: Wanted, problems: list[str]
+) -> LastRecords:
+    """Read a kind's directories, of several streamers, as if they were one."""
     last = LastRecords(kind, wanted)
-    known = _known_streams(directory)
-    left_bytes = SEARCHED_BYTES
-    for path in _newest_first(directory):
+    noted = [_known_streams(directory) for directory in places]
+    known = {one for each in noted for one in each} if all(noted) else ()
+    left_bytes = SEARCHED_BYTES * len(places)
+    for path in _newest_first(places):
         try:
             for size_bytes, records in _blocks(path):
                 last.add(records)
@@ -77,9 +83,12 @@ def _opened(path: Path) -> ContainerFile:
     return ContainerFile(path.with_suffix(""))  # completed meanwhile
 
 
-def _newest_first(directory: Path) -> list[Path]:
+def _newest_first(places: Sequence[Path]) -> list[Path]:
     paths = [
-        path for path in directory.iterdir() if path.name.endswith((_COMPLETE_SUFFIX, OPEN_SUFFIX))
+        path
+        for directory in places
+        for path in directory.iterdir()
+        if path.name.endswith((_COMPLETE_SUFFIX, OPEN_SUFFIX))
     ]
     return sorted(paths, key=lambda path: (file_number(path), path.name), reverse=True)
 

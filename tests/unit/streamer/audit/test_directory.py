@@ -4,6 +4,7 @@ import pytest
 
 from streamer.audit.batches import Batch, Unreadable
 from streamer.audit.directory import Directory
+from streamer.audit.run import audit
 from streamer.avro.files import block, header
 from tests.unit.streamer.audit.stored import SYNC, encoded, trades, write
 
@@ -102,3 +103,18 @@ def test_a_header_in_the_other_form_is_read(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[:4] + b"\x03\x00" + content[5:])
     assert counts(Directory(tmp_path)) == [1]
+
+
+def test_files_of_several_streamers_are_one_order(tmp_path):
+    """BTC moved from one streamer alone to the second of two, and on to the first of three."""
+    write(tmp_path, "trade", trades([1, 2]), name="20280101T000000Z-000001.avro")
+    write(tmp_path / "streamer-2", "trade", trades([3]), name="20270101T000000Z-000004.avro")
+    write(tmp_path / "streamer-1", "trade", trades([4, 5, 6]), name="20270101T000000Z-000006.avro")
+    eth = trades([9] * 4, symbol="ETHUSDT")
+    write(tmp_path / "streamer-1", "trade", eth, name="20270101T000000Z-000004.avro")
+    assert counts(Directory(tmp_path)) == [2, 4, 1, 3]
+    assert counts(Directory(tmp_path / "streamer-2")) == [1]
+    (tmp_path / "streamer-1" / "trade" / "20270101T000000Z-000004.avro").unlink()
+    findings = audit(Directory(tmp_path), lambda _: None).findings
+    [finding] = [one for one in findings if one.symbol == "BTCUSDT"]
+    assert (finding.first_id, finding.last_id, finding.disorder) == (1, 6, 0)

@@ -346,3 +346,16 @@ def test_a_state_that_cannot_be_read_is_told(sink, target, capsys):
     (target / "_export" / "trade" / "2026-11-27.json").write_text("{")
     assert exported(sink, target) == 3
     assert "remove it and the day's files to export it again" in capsys.readouterr().err
+
+
+def test_files_of_several_streamers_with_the_same_name(tmp_path, target, capsys):
+    root = tmp_path / "data"
+    write(root, "trade", trades([1, 2]), name=FIRST)
+    write(root / "streamer-1", "trade", trades([3]), name=SECOND)
+    write(root / "streamer-2", "trade", trades([7], symbol="ETHUSDT"), name=SECOND)
+    assert exported(root, target) == 0
+    assert ids(target / BTC) == [1, 2, 3]
+    assert ids(target / BTC.replace("BTCUSDT", "ETHUSDT")) == [7]
+    capsys.readouterr()
+    assert exported(root, target) == 0
+    assert capsys.readouterr().out == "", "all of it is exported"

@@ -120,3 +120,11 @@ def test_usage(capsys, arguments, told):
         main(["head", *arguments])
     assert exit_.value.code == 2
     assert told in capsys.readouterr().err
+
+
+def test_of_several_streamers_the_last_of_each_symbol_wherever_it_was(tmp_path, capsys):
+    write(tmp_path, "trade", trades([1, 2]), name="1-000001.avro")
+    write(tmp_path / "streamer-1", "trade", trades([8], symbol="ETHUSDT"), name="1-000004.avro")
+    write(tmp_path / "streamer-2", "trade", trades([3, 4]), name="1-000004.avro.open")
+    assert main(["head", "--json", "-n", "3", str(tmp_path)]) == 0
+    assert ids(capsys) == {("trade", "BTCUSDT"): [2, 3, 4], ("trade", "ETHUSDT"): [8]}
