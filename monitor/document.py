@@ -173,6 +173,7 @@ def _generation(run: Run, one: Generation, elapsed_seconds: float) -> dict[str, 
         "final_report": report.final if report else None,
         "peak_rss_bytes": one.peak_rss_bytes,
         "collections": [asdict(each) for each in one.leak.collections],
+        "memory_parts": one.memory.as_json(),
         "bins": {
             "seconds": one.binner.bin_seconds,
             "index": [each.index for each in bins],
@@ -181,6 +182,7 @@ def _generation(run: Run, one: Generation, elapsed_seconds: float) -> dict[str, 
             "rss_last_bytes": [each.rss_last_bytes for each in bins],
             "messages_total": [each.messages_total for each in bins],
             "rotations_total": [each.rotations_total for each in bins],
+            "unexplained_min_bytes": [each.unexplained_min_bytes for each in bins],
         },
     }
 

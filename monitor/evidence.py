@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from math import inf
 from typing import Any
 
@@ -223,6 +224,8 @@ def _process(name: str, generation: Mapping[str, Any]) -> Process:
             columns["rss_last_bytes"],
             columns["messages_total"],
             columns["rotations_total"],
+            # Profiles of before it was told are judged by RSS alone.
+            columns.get("unexplained_min_bytes") or repeat(None, len(columns["index"])),
             strict=True,
         )
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from operator import sub
 
 from monitor.growth import Growth, growth
+from monitor.memory_parts import TOLD_WITHIN_SECONDS, MemoryRecord, explained_bytes
 from monitor.model import Collected, Exited, Launched, Sample
 from monitor.series import Bin, Binner, Collection, LeakTrack
 from monitor.stream_changes import NO_CHANGES, StreamChanges, changes
@@ -47,6 +48,7 @@ class Generation:
     fresh_collection: Collection | None = None  # whose effect the latest sample showed
     stream_changes: StreamChanges = NO_CHANGES  # those that the latest report brought
     collected: Collected | None = None  # the latest
+    memory: MemoryRecord = field(default_factory=MemoryRecord)  # what holds it, as was told
     exited: Exited | None = None
     exited_at: float | None = None
     recent: deque[tuple[float, Report]] = field(default_factory=deque)
@@ -70,7 +72,7 @@ class Generation:
         self.recent_cpu.append((sample.at, sample.cpu_seconds))
         while self.recent_cpu[0][0] < sample.at - CPU_WINDOW_SECONDS:
             self.recent_cpu.popleft()
-        completed = self.binner.add(sample.at, sample.rss_bytes)
+        completed = self.binner.add(sample.at, sample.rss_bytes, self._explained(sample))
         if completed is None:
             return
         before = self.leak.collections[-1] if self.leak.collections else None
@@ -110,6 +112,7 @@ class Generation:
         _keep(self.recent_events, at, self.binner.messages_total)
         self.rotations_total = max(self.rotations_total, sum(report.rotations.values()))
         self.binner.rotations_total = sum(report.rotations.values())
+        self.memory.take(report.memory, report.uptime_seconds)
         self._take_slots(report)
         if before is not None:
             # A silence that goes on is known by its beginning: only one that is over is noted.
@@ -128,6 +131,12 @@ class Generation:
         if self.report is not None and not self.report.final and not exited.expected:
             silent = now - self.report_at
             self.longest_report_gap_seconds = max(self.longest_report_gap_seconds, silent)
+
+    def _explained(self, sample: Sample) -> int | None:
+        """Return how much of a sample the process accounts for; None: it has not told of late."""
+        if self.report is None or sample.at - self.report_at > TOLD_WITHIN_SECONDS:
+            return None
+        return explained_bytes(self.report.memory, sample.rss_bytes)
 
     def _take_slots(self, report: Report) -> None:
         for slot in report.slots:

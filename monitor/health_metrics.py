@@ -48,7 +48,14 @@ def _streamers(snapshot: Snapshot) -> Iterator[Metric]:
         "Restarts left in the present window; at 0 the next failure ends the supervisor.",
         labels=["streamer"],
     )
+    memory = GaugeMetricFamily(
+        "vigil_streamer_memory_part_bytes",
+        "What a part of the streamer holds of its memory, as it tells: some contain others.",
+        labels=["streamer", "part"],
+    )
     for one in snapshot.streamers:
+        for name, part in (one.report.memory if one.report else {}).items():
+            memory.add_metric([one.name, name], part.bytes)
         restarts.add_metric([one.name], one.generation - 1)
         waiting.add_metric([one.name], one.unacknowledged_seconds)
         if one.name in snapshot.restarts_remaining:
@@ -56,3 +63,4 @@ def _streamers(snapshot: Snapshot) -> Iterator[Metric]:
     yield restarts
     yield waiting
     yield remaining
+    yield memory

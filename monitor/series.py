@@ -43,6 +43,8 @@ class Bin:
     rss_last_bytes: int
     messages_total: int  # unique events of this process up to the end of the bin
     rotations_total: int
+    # Lowest RSS less what the process accounted for at the same time; None: it told nothing.
+    unexplained_min_bytes: int | None = None
 
 
 class Detector(Protocol):
@@ -54,6 +56,7 @@ class Detector(Protocol):
         memory_bytes: float,
         messages_total: float | None = None,
         rotation: bool = False,
+        explained_bytes: float | None = None,
     ) -> None:
         """Take one observation."""
         ...
@@ -94,17 +97,23 @@ class Binner:
         self.origin: float | None = None
         self.open: Bin | None = None  # the incomplete bin: for the record; the score waits
 
-    def add(self, at: float, rss_bytes: int) -> Bin | None:
+    def add(self, at: float, rss_bytes: int, explained_bytes: int | None = None) -> Bin | None:
         """Take a sample; return the bin that it completed by being the first of a later one."""
         if self.origin is None:
             self.origin = at
         index = max(math.ceil((at - self.origin) / self.bin_seconds) - 1, 0)
         before = self.open
         low = high = rss_bytes
+        unexplained = None if explained_bytes is None else rss_bytes - explained_bytes
         if before is not None and before.index == index:
             low = min(before.rss_min_bytes, rss_bytes)
             high = max(before.rss_max_bytes, rss_bytes)
-        self.open = Bin(index, low, high, rss_bytes, self.messages_total, self.rotations_total)
+            known = before.unexplained_min_bytes
+            if known is not None:
+                unexplained = known if unexplained is None else min(known, unexplained)
+        self.open = Bin(
+            index, low, high, rss_bytes, self.messages_total, self.rotations_total, unexplained
+        )
         return before if before is not None and before.index != index else None
 
 
@@ -142,11 +151,13 @@ class LeakTrack:
         self._lows.append(completed.rss_min_bytes)
         rotated = completed.rotations_total > self._rotations
         self._rotations = completed.rotations_total
+        low, unexplained = completed.rss_min_bytes, completed.unexplained_min_bytes
         self._detector.observe(
             (completed.index + 1) * self._bin_seconds,
-            completed.rss_min_bytes,
+            low,
             messages_total=completed.messages_total,
             rotation=rotated,
+            explained_bytes=None if unexplained is None else low - unexplained,
         )
         self.latest = self._detector.assess()
         return self.latest

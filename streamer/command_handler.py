@@ -10,7 +10,6 @@ from typing import Protocol
 
 from streamer.diagnosis import Diagnosis
 from streamer.errors import StreamerError
-from streamer.heap import trim_memory
 from streamer.messages import COMMANDS, Command, CommandResult
 from streamer.network.connection_manager import ConnectionManager
 from streamer.values import parse_stream, parse_symbol_entry
@@ -35,11 +34,13 @@ class Requests:
         wanted_streams: WantedStreams,
         stop: Stop,
         diagnosis: Diagnosis,
+        trim: Callable[[], bool],
     ) -> None:
         self._connection_manager = connection_manager
         self._wanted_streams = wanted_streams
         self._stop = stop
         self._diagnosis = diagnosis
+        self._trim = trim
         self._answers: OrderedDict[str, CommandResult] = OrderedDict()
         self._actions: dict[str, Callable[[Command, float], CommandResult]] = {
             "rotate": self._rotate,
@@ -77,7 +78,7 @@ class Requests:
 
     def _collect(self, command: Command, now: float) -> CommandResult:
         collected = gc.collect()
-        trimmed = trim_memory()
+        trimmed = self._trim()
         return CommandResult(
             command.id, True, "", {"collected_objects": collected, "trimmed": trimmed}
         )

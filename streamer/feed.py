@@ -22,11 +22,13 @@ from streamer.diagnosis import Diagnosis
 from streamer.errors import SinkLost, StreamerError
 from streamer.feed_counters import FeedCounters
 from streamer.flow_control import FlowControl
+from streamer.free_heap import FreeHeap
 from streamer.heap_trimmer import HeapTrimmer
 from streamer.ingest.ingest import Ingest
 from streamer.listing.listing_file import ListingFile
 from streamer.listing.symbol_watch import SymbolWatch
 from streamer.lock import ShardLock
+from streamer.memory_parts import MemoryAccount
 from streamer.messages import State
 from streamer.network.connection import Connection
 from streamer.network.connection_manager import ConnectionManager
@@ -145,6 +147,7 @@ class Feed:
         )
         self._idle_clock = IdleClock(routes, now)
         self._backfiller: Backfiller | None = None
+        heap = FreeHeap()
         silences = StalenessProbe(connection.stale_after) if config.repair.enabled else None
         self._reporter = Reporter(
             config,
@@ -156,6 +159,7 @@ class Feed:
             now,
             silences=silences,
             unavailable=self._availability.streams,
+            memory=MemoryAccount(config.kafka, heap),
         )
         if silences is not None:
             self._backfiller = Backfiller(
@@ -218,13 +222,14 @@ class Feed:
             self._ingest.gap_records.declare_delisted,
         )
         self._lock = lock
-        self._heap_trimmer = HeapTrimmer()
+        self._heap_trimmer = HeapTrimmer(trim=heap.trim)
         self._read_pacing = ReadPacing(connection.read_interval)
         self._requests = Requests(
             self._connection_manager,
             self._wanted_streams,
             self.stop,
             Diagnosis(self._sink.diagnostics),
+            heap.trim,
         )
         self._reread = reread
         self._reread_wanted = False

@@ -18,9 +18,18 @@ _STATM = Path("/proc/self/statm")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
+def resident_memory() -> tuple[int, int]:
+    """Return this process's resident memory in bytes, and what of it are pages of files.
+
+    Raises OSError where there is no /proc.
+    """
+    _, resident, shared, *_ = _STATM.read_bytes().split()
+    return int(resident) * _PAGE_BYTES, int(shared) * _PAGE_BYTES
+
+
 def resident_bytes() -> int:
     """Return this process's resident memory. Raises OSError where there is no /proc."""
-    return int(_STATM.read_bytes().split()[1]) * _PAGE_BYTES
+    return resident_memory()[0]
 
 
 class HeapTrimmer:

@@ -147,6 +147,21 @@ class Backfill(msgspec.Struct, frozen=True):
     seconds_left: Number | None = None
 
 
+class MemoryPart(msgspec.Struct, frozen=True, array_like=True):
+    """What one part of a streamer holds of its memory.
+
+    `limit_bytes` is what the part may hold at most by the settings or by a constant, never by what
+    it holds: as much of it is accounted for. None: it has no limit, and is told for people only.
+    """
+
+    bytes: Count
+    limit_bytes: Count | None = None
+
+
+MEMORY_PARTS_MAX = 32  # of a report
+MemoryParts = Annotated[dict[Name, MemoryPart], msgspec.Meta(max_length=MEMORY_PARTS_MAX)]
+
+
 class Notice(msgspec.Struct, frozen=True):
     """Something worth a line in a log and in the profile, numbered from 1 without holes."""
 
@@ -219,6 +234,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     exit_reason: str | None = None
     backfill: Backfill = Backfill()
     telemetry_dropped: dict[str, Count] = {}  # messages that were not sent, by TELEMETRY_DROPS
+    memory: MemoryParts = {}  # what holds its memory, by part (`streamer.memory_parts`)
 
     def silent_seconds(self, stream: StreamCounts) -> float:
         """Return for how long one of its streams had brought nothing when this was told."""

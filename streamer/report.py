@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from streamer.config import StreamerConfig
 from streamer.feed_counters import FeedCounters
+from streamer.memory_parts import MemoryAccount
 from streamer.messages import Backfill, Report, SlotState, State, StreamCounts
 from streamer.network.connection_manager import ConnectionManager
 from streamer.network.slot import Slot
@@ -81,6 +82,7 @@ class Reporter:
         *,
         silences: StalenessProbe | None = None,
         unavailable: UnavailableStreams,
+        memory: MemoryAccount,
     ) -> None:
         self._config = config
         self._routes = routes
@@ -90,6 +92,7 @@ class Reporter:
         self._idle_clock = silence
         self._staleness = silences  # what REST says about them
         self._unavailable = unavailable
+        self._memory = memory
         self._started_at = now
         self._sequence = 0
 
@@ -107,6 +110,9 @@ class Reporter:
         wall = time.time()
         self._idle_clock.update(now, round(wall * 1e6))
         counters = self._counters
+        streams, sink = self._streams(now), self._sink.counts()
+        in_memory = self._config.repair.held_in_memory
+        held = sum(min(one.pending, in_memory) for one in streams if one.pending)
         return Report(
             streamer=self._config.name,
             generation=self._config.generation,
@@ -115,9 +121,9 @@ class Reporter:
             time=wall,
             uptime_seconds=now - self._started_at,
             state=state,
-            streams=self._streams(now),
+            streams=streams,
             slots=tuple(self._slot(slot, now) for slot in self._connection_manager.slots),
-            sink=self._sink.counts(),
+            sink=sink,
             message_errors=dict.fromkeys(ALERTED_FRAMES, 0) | dict(counters.message_errors),
             connection_errors=dict(counters.connection_errors),
             reconnects=dict(counters.reconnects),
@@ -140,6 +146,7 @@ class Reporter:
             final=final,
             exit_reason=exit_reason,
             backfill=backfill,
+            memory=self._memory.parts(sink, held),
         )
 
     def _streams(self, now: float) -> tuple[StreamCounts, ...]:

@@ -119,11 +119,14 @@ def _tolerance(age_hours: float, short_run: bool, floors: Floors) -> float:
         ) + _FASTER_THAN_REFERENCE * max(pace, 0.0)
     if floors.explained_mb is not None:
         pace = plain_slope(floors.hours, floors.explained_mb)
-        return max(
+        unexplained = max(
             _TOLERANCE_MB_PER_HOUR,
             _LOGARITHM_UNEXPLAINED_MB / age_hours,
             _FILLING_UNEXPLAINED / age_hours**4,
-        ) + _MISCOUNTED * max(pace, 0.0)
+        )
+        if short_run:
+            unexplained = _LOGARITHM_SHORT_RUN_MB / age_hours
+        return unexplained + _MISCOUNTED * max(pace, 0.0)
     if short_run:
         return _LOGARITHM_SHORT_RUN_MB / age_hours
     return max(_TOLERANCE_MB_PER_HOUR, _LOGARITHM_MB / age_hours, _FILLING / age_hours**4)

@@ -48,7 +48,8 @@ def floors_of(bins: Bins, window_bins: int, reference: Bins | None = None) -> Fl
         return None
     accounted: array[float] | None = None
     unexplained = bins.unexplained_mb[first:]
-    if not math.isnan(sum(unexplained)):
+    # A reference is a curve of all memory: beside one, so is what it is compared with.
+    if reference is None and not math.isnan(sum(unexplained)):
         accounted, minimum = array("d", map(sub, minimum, unexplained)), unexplained
     steps = list(map(sub, minimum[1:], minimum))
     noise = _spread(steps) / math.sqrt(2)

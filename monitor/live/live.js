@@ -373,6 +373,7 @@ function createStreamer() {
 
 const processFacts = (one, state) => [
   ["memory", mib(one.rss_bytes), one.rss_bytes > 0.9 * state.memory_ceiling_bytes ? "bad" : ""],
+  ["held by", heldBy(one.memory_parts)],
   ["growth of the floor", mib(one.growth_bytes)],
   ["leak score", score(one.leak?.score), scoreClass(one.leak?.score ?? 0)],
   ["CPU", percent(one.cpu_cores)],
@@ -381,6 +382,13 @@ const processFacts = (one, state) => [
   ["rotations", rotations(one), one.rotations_failed ? "warning" : ""],
   ["restarts left", count(one.restarts_remaining)],
 ];
+
+const heldBy = (parts) =>
+  Object.entries(parts)
+    .filter(([, [bytes]]) => bytes >= 2 ** 17) // less is shown as 0.1 MiB at most
+    .sort(([, [one]], [, [other]]) => other - one)
+    .map(([name, [bytes]]) => `${name.replaceAll("_", " ")} ${mib(bytes)}`)
+    .join(", ") || NOTHING;
 
 function rotations({ rotations: done, rotations_failed: failed }) {
   const reasons = Object.entries(done).map(([reason, number]) => `${reason} ${count(number)}`);

@@ -19,6 +19,7 @@ from streamer.printable import printable
 WORST_ROWS: Final = 15  # of the streams; the others are asked for
 SLOTS_MAX: Final = 100  # of a streamer; all symbols take 5
 SENTENCES_MAX: Final = 20
+NAME_BYTES: Final = 40  # of a part of the memory
 TEXT_BYTES: Final = 600  # of one sentence
 
 _WORST_FIRST: Final = ("fail", "inconclusive", "pass")
@@ -112,6 +113,10 @@ def _streamer(one: StreamerSnapshot, snapshot: Snapshot) -> dict[str, Any]:
         "open_files": sample.open_files if sample else None,
         "cpu_cores": _rounded(one.cpu_cores, 4),
         "leak": _leak(one.leak),
+        "memory_parts": {
+            printable(name, NAME_BYTES): [part.bytes, part.limit_bytes]
+            for name, part in (report.memory if report else {}).items()
+        },
         "slots": [_slot(slot, one.report_age_seconds) for slot in report.slots[:SLOTS_MAX]]
         if report
         else [],

@@ -99,6 +99,8 @@ def render(document: Mapping[str, Any]) -> bytes:
         score = charts.score_chart(seen, limits.leak_score_pass, limits.leak_score_fail, axis)
         if score is not None:
             add("Leak score", score)
+    if (parts := page.memory_parts_table(evidence)) is not None:
+        body.append(parts)
     if evidence.rows:
         rated = rates(evidence)
         add("Rate, events per second", charts.rate_chart(rated, axis))

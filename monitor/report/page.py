@@ -19,6 +19,7 @@ from monitor.report.latency import Latency
 from monitor.report.memory import Memory
 from monitor.report.rates import StreamRow
 from monitor.report.text import amount, clock, latency, moment
+from monitor.soak_plans import MIB
 
 POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -151,6 +152,41 @@ def memory_notes(memories: Sequence[Memory]) -> list[str]:
     """Return what the leak detector has to say of each process."""
     notes = ["Band: lowest and highest RSS of each interval. Floors: what remains at low points."]
     return notes + [f"{one.name}: {' '.join(_stopped(one.said))}" for one in memories if one.said]
+
+
+def memory_parts_table(evidence: Evidence) -> Element | None:
+    """Return what held the memory of each process, as it told; None: no process did."""
+    names = ("held by", "after a minute", "at most", "at the end", "accounted for up to")
+    keys = ("first_bytes", "highest_bytes", "last_bytes", "limit_bytes")
+    rows = [
+        element(
+            "tr",
+            element("th", f"{process}: {str(name).replace('_', ' ')}", scope="row"),
+            *(
+                _cell(column, amount(_mib(part.get(key)), "MiB"))
+                for column, key in zip(names[1:], keys, strict=True)
+            ),
+        )
+        for process in evidence.processes
+        for name, part in (process.facts.get("memory_parts") or {}).items()
+    ]
+    if not rows:
+        return None
+    head = element("tr", *(_head(name, at > 0) for at, name in enumerate(names)))
+    note = (
+        "As the streamer tells: the queue of the sink is part of the heap, held events are Python "
+        "objects. What has a limit is not taken for a leak below it."
+    )
+    return element(
+        "section",
+        element("h2", "What held the memory"),
+        element("p", note, class_="quiet"),
+        element("table", element("thead", head), element("tbody", *rows)),
+    )
+
+
+def _mib(size_bytes: float | None) -> float | None:
+    return None if size_bytes is None else size_bytes / MIB
 
 
 def latency_notes(latencies: Iterable[Latency]) -> list[str]:

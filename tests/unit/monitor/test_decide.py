@@ -76,6 +76,7 @@ class Scripted:
         memory_bytes: float,
         messages_total: float | None = None,
         rotation: bool = False,
+        explained_bytes: float | None = None,
     ) -> None:
         pass
 

@@ -59,6 +59,7 @@ def requests(connection_manager, subscription_manager, stopped):
         subscription_manager,
         lambda reason, within_seconds=None: stopped.append((reason, within_seconds)),
         Diagnosis(lambda: {"client.json": "{}"}),
+        lambda: True,
     )
 
 
@@ -80,7 +81,11 @@ def test_a_slot_that_is_not_there_is_refused(requests, connection_manager):
 
 def test_a_rotation_that_cannot_begin_is_not_answered_as_done():
     requests = Requests(
-        ConnectionManager(possible=False), SubscriptionManager(), lambda *_: None, Diagnosis(dict)
+        ConnectionManager(possible=False),
+        SubscriptionManager(),
+        lambda *_: None,
+        Diagnosis(dict),
+        lambda: True,
     )
     assert not requests.carry_out(Command("1", "rotate", 5.0), 10.0).ok
 
@@ -110,6 +115,7 @@ def test_collect_says_what_it_did(requests):
     answer = requests.carry_out(Command("1", "collect", 5.0), 10.0)
     assert answer.ok
     assert isinstance(answer.result["collected_objects"], int)
+    assert answer.result["trimmed"] is True
 
 
 def test_an_unknown_command_is_refused_with_those_there_are(requests):

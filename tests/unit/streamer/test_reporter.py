@@ -2,7 +2,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from streamer.config import KafkaConfig
 from streamer.feed_counters import FeedCounters
+from streamer.free_heap import FreeHeap
+from streamer.memory_parts import MemoryAccount
 from streamer.messages import SinkCounts
 from streamer.network.slot import SlotConnection
 from streamer.network.slots import Slots
@@ -27,7 +30,9 @@ class Stage:
         self.probe = StalenessProbe(STALE_AFTER) if probe else None
         self.unavailable = UnavailableStreams()
         self.reporter = Reporter(
-            SimpleNamespace(name="streamer-1", generation=1),
+            SimpleNamespace(
+                name="streamer-1", generation=1, repair=SimpleNamespace(held_in_memory=20_000)
+            ),
             self.routes,
             SimpleNamespace(slots=self.slots, connections={}),
             SimpleNamespace(counts=lambda: SinkCounts("null")),
@@ -36,6 +41,7 @@ class Stage:
             BEGAN,
             silences=self.probe,
             unavailable=self.unavailable,
+            memory=MemoryAccount(KafkaConfig(), FreeHeap()),
         )
 
     def streams(self, seconds):

@@ -1,0 +1,70 @@
+import pytest
+
+from streamer.free_heap import COST_SHARE, LOOK_EVERY_SECONDS, FreeHeap, HeapUse
+from streamer.heap import statistics
+
+
+class Heap:
+    """A C heap whose numbers are set, with a clock that each look takes time of."""
+
+    def __init__(self, look_seconds=0.0):
+        self.free, self.in_use = 100, 900
+        self.now = 1000.0
+        self.looks = 0
+        self._look_seconds = look_seconds
+        self.watch = FreeHeap(self._look, lambda: True, lambda: self.now)
+
+    def _look(self):
+        self.looks += 1
+        self.now += self._look_seconds
+        return {"fordblks": self.free, "uordblks": self.in_use, "hblkhd": 50}
+
+    def freed(self, free):
+        self.free = free
+        self.now += LOOK_EVERY_SECONDS
+        return self.watch.use().free
+
+
+def test_free_is_what_was_in_use_since_the_last_trim():
+    heap = Heap()
+    assert heap.watch.use() == HeapUse(in_use=950, free=0)  # a trim may have given it back
+    assert [heap.freed(free) for free in (400, 250, 60, 90)] == [300, 150, 0, 30]
+
+
+def test_what_a_trim_has_given_back_takes_no_memory():
+    heap = Heap()
+    heap.watch.use()
+    assert heap.freed(700) == 600
+    assert heap.watch.trim() is True
+    assert heap.watch.use().free == 0, "looked at once, not 10 s later"
+    assert heap.freed(720) == 20
+
+
+def test_it_looks_each_ten_seconds():
+    heap = Heap()
+    for _ in range(int(LOOK_EVERY_SECONDS)):
+        heap.watch.use()
+        heap.now += 1.0
+    assert heap.looks == 1
+    heap.watch.use()
+    assert heap.looks == 2
+
+
+def test_a_heap_that_takes_long_to_look_at_is_looked_at_rarely():
+    heap = Heap(look_seconds=0.005)
+    heap.watch.use()
+    heap.now += 0.9 * 0.005 / COST_SHARE
+    heap.watch.use()
+    assert heap.looks == 1
+    heap.now += 0.2 * 0.005 / COST_SHARE
+    heap.watch.use()
+    assert heap.looks == 2
+
+
+def test_without_this_c_library_nothing_is_told():
+    assert FreeHeap(lambda: None).use() is None
+
+
+@pytest.mark.skipif(statistics() is None, reason="the C library has no mallinfo2")
+def test_the_heap_of_this_process_is_told():
+    assert FreeHeap().use().in_use > 0
