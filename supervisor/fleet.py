@@ -13,7 +13,7 @@ from monitor.model import Exited, Launched, Sample
 from monitor.sampler import Sampler
 from supervisor.lifecycle import LOOK_AGAIN_SECONDS, Lifecycle, Phase
 from supervisor.process_tree import end_strays
-from supervisor.restart import RestartHistory, RestartPolicy, grant, remaining
+from supervisor.restart import RestartHistory, RestartPolicy, grant, grant_later, remaining
 
 
 @dataclass(slots=True)
@@ -123,6 +123,32 @@ class Fleet:
         if delay is not None:
             member.launch_at = now + delay
         return delay
+
+    def restart_later(self, name: str, now: float) -> float | None:
+        """Plan a launch for when a spent budget allows one, and return the delay in seconds.
+
+        None, and nothing is planned: no other streamer goes on, or there is no budget at all.
+        """
+        if not self.others_go_on(name, now):
+            return None
+        member = self.members[name]
+        member.history, delay = grant_later(self.policy, member.history, now)
+        if delay is not None:
+            member.launch_at = now + delay
+        return delay
+
+    def others_go_on(self, name: str, now: float) -> bool:
+        """Return whether another streamer that has reported runs, or is about to be launched."""
+        soon = now + self.policy.backoff_max_seconds
+        return any(
+            other.ever_reported
+            and (
+                other.lifecycle.child is not None
+                or (other.launch_at is not None and other.launch_at <= soon)
+            )
+            for other in self
+            if other.lifecycle.name != name
+        )
 
     def restarts_remaining(self, now: float) -> dict[str, int]:
         """Return what is left of each streamer's restart budget."""

@@ -177,23 +177,35 @@ class FleetController:
             return
         self._reload_at.pop(name, None)  # the next one is launched with it
         self.reload_told.pop(name, None)
-        if not self._fleet.members[name].ever_reported:
+        started = self._fleet.members[name].ever_reported
+        # Wrong settings, such as a file of certificates that cannot be read, stay wrong.
+        wrong = exited.exit_code == ExitCode.USAGE
+        if not started and (
+            wrong or self.mode == "soak" or not self._fleet.others_go_on(name, now)
+        ):
             log.error("%s could not start", name)
-            # Wrong settings, such as a file of certificates that cannot be read, stay wrong.
-            wrong = exited.exit_code == ExitCode.USAGE
             code = ExitCode.USAGE if wrong else ExitCode.STARTUP_FAILED
             self.conclude(Conclusion("streamer_ended", code), now)
         elif self.mode == "soak" and name not in self._restarting:
             self.conclude(Conclusion("streamer_ended"), now)
         elif (delay := self._fleet.restart(name, now)) is None:
-            policy = self._fleet.policy
-            log.critical(
-                "%s: its %d restarts in %g s are spent", name, policy.limit, policy.window_seconds
-            )
-            self.conclude(Conclusion("streamer_ended", ExitCode.RESTART_BUDGET_SPENT), now)
+            self._spent(name, now)
         else:
             self._restarting.discard(name)
             log.warning("%s is launched again in %.1f s", name, delay)
+
+    def _spent(self, name: str, now: float) -> None:
+        """End everything, or leave one down for a while where others go on without it."""
+        policy = self._fleet.policy
+        log.critical(
+            "%s: its %d restarts in %g s are spent", name, policy.limit, policy.window_seconds
+        )
+        delay = self._fleet.restart_later(name, now)
+        if delay is None:
+            self.conclude(Conclusion("streamer_ended", ExitCode.RESTART_BUDGET_SPENT), now)
+            return
+        self._restarting.discard(name)
+        log.critical("%s stays down, others go on; it is launched again in %.0f s", name, delay)
 
     def answered(self, answer: CommandResult, now: float) -> Collected | None:
         """Note the answer to a command; a collection that was done is an event to be judged."""

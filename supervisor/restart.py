@@ -41,6 +41,20 @@ def remaining(policy: RestartPolicy, history: RestartHistory, now: float) -> int
     return max(0, policy.limit - recent)
 
 
+def grant_later(
+    policy: RestartPolicy, history: RestartHistory, now: float
+) -> tuple[RestartHistory, float | None]:
+    """Return the new history and the delay until the budget allows a restart; None: it never does.
+
+    For a spent budget: the delay ends when the oldest of its restarts leaves the window.
+    """
+    if not policy.limit or not history.restarts:
+        return history, None
+    oldest, *others = sorted(history.restarts)[-policy.limit :]
+    at = max(now, oldest + policy.window_seconds)
+    return RestartHistory((*others, at), history.in_a_row + 1), at - now
+
+
 def grant(
     policy: RestartPolicy,
     history: RestartHistory,

@@ -236,3 +236,22 @@ def test_first_launches_are_apart(strays: Strays) -> None:
     times = (NOW, NOW + 1.9, NOW + 2.0, NOW + 4.0)
     launched = [[one.streamer for one in fleet.launch_due(at, TIME)] for at in times]
     assert launched == [["a"], [], ["b"], ["c"]]
+
+
+def test_who_has_spent_its_budget_waits_for_it_while_another_goes_on(fleet: Fleet) -> None:
+    a, b = fleet.members.values()
+    fleet.launch_due(NOW, TIME)
+    for at in (NOW + 10, NOW + 100):
+        fleet.restart("a", at)
+        fleet.launch_due(at + 60, TIME)
+    assert fleet.restart("a", NOW + 200) is None
+    assert fleet.restart_later("a", NOW + 200) is None, "nobody else has reported"
+    b.ever_reported = True
+    assert fleet.restart_later("a", NOW + 200) == 410
+    assert a.launch_at == NOW + 610, "when the first of the two leaves the window"
+    assert fleet.restarts_remaining(NOW + 610) == {"a": 0, "b": 2}
+    assert not fleet.others_go_on("b", NOW + 200), "it has not reported"
+    a.ever_reported = True
+    a.lifecycle.child = None  # type: ignore[misc]
+    assert not fleet.others_go_on("b", NOW + 200), "it is down for minutes"
+    assert fleet.others_go_on("b", NOW + 560)

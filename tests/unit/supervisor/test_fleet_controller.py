@@ -62,6 +62,8 @@ class Fleet:
     def __init__(self) -> None:
         self.members = {name: Member(Process(name)) for name in ("a", "b")}
         self.delay: float | None = 1.0
+        self.later: float | None = None
+        self.go_on = False
         self.restarted: list[str] = []
 
         class policy:  # noqa: N801 - stands in for an instance
@@ -75,6 +77,12 @@ class Fleet:
     def restart(self, name: str, now: float) -> float | None:
         self.restarted.append(name)
         return self.delay
+
+    def restart_later(self, name: str, now: float) -> float | None:
+        return self.later
+
+    def others_go_on(self, name: str, now: float) -> bool:
+        return self.go_on
 
 
 class Telemetry:
@@ -252,6 +260,30 @@ def test_a_spent_budget_and_a_failed_start_have_codes_of_their_own(service: Stag
     other.control.exited(exited(5), 0.0)
     assert other.control.conclusion is not None
     assert other.control.conclusion.exit_code is ExitCode.STARTUP_FAILED
+
+
+def test_a_spent_budget_leaves_one_down_while_others_go_on(
+    service: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.fleet.delay, service.fleet.later = None, 420.0
+    service.control.exited(exited(), 0.0)
+    assert service.control.conclusion is None
+    assert "a stays down, others go on; it is launched again in 420 s" in caplog.text
+    assert service.steps("b") == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "code", "ends"), [("run", 5, False), ("run", 2, True), ("soak", 5, True)]
+)
+def test_a_failed_start_is_tried_again_while_others_go_on(
+    mode: Mode, code: int, ends: bool
+) -> None:
+    stage = Stage(mode)
+    stage.fleet.go_on = True
+    stage.fleet.members["a"].ever_reported = False
+    stage.control.exited(exited(code), 0.0)
+    assert (stage.control.conclusion is not None) == ends
+    assert stage.fleet.restarted == ([] if ends else ["a"])
 
 
 def test_settings_that_a_streamer_refuses_at_its_start_are_wrong_for_all(service: Stage) -> None:

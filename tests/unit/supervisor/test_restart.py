@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.restart import RestartHistory, RestartPolicy, delay_of_start, grant, remaining
+from supervisor.restart import (
+    RestartHistory,
+    RestartPolicy,
+    delay_of_start,
+    grant,
+    grant_later,
+    remaining,
+)
 
 POLICY = RestartPolicy(
     limit=5,
@@ -91,3 +98,25 @@ def test_what_is_left_of_the_budget_comes_back_with_the_window() -> None:
     assert remaining(policy, history, 110.0) == 2
     assert remaining(policy, history, 120.0) == 3
     assert remaining(replace(policy, limit=1), history, 30.0) == 0
+
+
+@given(st.lists(st.floats(0, 3000), max_size=30))
+def test_who_waits_for_its_budget_never_has_more_than_the_limit_in_a_window(
+    gaps: list[float],
+) -> None:
+    history, now, granted = RestartHistory(), 0.0, []
+    for gap in gaps:
+        now += gap
+        history, delay = grant(POLICY, history, now, lived_seconds=1.0, jitter=0.0)
+        if delay is None:
+            history, wait = grant_later(POLICY, history, now)
+            assert wait is not None
+            now += wait
+        granted.append(now)
+    limit, window = POLICY.limit, POLICY.window_seconds
+    for first, after in zip(granted, granted[limit:], strict=False):
+        assert after - first >= window - 1e-6
+
+
+def test_without_a_budget_there_is_nothing_to_wait_for() -> None:
+    assert grant_later(replace(POLICY, limit=0), RestartHistory((1.0,)), 5.0)[1] is None
