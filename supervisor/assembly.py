@@ -14,6 +14,7 @@ from monitor.disk import DiskWatch
 from monitor.ledger import Ledger
 from monitor.recorder import Recorder
 from monitor.sampler import Sampler
+from monitor.soak_plans import PROFILES
 from monitor.state import State
 from monitor.telemetry import NoCurveError, TelemetryError, TelemetryServer
 from monitor.web.server import HttpError, MetricsServer
@@ -48,7 +49,7 @@ from supervisor.service import Parts, Service
 from supervisor.settings import MonitorConfig, Settings, load
 from supervisor.starts import Starts
 from supervisor.stopping import Stopping
-from supervisor.streamer_count import count_in_effect
+from supervisor.streamer_count import available_memory, count_in_effect, warn_of_memory
 from supervisor.timers import Every
 
 log = logging.getLogger(__name__)
@@ -129,6 +130,8 @@ def _parts(
     }
     if count > 1:
         log.info("%d streamers share the symbols", count)
+        limits = spec.profile or PROFILES["24h"]
+        warn_of_memory(count, limits.memory_ceiling_bytes, available_memory())
     starts = Starts(directory)
     first_launch_at = now + _delay(starts, settings) if spec.mode == "run" else now
     fleet = _fleet(

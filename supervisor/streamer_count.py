@@ -7,7 +7,9 @@ where a second process begins to help a start, which has to back-fill them one a
 from __future__ import annotations
 
 import logging
+import math
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -22,6 +24,8 @@ from supervisor.settings import STREAMERS_MAX, Settings
 
 SYMBOLS_UNKNOWN: Final = 1500
 """Taken for what patterns choose while no list of what trades was kept: all that traded in 2026."""
+SUPERVISOR_BYTES: Final = 90 << 20
+"""Of a supervisor and its resource tracker, rounded up."""
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN_CGROUP: Final = Path("/proc/self/cgroup")
 
@@ -66,21 +70,55 @@ def available_cores(
 ) -> int:
     """Return the cores that this process may use: by its affinity, and by quotas of its cgroups."""
     cores = len(os.sched_getaffinity(0)) if affinity is None else affinity
+    quotas = [
+        _quota_v1(group) if is_v1 else _quota_v2(group)
+        for group, is_v1 in _groups("cpu", own_cgroup, cgroups)
+    ]
+    return max(1, min([cores, *(int(quota) for quota in quotas if quota is not None)]))
+
+
+def available_memory(own_cgroup: Path = _OWN_CGROUP, cgroups: Path = _CGROUPS) -> float:
+    """Return the bytes from which on the kernel slows or ends processes of ours; inf: none."""
+    limits = [
+        _bytes(group / name)
+        for group, is_v1 in _groups("memory", own_cgroup, cgroups)
+        for name in (("memory.limit_in_bytes",) if is_v1 else ("memory.high", "memory.max"))
+    ]
+    return min(limits, default=math.inf)
+
+
+def warn_of_memory(count: int, ceiling_bytes: float, available_bytes: float) -> None:
+    """Warn where several streamers may need more than the kernel lets them have."""
+    needed = count * ceiling_bytes + SUPERVISOR_BYTES
+    if count > 1 and available_bytes < needed:
+        log.warning(
+            "streamers.count: %d may take %.0f MiB, and the control group (MemoryHigh, MemoryMax of"
+            " the unit) allows %.0f: raise it, or lower the rule memory ceiling",
+            count,
+            needed / (1 << 20),
+            available_bytes / (1 << 20),
+        )
+
+
+def _groups(controller: str, own_cgroup: Path, cgroups: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield the control groups that limit this process, and whether they are of version 1."""
     with suppress(OSError):
         for line in own_cgroup.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
-            if controllers == "":
-                base, quota_of = cgroups, _quota_v2
-            elif "cpu" in controllers.split(","):
-                base, quota_of = cgroups / "cpu", _quota_v1
-            else:
+            is_v1 = controllers != ""
+            if is_v1 and controller not in controllers.split(","):
                 continue
+            base = cgroups / controller if is_v1 else cgroups
             group = base / path.lstrip("/")
             for one in (group, *group.parents):
                 if one.is_relative_to(base):
-                    quota = quota_of(one)
-                    cores = cores if quota is None else min(cores, int(quota))
-    return max(cores, 1)
+                    yield one, is_v1
+
+
+def _bytes(path: Path) -> float:
+    with suppress(OSError, ValueError):
+        return int(path.read_text())
+    return math.inf  # `max`, or nobody limits it
 
 
 def _symbols(exchange: ExchangeConfig, directory: Path) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from supervisor.settings import STREAMERS_MAX, Settings, load
 from supervisor.streamer_count import (
     automatic_count,
     available_cores,
+    available_memory,
     count_in_effect,
     wanted_count,
+    warn_of_memory,
 )
 
 
@@ -124,3 +127,29 @@ def test_while_records_wait_for_kafka_the_number_stays(
     (overflow / "20261128T000000Z-000001.avro").touch()
     assert count_in_effect(settings) == 1
     assert f"1 until the next start, not 3: records wait for Kafka in {overflow}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("told", "files", "limit"),
+    [
+        ("0::/a/b\n", {}, math.inf),
+        ("0::/a/b\n", {"a/b/memory.max": "max\n", "a/b/memory.high": "max\n"}, math.inf),
+        ("0::/a/b\n", {"a/b/memory.max": "800\n", "a/b/memory.high": "600\n"}, 600),
+        ("0::/a/b\n", {"a/b/memory.max": "max\n", "a/memory.max": "500\n"}, 500),
+        ("7:memory:/a\n", {"memory/a/memory.limit_in_bytes": "700\n"}, 700),
+    ],
+)
+def test_several_that_may_need_more_memory_than_there_is_are_told(
+    told: str, files: dict[str, str], limit: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = tmp_path / "own"
+    own.write_text(told)
+    for name, content in files.items():
+        path = tmp_path / "fs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    assert available_memory(own, tmp_path / "fs") == limit
+    warn_of_memory(1, 450 << 20, limit)
+    assert caplog.text == ""
+    warn_of_memory(2, 450 << 20, limit)
+    assert ("2 may take 990 MiB" in caplog.text) == (limit < math.inf)
