@@ -14,6 +14,8 @@ import pytest
 
 from tests.audit import audit_files, await_caught_up, read_files
 from tests.exchange import Exchange
+from tests.kafka_cluster import KafkaCluster
+from tests.kafka_reader import records as kafka_records
 from tests.streaming import ROOT
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT")
@@ -103,6 +105,75 @@ def test_symbols_move_with_the_number_of_streamers_and_nothing_is_lost(vigil, ex
     stop(vigil, exchange)
     assert symbols_in(vigil, ".") == set(SYMBOLS)
     assert_complete(vigil, exchange)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)  # the first run on a machine fetches Kafka
+def test_into_kafka_and_records_that_wait_for_it_keep_the_number(vigil, exchange, tmp_path):
+    topics = {name: f"several.{name}" for name in ("trade", "gap")}
+    table = ", ".join(f'{name} = "{topic}"' for name, topic in topics.items())
+
+    def trades(kafka):
+        ids = {symbol: [] for symbol in SYMBOLS}
+        for record in kafka_records(kafka, topics["trade"]):
+            ids[record["symbol"]].append(record["trade_id"])
+        return ids
+
+    def caught_up(kafka):
+        last = exchange.status()["last_ids"]
+        vigil.until(
+            lambda: all(
+                max(ids, default=0) >= last[f"{symbol.lower()}@trade"]
+                for symbol, ids in trades(kafka).items()
+            )
+        )
+
+    with KafkaCluster(tmp_path / "kafka") as kafka:
+        into = {
+            "sink__kind": "kafka",
+            "kafka__bootstrap_servers": kafka.bootstrap_servers,
+            "kafka__topics": f"{{ {table} }}",
+            "kafka__positions_topic": "several.positions",
+            "kafka__dead_letter_topic": "several.dead",
+            "kafka__create_topics": "true",
+            "kafka__replication_factor": 1,
+            "kafka__partitions": 3,
+        }
+
+        def begin(count, running):
+            start(vigil, exchange, count, "run", **into)
+            for number in range(1, running + 1):
+                vigil.until_logged(f"streamer-{number}: generation 1 reports")
+
+        def end(code=0):
+            vigil.process.send_signal(signal.SIGTERM)
+            assert vigil.exit_code() == code, vigil.log.read_text()
+
+        begin(2, 2)
+        vigil.until(lambda: all(trades(kafka).values()))
+        for node in range(1, len(kafka.nodes) + 1):
+            kafka.stop_node(node)
+        sent = exchange.events_sent()
+        vigil.until(lambda: exchange.events_sent() > sent + 300)
+        end(code=1)  # what waits on disk is not acknowledged
+        for node in range(1, len(kafka.nodes) + 1):
+            kafka.start_node(node)
+        begin(3, 2)
+        assert "2 until the next start, not 3: records wait for Kafka in" in vigil.log.read_text()
+        caught_up(kafka)
+        end()
+        begin(3, 3)
+        caught_up(kafka)
+        children(vigil)[0].kill()
+        vigil.until_logged("generation 2 reports")
+        caught_up(kafka)
+        end()
+        begin(1, 1)
+        caught_up(kafka)
+        end()
+        for symbol, ids in trades(kafka).items():
+            first = list(dict.fromkeys(ids))
+            assert first == list(range(first[0], first[0] + len(first))), symbol
 
 
 def metrics_url(vigil):
