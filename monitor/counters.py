@@ -10,10 +10,11 @@ starts at 0 again, on top of that.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from operator import attrgetter
 
-from monitor.stream_changes import Streams, changes
+from monitor.stream_changes import Changed, Streams, changes
 from streamer.messages import Histogram, Report, StreamCounts
 
 Key = tuple[str, ...]
@@ -48,9 +49,9 @@ class Counters:
         self._newest[name] = newest
         self._streams[name] = report.streams
         for stream in difference.removed:
-            for counted, _ in _COUNTS_OF_STREAM:
+            for counted in _COUNTED:
                 living.pop((counted, stream.stream, stream.symbol), None)
-        for key, count in flatten(report, (now for _, now in difference.changed)):
+        for key, count in chain(counts_of_streams(difference.changed), counts_of(report)):
             grown = count - living.get(key, 0)
             if grown > 0 or key not in living:
                 living[key] = count
@@ -75,17 +76,16 @@ class Counters:
         return self._all.copy()
 
 
-_COUNTS_OF_STREAM: tuple[tuple[str, Callable[[StreamCounts], int]], ...] = (
-    ("events", attrgetter("events_total")),
-    ("duplicates", attrgetter("duplicates_total")),
-    ("gaps", attrgetter("gaps_total")),
-    ("missing", attrgetter("missing_total")),
-    ("repaired", attrgetter("repaired_total")),
-    ("repaired_gaps", attrgetter("repaired_gaps_total")),
-    ("empty", attrgetter("empty_total")),
-    ("epochs", attrgetter("epochs_total")),
-)
+_COUNTED = (
+    "events", "duplicates", "gaps", "missing", "repaired", "repaired_gaps", "empty", "epochs",
+)  # fmt: skip
 """The counts of a stream that only ever grow within a generation."""
+
+_counts: Callable[[StreamCounts], tuple[int, ...]] = attrgetter(
+    *(f"{counted}_total" for counted in _COUNTED)
+)
+
+_NO_COUNTS = (-1,) * len(_COUNTED)
 
 _LABELLED = (
     "message_errors", "connection_errors", "reconnects", "rotations", "unsupported",
@@ -94,11 +94,20 @@ _LABELLED = (
 """The counts of a report that have a label of their own."""
 
 
-def flatten(report: Report, streams: Iterable[StreamCounts]) -> Iterator[tuple[Key, int]]:
-    """Yield the counts of a report that only ever grow within a generation, of these streams."""
-    for one in streams:
-        for counted, read in _COUNTS_OF_STREAM:
-            yield (counted, one.stream, one.symbol), read(one)
+def counts_of_streams(changed: Changed) -> Iterator[tuple[Key, int]]:
+    """Yield the counts of streams that are other ones than before; all of a new stream.
+
+    Of a stream that goes on mostly one of them has grown: thousands are looked at each second.
+    """
+    for before, now in changed:
+        old = _counts(before) if before is not None else _NO_COUNTS
+        for counted, was, count in zip(_COUNTED, old, _counts(now), strict=True):
+            if count != was:
+                yield (counted, now.stream, now.symbol), count
+
+
+def counts_of(report: Report) -> Iterator[tuple[Key, int]]:
+    """Yield the counts of a report, but for those of streams, that only ever grow."""
     for slot in report.slots:
         yield ("drops", slot.slot), slot.drops_total
     for name in _LABELLED:

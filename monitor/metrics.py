@@ -73,7 +73,7 @@ _COUNTERS = (
     ("vigil_sink_acknowledged_records", "Records acknowledged by the sink.", "acknowledged", None),
     ("vigil_sink_bytes", "Bytes written by the sink.", "sink_bytes", None),
 )
-"""Name without `_total`, help, the count's name in `counters.flatten`, and its label."""
+"""Name without `_total`, help, the count's name in `monitor.counters`, and its label."""
 
 
 class SnapshotCollector(Collector):

@@ -37,7 +37,7 @@ class StreamerSnapshot:
     report: Report | None  # slots, sink and state as last told
     report_age_seconds: float | None
     streams: Sequence[StreamSnapshot]
-    totals: Mapping[Key, int]  # counters.flatten's keys, over all generations
+    totals: Mapping[Key, int]  # by the keys of monitor.counters, over all generations
     unacknowledged_seconds: float = 0.0  # since the sink stored something; 0: nothing waits
     launched_elapsed_seconds: float = 0.0  # since the start of the run
     bins: tuple[Bin, ...] = ()  # memory of the living generation, complete ones

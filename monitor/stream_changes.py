@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from streamer.messages import StreamCounts
 
 Streams = tuple[StreamCounts, ...]
+Changed = tuple[tuple[StreamCounts | None, StreamCounts], ...]
+"""Streams as they were before (None: new) and as they are now."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamChanges:
     """From one report to a later one of the same process."""
 
-    changed: tuple[tuple[StreamCounts | None, StreamCounts], ...]  # before (None: new) and now
+    changed: Changed
     removed: Streams
 
     @property

@@ -26,7 +26,7 @@ STREAM_COUNTERS = (
     ("binance_id_epochs", "How often the exchange began its ids anew.", "epochs"),
     ("binance_empty_ids", "Skipped ids that do not exist, as REST shows.", "empty"),
 )
-"""Name without `_total`, help, and the count's name in `counters.flatten`."""
+"""Name without `_total`, help, and the count's name in `monitor.counters`."""
 
 Labels = tuple[str, ...]
 
