@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,6 +24,7 @@ from tests.drill_rig import DrillError, Rig
 from tests.kafka_cluster import KafkaCluster
 from tests.kafka_mock import TOPICS, MockKafka
 
+PAUSE_SECONDS = 40.0  # with ten reports a second: above what the queues and the kernel hold
 LONG_SECONDS = 3600.0  # of a fault that is there until it is mended
 
 
@@ -34,6 +36,7 @@ class Place:
     data: Path | None = None  # where the sink is
     mock: MockKafka | None = None
     cluster: KafkaCluster | None = None
+    is_over: threading.Event = field(default_factory=threading.Event)  # of a fault in a thread
 
 
 Act = Callable[[Rig, Place], None]
@@ -311,6 +314,42 @@ def _lower_the_ceiling(rig: Rig, place: Place) -> None:
     rig.vigil("reload")
 
 
+# The supervisor ------------------------------------------------------------------------------
+
+
+def _read_the_log_slowly(rig: Rig, place: Place) -> None:
+    """Read the log for a moment every six seconds, and make the supervisor say more than fits."""
+    process = rig.vigil_process
+    assert process
+    rig.log_is_read.clear()
+    rig.change("monitor.sample_every", -1.0)  # wrong, so that each reload has something to say
+
+    def play() -> None:
+        while not place.is_over.is_set():
+            for _ in range(60):
+                process.send_signal(signal.SIGHUP)
+                time.sleep(0.005)
+            place.is_over.wait(6.0)
+            rig.log_is_read.set()
+            if not place.is_over.wait(0.2):
+                rig.log_is_read.clear()
+
+    threading.Thread(target=play, daemon=True).start()
+
+
+def _read_the_log_as_usual(rig: Rig, place: Place) -> None:
+    place.is_over.set()
+    _read_the_log(rig, place)
+
+
+def _pause_the_supervisor(rig: Rig, place: Place) -> None:
+    """Stop it for longer than the queues of the telemetry last, as a machine without time does."""
+    assert rig.vigil_process
+    rig.vigil_process.send_signal(signal.SIGSTOP)
+    time.sleep(PAUSE_SECONDS)
+    rig.vigil_process.send_signal(signal.SIGCONT)
+
+
 DRILLS = {
     "down": Drill(
         about="The supervisor is killed, and nobody starts it again.",
@@ -500,6 +539,22 @@ DRILLS = {
         fault=nothing,
         fix=_launch_again,
         seconds=3600.0,
+    ),
+    "supervisor-overloaded": Drill(
+        about="The supervisor has much to say, and waits for somebody who reads its log slowly.",
+        runbook="capacity.md#vigilsupervisoroverloaded",
+        alerts=("VigilSupervisorOverloaded",),
+        piped=True,
+        fault=_read_the_log_slowly,
+        fix=_read_the_log_as_usual,
+    ),
+    "telemetry-lost": Drill(
+        about="The supervisor gets no time for a while, and reports come fast.",
+        runbook="capacity.md#vigiltelemetrylost",
+        alerts=("VigilTelemetryLost",),
+        settings={"telemetry.report_every": 0.01},
+        fault=_pause_the_supervisor,
+        fix=nothing,
     ),
     "memory-high": Drill(
         about="The ceiling of memory is set just above what the streamer uses.",

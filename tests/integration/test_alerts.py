@@ -124,6 +124,22 @@ CASES = {
         (9, 19),
         21,
     ),
+    "VigilSupervisorOverloaded": (
+        {f"vigil_supervisor_overloaded{{{LABELS}}}": "0x9 1x1 0x3 1x20"},
+        (9, 12, 14, 17),
+        19,
+    ),
+    "VigilTelemetryLost": (
+        {
+            f'vigil_telemetry_dropped_messages_total{{{OF_STREAMER},reason="queue full"}}': (
+                "0x9 5x30"
+            ),
+            f'vigil_telemetry_dropped_messages_total{{{OF_STREAMER},reason="too large"}}': "0x40",
+            f'vigil_telemetry_refused_messages_total{{{LABELS},reason="not understood"}}': "0x40",
+        },
+        (9, 25),
+        12,
+    ),
     "VigilFreshnessBurnsFast": (
         {f"up{{{LABELS}}}": "1x90 0x30", f"vigil_stream_fresh{{{TRADES}}}": "1x90 _x30"},
         (90,),  # a Vigil that is gone burns as well
@@ -172,6 +188,11 @@ def test_every_alert_has_a_case():
 def test_without_snapshots_a_gap_in_the_changes_alerts(tmp_path):
     series = {f"binance_gaps_total{{{DEPTH}}}": "0x9 1x20"}
     check_alert("VigilBookLost", series, (9,), 12, tmp_path)
+
+
+def test_telemetry_that_is_refused_alerts(tmp_path):
+    series = f'vigil_telemetry_refused_messages_total{{{LABELS},reason="not understood"}}'
+    check_alert("VigilTelemetryLost", {series: "0x9 1x20"}, (9,), 12, tmp_path)
 
 
 @pytest.mark.parametrize("alert", CASES)
