@@ -27,8 +27,8 @@ _PAYLOADS = {
     ),
     "depth@100ms": (
         b'{"stream":"%s","data":{"e":"depthUpdate","E":%d,"s":"%s","U":%d,"u":%d,'
-        b'"b":[["1.50000000","10.00000000"],["1.49000000","0.00000000"]],'
-        b'"a":[["1.60000000","7.00000000"]]}}'
+        b'"b":[["1.50000000","31.21000000"],["1.49000000","0.00000000"]],'
+        b'"a":[["1.60000000","40.66000000"]]}}'
     ),
 }
 
@@ -104,7 +104,10 @@ class CannedMarket:
         if endpoint == "depth":
             book = self.series[f"{symbol.lower()}@depth@100ms"]
             last_id = FIRST_ID + book.count(now_us) - 1
-            sides = {"bids": [["1.50000000", "10.0"]], "asks": [["1.60000000", "7.0"]]}
+            sides = {
+                "bids": [["1.50000000", "31.21000000"]],
+                "asks": [["1.60000000", "40.66000000"]],
+            }
             return json.dumps({"lastUpdateId": last_id, **sides})
         trades = self.series[f"{symbol.lower()}@trade"]
         limit, count = int(query.get("limit", "500")), trades.count(now_us)

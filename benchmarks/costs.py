@@ -63,9 +63,17 @@ HEAD = (
 )
 
 
-def soak(directory: Path, exchange: dict[str, str], symbols: int, kinds: str, port: int) -> Child:
-    """Return the supervisor of a soak from a canned exchange into files."""
-    settings = {
+def vigil(
+    directory: Path,
+    exchange: dict[str, str],
+    symbols: int,
+    kinds: str,
+    port: int,
+    *command: str,
+    **settings: str,
+) -> Child:
+    """Return a supervisor with a canned exchange; `settings` are written with __ for the dot."""
+    all_settings = {
         "exchange.websocket_url": exchange["websocket_url"],
         "exchange.rest_url": exchange["rest_url"],
         "exchange.ca_file": exchange["ca_file"],
@@ -74,11 +82,17 @@ def soak(directory: Path, exchange: dict[str, str], symbols: int, kinds: str, po
         "sink.directory": str(directory / "records"),
         "monitor.metrics_address": f"127.0.0.1:{port}",
         "supervisor.runtime_directory": str(directory / "run"),
+        **{key.replace("__", "."): value for key, value in settings.items()},
     }
-    assignments = [f"--set={key}={value}" for key, value in settings.items()]
-    ending = ["soak", "--profile", "smoke", "--output", directory / "profile.json"]
-    log_file = directory / "supervisor.log"
-    return Child(log_file, "supervisor", *assignments, *ending, "--duration", "15m")
+    assignments = [f"--set={key}={value}" for key, value in all_settings.items()]
+    return Child(directory / "supervisor.log", "supervisor", *assignments, *command)
+
+
+def soak(directory: Path, exchange: dict[str, str], symbols: int, kinds: str, port: int) -> Child:
+    """Return the supervisor of a soak from a canned exchange into files."""
+    output = str(directory / "profile.json")
+    ending = ("soak", "--profile", "smoke", "--output", output, "--duration", "15m")
+    return vigil(directory, exchange, symbols, kinds, port, *ending)
 
 
 def measure(streams: int, rate: int, seconds: float, settle: float) -> Cell:
@@ -96,7 +110,7 @@ def measure(streams: int, rate: int, seconds: float, settle: float) -> Cell:
         soaked = soak(directory, addresses, symbols, ",".join(kinds), port)
         supervisor = stack.enter_context(soaked)
         streamer = streamer_of(supervisor)
-        _wait_until_streaming(supervisor, port, streams)
+        wait_until_streaming(supervisor, port, streams)
         time.sleep(settle)
         begun, before = time.monotonic(), _events(port)
         pids = streamer, supervisor.pid
@@ -107,7 +121,7 @@ def measure(streams: int, rate: int, seconds: float, settle: float) -> Cell:
             100 * (cpu_seconds(pid) - was) / elapsed for pid, was in zip(pids, spent, strict=True)
         ]
         events = (_events(port) - before) / elapsed
-        page, took = _metrics(port)
+        page, took = read_metrics(port)
         fresh = sum(
             line.endswith(" 1.0")
             for line in page.decode().splitlines()
@@ -117,11 +131,12 @@ def measure(streams: int, rate: int, seconds: float, settle: float) -> Cell:
         return Cell(streams, rate, events, *shares, *rss, len(page), took, fresh)
 
 
-def _wait_until_streaming(supervisor: Child, port: int, streams: int) -> None:
+def wait_until_streaming(supervisor: Child, port: int, streams: int) -> None:
+    """Wait until every stream has told something. Raises NotMeasured."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and not supervisor.ended:
         try:
-            page, _ = _metrics(port)
+            page, _ = read_metrics(port)
         except OSError:
             page = b""
         if page.count(b"\nvigil_stream_fresh{") >= streams:
@@ -130,7 +145,8 @@ def _wait_until_streaming(supervisor: Child, port: int, streams: int) -> None:
     raise supervisor.failed("did not stream")
 
 
-def _metrics(port: int) -> tuple[bytes, float]:
+def read_metrics(port: int) -> tuple[bytes, float]:
+    """Return the page of metrics, and the seconds that it took. Raises OSError."""
     begun = time.monotonic()
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30.0) as answer:
         page: bytes = answer.read()
@@ -138,7 +154,7 @@ def _metrics(port: int) -> tuple[bytes, float]:
 
 
 def _events(port: int) -> float:
-    page, _ = _metrics(port)
+    page, _ = read_metrics(port)
     lines = [line for line in page.decode().splitlines() if line.startswith(EVENTS)]
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
