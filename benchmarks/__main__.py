@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import latency, reaction, steady, streams, throughput
+from benchmarks import latency, reaction, several, steady, streams, throughput
 from benchmarks.processes import Child, NotMeasured
 from benchmarks.table import Table
 
-PARTS = ("throughput", "steady", "latency", "reaction", "streams")
+PARTS = ("throughput", "several", "steady", "latency", "reaction", "streams")
 
 
 def main() -> int:
@@ -89,6 +89,7 @@ def _measures(
         "throughput": lambda: throughput.measure(
             directory, messages, options.rounds or rounds, kafka, options.only
         ),
+        "several": lambda: several.measure(directory, messages, options.rounds or rounds, kafka),
         "steady": lambda: steady.measure(directory, 12.0 if quick else 60.0),
         "latency": lambda: latency.measure(directory, 3.0 if quick else 20.0, kafka),
         "reaction": lambda: reaction.measure(directory, 1 if quick else 3),
