@@ -125,6 +125,20 @@ def test_files_go_on_with_numbers_above_all_others(tmp_path: Path) -> None:
             assert next_file_of(tmp_path / name / POSITIONS / f"{kind}.json") == 43
 
 
+def test_what_another_streamer_wrote_there_once_does_not_count(tmp_path: Path) -> None:
+    """Files are searched where positions are lost, and hold what moved away since."""
+    (tmp_path / COUNT_FILE).write_text('{"count": 2}')
+    ids = dict.fromkeys(SYMBOLS, 100)
+    note(tmp_path, 2, ids)
+    for shard in range(2):
+        path = directory_of(tmp_path, shard, 2) / POSITIONS / "trade.json"
+        own = find_positions(path, path.parent.parent / "trade", (), 1e9).positions
+        stale = {name: Position(50, 1) for name in wanted(ids)}
+        write_positions(path, KindPositions(0, {**stale, **own}))
+    settle(config(tmp_path, 0, 3))
+    assert found(tmp_path, 3) == wanted(ids)
+
+
 def test_a_crash_in_between_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = shard_count.write_atomically
     ids = dict(zip(SYMBOLS, range(12), strict=True))

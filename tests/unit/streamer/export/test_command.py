@@ -359,3 +359,6 @@ def test_files_of_several_streamers_with_the_same_name(tmp_path, target, capsys)
     capsys.readouterr()
     assert exported(root, target) == 0
     assert capsys.readouterr().out == "", "all of it is exported"
+    write(root / "streamer-3", "trade", trades([9], symbol="BNBUSDT"), name=SECOND)
+    assert exported(root, target) == 0
+    assert ids(target / BTC.replace("BTCUSDT", "BNBUSDT")) == [9]
