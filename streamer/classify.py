@@ -26,13 +26,18 @@ class ServerShutdown:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """An event of a stream that has ended here, which was under way."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unsupported:
     """A well-formed event of a kind that has no schema yet."""
 
     kind: str
 
 
-def classify(payload: bytes, routes: Routes) -> Route | ServerShutdown | Unsupported:
+def classify(payload: bytes, routes: Routes) -> Route | ServerShutdown | Ended | Unsupported:
     """Return what a frame is that is no control answer and that `routes.find` did not know.
 
     A Route means an event all the same, written in another way. Raises FrameRejected.
@@ -59,9 +64,13 @@ def classify(payload: bytes, routes: Routes) -> Route | ServerShutdown | Unsuppo
     return Unsupported(kind)
 
 
-def _of_stream(name: object, data: object, routes: Routes) -> Route | ServerShutdown | Unsupported:
+def _of_stream(
+    name: object, data: object, routes: Routes
+) -> Route | ServerShutdown | Ended | Unsupported:
     if isinstance(name, str) and (route := routes.by_name.get(name)):
         return route
+    if isinstance(name, str) and name in routes.ended:
+        return Ended()
     if isinstance(data, list):
         return Unsupported("list")
     if not isinstance(name, str) or not isinstance(data, dict):

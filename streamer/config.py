@@ -212,6 +212,30 @@ class KafkaConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupConfig:
+    """Several streamers, on any number of machines, that share the symbols (docs/cluster.md)."""
+
+    __pydantic_config__ = STRICT
+
+    # True: the symbols are shared by the members of a Kafka consumer group; needs the sink `kafka`.
+    enabled: bool = False
+    # The consumer group's id; members of one have the same `exchange` settings.
+    id: Annotated[str, MinLen(1)] = "vigil"
+    # This machine's name in the group, with `.` and the streamer's name after it
+    # (`group.instance.id`); None: the host name. No two may have the same.
+    member: Annotated[str, MinLen(1)] | None = None
+    # Whose partitions are the shards, and which carries the members' notices; compacted.
+    topic: Annotated[str, Parsed(parse_topic), MinLen(1)] = "market.crypto.shards.binance"
+    # How many partitions `topic` has: at least as many as there will be members, better some times
+    # as many, so that the shares are alike.
+    shards: Annotated[int, Ge(1), Le(1000)] = 12
+    # After which a member that is not heard of has lost its shards; brokers allow 6 s and more.
+    session_timeout: Annotated[Seconds, Ge(1), Le(300)] = 6.0
+    # How long a shard that moves is recorded by the member before, and held by the one after.
+    handover_within: Positive = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryConfig:
     """How the streamer reports to whoever watches it."""
 
@@ -245,6 +269,7 @@ class StreamerConfig:
     depth_snapshots: DepthSnapshotConfig = field(default_factory=DepthSnapshotConfig)
     sink: SinkConfig = field(default_factory=SinkConfig)
     kafka: KafkaConfig = field(default_factory=KafkaConfig)
+    group: GroupConfig = field(default_factory=GroupConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     name: str = "streamer-1"
     generation: int = 1  # counts the launches of this streamer by one supervisor

@@ -10,7 +10,8 @@
     ├── FrameRejected                         1  a frame cannot be decoded, or says what cannot be
     ├── SinkUnavailable                       5  the sink cannot be opened
     │   └── SinkAway                          5  … since nothing answered, which may later
-    └── SinkLost                              1  its directory was removed while it wrote there
+    ├── SinkLost                              1  its directory was removed while it wrote there
+    └── MemberRefused                         2  the group has another one of the same name
 
 `exit_code` is the exit code of a process that ends because of the error. While it streams, the
 feed answers the errors of connections by connecting again, so that they end no process.
@@ -119,3 +120,9 @@ class SinkAway(SinkUnavailable):
 
 class SinkLost(StreamerError):  # noqa: N818 - what others did to its directory
     """What the sink writes has lost its place: removed, renamed, or another directory is there."""
+
+
+class MemberRefused(StreamerError):  # noqa: N818 - mostly a matter of settings
+    """A streamer can be no member of its group: another start would have the same end."""
+
+    exit_code = 2

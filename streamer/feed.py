@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from streamer.address_hold import AddressHold
 from streamer.availability import Availability
@@ -19,7 +20,7 @@ from streamer.command_handler import Requests
 from streamer.config import ExchangeConfig, StreamerConfig
 from streamer.data.rejected import RejectedFrames
 from streamer.diagnosis import Diagnosis
-from streamer.errors import SinkLost, StreamerError
+from streamer.errors import MemberRefused, SinkLost, StreamerError
 from streamer.feed_counters import FeedCounters
 from streamer.flow_control import FlowControl
 from streamer.free_heap import FreeHeap
@@ -48,7 +49,11 @@ from streamer.sinks import Sink, open_letter_box, unrecordable
 from streamer.subscription_manager import SubscriptionManager
 from streamer.telemetry import Telemetry
 from streamer.venues import belong_together
-from streamer.wanted_streams import WantedStreams
+from streamer.wanted_streams import Subscriptions, WantedStreams
+
+if TYPE_CHECKING:  # at run time only who is in a group needs it
+    from streamer.group.shard_streams import ShardStreams
+    from streamer.sinks.kafka import KafkaSink
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +94,13 @@ class Feed:
             ListingFile(None if config.sink.kind == "null" else config.sink.directory),
             self._counters,
             exchange.symbols_every,
-            config.shard.holds if config.shard.count > 1 else None,
+            # In a group, what another process on this machine has is the group's to say as well.
+            config.shard.holds if config.shard.count > 1 and not config.group.enabled else None,
         )
         symbol_watch.refuse(unrecordable(config, symbol_watch.candidates))
         routes = Routes(
             exchange.streams,
-            symbol_watch.selected,
+            () if config.group.enabled else symbol_watch.selected,  # else the group tells which
             time_unit=exchange.time_unit,
             gap_wait_seconds=connection.gap_wait,
             waiting=Waiting(config.repair.held_in_memory, config.sink.directory / "held")
@@ -214,10 +220,12 @@ class Feed:
         )
         # A shard may be without symbols, where there are few: then nothing is missing.
         self._may_be_idle = config.shard.count > 1
+        self._group = self._join_group(symbol_watch.selected) if config.group.enabled else None
+        subscriptions: Subscriptions = self._group or self._subscription_manager
         self._wanted_streams = WantedStreams(
             exchange.streams,
             symbol_watch,
-            self._subscription_manager,
+            subscriptions,
             self._counters,
             self._ingest.gap_records.declare_delisted,
         )
@@ -264,9 +272,13 @@ class Feed:
         try:
             while self._stop_reason is None:
                 self._turn()
+            if self._group is not None:
+                self._leave_group(self._group)
             return self._drain()
         finally:
             faulthandler.cancel_dump_traceback_later()
+            if self._group is not None:
+                self._group.close()
             self._connection_manager.close()
             self._wanted_streams.close()
             if self._backfiller is not None:
@@ -281,7 +293,10 @@ class Feed:
         if (pause := self._read_pacing.seconds(now, self._housekeeping_at)) > 0:
             time.sleep(pause)
             now = time.monotonic()
-        for key, events in self._selector.select(max(0.0, self._housekeeping_at - now)):
+        ready = self._selector.select(max(0.0, self._housekeeping_at - now))
+        if self._group is not None:
+            self._group.woke(time.monotonic())
+        for key, events in ready:
             if key.data is None:
                 os.read(self._wake_read, 4096)
                 self._housekeeping_at = 0.0  # something has happened on another thread
@@ -334,6 +349,8 @@ class Feed:
         if self._backfiller is not None:
             self._backfiller.turn(now, accepting=self._sink.accepting)
         self._hear_sink(now)
+        if self._group is not None:
+            self._follow_group(self._group, now)
         if now >= self._catch_up_at:
             self._catch_up(now)
             self._catch_up_at = now + CATCH_UP_EVERY_SECONDS
@@ -431,7 +448,46 @@ class Feed:
         for route in routes:
             self._idle_clock.add(route, now)
 
+    def _join_group(self, symbols: tuple[str, ...]) -> ShardStreams:
+        from streamer.group.opening import open_shard_streams
+        from streamer.group.shard_routes import ShardRoutes
+
+        sink = cast("KafkaSink", self._sink)  # as the settings were checked for
+        shard_routes = ShardRoutes(
+            self._ingest, self._connection_manager, sink, self._idle_clock, self._backfiller
+        )
+        return open_shard_streams(
+            self._config,
+            symbols,
+            self._subscription_manager,
+            shard_routes,
+            self._ingest.routes,
+            sink,
+            self._counters,
+            self.wake,
+        )
+
+    def _follow_group(self, group: ShardStreams, now: float) -> None:
+        """Follow what the group assigns. Raises MemberRefused when this can be no member."""
+        if group.failed is not None:
+            self._counters.notice("group_failed", error=group.failed)
+            self._report(now, "stopped", final=True, exit_reason=group.failed)
+            raise MemberRefused(group.failed)
+        group.turn(now)
+
+    def _leave_group(self, group: ShardStreams) -> None:
+        """Go on until the others hear the streams, for half of the time there is."""
+        within = self._flush_within / 2
+        began = time.monotonic()
+        group.leave(began, within)
+        while not group.has_left(time.monotonic(), within):
+            self._turn()
+        self._flush_within -= time.monotonic() - began
+        log.info("the group was left after %.1f s", time.monotonic() - began)
+
     def _state(self) -> State:
+        if self._group is not None and not len(self._ingest.routes):
+            return "streaming" if self._group.is_settled else "connecting"  # others have it all
         return (
             "streaming"
             # None while it is not known which symbols trade.

@@ -60,6 +60,7 @@ class Route:
         "coverage",
         "epoch",
         "epochs_total",
+        "held",
         "kind",
         "latest",
         "leaving",
@@ -103,6 +104,8 @@ class Route:
         self.book_lost: bool | None = None
         self.book_awaited = False  # there was no snapshot of use yet since it began
         self.coverage = Coverage()  # of time, where ids tell of no gaps
+        # What came before it is known after which record to go on, see `Ingest.open`; None: it is.
+        self.held: list[Any] | None = None
         self.leaving = False  # no longer wanted, though frames of it may still come
         self.left: Position | None = None  # where it had ended, until that it did is on record
         self.repaired_total = 0  # ids that REST brought
@@ -223,6 +226,7 @@ class Routes:
         self._holding: dict[Route, None] = {}  # in which events may wait, and nobody repairs
         self.repairing: dict[Route, None] = {}
         """In which events may wait above gaps that are repaired: who finds none removes it."""
+        self.ended: set[str] = set()  # names of which frames may still come that nobody takes
         self.window = window or TimeWindow()  # of all routes
         self._make = partial(
             Route,
@@ -240,11 +244,17 @@ class Routes:
         return self._make(stream, symbol)
 
     def add(self, route: Route) -> None:
-        """Let frames find a route."""
+        """Let frames find a route: at sight, unless what comes is held."""
         self.by_name[route.name] = route
+        self.ended.discard(route.name)
+        if route.held is None:
+            self.show(route)
+        self.add_beside(route, lambda _: None)
+
+    def show(self, route: Route) -> None:
+        """Let frames find a route at sight."""
         for prefix in _prefixes(route):
             self._by_prefix[prefix] = route
-        self.add_beside(route, lambda _: None)
 
     def add_beside(self, route: Route, open_route: Callable[[Route], None]) -> None:
         """Let there be the routes for what is recorded beside a stream: gaps, snapshots.
@@ -267,7 +277,7 @@ class Routes:
         self._holding.pop(route, None)
         self.repairing.pop(route, None)
         for prefix in _prefixes(route):
-            del self._by_prefix[prefix]
+            self._by_prefix.pop(prefix, None)
 
     def hold(self, route: Route) -> None:
         """Note that events may wait in a route from now on."""

@@ -21,6 +21,7 @@ from streamer.config import (
     URL_NAMES,
     DepthSnapshotConfig,
     ExchangeConfig,
+    GroupConfig,
     KafkaConfig,
     RepairConfig,
     SinkConfig,
@@ -35,6 +36,7 @@ from streamer.errors import SettingsError
 from streamer.listing.patterns import SymbolPatterns
 from streamer.secret import SecretUrl, without_credentials
 from streamer.setting_sources import from_assignments, from_environment, from_file
+from streamer.values import SYMBOL_PLACE
 from streamer.venues import contradiction
 
 _SHOWN_CHARACTERS = 100  # of a wrong value or key
@@ -56,6 +58,7 @@ class StreamerSettings(BaseModel):
     depth_snapshots: DepthSnapshotConfig = Field(default_factory=DepthSnapshotConfig)
     sink: SinkConfig = Field(default_factory=SinkConfig)
     kafka: KafkaConfig = Field(default_factory=KafkaConfig)
+    group: GroupConfig = Field(default_factory=GroupConfig)
     telemetry: TelemetryConfig = Field(default_factory=TelemetryConfig)
 
     def streamer_config(self, **launch: Any) -> StreamerConfig:  # noqa: ANN401 - the config's own
@@ -67,6 +70,7 @@ class StreamerSettings(BaseModel):
             depth_snapshots=self.depth_snapshots,
             sink=self.sink,
             kafka=self.kafka,
+            group=self.group,
             telemetry=self.telemetry,
             **launch,
         )
@@ -250,3 +254,20 @@ def _contradictions(settings: BaseModel) -> Iterator[str]:
     for kind in dict.fromkeys(map(kind_of, exchange.streams)):
         if kind not in kafka.topics:
             yield f"kafka.topics: has no topic for the stream {kind}"
+    group: GroupConfig = getattr(settings, "group", GroupConfig())
+    if group.enabled:
+        yield from _group_contradictions(settings, kafka)
+
+
+def _group_contradictions(settings: BaseModel, kafka: KafkaConfig) -> Iterator[str]:
+    sink: SinkConfig = getattr(settings, "sink", SinkConfig())
+    if sink.kind != "kafka":
+        yield f"group.enabled: needs sink.kind = kafka, whose group it is; it is {sink.kind}"
+    if not kafka.positions_topic:
+        yield "group.enabled: needs kafka.positions_topic: members go on where others have ended"
+    named = sorted(kind for kind, topic in kafka.topics.items() if SYMBOL_PLACE in topic)
+    if named:
+        yield (
+            f"group.enabled: expected kafka.topics without {SYMBOL_PLACE}, since symbols come and "
+            f"go; it is in {', '.join(named)}"
+        )

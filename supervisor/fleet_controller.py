@@ -186,6 +186,10 @@ class FleetController:
             log.error("%s could not start", name)
             code = ExitCode.USAGE if wrong else ExitCode.STARTUP_FAILED
             self.conclude(Conclusion("streamer_ended", code), now)
+        elif exited.exit_code == ExitCode.USAGE:
+            # Such as two with the same name in a group: a restart would end the other one.
+            log.critical("%s: its settings are wrong, as it says: it is not launched again", name)
+            self.conclude(Conclusion("streamer_ended", ExitCode.USAGE), now)
         elif self.mode == "soak" and name not in self._restarting:
             self.conclude(Conclusion("streamer_ended"), now)
         elif (delay := self._fleet.restart(name, now)) is None:

@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 from monitor.live.feed import RETRY, Cursor, stalled
-from monitor.web.collection import collection_paused
 from monitor.web.pages import Published
 
 EVENTS: Final = "/events"  # the path
@@ -49,9 +48,7 @@ class EventStreams:
             latest = self._latest()
             if latest is not None and latest is not sent:
                 sent = latest
-                with collection_paused():
-                    message = latest.message.after(cursor)
-                yield message
+                yield latest.message.after(cursor)
                 continue
             news = self._news
             try:

@@ -135,6 +135,7 @@ class Open:
 
     shard: int
     positions: Mapping[str, Position] = field(default_factory=dict)
+    is_seamless: bool = False  # its streams were heard before the last one of these was recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +272,7 @@ def _told(
         case Phase.JOINING if notice.kind == "left" and notice.process == state.awaits:
             if notice.positions is None:
                 return _locating(shards, shard, state)
-            return _opened(shards, shard, notice.positions)
+            return _opened(shards, shard, notice.positions, is_seamless=state.heard)
         case _:
             return shards, ()
 
@@ -296,11 +297,11 @@ def _locating(shards: Shards, shard: int, state: Shard) -> tuple[Shards, tuple[A
 
 
 def _opened(
-    shards: Shards, shard: int, positions: Mapping[str, Position]
+    shards: Shards, shard: int, positions: Mapping[str, Position], *, is_seamless: bool = False
 ) -> tuple[Shards, tuple[Action, ...]]:
     return (
         _with(shards, shard, Shard(Phase.OWNED)),
-        (Open(shard, positions), Tell(shard, "owned")),
+        (Open(shard, positions, is_seamless), Tell(shard, "owned")),
     )
 
 

@@ -26,6 +26,9 @@ from streamer.order.sequences import Arrival
 from streamer.routes import Route, Routes
 from streamer.sinks import Sink
 
+HELD_BACK_MAX = 50_000
+"""Payloads of a stream until it is known after which record to go on: 10 MB, and a minute of the
+busiest; a look into Kafka takes seconds."""
 _Held = tuple[Connection, Route, Event, bytes, int]
 """What came on a successor: connection, route, event, payload, and when in Unix µs."""
 
@@ -84,6 +87,9 @@ class Ingest:
                 if route is None:
                     route = self._classify(connection, payload)
                     if route is None:
+                        continue
+                    if route.held is not None:
+                        self._hold_back(route, connection, payload, received_us)
                         continue
                 event = route.decode(payload, received_us)
             except FrameRejected as error:
@@ -147,10 +153,11 @@ class Ingest:
             route.epoch = left.epoch
             self._sink.renew(route)
 
-    def resume(self, positions: Mapping[str, Position]) -> None:
+    def resume(self, positions: Mapping[str, Position], *, is_seamless: bool = False) -> None:
         """Go on after the last records in the sink, given by route name.
 
-        Where an earlier run saw the ids begin anew after those, that is where to go on.
+        Nothing was heard since, unless it `is_seamless`. Where an earlier run saw the ids begin
+        anew after those, that is where to go on.
         """
         next_epochs = self._sink.next_epochs()
         for name, position in positions.items():
@@ -162,7 +169,40 @@ class Ingest:
                 route.resume(position)
                 if route.epoch:
                     self._sink.renew(route)
-        self.coverage.lose_sight(positions)
+        if not is_seamless:
+            self.coverage.lose_sight(positions)
+
+    def open(self, route: Route, now: float) -> None:
+        """Take what was held of a route, and what comes from now on: it has been resumed."""
+        held, route.held = route.held or (), None
+        self.routes.show(route)
+        for connection, payload, received_us in held:
+            try:
+                event = route.decode(payload, received_us)
+            except FrameRejected as error:
+                self._reject(connection, payload, error, now)
+                continue
+            except Exception as error:  # noqa: BLE001 - as in `take`
+                self._reject(connection, payload, _unexpected(error), now)
+                continue
+            if route.sequence.advance(event.id):
+                self._sink.put(route, event, received_us)
+                route.latest = event
+            else:
+                self._arrive(route, event, received_us, now)
+
+    def _hold_back(
+        self, route: Route, connection: Connection, payload: bytes, received_us: int
+    ) -> None:
+        """Hold what cannot be judged yet. Beyond a bound nothing is: the rest is a gap like others.
+
+        Where ids tell of no gaps, the time since the last record is put on record.
+        """
+        assert route.held is not None  # noqa: S101 - for the type checker
+        if len(route.held) >= HELD_BACK_MAX:
+            self._counters.shed_total += len(route.held)
+            route.held.clear()
+        route.held.append((connection, payload, received_us))
 
     def shed(self, connection: Connection, payloads: list[bytes], names: set[str]) -> int:
         """Keep nothing of what came but the answers in it; return how many events went.

@@ -9,7 +9,7 @@ crash at any moment loses nothing that was written, and copies a file at most.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from streamer.sinks.kafka.overflow_files import OverflowFiles, Record
 Place = tuple[int, int]
 """The epoch of ids and the number that a record has in its stream."""
 
+_ALL: Place = (1 << 63, 0)
 FLUSH_SECONDS = 0.2  # what SIGKILL may cost, as with the files sink
 HOLD_SECONDS = 1.0  # at the end of a drain: an acknowledgement takes milliseconds
 RETRY_SECONDS = 1.0  # a full disk is rarely emptied faster
@@ -57,6 +58,7 @@ class Overflow:
         self._files = OverflowFiles(directory, bounds.file_bytes)
         self._front: deque[Record] = deque()
         self._in_topics: Mapping[tuple[str, str], Place] = {}
+        self._discarded: dict[tuple[str, str], Place] = {}
         self._tail: list[Record] = []
         self._tail_since: float | None = None
         self._retry_at: float | None = None  # while the disk refuses
@@ -110,6 +112,16 @@ class Overflow:
         """
         self._in_topics = in_topics
 
+    def discard(self, routes: Iterable[tuple[str, str]]) -> None:
+        """Return nothing more of these, given by topic and route: somebody else stores it."""
+        self._discarded.update(dict.fromkeys(routes, _ALL))
+
+    def keep(self, places: Iterable[tuple[str, str, Place]]) -> None:
+        """Return again what of discarded routes, by topic and route, comes after these places."""
+        for topic, name, place in places:
+            if (topic, name) in self._discarded:
+                self._discarded[topic, name] = place
+
     def append(self, record: Record) -> None:
         """Put a record at the end; `poll` writes it."""
         self.waiting_of[record[0]] += 1
@@ -129,7 +141,7 @@ class Overflow:
             pass  # blocks are small where little comes in FLUSH_SECONDS
         taken = [self._front.popleft() for _ in range(min(limit, len(self._front)))]
         self.waiting_of.subtract(record[0] for record in taken)
-        return taken
+        return self._without_discarded(taken)
 
     def settle(self) -> None:
         """Handle that whatever was taken is acknowledged: a file that was taken whole goes."""
@@ -147,7 +159,9 @@ class Overflow:
         taken, self._tail = self._tail, []
         self._tail_since = self._retry_at = self._unsynced_since = None
         self.waiting_of.clear()
-        return taken
+        kept = self._without_discarded(taken)
+        self._discarded.clear()
+        return kept
 
     def poll(self, now: float) -> None:
         """Write and sync what is due.
@@ -236,11 +250,12 @@ class Overflow:
         return bool(records)
 
     def _is_in_topic(self, record: Record) -> bool:
-        found = first_record(record[1]) if self._in_topics else None
-        if found is None:
-            return False
-        end = self._in_topics.get((record[0], found.route_name))
-        return end is not None and (found.epoch, found.number) <= end
+        return _is_within(record, self._in_topics)
+
+    def _without_discarded(self, records: list[Record]) -> list[Record]:
+        if not self._discarded:
+            return records
+        return [each for each in records if not _is_within(each, self._discarded)]
 
     def _sync(self, now: float) -> None:
         try:
@@ -253,3 +268,12 @@ class Overflow:
         self.errors_total += 1
         error_type = DISK_ERROR_TYPES.get(error.errno or 0, "io")
         self.errors.note(error_type, f"{self.directory}: {error.strerror or error}", now)
+
+
+def _is_within(record: Record, ends: Mapping[tuple[str, str], Place]) -> bool:
+    """Return whether a record's route is known to go as far as this at least."""
+    found = first_record(record[1]) if ends else None
+    if found is None:
+        return False
+    end = ends.get((record[0], found.route_name))
+    return end is not None and (found.epoch, found.number) <= end

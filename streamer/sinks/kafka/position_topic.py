@@ -79,6 +79,13 @@ class PositionTopic:
         if (position := self._position(route)) is not None:
             self.known[route.name] = self._left[self._key(route)] = position
 
+    def forget(self, route: Route) -> None:
+        """Write nothing more of a route: somebody else does."""
+        key = self._key(route)
+        self._left.pop(key, None)
+        self._written.pop(key, None)
+        self.known.pop(route.name, None)
+
     def ends(self, routes: Iterable[Route]) -> dict[str, Position | None]:
         """Return where every route ends now, and those that were removed, by key."""
         ends = {

@@ -63,14 +63,15 @@ _log = logging.getLogger(__name__)
 def find_positions(
     config: KafkaConfig,
     topics: Mapping[Route, str],
-    overflow: Overflow,
+    overflow: Overflow | None,
     *,
     max_age_seconds: float,
     deadline: float,
 ) -> dict[str, Position]:
     """Return where each route ends, by its name.
 
-    What a predecessor left in the overflow for us to deliver first counts as delivered. Waits until
+    What a predecessor left in the overflow for us to deliver first counts as delivered; None: what
+    lies on disk, if anything, is of no matter. Waits until
     `deadline` (monotonic) at most. Raises SinkUnavailable, and OSError for the overflow.
     """
     if not config.positions_topic:
@@ -96,8 +97,9 @@ def find_positions(
         except NotReadInTime as error:
             _log.warning("%s: what follows it there is written again, as copies", error)
         # What was under way when a producer was given up may have arrived all the same.
-        overflow.pass_over(tails.ends())
-        tails.take_overflow(overflow)
+        if overflow is not None:
+            overflow.pass_over(tails.ends())
+            tails.take_overflow(overflow)
         found = tails.positions()
     except KafkaException as error:
         raise _refusal(config, error.args[0]) from error

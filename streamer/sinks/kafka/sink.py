@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Protocol, TypeAlias
 
@@ -129,6 +129,7 @@ class KafkaSink:
         self._position_topic = PositionTopic(config, positions or {})
         self._notes = notes
         self._opening = opening
+        self._held = False
         if self._overflow:
             self._accepted = len(self._overflow)
             self._sending.enter(flow.OVERFLOWING)
@@ -179,6 +180,8 @@ class KafkaSink:
         if self._opening is not None:
             self._look_at_opening(self._opening, now)
         self._sending.turn(now)
+        if self._held:
+            self.hold()
         if self._notes is not None:
             self._notes.write_news()
         if self._sending.writes_to_disk:
@@ -303,6 +306,45 @@ class KafkaSink:
         self._serializer_of(target.topic).pop(route, None)
         self._position_topic.note(route)
 
+    def hand_over(self, route: Route) -> None:
+        """Forget a route that goes on elsewhere: its position is written there from now on."""
+        target = self._targets.pop(route)
+        self._accepted_before[route.kind] += target.accepted
+        self._serializer_of(target.topic).pop(route, None)
+        self._position_topic.forget(route)
+
+    def take_over(self, positions: Mapping[str, Position]) -> None:
+        """Know where routes end that were added, and were written elsewhere before."""
+        self._position_topic.known.update(positions)
+        self._overflow.keep(
+            (target.topic, route.name, position.place)
+            for route, target in self._targets.items()
+            if (position := positions.get(route.name)) is not None
+        )
+
+    def discard(self, routes: Iterable[Route]) -> None:
+        """Deliver nothing of what waits on disk of routes that were handed over.
+
+        Somebody else stores it: it is counted as acknowledged.
+        """
+        if len(self._overflow):
+            self._overflow.discard((topic_of(self._config, route), route.name) for route in routes)
+
+    def hold(self) -> None:
+        """Produce nothing from now on: what is put waits on disk. To be called again is harmless.
+
+        What librdkafka has by now may still be delivered.
+        """
+        self._held = True
+        if self._sending.state not in (State.RECLAIMING, State.AWAITING_BROKERS):
+            self._sending.enter(flow.AWAITING_BROKERS)
+
+    def release(self, now: float) -> None:
+        """Produce again."""
+        self._held = False
+        if self._opening is None and self._sending.state is State.AWAITING_BROKERS:
+            self._sending.opened(now)
+
     def _write_positions(self, now: float) -> None:
         """Write where the routes end, when all of it is acknowledged: at an empty queue.
 
@@ -341,7 +383,8 @@ class KafkaSink:
             self._opening = None
             waiting = len(self._overflow)
             _log.warning("Kafka has answered: %d records that wait are delivered", waiting)
-            self._sending.opened(now)
+            if not self._held:
+                self._sending.opened(now)
 
     # What is counted.
 

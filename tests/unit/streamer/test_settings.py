@@ -95,11 +95,26 @@ def test_client_settings_keep_their_dots(tmp_path):
         ("kafka.schema_registry_url=http://me:pw@registry", "kafka.schema_registry_user"),
         ("kafka.schema_registry_user=me", "kafka.schema_registry_password: both or none"),
         ("kafka.serializer_cache_size=0", "greater than or equal to 1"),
+        ("group.enabled=true", "group.enabled: needs sink.kind = kafka"),
+        ("group.shards=0", "greater than or equal to 1"),
+        ("group.session_timeout=0.5s", "greater than or equal to 1"),
         ("max_age", "expected section.key=value"),
     ],
 )
 def test_a_wrong_setting_names_its_key_and_the_cure(assignment, expected):
     assert expected in refused(assignment)
+
+
+def test_a_group_needs_positions_and_topics_that_are_there_before_a_symbol_is():
+    said = refused(
+        "group.enabled=true",
+        "sink.kind=kafka",
+        'kafka.positions_topic=""',
+        'kafka.topics={"trade" = "trades.{symbol}"}',
+    )
+    assert "needs kafka.positions_topic" in said
+    assert "expected kafka.topics without {symbol}" in said
+    assert "it is in trade" in said
 
 
 def test_every_error_is_said_at_once():

@@ -293,6 +293,15 @@ def test_settings_that_a_streamer_refuses_at_its_start_are_wrong_for_all(service
     assert service.control.conclusion.exit_code is ExitCode.USAGE
 
 
+def test_a_streamer_whose_settings_turn_out_to_be_wrong_is_not_launched_again(
+    service: Stage,
+) -> None:
+    """Two with the same name in a group would end each other for ever."""
+    service.control.exited(exited(2), 0.0)
+    assert service.control.conclusion == Conclusion("streamer_ended", ExitCode.USAGE)
+    assert service.fleet.restarted == []
+
+
 def test_an_end_by_a_signal_without_a_name_is_described(
     service: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:

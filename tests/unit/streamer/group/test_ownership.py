@@ -88,8 +88,14 @@ def test_a_successor_tells_that_it_hears_once_and_goes_on_where_the_one_before_h
     assert after(Heard(1), shards=shards) == (shards, ())
     assert after(Told(notice("left", "c-1", POSITIONS)), shards=shards) == (shards, ())
     shards, actions = after(Told(notice("left", positions=POSITIONS)), shards=shards)
-    assert actions == (Open(1, POSITIONS), Tell(1, "owned"))
+    assert actions == (Open(1, POSITIONS, is_seamless=True), Tell(1, "owned"))
     assert shards == OWNED
+
+
+def test_a_shard_that_is_left_before_its_streams_are_heard_has_a_time_without() -> None:
+    shards, _ = after(Assigned(1, notice("leaving")))
+    _, actions = after(Told(notice("left", positions=POSITIONS)), shards=shards)
+    assert actions == (Open(1, POSITIONS, is_seamless=False), Tell(1, "owned"))
 
 
 def test_a_predecessor_that_leaves_without_positions_has_them_looked_up():

@@ -256,3 +256,62 @@ def test_a_route_that_is_removed_holds_nothing(stage):
     stage.hear("btcusdt@trade", 5)
     stage.routes.remove(stage.routes.by_name["btcusdt@trade"])
     assert stage.routes.holding() == []
+
+
+def held(stage, name, limit=None):
+    """Return a route of which everything is held from now on."""
+    route = stage.routes.by_name[name]
+    stage.routes.remove(route)
+    route = stage.routes.make(route.stream, route.symbol)
+    route.held = []
+    stage.routes.add(route)
+    return route
+
+
+@pytest.mark.parametrize("name", ["btcusdt@trade", "btcusdt@bookTicker"])
+def test_what_is_held_of_a_route_goes_on_after_its_position(stage, name):
+    route = held(stage, name)
+    for number in (7, 8, 9):
+        stage.hear(name, number)
+    assert stage.take() == []
+    stage.ingest.resume({name: Position(7, stage.heard_us(name) or 1)})
+    stage.ingest.open(route, time.monotonic())
+    stage.hear(name, 10)
+    ids = [each for name_, each in stage.take() if name_ == name]
+    assert ids == [8, 9, 10]
+
+
+@pytest.mark.parametrize(("is_seamless", "gaps"), [(True, 0), (False, 1)])
+def test_a_time_without_quotes_is_declared_unless_somebody_heard_them(stage, is_seamless, gaps):
+    route = held(stage, "btcusdt@bookTicker")
+    stage.hear("btcusdt@bookTicker", 8)
+    left = Position(7, route.held[0][2] - 1_000_000)
+    stage.ingest.resume({route.name: left}, is_seamless=is_seamless)
+    stage.ingest.open(route, time.monotonic())
+    assert len([name for name, _ in stage.take() if name.endswith("gap")]) == gaps
+
+
+def test_what_is_held_and_cannot_be_decoded_is_kept_for_inspection(stage):
+    route = held(stage, "btcusdt@trade")
+    payload = frame(of_symbol(TRADE | {"t": "x"}, "BTCUSDT"), "btcusdt@trade")
+    stage.ingest.take(Connection(), [payload], None)
+    stage.ingest.open(route, time.monotonic())
+    assert [payload for _, payload in stage.ingest._rejected.kept] == [payload]
+
+
+def test_of_very_much_that_is_held_the_latest_stays(stage, monkeypatch):
+    monkeypatch.setattr(ingest, "HELD_BACK_MAX", 2)
+    route = held(stage, "btcusdt@trade")
+    for number in (7, 8, 9):
+        stage.hear("btcusdt@trade", number)
+    stage.ingest.open(route, time.monotonic())
+    assert stage.take() == [("btcusdt@trade", 9)]
+    assert stage.counters.shed_total == 2
+
+
+def test_what_was_under_way_of_a_route_that_has_ended_is_no_error(stage):
+    stage.routes.remove(stage.routes.by_name["btcusdt@trade"])
+    stage.routes.ended.add("btcusdt@trade")
+    stage.hear("btcusdt@trade", 7)
+    assert stage.take() == []
+    assert stage.ingest._rejected.kept == []

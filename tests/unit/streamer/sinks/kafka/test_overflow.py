@@ -262,6 +262,35 @@ def test_what_kafka_has_all_the_same_is_passed_over(tmp_path: Path) -> None:
     assert (len(again), again.end()) == (0, [])
 
 
+def test_what_somebody_else_stores_is_not_delivered_until_it_comes_back(tmp_path: Path) -> None:
+    routes = Routes(("trade",), ("BTCUSDT", "ETHUSDT"))
+    encoders = {route.name: encoder("trade", route.symbol) for route in routes}
+
+    def trade(number: int, name: str) -> Record:
+        symbol = name.partition("@")[0].upper()
+        event = Trade("trade", NOW_US, symbol, number, "1", "2", NOW_US, True)
+        value = b"\xc3\x01" + b"f" * 8 + encoders[name](event, NOW_US)
+        return "trades", value, symbol.encode()
+
+    one = opened(tmp_path)
+    waiting = [trade(1, "btcusdt@trade"), trade(1, "ethusdt@trade"), trade(2, "btcusdt@trade")]
+    for each in waiting:
+        one.append(each)
+    one.write(0.0)
+    one.discard([("trades", "btcusdt@trade")])
+    one.keep([("trades", "btcusdt@trade", (0, 5)), ("trades", "ethusdt@trade", (0, 9))])
+    kept = [trade(6, "btcusdt@trade"), trade(2, "ethusdt@trade")]
+    for each in kept:
+        one.append(each)
+    one.write(0.0)
+    assert one.take(10, 0.0) == [waiting[1], *kept]
+    one.settle()
+    assert one.end() == []
+    again = trade(5, "btcusdt@trade")
+    one.append(again)
+    assert one.end() == [again], "what was discarded is forgotten with the last that waited"
+
+
 class AnyOrderOfEvents(RuleBasedStateMachine):
     """Puts, takes, acknowledgements, returns, full disks, stops and crashes in any order."""
 

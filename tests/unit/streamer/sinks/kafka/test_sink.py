@@ -18,6 +18,7 @@ from streamer.data.kinds.book_ticker import BookTicker
 from streamer.data.kinds.trade import Trade
 from streamer.data.records import load_schema, single_object_header
 from streamer.errors import SettingsError
+from streamer.order.positions import Position
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink
 from streamer.sinks.kafka.account import STALL_SECONDS
@@ -502,4 +503,52 @@ def test_a_producer_that_cannot_be_replaced_is_tried_again(cluster, monkeypatch)
     route = ROUTES.by_name["btcusdt@trade"]
     sink.put(route, event(route, 1), NOW_US)
     assert sink.flush(PATIENCE_SECONDS) == 0
+    sink.close()
+
+
+def test_what_is_put_while_the_sink_is_held_is_produced_when_it_is_released(cluster):
+    route = next(iter(ROUTES))
+    config = KafkaConfig(bootstrap_servers=cluster, topics={"trade": "held.trade"})
+    sink = sink_of(config, [route])
+    sink.put(route, event(route, 0), NOW_US)
+    poll_until(sink, lambda: sink.counts().acknowledged_total == 1)
+    sink.hold()
+    for event_id in (1, 2):
+        sink.put(route, event(route, event_id), NOW_US)
+    poll_until(sink, lambda: sink.counts().overflow_records == 2)
+    sink.hold()
+    assert sink.accepting
+    assert sink.flush(0.3) == 2
+    sink.release(time.monotonic())
+    poll_until(sink, lambda: sink.counts().acknowledged_total == 3)
+    assert [record["trade_id"] for _, _, record in consume(cluster, "held.trade", 3)] == [0, 1, 2]
+    sink.close()
+
+
+def test_a_route_that_is_handed_over_writes_no_position_and_delivers_nothing_more(cluster):
+    routes = [route for route in ROUTES if route.kind == "trade"]
+    config = KafkaConfig(bootstrap_servers=cluster, topics={"trade": "handed.trade"})
+    sink = sink_of(config, routes)
+    sink.hold()
+    for route in routes:
+        sink.put(route, event(route, 1), NOW_US)
+    gone, *others = routes
+    sink.positions()[gone.name] = Position(0, NOW_US)
+    sink.discard([gone])
+    sink.hand_over(gone)
+    assert gone.name not in sink.positions()
+    sink.release(time.monotonic())
+    poll_until(sink, lambda: not sink.counts().queued)
+    found = consume(cluster, "handed.trade", len(others))
+    assert {record["symbol"] for _, _, record in found} == {route.symbol for route in others}
+    assert sink.counts().acknowledged_total == len(routes), "somebody else stores it"
+
+    sink.add(gone)
+    sink.take_over({gone.name: Position(7, NOW_US)})
+    assert sink.positions()[gone.name] == Position(7, NOW_US)
+    sink.put(gone, event(gone, 8), NOW_US)
+    poll_until(sink, lambda: not sink.counts().queued)
+    assert gone.symbol in {
+        record["symbol"] for _, _, record in consume(cluster, "handed.trade", len(routes))
+    }
     sink.close()

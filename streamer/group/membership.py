@@ -1,0 +1,315 @@
+"""A member of the consumer group whose partitions are the shards: the thread that speaks to Kafka.
+
+Nothing is consumed for its content by the group's own consumer: it is there for the assignment. A
+second one, outside the group, reads the notices of all shards.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from streamer.config import GroupConfig, KafkaConfig
+from streamer.group.notices import VERSION, Kind, ShardNotice, decode, encode
+from streamer.group.ownership import Assigned, Lost, Member, Revoked, Told
+from streamer.order.positions import Position
+from streamer.sinks.kafka.client import make_consumer, make_small_producer
+
+POLL_SECONDS = 0.05  # a look at wishes; the consumers' own threads speak to the brokers
+READ_SECONDS = 3.0  # for the notices of shards that are assigned: some milliseconds
+WRITTEN_SECONDS = 2.0  # for a notice that has to be there before others act
+CONFIRM_AGAIN_SECONDS = 0.5  # a group that is being rebalanced settles in about a second
+POLLS_PER_SESSION = 2  # without a turn of the feed for so many sessions, the member leaves
+HEARTBEATS_PER_SESSION = 12  # each tells of a rebalance: 0.5 s of six
+
+_log = logging.getLogger(__name__)
+
+GroupEvent: TypeAlias = Assigned | Revoked | Lost | Told
+
+
+class Membership:
+    """Hears of the assignment and of notices, and gives notice. The feed's thread calls all of it.
+
+    `wake` is called when there is something to `take`.
+    """
+
+    def __init__(
+        self, group: GroupConfig, kafka: KafkaConfig, member: Member, wake: Callable[[], None]
+    ) -> None:
+        self.failed: str | None = None
+        """Why this member can never be one again: another one has its id."""
+        self.joined = False
+        """Whether the group has assigned something to it, or nothing, since the start."""
+        self.member = member
+        self._group = group
+        self._kafka = kafka
+        self._wake = wake
+        self._last: dict[int, ShardNotice] = {}
+        self._owned: set[int] = set()  # told to be so by this process
+        self._events: deque[GroupEvent] = deque()
+        self._wishes: deque[Callable[[], None]] = deque()
+        self._turned_at = time.monotonic()
+        self._confirmed = 0
+        self._wanted = 0
+        self._asked: tuple[int, float] | None = None  # which confirmation was asked for, and when
+        self._is_closing = threading.Event()
+        self._assigned: set[int] = set()
+        self._producer: Producer = make_small_producer(
+            kafka,
+            **{"acks": "all", "enable.idempotence": True, "linger.ms": 0, "on_delivery": _told},
+        )
+        self._observer: Consumer = make_consumer(kafka, **{"enable.auto.offset.store": False})
+        self._consumer: Consumer = make_consumer(kafka, **self._settings())
+        self._thread = threading.Thread(target=self._run, name="group", daemon=True)
+
+    def start(self) -> None:
+        """Join the group."""
+        self._thread.start()
+
+    def take(self) -> list[GroupEvent]:
+        """Return what has happened since the last call. To be called with each turn of the feed."""
+        self._turned_at = time.monotonic()
+        taken = []
+        while self._events:
+            taken.append(self._events.popleft())
+        return taken
+
+    @property
+    def last(self) -> tuple[ShardNotice, ...]:
+        """The latest notice of each shard, of whomever."""
+        return tuple(self._last.copy().values())
+
+    def tell(self, shard: int, kind: Kind, positions: dict[str, Position] | None = None) -> None:
+        """Give notice, soon."""
+        notice = self._notice(shard, kind, positions)
+        self._wishes.append(lambda: self._write(notice))
+
+    def confirm(self) -> int:
+        """Have the coordinator confirm that this is a member; return the number of the question."""
+        self._wanted += 1
+        return self._wanted
+
+    def is_confirmed(self, number: int) -> bool:
+        """Return whether a confirmation was given that had been asked for not before this one."""
+        return self._confirmed >= number
+
+    def leave(self) -> None:
+        """Leave the group, so that others get the shards; they are revoked at once."""
+        self._wishes.append(self._consumer.unsubscribe)
+
+    def close(self) -> None:
+        """End. Who has not left has its shards again when it is back within the session's time."""
+        self._is_closing.set()
+        if self._thread.is_alive():
+            self._thread.join(WRITTEN_SECONDS * 2)
+
+    def _settings(self) -> dict[str, Any]:
+        session_ms = round(self._group.session_timeout * 1000)
+        return {
+            "group.id": self._group.id,
+            "group.instance.id": self.member.name,
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": session_ms,
+            "heartbeat.interval.ms": max(session_ms // HEARTBEATS_PER_SESSION, 100),
+            # A feed that hangs does not poll, and is no member any more.
+            "max.poll.interval.ms": session_ms * POLLS_PER_SESSION,
+            "auto.offset.reset": "latest",
+            "on_commit": self._committed,
+        }
+
+    def _notice(
+        self, shard: int, kind: Kind, positions: dict[str, Position] | None = None
+    ) -> ShardNotice:
+        return ShardNotice(VERSION, kind, shard, self.member.name, self.member.process, positions)
+
+    # What follows happens on the thread.
+
+    def _run(self) -> None:
+        topic = self._group.topic
+        try:
+            self._observer.assign(
+                [TopicPartition(topic, one, OFFSET_BEGINNING) for one in range(self._group.shards)]
+            )
+            self._consumer.subscribe(
+                [topic],
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_lost,
+            )
+            while not self._is_closing.is_set() and self.failed is None:
+                self._turn()
+        except Exception as error:  # noqa: BLE001 - the feed ends then, and tells why
+            _log.exception("the group's thread has ended")
+            self.failed = f"the group's thread has ended: {error!r}"
+        finally:
+            self._wake()
+            while self._wishes:
+                self._wishes.popleft()()
+            self._producer.flush(WRITTEN_SECONDS)
+            self._consumer.close()
+            self._observer.close()
+
+    def _turn(self) -> None:
+        while self._wishes:
+            self._wishes.popleft()()
+        self._producer.poll(0)
+        self._observe(0.0)
+        now = time.monotonic()
+        self._ask_for_confirmation(now)
+        if now - self._turned_at >= self._group.session_timeout:
+            self._is_closing.wait(POLL_SECONDS)  # the feed hangs: who polls is taken for alive
+            return
+        message = self._consumer.poll(POLL_SECONDS)
+        if message is not None and (error := message.error()) is not None:
+            self._hear_error(error)
+
+    def _hear_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._FATAL or error.fatal():
+            self.failed = (
+                f"another streamer is group.member = {self.member.name} of the group "
+                f"{self._group.id} and has taken its place: give each one a name of its own"
+                if "fenced" in error.str().lower()
+                else f"the group {self._group.id} cannot be joined: {error.str()}"
+            )
+        elif not error.retriable() and error.code() in _REFUSALS:
+            self.failed = f"the group {self._group.id} cannot be joined: {error.str()}"
+
+    def _ask_for_confirmation(self, now: float) -> None:
+        """Ask by a commit: the coordinator refuses that of who is no member any more."""
+        wanted = self._wanted
+        if self._confirmed >= wanted:
+            return
+        if self._asked is not None and now - self._asked[1] < CONFIRM_AGAIN_SECONDS:
+            return
+        if not self._assigned:
+            self._confirmed = wanted  # nothing is produced that could be somebody else's
+            self._wake()
+            return
+        self._asked = wanted, now
+        offsets = [TopicPartition(self._group.topic, one, 0) for one in sorted(self._assigned)]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            _log.warning("the group does not confirm its member: %s", error.args[0].str())
+
+    def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        asked, self._asked = self._asked, None
+        if error is None and asked is not None and not any(one.error for one in partitions):
+            self._confirmed = asked[0]
+            self._wake()
+
+    def _observe(self, within_seconds: float) -> None:
+        for message in self._observer.consume(500, within_seconds):
+            self._take_notice(message)
+
+    def _take_notice(self, message: Message) -> None:
+        if message.error() is not None or (notice := decode(message.value())) is None:
+            return
+        self._last[notice.shard] = notice
+        self._add(Told(notice))
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_assign(partitions)
+        consumer.pause(partitions)
+        self.joined = True
+        shards = [one.partition for one in partitions]
+        self._assigned.update(shards)
+        self._read_notices(shards)
+        for shard in shards:
+            self._add(Assigned(shard, self._last.get(shard)))
+        self._wake()
+        if shards:
+            _log.info("the group assigns the shards %s", sorted(shards))
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        shards = [one.partition for one in partitions]
+        self._assigned.difference_update(shards)
+        if self._is_closing.is_set():
+            return  # they are ours again when we are back in time
+        for shard in shards:
+            if shard in self._owned:
+                self._owned.discard(shard)
+                self._write(self._notice(shard, "leaving"))
+            else:
+                self._write(self._notice(shard, "left"))
+        # Before the next one is assigned it: that is what it reads first.
+        if self._producer.flush(WRITTEN_SECONDS):
+            _log.warning("it could not be told that shards are left: %s", sorted(shards))
+        for shard in shards:
+            self._add(Revoked(shard))
+        _log.info("the group revokes the shards %s", sorted(shards))
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        shards = [one.partition for one in partitions]
+        self._assigned.difference_update(shards)
+        if self._is_closing.is_set():
+            return
+        for shard in shards:
+            self._owned.discard(shard)
+            self._add(Lost(shard))
+        _log.warning("nothing is heard of the group: the shards %s may be lost", sorted(shards))
+
+    def _read_notices(self, shards: list[int]) -> None:
+        """Read the notices of shards up to their ends."""
+        deadline = time.monotonic() + READ_SECONDS
+        left: dict[int, int] = {}
+        for shard in shards:
+            at = TopicPartition(self._group.topic, shard)
+            try:
+                left[shard] = self._observer.get_watermark_offsets(at, READ_SECONDS)[1]
+            except KafkaException as error:
+                _log.warning("the notices of shard %d: %s", shard, error.args[0].str())
+        while left and time.monotonic() < deadline:
+            self._observe(POLL_SECONDS / 10)
+            asked = [TopicPartition(self._group.topic, shard) for shard in left]
+            for at in self._observer.position(asked):
+                offset = 0 if at.offset == OFFSET_INVALID else at.offset
+                if offset >= left[at.partition] or left[at.partition] == 0:
+                    del left[at.partition]
+        if left:
+            _log.warning("the latest notices of the shards %s are not known", sorted(left))
+
+    def _write(self, notice: ShardNotice) -> None:
+        if notice.kind == "owned":
+            self._owned.add(notice.shard)
+        elif notice.kind == "left":
+            self._owned.discard(notice.shard)
+        try:
+            self._producer.produce(
+                self._group.topic, encode(notice), str(notice.shard), partition=notice.shard
+            )
+        except (BufferError, KafkaException) as error:
+            _log.warning("the notice of shard %d cannot be given: %s", notice.shard, error)
+
+    def _add(self, event: GroupEvent) -> None:
+        self._events.append(event)
+        self._wake()
+
+
+_REFUSALS = {
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL,
+    KafkaError.INVALID_SESSION_TIMEOUT,
+    KafkaError.INVALID_GROUP_ID,
+}
+
+
+def _told(error: KafkaError | None, message: Message) -> None:
+    if error is not None:
+        _log.warning("a notice could not be delivered to %s: %s", message.topic(), error.str())

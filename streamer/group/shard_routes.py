@@ -1,0 +1,130 @@
+"""The streams of a shard while the feed runs: joined and held, opened, ended at once.
+
+Unlike a stream that leaves because of the settings, one that goes to another member is ended at
+once and without a record: somebody goes on right after its last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from streamer.errors import StreamerError
+from streamer.ingest.ingest import Ingest
+from streamer.network.connection_manager import ConnectionManager
+from streamer.order.positions import Position
+from streamer.repair.backfiller import Backfiller
+from streamer.report import IdleClock
+from streamer.routes import Route
+from streamer.sinks.kafka import KafkaSink
+
+
+class ShardRoutes:
+    """Owned by the feed's thread."""
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        connection_manager: ConnectionManager,
+        sink: KafkaSink,
+        idle_clock: IdleClock,
+        backfiller: Backfiller | None,
+    ) -> None:
+        self._ingest = ingest
+        self._routes = ingest.routes
+        self._connection_manager = connection_manager
+        self._sink = sink
+        self._idle_clock = idle_clock
+        self._backfiller = backfiller
+
+    def join(self, streams: Iterable[str], symbols: Iterable[str], now: float) -> None:
+        """Subscribe streams; what comes of them is held until `open`. Raises StreamerError."""
+        symbols = tuple(symbols)
+        joined: list[Route] = []
+        for stream in dict.fromkeys(streams):
+            for symbol in symbols:
+                route = self._routes.make(stream, symbol)
+                if route.name in self._routes.by_name:
+                    continue
+                route.held = []
+                self._open_sink(route)
+                self._routes.add(route)
+                self._idle_clock.add(route, now)
+                joined.append(route)
+        if joined:
+            self._connection_manager.change([route.name for route in joined], (), now)
+
+    def are_heard(self, symbols: Iterable[str]) -> bool:
+        """Return whether the exchange has answered for every stream of these symbols."""
+        slots = self._connection_manager.slots
+        for route in self._of(symbols):
+            slot = slots.find(route.name)
+            if slot is None or slot.active is None or slot.active.settled_at is None:
+                return False
+        return True
+
+    def open(
+        self,
+        symbols: Iterable[str],
+        positions: Mapping[str, Position],
+        now: float,
+        *,
+        is_seamless: bool,
+    ) -> None:
+        """Go on after these records, with what was held; a stream without one begins.
+
+        With `is_seamless`, the streams were heard here before the last of these was recorded: there
+        is no time in which nobody heard them.
+        """
+        routes = [route for route in self._of(symbols) if route.held is not None]
+        known = {route.name: positions[route.name] for route in routes if route.name in positions}
+        self._sink.take_over(known)
+        self._ingest.resume(known, is_seamless=is_seamless)
+        for route in routes:
+            if self._backfiller is not None:
+                self._backfiller.begin(route)
+            self._ingest.open(route, now)
+
+    def end(self, symbols: Iterable[str], now: float, *, discards: bool) -> dict[str, Position]:
+        """End the streams of these symbols; return where their records end.
+
+        With `discards`, what waits on disk of them is not delivered.
+        """
+        routes = self._of(symbols)
+        if discards:
+            self._sink.discard(routes)
+        ends: dict[str, Position] = {}
+        for route in routes:
+            if route.sequence.last_id is not None:
+                ends[route.name] = Position(
+                    route.sequence.last_id, route.heard_us or 0, route.epoch
+                )
+            self._routes.remove(route)
+            self._routes.ended.add(route.name)
+            self._idle_clock.remove(route)
+            if self._backfiller is not None:
+                self._backfiller.forget(route)
+            self._sink.hand_over(route)
+        if routes:
+            names = [route.name for route in routes]
+            self._connection_manager.change((), names, now)
+            for name in names:
+                self._connection_manager.slots.forget(name)
+        return ends
+
+    def turn(self) -> None:
+        """Forget names of which nothing can come any more."""
+        for name in tuple(self._routes.ended):
+            if not self._connection_manager.holds(name):
+                self._routes.ended.discard(name)
+
+    def _of(self, symbols: Iterable[str]) -> list[Route]:
+        wanted = set(symbols)
+        return [route for route in self._routes if route.symbol in wanted]
+
+    def _open_sink(self, route: Route) -> None:
+        self._sink.add(route)
+        try:
+            self._routes.add_beside(route, self._sink.add)
+        except StreamerError:
+            self._sink.remove(route)
+            raise

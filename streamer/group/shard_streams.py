@@ -1,0 +1,248 @@
+"""The symbols of the shards that the group assigns: done with the streams of the feed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from streamer.feed_counters import FeedCounters
+from streamer.group.membership import Membership
+from streamer.group.ownership import (
+    Action,
+    Drop,
+    Event,
+    Heard,
+    Join,
+    Leave,
+    Locate,
+    Open,
+    Passed,
+    Phase,
+    Revoked,
+    Shards,
+    Tell,
+    is_unsure,
+    of_phase,
+    others_are_there,
+    step,
+)
+from streamer.group.position_finder import PositionFinder
+from streamer.group.shard_routes import ShardRoutes
+from streamer.order.positions import Position
+from streamer.routes import Route, Routes
+from streamer.shards import shard_of
+from streamer.sinks.kafka import KafkaSink
+from streamer.subscription_manager import Change, SubscriptionManager
+
+ACKNOWLEDGED_SECONDS = 2.0  # at least for what is under way: brokers take milliseconds
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """A shard that has ended here, until what is accepted of it is acknowledged."""
+
+    positions: dict[str, Position]
+    symbols: tuple[str, ...]
+    accepted_total: int
+    until: float
+
+
+class ShardStreams:
+    """What the wanted streams are changed by, and the group's side of it. The feed's thread only.
+
+    `pause_seconds` is how long the feed may stand still without having lost its shards.
+    """
+
+    def __init__(
+        self,
+        streams: Iterable[str],
+        symbols: Iterable[str],
+        subscriptions: SubscriptionManager,
+        shard_routes: ShardRoutes,
+        routes: Routes,
+        membership: Membership,
+        finder: PositionFinder,
+        sink: KafkaSink,
+        counters: FeedCounters,
+        *,
+        shard_count: int,
+        pause_seconds: float,
+    ) -> None:
+        self.shards: Shards = {}
+        self._streams = tuple(streams)
+        self._symbols = tuple(symbols)
+        self._subscriptions = subscriptions
+        self._shard_routes = shard_routes
+        self._routes = routes
+        self._membership = membership
+        self._member = membership.member
+        self._finder = finder
+        self._sink = sink
+        self._counters = counters
+        self._shard_count = shard_count
+        self._pause_seconds = pause_seconds
+        self._leaving: dict[int, _Leaving] = {}
+        self._shard_of: dict[str, int] = {}
+        self._confirmation: int | None = None  # that is awaited: nothing is produced
+        self._alive_at: float | None = None
+        self._left_at: float | None = None
+        self._is_held = False
+
+    @property
+    def failed(self) -> str | None:
+        """Why this streamer can be no member any more."""
+        return self._membership.failed
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the group has told what is this member's, and all of it is recorded."""
+        is_joining = bool(of_phase(self.shards, Phase.JOINING))
+        return self._membership.joined and not is_joining
+
+    def change(
+        self,
+        streams: Iterable[str],
+        symbols: Iterable[str],
+        now: float,
+        *,
+        go_on: bool = False,
+    ) -> Change:
+        """Want these streams of these symbols in the whole group; see SubscriptionManager."""
+        streams, symbols = tuple(streams), tuple(symbols)
+        ours = [each for each in symbols if self._shard(each) in self.shards]
+        change = self._subscriptions.change(streams, ours, now, go_on=go_on)
+        self._streams, self._symbols = streams, symbols
+        return change
+
+    def woke(self, now: float) -> None:
+        """Note that the feed is at work; to be called with each turn, before anything is taken.
+
+        After a pause others may have the shards: nothing is produced until the group confirms.
+        """
+        before, self._alive_at = self._alive_at, now
+        if before is None or now - before < self._pause_seconds:
+            return
+        log.warning(
+            "nothing was done for %.1f s: the group is asked whose shards are", now - before
+        )
+        self._counters.notice("group_pause", seconds=round(now - before, 3))
+        self._confirmation = self._membership.confirm()
+        self._hold(now)
+
+    def turn(self, now: float) -> None:
+        """Follow the group."""
+        for event in self._membership.take():
+            self._follow(event, now)
+        for found in self._finder.turn(now):
+            self._follow(found, now)
+        for shard in of_phase(self.shards, Phase.JOINING):
+            state = self.shards[shard]
+            if not state.heard and self._shard_routes.are_heard(self._of(shard)):
+                self._follow(Heard(shard), now)
+        self._follow(Passed(), now)
+        self._shard_routes.turn()
+        self._tell_left(now)
+        self._hold(now)
+
+    def leave(self, now: float, within_seconds: float) -> None:
+        """Give the shards to the others, who are waited for that long, if there are any."""
+        self._left_at = now
+        others = others_are_there(self._membership.last, self._member)
+        seconds = min(self._member.handover_seconds, within_seconds) if others else 0.0
+        self._member = replace(self._member, handover_seconds=seconds)
+        self._membership.leave()
+
+    def has_left(self, now: float, within_seconds: float) -> bool:
+        """Return whether nothing is to be waited for, since `leave` was called."""
+        assert self._left_at is not None  # noqa: S101 - for the type checker
+        is_done = not self.shards and not self._leaving
+        return is_done or now - self._left_at >= within_seconds
+
+    def close(self) -> None:
+        """End the membership."""
+        self._membership.close()
+
+    def _follow(self, event: Event, now: float) -> None:
+        before = self.shards
+        self.shards, actions = step(before, event, self._member, now)
+        for action in actions:
+            self._do(action, now)
+        if isinstance(event, Revoked) or self.shards.keys() != before.keys():
+            owned = of_phase(self.shards, Phase.OWNED)
+            self._counters.notice(
+                "shards_changed", owned=len(owned), known=len(self.shards), count=self._shard_count
+            )
+
+    def _do(self, action: Action, now: float) -> None:
+        shard = action.shard
+        symbols = self._of(shard)
+        match action:
+            case Join():
+                self._leaving.pop(shard, None)
+                self._shard_routes.join(self._streams, symbols, now)
+            case Locate():
+                self._finder.want(shard, self._targets(symbols))
+            case Open(_, positions, is_seamless):
+                self._finder.forget(shard)
+                self._shard_routes.open(symbols, positions, now, is_seamless=is_seamless)
+                log.info("shard %d: %d symbols are recorded here", shard, len(symbols))
+            case Leave():
+                positions = self._shard_routes.end(symbols, now, discards=False)
+                accepted = self._sink.counts().accepted_total
+                until = now + max(self._member.handover_seconds, ACKNOWLEDGED_SECONDS)
+                self._leaving[shard] = _Leaving(positions, symbols, accepted, until)
+                log.info("shard %d: its symbols are not recorded here any more", shard)
+            case Drop():
+                self._finder.forget(shard)
+                self._shard_routes.end(symbols, now, discards=True)
+                log.warning("shard %d: somebody else has it", shard)
+            case Tell(_, kind):
+                self._membership.tell(shard, kind)
+
+    def _tell_left(self, now: float) -> None:
+        """Tell where the records of a shard end, once all of them are acknowledged."""
+        if not self._leaving:
+            return
+        counts = self._sink.counts()
+        done = counts.acknowledged_total + counts.refused_total
+        for shard, leaving in tuple(self._leaving.items()):
+            if done >= leaving.accepted_total:
+                self._membership.tell(shard, "left", leaving.positions)
+            elif now >= leaving.until:
+                log.warning("shard %d: not all of it is acknowledged: the topics tell", shard)
+                self._membership.tell(shard, "left")
+            else:
+                continue
+            del self._leaving[shard]
+
+    def _hold(self, now: float) -> None:
+        """Have the sink produce nothing while it is not known whose the shards are."""
+        if self._confirmation is not None and self._membership.is_confirmed(self._confirmation):
+            self._confirmation = None
+        is_unsafe = self._confirmation is not None or is_unsure(self.shards)
+        if is_unsafe and not self._is_held:
+            self._sink.hold()
+        elif self._is_held and not is_unsafe:
+            self._sink.release(now)
+            log.info("the group has told whose the shards are: records are produced again")
+        self._is_held = is_unsafe
+
+    def _of(self, shard: int) -> tuple[str, ...]:
+        """Return the symbols of a shard: those wanted, and those that are streamed still."""
+        streamed = (route.symbol for route in self._routes)
+        known = dict.fromkeys((*self._symbols, *streamed))
+        return tuple(each for each in known if self._shard(each) == shard)
+
+    def _shard(self, symbol: str) -> int:
+        shard = self._shard_of.get(symbol)
+        if shard is None:  # a digest for each shard: not again with each turn
+            shard = self._shard_of[symbol] = shard_of(symbol, self._shard_count)
+        return shard
+
+    def _targets(self, symbols: Iterable[str]) -> list[Route]:
+        wanted = set(symbols)
+        routes = [route for route in self._routes if route.symbol in wanted]
+        return [*routes, *(self._routes.gaps[each] for each in wanted if each in self._routes.gaps)]

@@ -1,0 +1,280 @@
+"""What is done with streams and sink, by what the group says. Kafka and sockets are played."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from streamer.feed_counters import FeedCounters
+from streamer.group.notices import VERSION, ShardNotice
+from streamer.group.ownership import Assigned, Located, Lost, Member, NotLocated, Revoked, Told
+from streamer.group.shard_streams import ShardStreams
+from streamer.order.positions import Position
+from streamer.routes import Routes
+from streamer.shards import shard_of
+from streamer.subscription_manager import Change
+
+COUNT = 2
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT")
+OF = {shard: [each for each in SYMBOLS if shard_of(each, COUNT) == shard] for shard in (0, 1)}
+POSITIONS = {"btcusdt@trade": Position(7, 8)}
+
+
+class Membership:
+    def __init__(self):
+        self.member = Member("a", "a-1", 10.0)
+        self.failed, self.joined = None, False
+        self.events, self.told, self.last = [], [], ()
+        self.asked, self.confirmed, self.left = 0, 0, False
+
+    def take(self):
+        taken, self.events = self.events, []
+        return taken
+
+    def tell(self, shard, kind, positions=None):
+        self.told.append((shard, kind, positions))
+
+    def confirm(self):
+        self.asked += 1
+        return self.asked
+
+    def is_confirmed(self, number):
+        return self.confirmed >= number
+
+    def leave(self):
+        self.left = True
+
+
+class ShardRoutes:
+    def __init__(self):
+        self.done, self.heard = [], False
+
+    def join(self, streams, symbols, now):
+        self.done.append(("join", tuple(streams), tuple(symbols)))
+
+    def are_heard(self, symbols):
+        return self.heard
+
+    def open(self, symbols, positions, now, *, is_seamless):
+        self.done.append(("seamless" if is_seamless else "open", tuple(symbols), positions))
+
+    def end(self, symbols, now, *, discards):
+        self.done.append(("drop" if discards else "leave", tuple(symbols)))
+        return POSITIONS
+
+    def turn(self):
+        pass
+
+
+class Finder:
+    def __init__(self):
+        self.wanted, self.found = {}, []
+
+    def want(self, shard, routes):
+        self.wanted[shard] = list(routes)
+
+    def forget(self, shard):
+        self.wanted.pop(shard, None)
+
+    def turn(self, now):
+        found, self.found = self.found, []
+        return found
+
+
+@dataclass
+class Counts:
+    accepted_total: int = 0
+    acknowledged_total: int = 0
+    refused_total: int = 0
+
+
+@dataclass
+class Sink:
+    numbers: Counts = field(default_factory=Counts)
+    held: list[bool] = field(default_factory=list)
+
+    def counts(self):
+        return self.numbers
+
+    def hold(self):
+        self.held.append(True)
+
+    def release(self, now):
+        self.held.append(False)
+
+
+class Subscriptions:
+    def __init__(self):
+        self.wanted = []
+
+    def change(self, streams, symbols, now, *, go_on=False):
+        self.wanted.append((tuple(streams), tuple(symbols), go_on))
+        return Change()
+
+
+class Stage:
+    def __init__(self):
+        self.membership, self.shard_routes, self.finder = Membership(), ShardRoutes(), Finder()
+        self.sink, self.subscriptions, self.counters = Sink(), Subscriptions(), FeedCounters()
+        self.routes = Routes(("trade",), ())
+        self.streams = ShardStreams(
+            ("trade",),
+            SYMBOLS,
+            self.subscriptions,
+            self.shard_routes,
+            self.routes,
+            self.membership,
+            self.finder,
+            self.sink,
+            self.counters,
+            shard_count=COUNT,
+            pause_seconds=3.0,
+        )
+
+    def turn(self, *events, now=0.0):
+        """Return what is done with streams after events."""
+        self.membership.events += events
+        self.shard_routes.done = []
+        self.streams.turn(now)
+        return self.shard_routes.done
+
+    def own(self, shard=0):
+        self.membership.joined = True
+        self.turn(Assigned(shard, None))
+        self.finder.found = [Located(shard, POSITIONS)]
+        self.turn()
+        self.membership.told = []
+
+
+@pytest.fixture
+def stage():
+    return Stage()
+
+
+def notice(kind, process="b-1", positions=None, shard=0):
+    return ShardNotice(VERSION, kind, shard, process[0], process, positions)
+
+
+def test_a_shard_that_is_assigned_is_joined_looked_up_and_opened(stage):
+    assert not stage.streams.is_settled
+    stage.membership.joined = True
+    assert stage.turn(Assigned(0, None)) == [("join", ("trade",), tuple(OF[0]))]
+    assert list(stage.finder.wanted) == [0]
+    assert not stage.streams.is_settled
+    stage.finder.found = [NotLocated(0)]
+    assert stage.turn() == []
+    stage.finder.found = [Located(0, POSITIONS)]
+    assert stage.turn() == [("open", tuple(OF[0]), POSITIONS)]
+    assert stage.membership.told == [(0, "owned", None)]
+    assert stage.finder.wanted == {}
+    assert stage.streams.is_settled
+
+
+def test_who_takes_a_shard_over_tells_when_its_streams_are_heard(stage):
+    stage.turn(Assigned(0, notice("leaving")))
+    assert stage.membership.told == []
+    stage.shard_routes.heard = True
+    stage.turn()
+    assert stage.membership.told == [(0, "hearing", None)]
+    assert stage.turn(Told(notice("left", positions=POSITIONS))) == [
+        ("seamless", tuple(OF[0]), POSITIONS)
+    ]
+
+
+def test_where_a_shard_was_left_is_told_when_all_of_it_is_acknowledged(stage):
+    stage.own()
+    stage.sink.numbers = Counts(5, 3, 1)
+    stage.turn(Revoked(0))
+    assert stage.turn(Told(notice("hearing"))) == []
+    assert stage.turn(now=1.0) == [("leave", tuple(OF[0]))]
+    assert stage.membership.told == []
+    stage.sink.numbers = Counts(9, 4, 1)
+    stage.turn(now=2.0)
+    assert stage.membership.told == [(0, "left", POSITIONS)]
+    stage.turn(now=3.0)
+    assert len(stage.membership.told) == 1
+
+
+def test_where_a_shard_was_left_is_not_told_when_kafka_does_not_acknowledge(stage):
+    stage.own()
+    stage.sink.numbers = Counts(5, 3)
+    stage.turn(Revoked(0))
+    stage.turn(now=10.0)
+    stage.turn(now=19.9)
+    assert stage.membership.told == []
+    stage.turn(now=20.0)
+    assert stage.membership.told == [(0, "left", None)]
+
+
+def test_a_shard_that_is_lost_is_recorded_and_not_produced_until_it_is_known_whose_it_is(stage):
+    stage.own()
+    assert stage.turn(Lost(0)) == []
+    assert stage.sink.held == [True]
+    stage.turn()
+    assert stage.sink.held == [True]
+    assert stage.turn(Assigned(0, notice("owned", "a-1"))) == []
+    assert stage.sink.held == [True, False]
+
+
+def test_a_shard_that_somebody_else_has_is_dropped(stage):
+    stage.own()
+    stage.turn(Lost(0))
+    assert stage.turn(Told(notice("owned"))) == [("drop", tuple(OF[0]))]
+    assert stage.sink.held == [True, False]
+
+
+def test_after_a_pause_nothing_is_produced_until_the_group_confirms(stage):
+    stage.own()
+    for now in (0.0, 2.9):
+        stage.streams.woke(now)
+    assert stage.sink.held == []
+    stage.streams.woke(5.9)
+    assert stage.sink.held == [True], "before anything is taken"
+    stage.turn(now=6.0)
+    assert (stage.membership.asked, stage.sink.held) == (1, [True])
+    assert stage.counters.notices[-1].kind == "group_pause"
+    stage.membership.confirmed = 1
+    stage.turn(now=6.1)
+    assert stage.sink.held == [True, False]
+
+
+def test_what_is_wanted_is_asked_for_of_the_own_shards_only(stage):
+    stage.own()
+    stage.streams.change(("trade",), (*SYMBOLS, "XRPUSDT"), 0.0, go_on=True)
+    own = tuple(each for each in (*SYMBOLS, "XRPUSDT") if shard_of(each, COUNT) == 0)
+    assert stage.subscriptions.wanted == [(("trade",), own, True)]
+    new = tuple(each for each in (*SYMBOLS, "XRPUSDT") if shard_of(each, COUNT) == 1)
+    assert stage.turn(Assigned(1, None)) == [("join", ("trade",), new)]
+
+
+def test_symbols_that_are_streamed_still_leave_with_their_shard(stage):
+    stage.own()
+    stage.streams.change(("trade",), ("XRPUSDT",), 0.0)
+    for symbol in SYMBOLS:
+        stage.routes.add(stage.routes.make("trade", symbol))
+    stage.turn(Revoked(0))
+    ((what, symbols),) = stage.turn(now=10.0)
+    assert what == "leave"
+    assert set(OF[0]) <= set(symbols)
+
+
+def test_who_stops_waits_for_the_others_when_there_are_any(stage):
+    stage.own()
+    stage.membership.last = (notice("owned", shard=1),)
+    stage.streams.leave(0.0, 5.0)
+    assert stage.membership.left
+    stage.turn(Revoked(0))
+    assert not stage.streams.has_left(4.9, 5.0)
+    assert stage.streams.has_left(5.0, 5.0)
+    stage.turn(Told(notice("hearing")), now=1.0)
+    stage.turn(now=2.0)
+    assert stage.membership.told == [(0, "left", POSITIONS)]
+    assert stage.streams.has_left(2.0, 5.0)
+
+
+def test_who_stops_alone_waits_for_nobody(stage):
+    stage.own()
+    stage.streams.leave(0.0, 5.0)
+    assert stage.turn(Revoked(0)) == [("leave", tuple(OF[0]))]
+    assert stage.streams.has_left(0.0, 5.0)
