@@ -49,7 +49,7 @@ class Histogram(msgspec.Struct, frozen=True):
     sum_seconds: Number = 0.0
 
 
-class StreamCounts(msgspec.Struct, frozen=True, array_like=True):
+class StreamCounts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One stream of one symbol. An array on the wire: about 70 bytes, not 250."""
 
     stream: Name  # what comes after @ on the wire: trade, depth@100ms, kline_1m

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 from monitor.live.feed import RETRY, Cursor, stalled
+from monitor.web.collection import collection_paused
 from monitor.web.pages import Published
 
 EVENTS: Final = "/events"  # the path
@@ -48,7 +49,9 @@ class EventStreams:
             latest = self._latest()
             if latest is not None and latest is not sent:
                 sent = latest
-                yield latest.message.after(cursor)
+                with collection_paused():
+                    message = latest.message.after(cursor)
+                yield message
                 continue
             news = self._news
             try:

@@ -17,6 +17,7 @@ from monitor.live.feed import Message
 from monitor.live.streams import QueryError, StreamQuery, StreamTable, query_of
 from monitor.snapshot import Snapshot
 from monitor.status import status_json
+from monitor.web.collection import collection_paused
 from monitor.web.counts import HttpCounts
 from monitor.web.response import JSON, Request, Response, said
 
@@ -77,7 +78,8 @@ class Pages:
 
     def respond(self, request: Request) -> Response:
         """Answer a request for one of `paths`."""
-        return self.paths[request.path](request)
+        with collection_paused():
+            return self.paths[request.path](request)
 
     def _metrics(self, request: Request) -> Response:
         # Two formats whatever is asked for, so that nobody can have more of them rendered.

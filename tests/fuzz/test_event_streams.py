@@ -145,8 +145,11 @@ def test_a_client_that_stays_is_told_whatever_the_others_do(
                         client.sendall(what)
                     case "read":
                         assert isinstance(what, int)
+                        # Not by MSG_DONTWAIT: a socket with a timeout waits for data before it.
+                        client.setblocking(False)
                         with suppress(BlockingIOError):  # nothing has come
-                            client.recv(what, socket.MSG_DONTWAIT)
+                            client.recv(what)
+                        client.settimeout(WITHIN_SECONDS)
                     case "publish":
                         server.publish(snapshot)
                     case "half close":
