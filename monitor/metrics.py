@@ -236,6 +236,11 @@ def _feed(snapshot: Snapshot) -> Iterator[Metric]:
             "Bytes of the files that they wait in.",
             sum(report.sink.overflow_bytes for report in reports),
         )
+        yield _gauge(
+            "vigil_sink_other_writers",
+            "Other processes that record some of the same streams into the same topics.",
+            sum(report.sink.other_writers for report in reports),
+        )
     brokers = GaugeMetricFamily(
         "kafka_broker_latency_seconds",
         "99 of 100 requests to the broker took less; of the streamer where it is slowest.",

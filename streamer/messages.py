@@ -135,6 +135,7 @@ class SinkCounts(msgspec.Struct, frozen=True):
     overflow_records: Count = 0  # of `queued`: those that wait on disk while Kafka takes nothing
     overflow_bytes: Count = 0  # of the files that hold them, and some that are delivered already
     opened: bool = True  # False: what it writes to has not answered since the start
+    other_writers: Count = 0  # that record some of the same streams into the same topics
 
 
 class Backfill(msgspec.Struct, frozen=True):

@@ -92,6 +92,7 @@ def open_kafka_sink(
         kinds=kind_of,
         notes=keeper if with_notes else None,
         opening=opening,
+        watches_writers=bool(config.positions_topic),
     )
 
 

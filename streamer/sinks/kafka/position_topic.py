@@ -18,6 +18,7 @@ from streamer.errors import SettingsError
 from streamer.order.positions import Position
 from streamer.routes import RECORD_KINDS, Route
 from streamer.sinks.kafka.client import make_small_producer
+from streamer.sinks.kafka.other_writers import WRITER_HEADER, writer_name
 from streamer.sinks.kafka.topics import topic_of
 
 VERSION = 1
@@ -69,6 +70,7 @@ class PositionTopic:
         self.known = known  # with those of routes that are removed
         self._config = config
         self._left: dict[bytes, Position] = {}  # of routes that are removed
+        self.writer = writer_name()
         self._written: dict[bytes, tuple[int, int]] = {}
         self._write_at = self._all_at = 0.0
         self._overdue_at = time.monotonic() + OVERDUE_SECONDS
@@ -124,7 +126,12 @@ class PositionTopic:
                     value = PositionValue(
                         VERSION, position.last_id, position.received_us, as_of_us, position.epoch
                     )
-                    producer.produce(self._config.positions_topic, msgspec.json.encode(value), key)
+                    producer.produce(
+                        self._config.positions_topic,
+                        msgspec.json.encode(value),
+                        key,
+                        headers={WRITER_HEADER: self.writer},
+                    )
                     self._written[key] = position.place
         except (BufferError, KafkaException, SettingsError) as error:
             topic = self._config.positions_topic

@@ -37,6 +37,7 @@ from streamer.sinks.kafka.account import Progress, Refusals, StreamAccount
 from streamer.sinks.kafka.flow import Failed, Full, GapSent, State
 from streamer.sinks.kafka.late_opening import LateOpening
 from streamer.sinks.kafka.local_notes import NoteKeeper
+from streamer.sinks.kafka.other_writers import OtherWriters
 from streamer.sinks.kafka.overflow import Overflow
 from streamer.sinks.kafka.position_topic import PositionTopic, key_of
 from streamer.sinks.kafka.producer import PAUSE_SECONDS, Refuse, RestartableProducer
@@ -96,13 +97,15 @@ class KafkaSink:
         bounds: DrainBounds | None = None,
         notes: NoteKeeper | None = None,
         opening: LateOpening | None = None,
+        watches_writers: bool = False,
     ) -> None:
         """Begin to connect, and go on trying.
 
         `headers` hold what goes before each record, by topic, and `kinds` the kind of each topic
         that was prepared; None: those of the routes. `overflow` is what a predecessor left, and
         `positions` say where the routes end with that. With an `opening`, nothing is produced
-        before that is done. Raises SettingsError for what cannot work.
+        before that is done. With `watches_writers` others that record the same are told of.
+        Raises SettingsError for what cannot work.
         """
         self._config = config
         self._clock = clock
@@ -127,6 +130,9 @@ class KafkaSink:
             self._producer, overflow, self._progress, self._kinds, bounds or DrainBounds()
         )
         self._position_topic = PositionTopic(config, positions or {})
+        self._other_writers = (
+            OtherWriters(config, self._position_topic.writer) if watches_writers else None
+        )
         self._notes = notes
         self._opening = opening
         self._held = False
@@ -190,6 +196,8 @@ class KafkaSink:
                 self._write_notes(self._notes, now)
         self._observe(now)
         self._position_topic.poll()
+        if self._other_writers is not None:
+            self._look_at_writers(self._other_writers, now)
         if self._sending.is_direct and self._position_topic.due(now):
             self._write_positions(now)
 
@@ -259,6 +267,7 @@ class KafkaSink:
             overflow_records=self._overflow.stored,
             overflow_bytes=self._overflow.size_bytes,
             opened=self._opening is None,
+            other_writers=len(self._other_writers.found) if self._other_writers else 0,
         )
 
     def diagnostics(self) -> dict[str, str]:
@@ -375,6 +384,16 @@ class KafkaSink:
             return True
         on_disk = self._sending.state in (State.OVERFLOWING, State.AWAITING_BROKERS)
         return on_disk and self._overflow.stored == len(self._overflow)
+
+    def _look_at_writers(self, other_writers: OtherWriters, now: float) -> None:
+        other_writers.turn(now)
+        for writer, streams in other_writers.found.items():
+            self._errors.note(
+                "other_writer",
+                f"{writer} (host/process) records {streams} of the same streams into the same "
+                "topics: every record comes twice; stop one of the two, or give it other topics",
+                now,
+            )
 
     def _look_at_opening(self, opening: LateOpening, now: float) -> None:
         if (error := opening.take_error()) is not None:
