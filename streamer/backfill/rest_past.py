@@ -153,7 +153,7 @@ class RestPast:
             outcome = self.ask(request)
             unusable: list[Unusable] = []
             if isinstance(outcome, RestResponse):
-                self.budget.observe(outcome.used_weight or 0, self.clock.time())
+                self.budget.observe(outcome.used_weight, self.clock.time())
                 try:
                     return read_page(
                         stream, symbol, outcome.body,
@@ -179,7 +179,7 @@ class RestPast:
     def _await_budget(self, request: RestRequest) -> None:
         while (delay := self.budget.delay(request.weight, self.clock.time(), bulk=True)) > 0:
             self.clock.sleep(delay)
-        self.budget.spend(request.weight, self.clock.time())
+        self.budget.spend(request.weight, self.clock.time(), bulk=True)
 
 
 def _is_final(event: Any) -> bool:  # noqa: ANN401 - an event of any kind

@@ -21,7 +21,8 @@ from typing import Any
 import fastavro
 import pytest
 
-from streamer.config import SinkConfig
+from streamer.backfill.rest_past import SHARE_OF_REPAIRS
+from streamer.config import RepairConfig, SinkConfig
 from streamer.data.kinds.trade import Trade
 from streamer.routes import Routes
 from streamer.sinks.files import FilesSink
@@ -37,7 +38,9 @@ DAY_SECONDS = 86_400
 SINCE_SECONDS = DAY_SECONDS + 600  # how long ago the tape began
 BEFORE = 500  # trades that were stored before the day
 AT_ONCE = 20_000  # rows of the tape
-DEFAULT_WEIGHT = 6000 * 0.9 * 0.5  # repair.weight_per_minute, weight_share, a back-fill's half
+REPAIR = RepairConfig()
+SHARE = REPAIR.weight_per_minute * REPAIR.weight_share * SHARE_OF_REPAIRS
+"""The weight a minute that a back-fill may use."""
 
 
 def store_before(exchange: Exchange, directory: Path) -> int:
@@ -191,5 +194,5 @@ def test_a_day_is_filled_over_rest(tmp_path):
         arguments = at_exchange(exchange, **{"sink.directory": data})
         cost = filled(["--gaps", "--stream", "trade", "--symbol", SYMBOL, *arguments], look)
         report("REST", missing, cost, weights=list(weights.values()))
-        assert max(weights.values()) <= DEFAULT_WEIGHT + 60
+        assert max(weights.values()) <= SHARE + 60, "60: the looks of this test"
         check(exchange, data, missing, "backfill")

@@ -272,3 +272,21 @@ def test_the_fingerprints_are_those_of_the_schemas():
         if kind != "overflow":
             expected.append((kind, version, fingerprint(canonical, "CRC-64-AVRO")))
     assert sorted(table) == sorted(expected)
+
+
+def test_a_new_value_of_an_enum_is_an_old_reader_s_default():
+    """And what it is, by the writer's schema."""
+    schemas = ROOT / "streamer" / "schemas"
+    first, second = (
+        fastavro.parse_schema(
+            json.loads((schemas / "history" / f"trade.{number}.avsc").read_text())
+        )
+        for number in (1, 2)
+    )
+    record = value_of(json.loads((schemas / "trade.avsc").read_text()))
+    assert record["source"] == "archive"
+    encoded = BytesIO()
+    fastavro.schemaless_writer(encoded, second, record)
+    for reader, source in ((first, "live"), (None, "archive")):
+        encoded.seek(0)
+        assert fastavro.schemaless_reader(encoded, second, reader)["source"] == source

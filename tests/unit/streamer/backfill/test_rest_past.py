@@ -167,6 +167,15 @@ def test_the_weight_that_others_use_is_counted():
     assert world.clock.now == 81.0  # two pages wait for the next minute, which begins after 21 s
 
 
+def test_what_is_reserved_for_small_questions_is_left():
+    """Of 1,000 a minute the streamer's own looks have 100: 36 pages of 25, not 40."""
+    world = World(*range(1, 40_001))
+    world.fetched(1, 35_000)
+    assert (len(world.exchange.asked), world.clock.now) == (36, 0.0)
+    world.fetched(36_000, 36_001)
+    assert world.clock.now == 21.0  # it waits for the next minute
+
+
 def test_a_time_is_looked_up_by_aggregate_trades():
     world = World()
     at = lambda number: US + number * 1_000_000  # noqa: E731
