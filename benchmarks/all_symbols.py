@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--kafka", required=True, metavar="BOOTSTRAP")
     parser.add_argument("--symbols", type=int, default=1500)
     parser.add_argument("--rate", type=float, default=3000.0, help="messages a second, all streams")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of the soak")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the soak; 0: none")
     options = parser.parse_args()
     kinds = ",".join(KINDS)
     settings = {
@@ -55,19 +55,15 @@ def main() -> int:
             addresses, port = exchange.hear(_START_SECONDS), free_port()
             told = directory, addresses, options.symbols, kinds, port
             output = directory / "profile.json"
-            seconds = round(options.minutes * 60)
-            ending = ["soak", "--profile", "smoke", "--output", str(output)]
-            with vigil(*told, *ending, "--duration", f"{seconds}s", **settings) as supervisor:
-                streamer = streamer_of(supervisor)
-                wait_until_streaming(supervisor, port, len(KINDS) * options.symbols)
-                time.sleep(seconds - _SETTLE_SECONDS)
-                _tell_costs(supervisor.pid, streamer, seconds)
-                page, took = read_metrics(port)
-                print(f"/metrics: {len(page) / 1e6:.2f} MB in {took:.3f} s")
-                code = supervisor.wait(_START_SECONDS + seconds)
-            _tell_verdict(output, code)
+            if options.minutes:
+                _soak(told, options.minutes * 60, output, settings)
             with vigil(*told, "run", **settings) as supervisor:
                 wait_until_streaming(supervisor, port, len(KINDS) * options.symbols)
+                if options.minutes:
+                    after, gaps, _ = follow(supervisor, port, time.time())
+                    print(
+                        f"after the pause: {gaps:.0f} gaps, closed after {after:.0f} s", flush=True
+                    )
                 time.sleep(_SETTLE_SECONDS)
                 killed = time.time()
                 os.kill(streamer_of(supervisor), signal.SIGKILL)
@@ -85,6 +81,26 @@ def main() -> int:
         ran = subprocess.run(audit, cwd=ROOT, capture_output=True, text=True, check=False)
         print("audit:", ran.stdout[-1200:], ran.stderr[-600:], f"(exit code {ran.returncode})")
     return 0
+
+
+def _soak(
+    told: tuple[Path, dict[str, str], int, str, int],
+    seconds: float,
+    output: Path,
+    settings: dict[str, str],
+) -> None:
+    """Run a soak, and tell what it cost and how it was judged."""
+    _, _, symbols, _, port = told
+    ending = ["soak", "--profile", "smoke", "--output", str(output)]
+    with vigil(*told, *ending, "--duration", f"{seconds:.0f}s", **settings) as supervisor:
+        streamer = streamer_of(supervisor)
+        wait_until_streaming(supervisor, port, len(KINDS) * symbols)
+        time.sleep(seconds - _SETTLE_SECONDS)
+        _tell_costs(supervisor.pid, streamer, seconds)
+        page, took = read_metrics(port)
+        print(f"/metrics: {len(page) / 1e6:.2f} MB in {took:.3f} s")
+        code = supervisor.wait(_START_SECONDS + seconds)
+    _tell_verdict(output, code)
 
 
 def _tell_costs(supervisor: int, streamer: int, seconds: float) -> None:

@@ -26,6 +26,7 @@ from tests.ports import free_port
 
 BUSIEST = 10
 GIVE_UP_SECONDS = 900.0
+QUIET_SECONDS = 15.0
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 _RECORDED_SECONDS = 20.0
@@ -39,6 +40,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=1000.0, help="trades a second, all symbols")
     parser.add_argument("--stopped", type=float, default=60.0, help="seconds without a streamer")
     parser.add_argument("--steepness", type=float, default=1.0)
+    parser.add_argument("--begins", type=float, help="seconds into a minute (default: whenever)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="backfill-") as scratch:
         directory = Path(scratch)
@@ -53,6 +55,8 @@ def main() -> int:
                 time.sleep(_RECORDED_SECONDS)
                 stop(supervisor)
             time.sleep(options.stopped)
+            if options.begins is not None:
+                time.sleep((options.begins - time.time()) % 60)
             started = time.time()
             begins = started % 60
             with soak(directory, addresses, options.symbols, "trade", port) as supervisor:
@@ -73,8 +77,11 @@ def main() -> int:
 
 
 def follow(supervisor: Child, port: int, started: float) -> tuple[float, float, float]:
-    """Return when all gaps were closed, how many there were, and what was expected at first."""
-    most = expected = 0.0
+    """Return when all gaps were closed, how many there were, and what was expected at first.
+
+    All are closed when none has been seen for `QUIET_SECONDS`: gaps come up as streams speak.
+    """
+    most = expected = closed = 0.0
     while time.time() < started + GIVE_UP_SECONDS:
         if supervisor.ended:
             raise supervisor.failed("ended")
@@ -89,8 +96,12 @@ def follow(supervisor: Child, port: int, started: float) -> tuple[float, float, 
         if gaps > most:
             most, expected = gaps, float(told["vigil_backfill_expected_seconds"])
             expected += time.time() - started
-        if most and not gaps:
-            return time.time() - started, most, expected
+        if not most or gaps:
+            closed = 0.0
+        elif not closed:
+            closed = time.time()
+        elif time.time() - closed > QUIET_SECONDS:
+            return closed - started, most, expected
     raise NotMeasured(f"not complete after {GIVE_UP_SECONDS:.0f} s")
 
 

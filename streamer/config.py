@@ -107,9 +107,9 @@ class RepairConfig:
     # Of the exchange's request weight per minute and IP; the rest is for its other users.
     weight_per_minute: Annotated[int, Ge(1)] = REST_WEIGHT_PER_MINUTE
     # How much of `weight_per_minute` may be used when a repair asks, what others use at this IP
-    # counted: the exchange tells it with each answer, so repairs yield to them. A twentieth is
-    # left for what they ask meanwhile; with half, all symbols took twice as long to be complete.
-    weight_share: Annotated[float, Gt(0), Le(1)] = 0.95
+    # counted: the exchange tells it with each answer, so repairs yield to them. The rest is
+    # for what they ask meanwhile: seven pages. With half, a back-fill took twice as long.
+    weight_share: Annotated[float, Gt(0), Le(1)] = 0.97
     # Of one request as a whole.
     request_timeout: Positive = 10.0
     # Events above a gap in memory, per stream and symbol: 10 MiB; the rest waits on disk.

@@ -74,7 +74,7 @@ def test_a_back_fill_ends_when_its_weight_can_have_been_asked() -> None:
 
 def test_what_is_reserved_does_not_grow_with_the_limit() -> None:
     budget = WeightBudget(6000, 1.0)
-    budget.spend(5735, 65.0, bulk=True)
+    budget.spend(5795, 65.0, bulk=True)
     assert budget.delay(25, 65.0, bulk=True) == 0
     budget.spend(25, 65.0, bulk=True)
     assert budget.delay(25, 65.0, bulk=True) > 0
