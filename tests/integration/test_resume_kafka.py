@@ -250,7 +250,9 @@ def test_without_a_topic_of_positions_a_start_begins_with_what_comes_live(tmp_pa
         assert not every(kafka, topics["gap"])
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "signal_number", [pytest.param(signal.SIGTERM, marks=pytest.mark.full), signal.SIGKILL]
+)
 def test_ids_that_begin_anew_while_it_is_away_are_an_epoch_that_a_restart_goes_on_in(
     tmp_path, kafka, topics, signal_number
 ):
