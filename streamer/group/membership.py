@@ -66,7 +66,8 @@ class Membership:
         self._turned_at = time.monotonic()
         self._confirmed = 0
         self._wanted = 0
-        self._asked: tuple[int, float] | None = None  # which confirmation was asked for, and when
+        self._asked: int | None = None  # which confirmation was asked for
+        self._ask_at = 0.0  # again, when there was no answer, or a refusal
         self._is_closing = threading.Event()
         self._assigned: set[int] = set()
         self._producer: Producer = make_small_producer(
@@ -194,13 +195,13 @@ class Membership:
         wanted = self._wanted
         if self._confirmed >= wanted:
             return
-        if self._asked is not None and now - self._asked[1] < CONFIRM_AGAIN_SECONDS:
+        if now < self._ask_at and self._asked == wanted:
             return
         if not self._assigned:
             self._confirmed = wanted  # nothing is produced that could be somebody else's
             self._wake()
             return
-        self._asked = wanted, now
+        self._asked, self._ask_at = wanted, now + CONFIRM_AGAIN_SECONDS
         offsets = [TopicPartition(self._group.topic, one, 0) for one in sorted(self._assigned)]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=True)
@@ -208,9 +209,8 @@ class Membership:
             _log.warning("the group does not confirm its member: %s", error.args[0].str())
 
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        asked, self._asked = self._asked, None
-        if error is None and asked is not None and not any(one.error for one in partitions):
-            self._confirmed = asked[0]
+        if error is None and not any(one.error for one in partitions):
+            self._confirmed = self._asked or 0
             self._wake()
 
     def _observe(self, within_seconds: float) -> None:
