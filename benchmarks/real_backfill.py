@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fastavro
+
 from benchmarks.costs import read_metrics, soak, wait_until_streaming
 from benchmarks.processes import ROOT, Child, NotMeasured
 from tests.ports import free_port
@@ -64,13 +66,14 @@ def main() -> int:
                 stop(supervisor)
             exchange.ask(tell="what was asked")
             asked = exchange.hear(_START_SECONDS)
+        records = directory / "records"
         profile = json.loads((directory / "profile.json").read_text())
         print(f"started {begins:.0f} s into a minute; {most_gaps:.0f} gaps at once")
-        print(f"busiest {BUSIEST} complete after {_busiest(profile, started):.0f} s")
+        print(f"busiest {BUSIEST} complete after {busiest_complete(records, started):.0f} s")
         print(f"all complete after {seconds:.0f} s; at first expected after {first_expected:.0f} s")
         print(f"REST: {asked}")
         print(f"rotations: {len(list(_events(profile, 'rotation')))}")
-        audit = [sys.executable, "-m", "streamer", "audit", str(directory / "records")]
+        audit = [sys.executable, "-m", "streamer", "audit", str(records)]
         ran = subprocess.run(audit, cwd=ROOT, capture_output=True, text=True, check=False)
         print("audit:", ran.stdout.strip()[-600:], f"(exit code {ran.returncode})")
     return 0
@@ -115,11 +118,16 @@ def _events(profile: dict[str, Any], kind: str) -> Iterator[dict[str, Any]]:
     return (one for one in profile["events"] if one["kind"].startswith(kind))
 
 
-def _busiest(profile: dict[str, Any], started: float) -> float:
-    """Return when the last of the busiest symbols was complete, from the start on."""
+def busiest_complete(records: Path, started: float) -> float:
+    """Return when the last missing trade of the busiest symbols was stored, from the start on."""
     names = {f"S{number:04}USDT" for number in range(BUSIEST)}
-    times = [one["time"] for one in _events(profile, "gap_repaired") if one.get("symbol") in names]
-    return max(times, default=float("nan")) - started
+    latest = started
+    for path in sorted(records.glob("trade/**/*.avro")):
+        with path.open("rb") as file:
+            for record in fastavro.reader(file):
+                if record["symbol"] in names and record["source"] == "backfill":
+                    latest = max(record["received_time"].timestamp(), latest)
+    return latest - started
 
 
 if __name__ == "__main__":
