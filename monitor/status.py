@@ -80,6 +80,10 @@ def _streamer(one: StreamerSnapshot, fresh: Mapping[tuple[str, str], bool]) -> d
         "rss_bytes": sample.rss_bytes if sample else None,
         "vms_bytes": sample.vms_bytes if sample else None,
         "uss_bytes": sample.uss_bytes if sample else None,
+        "memory_parts": {
+            name: {"bytes": part.bytes, "limit_bytes": part.limit_bytes}
+            for name, part in (report.memory if report else {}).items()
+        },
         "growth_bytes": one.growth_bytes,
         "cpu_cores": one.cpu_cores,
         "threads": sample.threads if sample else None,

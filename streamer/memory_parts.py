@@ -15,7 +15,7 @@ from streamer.heap_trimmer import resident_memory
 from streamer.messages import MemoryPart, MemoryParts, SinkCounts
 
 MIB = 1 << 20
-FILE_PAGES_LIMIT = 48 * MIB  # libraries: 25 MiB measured, all of them 40 MiB
+FILE_PAGES_LIMIT = 48 * MIB  # libraries: 16 MiB measured with the sink of files
 FREE_HEAP_LIMIT = 32 * MIB  # the heap is trimmed before, once it has stopped growing
 HELD_LIMIT = 32 * MIB  # three streams whose events wait above a gap, all that are kept in memory
 FILES_QUEUE_LIMIT = 16 * MIB  # what the files' sink keeps while the disk refuses it

@@ -17,6 +17,7 @@ from monitor.soak_plans import PROFILES, SoakPlan
 from streamer.messages import (
     LATENCY_BUCKETS_SECONDS,
     Histogram,
+    MemoryPart,
     Notice,
     SinkCounts,
 )
@@ -183,6 +184,12 @@ def _report(second: int, silent_seconds: float = 0.0) -> Changes:
             broker_latency_seconds={"broker-1:9092": 0.004, "broker-2:9092": 0.006},
         ),
         "receive_latency": _histogram(second, 2),
+        "memory": {
+            "free_heap": MemoryPart(2 * MIB, 32 * MIB),
+            "file_pages": MemoryPart(25 * MIB, 48 * MIB),
+            "heap_in_use": MemoryPart(11 * MIB),
+            "python_objects": MemoryPart(round((4 + 20 * (1 - math.exp(-second / 1500))) * MIB)),
+        },
         "clock_offset_seconds": -0.0031,
         "notices": tuple(
             Notice(number, EPOCH + at, kind, detail)

@@ -195,6 +195,20 @@ def test_telemetry_that_is_refused_alerts(tmp_path):
     check_alert("VigilTelemetryLost", {series: "0x9 1x20"}, (9,), 12, tmp_path)
 
 
+SICK = [alert for alert, (series, *_) in CASES.items() if OF_STREAMER in str(series)]
+
+
+@pytest.mark.parametrize("alert", SICK)
+def test_a_streamer_that_is_well_hides_none_that_is_not(alert, tmp_path):
+    series, silent, firing = CASES[alert]
+    well = {
+        name.replace('streamer="s"', 'streamer="t"'): f"{values.split('x')[0].split('+')[0]}x60"
+        for name, values in series.items()
+        if OF_STREAMER in name
+    }
+    check_alert(alert, series | well, silent, firing, tmp_path)
+
+
 @pytest.mark.parametrize("alert", CASES)
 def test_an_alert_is_silent_and_fires(alert, tmp_path):
     check_alert(alert, *CASES[alert], tmp_path)

@@ -15,7 +15,7 @@ from monitor.exposition import Exposition
 from monitor.model import Exited
 from monitor.snapshot import Snapshot
 from monitor.soak_plans import PROFILES
-from streamer.messages import LATENCY_BUCKETS_SECONDS, Histogram, SinkCounts
+from streamer.messages import LATENCY_BUCKETS_SECONDS, Histogram, MemoryPart, SinkCounts
 from streamer.version import version
 from tests.unit.monitor.observations import EPOCH, NAME, sample, slot, stream
 from tests.unit.monitor.runs import Run
@@ -69,6 +69,7 @@ def full_report(_second: int) -> dict[str, Any]:
             acknowledged_by_stream={"trade": 80, "aggTrade": 10},
         ),
         "dead_letters_total": 4,
+        "memory": {"free_heap": MemoryPart(5, 9)},
     }
 
 
@@ -133,6 +134,9 @@ def test_what_alerts_need() -> None:
     assert told["vigil_streamer_restarts_total", (("streamer", NAME),)] == 0
     assert told["vigil_restart_budget_remaining", (("streamer", NAME),)] == 4
     assert told["vigil_sink_unacknowledged_seconds", (("streamer", NAME),)] > 2000
+    assert (
+        told["vigil_streamer_memory_part_bytes", (("part", "free_heap"), ("streamer", NAME))] == 5
+    )
     assert told["vigil_sink_disk_free_bytes", ()] == 10
     assert told["vigil_sink_disk_size_bytes", ()] == 100
     assert told["vigil_stream_fresh", (("stream", "trade"), ("symbol", "BTCUSDT"))] == 1

@@ -10,7 +10,13 @@ from monitor.live.streams import StreamTable
 from monitor.model import Exited
 from monitor.snapshot import Snapshot, StreamSnapshot
 from monitor.soak_plans import PROFILES
-from streamer.messages import LATENCY_BUCKETS_SECONDS, Backfill, Histogram, SinkCounts
+from streamer.messages import (
+    LATENCY_BUCKETS_SECONDS,
+    Backfill,
+    Histogram,
+    MemoryPart,
+    SinkCounts,
+)
 from tests.unit.monitor.observations import EPOCH, NAME, report, slot, stream
 from tests.unit.monitor.runs import Run
 
@@ -60,6 +66,7 @@ def test_a_streamer_is_told_with_connections_sink_latency_and_counts() -> None:
             "slots": (slot("slot-1", 70.0, drops_total=2), slot("slot-2", None)),
             "rotations": {"age": 2, "silence": 1},
             "backfill": Backfill(2, 70, 30, 65.0),
+            "memory": {"free_heap": MemoryPart(5, 9), "\x1b" * 50: MemoryPart(7)},
             "receive_latency": Histogram(tuple(second * one for one in counts), float(second)),
             "sink": SinkCounts(
                 "kafka",
@@ -90,6 +97,10 @@ def test_a_streamer_is_told_with_connections_sink_latency_and_counts() -> None:
     assert (one["held"], one["repairing"]) == (4, 1)
     assert one["backfill"] == {"gaps": 2, "ids_left": 70, "ids_done": 30, "seconds_left": 65.0}
     assert one["rss_bytes"] == 60 << 20
+    assert one["memory_parts"].pop("free_heap") == [5, 9]
+    ((name, part),) = one["memory_parts"].items()
+    assert name.isprintable()
+    assert (len(name) < 100, part) == (True, [7, None])
     assert one["leak"] is None
 
 

@@ -69,6 +69,21 @@ def test_the_verdict_comes_first_and_every_criterion_is_there(
         assert criterion["reason"] in page.text
 
 
+def test_what_held_the_memory_has_a_table() -> None:
+    document = copy.deepcopy(profiles.stopped_hour())
+    assert "What held the memory" not in Reader(render(document)).text  # as profiles were before
+    (process,) = document["streamers"][0]["generations"]
+    sizes = dict(zip(("first", "highest", "last"), (1 << 20, 7 << 20, 3 << 20), strict=True))
+    parts = {f"{name}_bytes": size for name, size in sizes.items()}
+    process["memory_parts"] = {
+        "free_heap": {**parts, "limit_bytes": 32 << 20},
+        NASTY: {**parts, "first_bytes": None, "limit_bytes": None},
+    }
+    text = Reader(render(document)).text
+    assert "free heap1 MiB7 MiB3 MiB32 MiB" in text
+    assert "–7 MiB3 MiB–" in text
+
+
 def nasty() -> dict[str, Any]:
     """Return a profile whose every text is an attack, keys of its own included."""
     document = copy.deepcopy(profiles.stopped_hour())
