@@ -76,7 +76,11 @@ def kafka_away(hours: float = 3.0) -> Snapshot:
 
 def leaking(hours: float = 9.0) -> Snapshot:
     """Return a soak of a streamer that grows by 12 MiB an hour."""
-    return _snapshot(PROFILES["24h"], hours, _report, grown_mib=lambda at: 12 * at / HOUR)
+
+    def changes(second: int) -> Changes:
+        return _report(second, grown_mib=12 * second / HOUR)
+
+    return _snapshot(PROFILES["24h"], hours, changes, grown_mib=lambda at: 12 * at / HOUR)
 
 
 def many_streams(count: int = 4500, silent: str | None = None) -> Snapshot:
@@ -150,7 +154,7 @@ def _snapshot(
     return replaced(snapshot, disk=disk, restarts_remaining={"streamer-1": 5})
 
 
-def _report(second: int, silent_seconds: float = 0.0) -> Changes:
+def _report(second: int, silent_seconds: float = 0.0, grown_mib: float = 0.0) -> Changes:
     """Return a report; `silent_seconds`: for which a stream of it has brought nothing."""
     rates = [120.0 / (1 + at) for at in range(len(SYMBOLS))]
     streams = tuple(
@@ -188,7 +192,9 @@ def _report(second: int, silent_seconds: float = 0.0) -> Changes:
             "free_heap": MemoryPart(2 * MIB, 32 * MIB),
             "file_pages": MemoryPart(25 * MIB, 48 * MIB),
             "heap_in_use": MemoryPart(11 * MIB),
-            "python_objects": MemoryPart(round((4 + 20 * (1 - math.exp(-second / 1500))) * MIB)),
+            "python_objects": MemoryPart(
+                round((4 + 20 * (1 - math.exp(-second / 1500)) + grown_mib) * MIB)
+            ),
         },
         "clock_offset_seconds": -0.0031,
         "notices": tuple(
