@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -17,10 +18,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
 from tests.audit import Audit, compare, record_id
 from tests.exchange import Exchange
-from tests.kafka_reader import records
+from tests.kafka_reader import decode
 from tests.streaming import ROOT, at_exchange, eventually
+from tests.waiting import WITHIN_SECONDS
 
 STREAMS = ("trade", "bookTicker")
 END_SECONDS = 30.0
@@ -65,6 +69,7 @@ class Cluster:
     streams: Sequence[str] = STREAMS
     settings: dict[str, Any] = field(default_factory=dict)
     members: dict[str, MemberProcess] = field(default_factory=dict)
+    _read: dict[str, tuple[list[dict[str, Any]], dict[int, int]]] = field(default_factory=dict)
     prefix: str = field(default_factory=lambda: f"c{uuid.uuid4().hex[:8]}")
 
     def __enter__(self) -> Cluster:
@@ -132,8 +137,35 @@ class Cluster:
         return self.members[name]
 
     def stored(self, stream: str) -> list[dict[str, Any]]:
-        """Return the records of a stream as they lie there."""
-        return records(self.kafka, self.topic(stream), stream)
+        """Return the records of a stream as they lie there; what was read once is kept."""
+        kept, offsets = self._read.setdefault(stream, ([], {}))
+        consumer = Consumer({**self.kafka.administrator, "group.id": "cluster"})
+        try:
+            topic = self.topic(stream)
+            found = consumer.list_topics(topic, timeout=WITHIN_SECONDS).topics[topic]
+            ends = {
+                number: consumer.get_watermark_offsets(
+                    TopicPartition(topic, number), WITHIN_SECONDS
+                )[1]
+                for number in found.partitions
+            }
+            left = {one for one, end in ends.items() if offsets.setdefault(one, 0) < end}
+            consumer.assign([TopicPartition(topic, one, offsets[one]) for one in left])
+            deadline = time.monotonic() + WITHIN_SECONDS
+            while left:
+                assert time.monotonic() < deadline, f"{topic} could not be read"
+                for message in consumer.consume(10_000, timeout=0.2):
+                    if message.error() is not None:
+                        continue
+                    partition, offset = message.partition(), message.offset()
+                    assert partition is not None
+                    assert offset is not None
+                    offsets[partition] = offset + 1
+                    kept.append(decode(stream, message.value() or b""))
+                left = {one for one in left if offsets[one] < ends[one]}
+        finally:
+            consumer.close()
+        return list(kept)
 
     def await_live(self, within_seconds: float = 60.0) -> None:
         """Wait until what the exchange sends now of every symbol is stored."""
@@ -145,7 +177,7 @@ class Cluster:
         }
 
         def behind() -> dict[tuple[str, str], int]:
-            with suppress(KeyError):  # a topic that is not made yet
+            with suppress(KeyError, KafkaException):  # a topic that is not made yet
                 found: dict[tuple[str, str], int] = {}
                 for stream in self.streams:
                     for record in self.stored(stream):

@@ -32,7 +32,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 @pytest.fixture
 def cluster(tmp_path: Path, kafka: KafkaCluster) -> Iterator[Cluster]:
     with (
-        Exchange(tmp_path, rate=200, symbols=SYMBOLS) as exchange,
+        Exchange(tmp_path, rate=60, symbols=SYMBOLS) as exchange,
         Cluster(tmp_path, exchange, kafka) as cluster,
     ):
         yield cluster

@@ -1,0 +1,244 @@
+"""A campaign against a group on several machines: see docs/faults.md.
+
+    scripts/faults cluster --seeds 1..20 --seconds 60
+
+Machines are network namespaces. By seed, members are killed, frozen, cut off from Kafka or from the
+exchange, added, and upgraded one by one; then all is mended, and what is stored is compared with
+the exchange's tape.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.audit import Record, record_id
+from tests.cluster import Cluster
+from tests.exchange import Exchange
+from tests.kafka_cluster import KafkaCluster
+from tests.machines import EXCHANGE, KAFKA, Machine, open_hub
+
+MEMBERS = ("a", "b", "c")
+ADDED = "d"
+KINDS = ("kill", "kill for long", "freeze", "freeze shortly", "cut from kafka", "cut from exchange",
+         "add", "upgrade")  # fmt: skip
+CAUGHT_UP_SECONDS = 240.0
+NEAR_SECONDS = 0.5  # between a record's time and a declared time: clocks are those of one machine
+
+
+@dataclass
+class Result:
+    """What a seed did, and what was found."""
+
+    seed: int
+    events: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    trades: int = 0
+    copies: int = 0
+    quotes: int = 0
+    quotes_missing: int = 0
+    gaps_seconds: list[float] = field(default_factory=list)
+
+
+class Seed:
+    """One run: the members, each on its machine."""
+
+    def __init__(self, cluster: Cluster, machines: Mapping[str, Machine], result: Result) -> None:
+        self._cluster = cluster
+        self._machines = machines
+        self._result = result
+        self._began = time.monotonic()
+
+    def start(self, name: str) -> None:
+        """Start a member on its machine."""
+        self._cluster.start(name, network=self._machines[name].network)
+
+    def say(self, text: str) -> None:
+        """Note what is done, and when."""
+        line = f"{time.monotonic() - self._began:5.1f} s {text}"
+        self._result.events.append(line)
+        print(f"  {line}", flush=True)
+
+    def do(self, kind: str, name: str, random: Random) -> None:
+        """Do something to a member; when this returns it is mended, or on its way to it."""
+        member, machine = self._cluster.members[name], self._machines[name]
+        seconds = round(random.uniform(8.0, 12.0), 1)  # longer than a session
+        self.say(f"{kind}: {name}")
+        match kind:
+            case "kill" | "kill for long":
+                member.kill()
+                time.sleep(seconds if kind == "kill for long" else 0.0)
+                self.start(name)
+            case "freeze" | "freeze shortly":
+                member.signal(signal.SIGSTOP)
+                time.sleep(seconds if kind == "freeze" else 2.0)
+                member.signal(signal.SIGCONT)
+            case "cut from kafka" | "cut from exchange":
+                service = KAFKA if kind.endswith("kafka") else EXCHANGE
+                machine.cut(service)
+                time.sleep(seconds)
+                machine.join(service)
+            case "add":
+                self.start(ADDED)
+                time.sleep(seconds)
+                self.stop(ADDED)
+            case "upgrade":
+                for each in MEMBERS:
+                    self.stop(each)
+                    self.start(each)
+                    time.sleep(4.0)
+            case _:
+                raise ValueError(kind)
+
+    def stop(self, name: str) -> None:
+        """Stop a member as an operator would."""
+        code = self._cluster.members[name].stop()
+        if code != 0:
+            self.say(f"{name} has ended with exit code {code}")
+
+
+def run_seed(seed: int, seconds: float, symbols: int, rate: float, kafka: KafkaCluster,
+             machines: Mapping[str, Machine], directory: Path) -> Result:  # fmt: skip
+    """Run one seed and compare what is stored with the tape."""
+    random, result = Random(seed), Result(seed)
+    names = [f"S{number}USDT" for number in range(symbols)]
+    extra = ("--plain", "--host", EXCHANGE)
+    with (
+        Exchange(directory, rate=rate, symbols=names, extra=extra) as exchange,
+        Cluster(directory, exchange, kafka) as cluster,
+    ):
+        run = Seed(cluster, machines, result)
+        for name in MEMBERS:
+            run.start(name)
+        cluster.await_live(CAUGHT_UP_SECONDS)
+        run.say("live")
+        kinds = list(KINDS)
+        random.shuffle(kinds)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and kinds:
+            run.do(kinds.pop(), random.choice(MEMBERS), random)
+            time.sleep(round(random.uniform(1.0, 6.0), 1))
+        run.say("mended")
+        time.sleep(8.0)  # a session: whoever is lost is known to be
+        try:
+            cluster.await_live(CAUGHT_UP_SECONDS)
+        except AssertionError as error:
+            result.problems.append(f"not live again: {error}")
+        for name in MEMBERS:
+            run.stop(name)
+        compare(cluster, result)
+    return result
+
+
+def compare(cluster: Cluster, result: Result) -> None:
+    """Compare what is stored with the tape: every trade, and quotes with what is declared."""
+    gaps = cluster.stored("gap")
+    for symbol, audit in cluster.audits("trade").items():
+        result.trades += audit.count
+        result.copies += len(audit.doubled)
+        for what in ("missing", "disordered", "wrong", "foreign"):
+            if found := getattr(audit, what):
+                result.problems.append(f"{symbol}@trade: {len(found)} {what}: {found[:5]}")
+    quotes = cluster.stored("bookTicker")
+    for symbol, audit in cluster.audits("bookTicker").items():
+        result.quotes += audit.count
+        result.quotes_missing += len(audit.missing)
+        for what in ("disordered", "wrong", "foreign"):
+            if found := getattr(audit, what):
+                result.problems.append(f"{symbol}@bookTicker: {len(found)} {what}: {found[:5]}")
+        mine = [each for each in quotes if each["symbol"] == symbol]
+        declared = [
+            each for each in gaps if each["symbol"] == symbol and each["stream"] == "bookTicker"
+        ]
+        result.gaps_seconds += [
+            (each["to_time"] - each["from_time"]).total_seconds() for each in declared
+        ]
+        lost = [one for one in audit.missing if not _is_declared(one, mine, declared)]
+        if lost:
+            result.problems.append(f"{symbol}@bookTicker: {len(lost)} lost without a record: "
+                                   f"{lost[:5]}")  # fmt: skip
+
+
+def _is_declared(update_id: int, quotes: Sequence[Record], declared: Sequence[Record]) -> bool:
+    """Return whether a quote that is missing lies in a time that is on record."""
+    ids: Callable[[Record], Any] = lambda each: record_id("bookTicker", each)  # noqa: E731
+    before = max((each for each in quotes if ids(each) < update_id), key=ids)["received_time"]
+    after = min((each for each in quotes if ids(each) > update_id), key=ids)["received_time"]
+    return any(
+        (each["from_time"] - after).total_seconds() <= NEAR_SECONDS
+        and (before - each["to_time"]).total_seconds() <= NEAR_SECONDS
+        for each in declared
+    )
+
+
+def table(results: list[Result]) -> str:
+    """Return the results as a table in Markdown."""
+    headings = ("seed", "events", "trades", "copies", "quotes", "missing quotes",
+                "longest time without, s", "result")  # fmt: skip
+    lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
+    for one in results:
+        outcome = "pass" if not one.problems else f"FAIL ({len(one.problems)})"
+        lines.append(
+            f"| {one.seed} | {sum(':' in each for each in one.events)} | {one.trades} "
+            f"| {one.copies} | {one.quotes} | {one.quotes_missing} "
+            f"| {max(one.gaps_seconds, default=0.0):.1f} | {outcome} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the campaign; 0 when every seed has passed."""
+    parser = argparse.ArgumentParser(prog="scripts/faults cluster", description=__doc__)
+    parser.add_argument("--seeds", default="1..3", help="such as 7 or 1..20 (default: 1..3)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of faults (default: 60)")
+    parser.add_argument("--symbols", type=int, default=24)
+    parser.add_argument("--rate", type=float, default=60.0, help="events a second, of each stream")
+    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()),
+                        help="where the logs of failed seeds are kept")  # fmt: skip
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        parser.error("only root makes network namespaces")
+    if "VIGIL_IN_NAMESPACE" not in os.environ:
+        command = ["unshare", "--net", sys.executable, "-m", "tests.cluster_campaign"]
+        environment = {**os.environ, "VIGIL_IN_NAMESPACE": "1"}
+        os.execvpe(command[0], [*command, *sys.argv[1:]], environment)
+    first, _, last = options.seeds.partition("..")
+    results: list[Result] = []
+    open_hub()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vigil-cluster-")))
+        machines = {name: Machine(n) for n, name in enumerate((*MEMBERS, ADDED), 1)}
+        for machine in machines.values():
+            stack.callback(machine.close)
+        kafka = stack.enter_context(KafkaCluster(directory / "kafka"))
+        for seed in range(int(first), int(last or first) + 1):
+            print(f"seed {seed}", flush=True)
+            here = directory / f"seed{seed}"
+            here.mkdir()
+            result = run_seed(seed, options.seconds, options.symbols, options.rate, kafka,
+                              machines, here)  # fmt: skip
+            results.append(result)
+            for problem in result.problems:
+                print(f"  PROBLEM {problem}", flush=True)
+            if result.problems:
+                kept = options.keep / f"vigil-cluster-{seed}"
+                shutil.rmtree(kept, ignore_errors=True)
+                shutil.copytree(here, kept, ignore=shutil.ignore_patterns("exchange"))
+                print(f"  kept in {kept}", flush=True)
+    print(f"\n{table(results)}", flush=True)
+    return 1 if any(result.problems for result in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
