@@ -34,6 +34,10 @@ SCENES: dict[str, Callable[[], Snapshot]] = {
     "leak": live_scenes.leaking,
 }
 LIVE_VIEWS = {"desktop": (1000, False), "dark": (1000, True), "phone": (375, True)}
+DRAW = (
+    "window.isDrawn = false;"
+    " requestAnimationFrame(() => requestAnimationFrame(() => { window.isDrawn = true; }))"
+)
 SHOWN = (
     "document.querySelectorAll('.chart .floor').length > 10"
     " && document.querySelectorAll('#event-rows li').length > 0"
@@ -73,6 +77,8 @@ def show_live_page(page: Page) -> None:
             page.show(f"http://{host}:{port}/", width=width, dark=dark)
             page.wait_for(SHOWN)
             page.value("document.querySelector('#judgement').open = false")  # it would fill two
+            page.value(DRAW)
+            page.wait_for("window.isDrawn")  # else the picture is as high as before
             take(page, DOCS / "live-page" / f"{scene}-{view}.png")
             if (scene, view) == ("healthy", "desktop"):
                 take(page, DOCS / "live-page" / "overview.png", whole=False)  # for the README
