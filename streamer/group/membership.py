@@ -37,6 +37,8 @@ CONFIRM_AGAIN_SECONDS = 0.5  # a group that is being rebalanced settles in about
 POLLS_PER_SESSION = 2  # without a turn of the feed for so many sessions, the member leaves
 HEARTBEATS_PER_SESSION = 12  # each tells of a rebalance: 0.5 s of six
 
+FENCED_AGAIN_SECONDS = 60.0  # two with one name fence each other within seconds
+
 _log = logging.getLogger(__name__)
 
 GroupEvent: TypeAlias = Assigned | Revoked | Lost | Told
@@ -68,6 +70,7 @@ class Membership:
         self._wanted = 0
         self._asked: int | None = None  # which confirmation was asked for
         self._ask_at = 0.0  # again, when there was no answer, or a refusal
+        self._fenced_at = float("-inf")
         self._is_closing = threading.Event()
         self._assigned: set[int] = set()
         self._producer: Producer = make_small_producer(
@@ -111,7 +114,7 @@ class Membership:
 
     def leave(self) -> None:
         """Leave the group, so that others get the shards; they are revoked at once."""
-        self._wishes.append(self._consumer.unsubscribe)
+        self._wishes.append(lambda: self._consumer.unsubscribe())
 
     def close(self) -> None:
         """End. Who has not left has its shards again when it is back within the session's time."""
@@ -146,12 +149,7 @@ class Membership:
             self._observer.assign(
                 [TopicPartition(topic, one, OFFSET_BEGINNING) for one in range(self._group.shards)]
             )
-            self._consumer.subscribe(
-                [topic],
-                on_assign=self._on_assign,
-                on_revoke=self._on_revoke,
-                on_lost=self._on_lost,
-            )
+            self._join()
             while not self._is_closing.is_set() and self.failed is None:
                 self._turn()
         except Exception as error:  # noqa: BLE001 - the feed ends then, and tells why
@@ -164,6 +162,28 @@ class Membership:
             self._producer.flush(WRITTEN_SECONDS)
             self._consumer.close()
             self._observer.close()
+
+    def _join(self) -> None:
+        self._consumer.subscribe(
+            [self._group.topic],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def _join_anew(self) -> None:
+        """Go on with another consumer; whose the shards are is not known until it is assigned them.
+
+        A member that was cut off can be fenced by a join of its own that was still under way.
+        """
+        _log.warning("%s was fenced: it joins the group anew", self.member.name)
+        shards, self._assigned = sorted(self._assigned), set()
+        self._owned.clear()
+        for shard in shards:
+            self._add(Lost(shard))
+        before, self._consumer = self._consumer, make_consumer(self._kafka, **self._settings())
+        before.close()
+        self._join()
 
     def _turn(self) -> None:
         while self._wishes:
@@ -181,10 +201,16 @@ class Membership:
 
     def _hear_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._FATAL or error.fatal():
+            now = time.monotonic()
+            fenced_before, self._fenced_at = self._fenced_at, now
+            is_fenced = "fenced" in error.str().lower()
+            if is_fenced and now - fenced_before >= FENCED_AGAIN_SECONDS:
+                self._join_anew()
+                return
             self.failed = (
                 f"another streamer is group.member = {self.member.name} of the group "
                 f"{self._group.id} and has taken its place: give each one a name of its own"
-                if "fenced" in error.str().lower()
+                if is_fenced
                 else f"the group {self._group.id} cannot be joined: {error.str()}"
             )
         elif not error.retriable() and error.code() in _REFUSALS:
@@ -236,8 +262,10 @@ class Membership:
         if shards:
             _log.info("the group assigns the shards %s", sorted(shards))
 
-    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         shards = [one.partition for one in partitions]
+        if consumer is not self._consumer:
+            return  # it was fenced
         self._assigned.difference_update(shards)
         if self._is_closing.is_set():
             return  # they are ours again when we are back in time
@@ -254,8 +282,10 @@ class Membership:
             self._add(Revoked(shard))
         _log.info("the group revokes the shards %s", sorted(shards))
 
-    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         shards = [one.partition for one in partitions]
+        if consumer is not self._consumer:
+            return
         self._assigned.difference_update(shards)
         if self._is_closing.is_set():
             return
