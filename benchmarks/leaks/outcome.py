@@ -45,7 +45,7 @@ def judge(
 
     With `explained` the process tells what it accounts for.
     """
-    detector = LeakDetector(horizon_seconds, run.reference)
+    detector = LeakDetector(horizon_seconds, run.reference, accounts_for_all=True)
     trace: Trace = []
     pattern = ""
     at_alarm: bool | None = None

@@ -26,8 +26,9 @@ class Bins:
     belongs to it and closes it. Bins without a sample have no row.
     """
 
-    def __init__(self, width_seconds: float) -> None:
+    def __init__(self, width_seconds: float, *, accounts_for_all: bool = False) -> None:
         self.width_seconds = width_seconds
+        self.accounts_for_all = accounts_for_all  # so that the rest is judged more strictly
         self.index = array("q")
         self.minimum_mb = array("d")
         self.unexplained_mb = array("d")  # of memory less what is accounted for; NaN when not told

@@ -36,18 +36,23 @@ class LeakDetector:
 
     `reference` holds elapsed seconds and memory in bytes, oldest first, of an earlier run that is
     known to be good: its warm-up explains this one's, which makes early verdicts possible.
+
+    `accounts_for_all`: what is told as `explained_bytes` holds every cache, and free heap, so that
+    the rest may be judged with less tolerance and less delay. Else it may warm up as all memory.
     """
 
     def __init__(
         self,
         horizon_seconds: float,
         reference: Iterable[tuple[float, float]] | None = None,
+        *,
+        accounts_for_all: bool = False,
     ) -> None:
         if not horizon_seconds > 0:
             raise ValueError(f"horizon_seconds is {horizon_seconds}; expected more than 0")
         short = horizon_seconds <= SHORT_RUN_SECONDS
         width = bin_seconds_for(horizon_seconds)
-        self._bins = Bins(width)
+        self._bins = Bins(width, accounts_for_all=accounts_for_all)
         self._reference = _reference(reference, width)
         self._skip = int(min(_SKIP_SECONDS, horizon_seconds / 10) / width)
         self._shortest = int(
@@ -109,7 +114,7 @@ class LeakDetector:
         if evidence is None:
             return
         self._recent.append(evidence)
-        told = evidence.floors.explained_mb is not None
+        told = self._bins.accounts_for_all and evidence.floors.explained_mb is not None
         needed = self._hold_explained if told else self._recent.maxlen or 1
         held = list(self._recent)[-needed:]
         full = len(held) == needed

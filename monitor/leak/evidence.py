@@ -100,7 +100,7 @@ def _weigh_one(
         return None
     age_hours = (bins.end_bin - window / 2) * bins.width_seconds / 3600
     short_run = bins.width_seconds == SHORT_BIN_SECONDS
-    tolerance = _tolerance(age_hours, short_run, floors)
+    tolerance = _tolerance(age_hours, short_run, floors, strict=bins.accounts_for_all)
     chosen = min(fits, key=lambda fit: (fit.slope - tolerance) / fit.error)
     raw = (chosen.slope - tolerance) / chosen.error - _HALVING_PENALTY * halvings
     held = _safeguards(floors, chosen, whole)
@@ -110,26 +110,24 @@ def _weigh_one(
     return Evidence(z, raw, held, floors, fits, chosen, whole or floors, settling, cold)
 
 
-def _tolerance(age_hours: float, short_run: bool, floors: Floors) -> float:
+def _tolerance(age_hours: float, short_run: bool, floors: Floors, *, strict: bool) -> float:
     """MB/h that a healthy process may grow around an age."""
     if floors.reference_mb is not None:
         pace = plain_slope(floors.hours, floors.reference_mb)
         return max(
             _TOLERANCE_MB_PER_HOUR, _BESIDE_REFERENCE_MB / age_hours
         ) + _FASTER_THAN_REFERENCE * max(pace, 0.0)
+    if short_run:
+        tolerance = _LOGARITHM_SHORT_RUN_MB / age_hours
+    else:
+        told = strict and floors.explained_mb is not None
+        logarithm = _LOGARITHM_UNEXPLAINED_MB if told else _LOGARITHM_MB
+        filling = _FILLING_UNEXPLAINED if told else _FILLING
+        tolerance = max(_TOLERANCE_MB_PER_HOUR, logarithm / age_hours, filling / age_hours**4)
     if floors.explained_mb is not None:
         pace = plain_slope(floors.hours, floors.explained_mb)
-        unexplained = max(
-            _TOLERANCE_MB_PER_HOUR,
-            _LOGARITHM_UNEXPLAINED_MB / age_hours,
-            _FILLING_UNEXPLAINED / age_hours**4,
-        )
-        if short_run:
-            unexplained = _LOGARITHM_SHORT_RUN_MB / age_hours
-        return unexplained + _MISCOUNTED * max(pace, 0.0)
-    if short_run:
-        return _LOGARITHM_SHORT_RUN_MB / age_hours
-    return max(_TOLERANCE_MB_PER_HOUR, _LOGARITHM_MB / age_hours, _FILLING / age_hours**4)
+        tolerance += _MISCOUNTED * max(pace, 0.0)
+    return tolerance
 
 
 def _safeguards(floors: Floors, fit: Fit, whole: Floors | None) -> tuple[str, ...]:

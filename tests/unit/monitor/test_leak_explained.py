@@ -19,7 +19,7 @@ def judged(
 ) -> list[Assessment]:
     """Feed one value per minute and return every distinct assessment."""
     noise, counts = random.Random(1), random.Random(2)
-    detector = LeakDetector(DAY)
+    detector = LeakDetector(DAY, accounts_for_all=True)
     seen: list[Assessment] = []
     for minute in range(1, round(hours * 60) + 1):
         hour = minute / 60
@@ -62,6 +62,20 @@ def test_a_leak_beside_what_is_accounted_for_is_found_sooner() -> None:
     plain = judged(memory, lambda _: 0.0, hours=2.75, untold_minute=60)[-1]
     assert plain.score is not None
     assert plain.score < 0.8
+
+
+def test_who_accounts_for_a_part_is_judged_as_strictly_as_all_memory_is() -> None:
+    strict, lenient, plain = (
+        LeakDetector(DAY, accounts_for_all=True),
+        *map(LeakDetector, (DAY, DAY)),
+    )
+    for minute in range(1, 180):
+        memory = (100 + minute / 6) * MIB  # 10 MB/h, of which nothing is told
+        for detector in (strict, lenient):
+            detector.observe(minute * 60, memory, explained_bytes=20 * MIB)
+        plain.observe(minute * 60, memory)
+    assert (lenient.assess().score or 1.0) == pytest.approx(plain.assess().score)
+    assert (strict.assess().score or 0.0) > 0.8 > (plain.assess().score or 1.0)
 
 
 def test_who_leaves_out_a_minute_has_told_nothing_in_that_window() -> None:

@@ -132,7 +132,7 @@ def test_a_saved_profile_repeats_the_score_to_the_letter(filling_queue):
 
 def test_a_leak_beside_a_queue_that_fills_is_found():
     _, document = _soak(
-        lambda hour: 60 + 10 * hour + filling(hour) / 4, lambda h: filling(h) / 4, 3
+        lambda hour: 60 + 10 * hour + filling(hour) / 4, lambda h: filling(h) / 4, 6
     )
     assert _score(document) > 0.8
 
