@@ -48,6 +48,7 @@ class Result:
     copies: int = 0
     quotes: int = 0
     quotes_missing: int = 0
+    quotes_late: int = 0  # after later ones: what librdkafka held of a frozen or cut off member
     gaps_seconds: list[float] = field(default_factory=list)
 
 
@@ -154,7 +155,8 @@ def compare(cluster: Cluster, result: Result) -> None:
     for symbol, audit in cluster.audits("bookTicker").items():
         result.quotes += audit.count
         result.quotes_missing += len(audit.missing)
-        for what in ("disordered", "wrong", "foreign"):
+        result.quotes_late += len(audit.disordered)
+        for what in ("wrong", "foreign"):
             if found := getattr(audit, what):
                 result.problems.append(f"{symbol}@bookTicker: {len(found)} {what}: {found[:5]}")
         mine = [each for each in quotes if each["symbol"] == symbol]
@@ -184,14 +186,14 @@ def _is_declared(update_id: int, quotes: Sequence[Record], declared: Sequence[Re
 
 def table(results: list[Result]) -> str:
     """Return the results as a table in Markdown."""
-    headings = ("seed", "events", "trades", "copies", "quotes", "missing quotes",
+    headings = ("seed", "events", "trades", "copies", "quotes", "missing quotes", "late quotes",
                 "longest time without, s", "result")  # fmt: skip
     lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
     for one in results:
         outcome = "pass" if not one.problems else f"FAIL ({len(one.problems)})"
         lines.append(
             f"| {one.seed} | {sum(':' in each for each in one.events)} | {one.trades} "
-            f"| {one.copies} | {one.quotes} | {one.quotes_missing} "
+            f"| {one.copies} | {one.quotes} | {one.quotes_missing} | {one.quotes_late} "
             f"| {max(one.gaps_seconds, default=0.0):.1f} | {outcome} |"
         )
     return "\n".join(lines)

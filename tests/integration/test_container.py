@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
+from streamer.settings import StreamerSettings, load
 from supervisor.settings import Settings, SupervisorConfig
 from tests.dockerfile import Instruction, build, stages
 from tests.exchange import Exchange
@@ -113,12 +114,13 @@ def test_what_is_named_is_there_and_labels_find_each_other() -> None:
         found["StatefulSet"]["spec"]["selector"]["matchLabels"],
         found["Service"]["spec"]["selector"],
         found["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
+        found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
     ):
         assert selector.items() <= labels.items()
     monitor = found["ServiceMonitor"]["spec"]["selector"]["matchLabels"]
     assert monitor.items() <= found["Service"]["metadata"]["labels"].items()
     assert found["StatefulSet"]["spec"]["serviceName"] == found["Service"]["metadata"]["name"]
-    for directory in (KUBERNETES, KUBERNETES / "options"):
+    for directory in (KUBERNETES, KUBERNETES / "options", KUBERNETES / "cluster"):
         rendered = yaml.safe_load((directory / "kustomization.yaml").read_text())
         files = {path.name for path in directory.glob("*.yaml")} - {"kustomization.yaml"}
         assert set(rendered["resources"]) == files
@@ -127,6 +129,21 @@ def test_what_is_named_is_there_and_labels_find_each_other() -> None:
     assert all((KUBERNETES / one).exists() for one in generated["files"])
     (config,) = [one for one in template["spec"]["volumes"] if "configMap" in one]
     assert config["configMap"]["name"] == generated["name"]
+
+
+def test_a_cluster_is_the_same_set_of_pods_with_a_member_each(tmp_path) -> None:
+    component = yaml.safe_load((KUBERNETES / "cluster" / "kustomization.yaml").read_text())
+    (change,) = component["patches"]
+    patch, base = yaml.safe_load(change["patch"]), documents()["StatefulSet"]
+    assert [change["target"][one] for one in ("kind", "name")] == ["StatefulSet", "vigil"]
+    assert patch["metadata"] == base["metadata"]
+    (container,) = patch["spec"]["template"]["spec"]["containers"]
+    (other,) = base["spec"]["template"]["spec"]["containers"]
+    assert container["name"] == other["name"]
+    variables = {one["name"]: one.get("value", "vigil-0") for one in container["env"]}
+    settings = load(StreamerSettings, KUBERNETES / "vigil.toml", (), variables, dials=False)
+    assert (settings.group.enabled, settings.group.member) == (True, "vigil-0")
+    assert patch["spec"]["replicas"] <= settings.group.shards
 
 
 def test_it_may_do_nothing_that_it_does_not_need(pod, container) -> None:
