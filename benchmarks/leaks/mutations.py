@@ -20,7 +20,7 @@ MUTATIONS: dict[str, Callable[[], None]] = {
     "clipping": _set(trend, "_CLIP", math.inf),
     "correlation": _set(trend.Design, "inflation", lambda *_: 1.0),
     "dependence": _set(trend, "_MOST_ALIKE", 1.0),
-    "early-tolerance": _set(evidence, "_tolerance", lambda *_: 1.0),
+    "early-tolerance": _set(evidence, "_tolerance", lambda *_, **__: 1.0),
     "safeguards": _set(evidence, "_safeguards", lambda *_: ()),
     "returns": _set(evidence, "_NEW_SHARE", -math.inf),
     "rotations": _set(evidence, "weigh_rotations", lambda *_: None),
