@@ -9,22 +9,26 @@ import io
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from streamer.audit.batches import Batch, Source
 from streamer.audit.decoded import parsed
+from streamer.audit.findings import Finding
 from streamer.audit.pattern import Mismatch
 from streamer.book.keeper import BookKeeper, Change, Levels, Snapshot
 from streamer.book.rebuild import epoch_of
+from streamer.data.catalogue import kind_of
 from streamer.data.kinds.book_ticker import KIND as TICKER
 from streamer.data.kinds.depth import KIND as DEPTH
 from streamer.data.kinds.depth_snapshot import KIND as SNAPSHOT
 
-SYMBOLS_AT_ONCE = 20
-"""Whose books are rebuilt together: each takes some 16 bytes for a change, 14 MB for a day of ten
-a second, and 7 MB for the snapshots of a day. Of more symbols the records are read again."""
+BYTES_AT_ONCE = 256 << 20
+"""What books that are rebuilt together may take. Of more symbols the records are read again."""
+_CHANGE_BYTES = 16  # its id and the hash of the top after it
+_BOOK_BYTES = 300_000  # of a snapshot of a thousand prices a side, and of a book while it changes
 _GAP, _GAPS = "Gap", "gap"
 _UNKNOWN = -1  # no hash is
 Record = dict[str, Any]
@@ -91,32 +95,52 @@ class BookFinding:
 class _Portion:
     """Symbols whose books are rebuilt together: the first ones that are seen and not done yet."""
 
-    def __init__(self, symbols: Collection[str] | None, done: Collection[str]) -> None:
+    def __init__(
+        self, symbols: Collection[str] | None, done: Collection[str], sizes: Mapping[str, int]
+    ) -> None:
         self.taken: set[str] = set()
         self.are_left = False
-        self._symbols, self._done = symbols, done
+        self._symbols, self._done, self._sizes = symbols, done, sizes
+        self._bytes = 0
 
     def __contains__(self, symbol: str) -> bool:
         if symbol in self.taken:
             return True
         if symbol in self._done or (self._symbols is not None and symbol not in self._symbols):
             return False
-        if len(self.taken) >= SYMBOLS_AT_ONCE:
+        size = self._sizes.get(symbol, _BOOK_BYTES)
+        if self.taken and self._bytes + size > BYTES_AT_ONCE:
             self.are_left = True
             return False
         self.taken.add(symbol)
+        self._bytes += size
         return True
 
 
-def check_books(source: Source, symbols: Collection[str] | None = None) -> list[BookFinding]:
+def sizes_of(findings: Iterable[Finding]) -> dict[str, int]:
+    """Return the bytes that the book of each symbol takes while it is rebuilt, about."""
+    sizes: dict[str, int] = defaultdict(lambda: _BOOK_BYTES)
+    for finding in findings:
+        if finding.stream == SNAPSHOT.name:
+            sizes[finding.symbol] += finding.records * _BOOK_BYTES
+        elif kind_of(finding.stream) == DEPTH.name:
+            sizes[finding.symbol] += finding.records * _CHANGE_BYTES
+    return dict(sizes)
+
+
+def check_books(
+    source: Source,
+    symbols: Collection[str] | None = None,
+    sizes: Mapping[str, int] = MappingProxyType({}),
+) -> list[BookFinding]:
     """Rebuild all books of a source, of these symbols; None: of all.
 
-    Reads each kind once for each SYMBOLS_AT_ONCE symbols.
+    Reads each kind once for each portion of symbols that takes BYTES_AT_ONCE, by `sizes`.
     """
     findings: list[BookFinding] = []
     done: set[str] = set()
     while True:
-        portion = _Portion(symbols, done)
+        portion = _Portion(symbols, done, sizes)
         findings += _check(source, portion, is_first=not done)
         if not portion.are_left:
             return sorted(findings, key=lambda each: (each.stream, each.symbol))

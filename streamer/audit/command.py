@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     period = Period(getattr(options, "from"), options.to)
     symbols = options.symbols or None
 
-    from streamer.audit.books import check_books
+    from streamer.audit.books import check_books, sizes_of
     from streamer.audit.holdings import check_files, early_ends
     from streamer.audit.run import audit  # after the usage is known to be right
     from streamer.audit.table import jumping, table
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
         if not period.is_bounded:
             outcome.problems_of_files.extend(early_ends(root, outcome.findings, symbols))
     if not period.is_bounded:  # a book goes on from what was before
-        outcome.books.extend(check_books(source, symbols or None))
+        outcome.books.extend(check_books(source, symbols, sizes_of(outcome.findings)))
     explained = not outcome.problems(no_copies=options.no_copies)
     if options.json:
         print(json.dumps(outcome.as_json(no_copies=options.no_copies), indent=2))  # noqa: T201

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from streamer.audit.batches import Batch, Unreadable
-from streamer.audit.books import check_books
-from streamer.audit.run import Outcome
+from streamer.audit.books import check_books, sizes_of
+from streamer.audit.run import Outcome, audit
 from streamer.data.events import GapRecord
 from streamer.data.kinds.book_ticker import BookTicker
 from streamer.data.kinds.depth import Depth
@@ -169,10 +169,15 @@ def test_of_many_symbols_some_are_rebuilt_at_once_and_each_kind_is_read_alone(si
         sink.stored += other.stored
     whole = check_books(sink)
     assert sink.asked == [("depthSnapshot", "gap"), ("depth",), ("bookTicker",)]
-    monkeypatch.setattr("streamer.audit.books.SYMBOLS_AT_ONCE", 2)
-    assert check_books(sink) == whole
+    sizes = sizes_of(audit(sink, lambda _: None).findings)
+    assert sizes == dict.fromkeys(sizes, 2 * 300_000 + 16) | {"BTCUSDT": 2 * 300_000 + 2 * 16}
+    monkeypatch.setattr("streamer.audit.books.BYTES_AT_ONCE", 1_300_000)  # two of them
+    sink.asked.clear()
+    assert check_books(sink, None, sizes) == whole
     assert [each.symbol for each in whole] == ["AUSDT", "BTCUSDT", "CUSDT", "DUSDT", "EUSDT"]
-    assert len(sink.asked) == 3 + 3 * 3
+    assert len(sink.asked) == 3 * 3
+    monkeypatch.setattr("streamer.audit.books.BYTES_AT_ONCE", 1)  # and one is always taken
+    assert check_books(sink, None, sizes) == whole
 
 
 def test_a_change_takes_sixteen_bytes(sink):
