@@ -167,6 +167,7 @@ def test_of_many_symbols_some_are_rebuilt_at_once_and_each_kind_is_read_alone(si
         other.snapshot(0, [("5", "1")], [("6", "1")])
         other.change(1, 1)
         sink.stored += other.stored
+    sink.quote(2, ("10", "1"), ("11", "1"))
     whole = check_books(sink)
     assert sink.asked == [("depthSnapshot", "gap"), ("depth",), ("bookTicker",)]
     sizes = sizes_of(audit(sink, lambda _: None).findings)
