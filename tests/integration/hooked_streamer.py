@@ -13,10 +13,10 @@ import threading
 import time
 
 from streamer.config import StreamerConfig
+from streamer.messages import Report
 
-LEAK_BYTES_PER_SECOND = 40 << 20
+LEAK_BYTES_PER_SECOND = 10 << 20  # seconds from a ceiling to a fifth above it, where SIGKILL comes
 SLOW_LEAK_BYTES_PER_SECOND = 100_000
-_AFTER_SECONDS = 2.0  # by then it streams
 _leak: list[bytes] = []
 
 
@@ -27,9 +27,22 @@ def _run(config: StreamerConfig) -> int:
 
 
 def _later(act) -> None:
-    timer = threading.Timer(_AFTER_SECONDS, act)
-    timer.daemon = True
-    timer.start()
+    """Call `act` on a thread of its own once the streamer has reported, however slow its start."""
+    from streamer.telemetry import Telemetry
+
+    send, reported = Telemetry.send, threading.Event()
+
+    def send_and_tell(telemetry, message) -> None:
+        send(telemetry, message)
+        if isinstance(message, Report):
+            reported.set()
+
+    def act_then() -> None:
+        reported.wait()
+        act()
+
+    Telemetry.send = send_and_tell
+    threading.Thread(target=act_then, daemon=True).start()
 
 
 def leaks(config: StreamerConfig) -> int:

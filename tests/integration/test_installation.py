@@ -20,7 +20,8 @@ sys.path.append(str(ROOT / "scripts"))
 
 import environment  # noqa: E402 - the scripts are no package
 
-FILES = sorted(ROOT.glob("requirements*.txt"))
+# Spark is no part of an installation: it has an environment of its own, and comes as source only.
+FILES = sorted({*ROOT.glob("requirements*.txt")} - {ROOT / "requirements-spark.txt"})
 PIN = re.compile(r"^([\w.-]+)(?:\[[\w, -]+\])?==([\w.]+)(?: ; (.*?))? \\$", re.MULTILINE)
 IMAGE = ROOT / "deploy/container/Dockerfile"
 COMMANDS = ["README.md", "deploy/README.md", IMAGE, ".github/workflows/soak.yml"]
