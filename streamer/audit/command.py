@@ -149,7 +149,10 @@ def _directory(path: Path) -> Source:
 
 def _exported(path: Path) -> Source | None:
     """Return what is in the target of an export, unless Avro files are there."""
-    if not (path / EXPORT_NOTES).is_dir() or any(path.glob("*/*.avro*")):
+    try:
+        if not (path / EXPORT_NOTES).is_dir() or any(path.glob("*/*.avro*")):
+            return None
+    except OSError:  # such as a name that is too long: who reads the files says so
         return None
     try:
         from streamer.export.reading import ExportedFiles

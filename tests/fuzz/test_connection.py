@@ -88,7 +88,9 @@ def framed(opcode, payload):
     length = len(payload)
     if length < 126:
         return bytes((0x80 | opcode, length)) + payload
-    return bytes((0x80 | opcode, 126)) + length.to_bytes(2, "big") + payload
+    if length < 1 << 16:
+        return bytes((0x80 | opcode, 126)) + length.to_bytes(2, "big") + payload
+    return bytes((0x80 | opcode, 127)) + length.to_bytes(8, "big") + payload
 
 
 FRAMES = (
@@ -189,7 +191,10 @@ def test_good_answers_are_taken():
 
 
 def test_frames_leave_no_memory():
-    """A thing kept per connection or frame would be one block each at least, every time."""
+    """A thing kept per connection or frame would be one block each at least, every time.
+
+    What the interpreter and the tests before have in their caches makes a dozen.
+    """
     chance = random.Random(11)
 
     def some(count):
@@ -202,7 +207,7 @@ def test_frames_leave_no_memory():
 
     count = max(50, EXAMPLES // 20)
     blocks = [some(count) for _ in range(5)]
-    assert min(after - before for before, after in itertools.pairwise(blocks)) < count / 4
+    assert min(after - before for before, after in itertools.pairwise(blocks)) < count / 2
 
 
 def test_the_parser_takes_what_is_framed_here():

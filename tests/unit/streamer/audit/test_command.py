@@ -61,6 +61,11 @@ def test_nothing_to_read_has_a_code_and_a_reason(tmp_path, capsys):
     assert "no records" in capsys.readouterr().err
 
 
+def test_a_name_that_cannot_be_is_named(capsys):
+    assert main(["audit", "9" * 300]) == 4
+    assert "File name too long" in capsys.readouterr().err
+
+
 def test_usage(tmp_path, capsys):
     assert main(["audit", "--set", "sink.kind=nonsense"]) == 2
     assert "sink.kind" in capsys.readouterr().err
