@@ -156,7 +156,7 @@ def compare(cluster: Cluster, result: Result) -> None:
         result.quotes += audit.count
         result.quotes_missing += len(audit.missing)
         result.quotes_late += len(audit.disordered)
-        for what in ("wrong", "foreign"):
+        for what in ("disordered", "wrong", "foreign"):
             if found := getattr(audit, what):
                 result.problems.append(f"{symbol}@bookTicker: {len(found)} {what}: {found[:5]}")
         mine = [each for each in quotes if each["symbol"] == symbol]

@@ -215,11 +215,8 @@ def test_a_verdict_is_over_all_of_them(vigil, exchange, killed):
     profile = json.loads(vigil.output.read_text())
     outcomes = {one["name"]: one["outcome"] for one in profile["criteria"]}
     assert outcomes["streamer stayed up"] == ("fail" if killed else "pass")
-    if killed:
-        assert (code, profile["verdict"]) == (3, "fail"), vigil.log.read_text()
-    else:  # what a busy machine does to rates and memory in a minute is not judged here
-        names = ("every symbol", "missing ids", "memory ceiling", "sink acknowledged", "heartbeat")
-        assert {name: outcomes[name] for name in names} == dict.fromkeys(names, "pass")
+    expected = (3, "fail") if killed else (0, "pass")
+    assert (code, profile["verdict"]) == expected, vigil.log.read_text()
     assert [one["name"] for one in profile["streamers"]] == [
         "streamer-1",
         "streamer-2",
