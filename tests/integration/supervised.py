@@ -13,6 +13,9 @@ from pathlib import Path
 HOARDING_BYTES = 50 << 20
 """More than a process has that only starts, less than one that hoards."""
 
+STEADY_BYTES = 1 << 20
+"""By how much the floors of a process differ at most that has all it will hoard."""
+
 
 def main() -> int:
     import supervisor.child_setup
@@ -35,8 +38,11 @@ def _suspect_everyone() -> None:
     from monitor.state import Child
 
     def read(_state: object, child: Child, *_: object) -> Iterator[Measurement]:
-        # The whole floor before it is that of the grown process, however slowly it has started.
-        if min(child.process.leak._lows, default=0) >= HOARDING_BYTES:
+        # The whole floor before it is that of the grown process, however slowly it has started:
+        # one that was seen while it grew is above what a start takes, and below what it will hold.
+        lows = child.process.leak._lows
+        lowest = min(lows, default=0)
+        if lowest >= HOARDING_BYTES and max(lows) - lowest < STEADY_BYTES:
             yield Measurement(1.0)
 
     series.BEFORE_BINS = 3  # the memory of a process that is only starting is no floor

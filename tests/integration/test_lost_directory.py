@@ -55,12 +55,22 @@ def first_ids(tmp_path):
     return found
 
 
+def remove(directory):
+    """Remove what somebody writes to: a file that appears meanwhile is removed, too."""
+
+    def gone():
+        shutil.rmtree(directory, ignore_errors=True)
+        return not directory.exists()
+
+    eventually(gone, what=f"{directory} to be gone", every=0.01)
+
+
 def test_a_removed_directory_is_an_error_and_loses_nothing_that_was_in_progress(tmp_path, exchange):
     with streamer(tmp_path, exchange) as process:
         await_records(tmp_path)
         first = first_ids(tmp_path)
         tickers = stored(tmp_path, "bookTicker")
-        shutil.rmtree(tmp_path / "records")
+        remove(tmp_path / "records")
         assert process.wait(NOTICED_SECONDS) == 1
         assert "something in it was removed or renamed while it was written to" in process.output
         assert "Traceback" not in process.output
@@ -82,7 +92,7 @@ def test_complete_files_that_are_removed_too_are_fetched_again(tmp_path, exchang
     with streamer(tmp_path, exchange, **small) as process:
         await_records(tmp_path, 3_000)
         assert len(list((tmp_path / "records" / "trade").glob("*.avro"))) >= 2
-        shutil.rmtree(tmp_path / "records")
+        remove(tmp_path / "records")
         assert process.wait(NOTICED_SECONDS) == 1
         assert "trade: fetched again from where this streamer began" in process.output
     with streamer(tmp_path, exchange, **small) as process:
