@@ -12,10 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamer.heap import statistics, trim_memory
-
-LOOK_EVERY_SECONDS = 10.0
-COST_SHARE = 1e-4
-"""Of the loop's time at most: it walks all free chunks, 10 µs for few, 5 ms for 50,000."""
+from streamer.paced_look import PacedLook
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +32,25 @@ class FreeHeap:
         trim: Callable[[], bool] = trim_memory,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._look = look
+        # A look walks all free chunks: 10 µs for few, 5 ms for 50,000.
+        self._statistics = look
+        self._look = PacedLook(self._looked, clock)
         self._trim = trim
-        self._clock = clock
         self._least: int | None = None  # free bytes since the last trim
-        self._look_at = 0.0
-        self._use: HeapUse | None = None
 
     def trim(self) -> bool:
         """Give freed memory back to the system; False where the C library cannot."""
         trimmed = self._trim()
         self._least = None
-        self._look_at = 0.0
+        self._look.forget()
         return trimmed
 
     def use(self) -> HeapUse | None:
-        """Return the latest look, at most 10 s old unless a look is expensive; None: no glibc."""
-        began = self._clock()
-        if began >= self._look_at:
-            self._use = self._looked()
-            took = self._clock() - began
-            self._look_at = began + max(LOOK_EVERY_SECONDS, took / COST_SHARE)
-        return self._use
+        """Return the latest look; None: no glibc."""
+        return self._look.latest()
 
     def _looked(self) -> HeapUse | None:
-        found = self._look()
+        found = self._statistics()
         if found is None:
             return None
         free = found["fordblks"]

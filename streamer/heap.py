@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 
 _M_ARENA_MAX = -8  # malloc.h
 ARENAS = 2
@@ -53,9 +54,18 @@ def statistics() -> dict[str, int] | None:
 
 def arenas() -> str | None:
     """Return what malloc_info tells of each arena, as XML; None without it."""
+    try:
+        malloc_info = ctypes.CDLL(None).malloc_info
+    except AttributeError:
+        return None
+    return written(lambda stream: malloc_info(0, stream))
+
+
+def written(write: Callable[[ctypes.c_void_p], object]) -> str | None:
+    """Return what a C function writes to a `FILE *`; None where there are none in memory."""
     libc = ctypes.CDLL(None)
     try:
-        malloc_info, open_memstream, fclose = libc.malloc_info, libc.open_memstream, libc.fclose
+        open_memstream, fclose = libc.open_memstream, libc.fclose
     except AttributeError:
         return None
     open_memstream.restype = ctypes.c_void_p
@@ -63,7 +73,7 @@ def arenas() -> str | None:
     stream = open_memstream(ctypes.byref(buffer), ctypes.byref(size))
     if not stream:
         return None
-    malloc_info(0, ctypes.c_void_p(stream))
+    write(ctypes.c_void_p(stream))
     fclose(ctypes.c_void_p(stream))
     text = (buffer.value or b"").decode(errors="replace")
     libc.free(buffer)

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from streamer.avro.binary import remembered_bytes
 from streamer.config import KafkaConfig
 from streamer.free_heap import FreeHeap
 from streamer.heap_trimmer import resident_memory
 from streamer.messages import MemoryPart, MemoryParts, SinkCounts
+from streamer.paced_look import PacedLook
+from streamer.python_heap import PythonHeap, python_heap
 
 MIB = 1 << 20
 FILE_PAGES_LIMIT = 48 * MIB  # libraries: 16 MiB measured with the sink of files
 FREE_HEAP_LIMIT = 32 * MIB  # the heap is trimmed before, once it has stopped growing
+PYTHON_FREE_LIMIT = 32 * MIB
+"""Arenas are given back only when all of them is free, and few objects that live on keep many."""
+ENCODER_CACHES_LIMIT = 4 * MIB  # all of them full
 HELD_LIMIT = 32 * MIB  # three streams whose events wait above a gap, all that are kept in memory
 FILES_QUEUE_LIMIT = 16 * MIB  # what the files' sink keeps while the disk refuses it
 KAFKA_QUEUE_FACTOR = 3
@@ -35,29 +41,37 @@ class MemoryAccount:
         kafka: KafkaConfig,
         heap: FreeHeap,
         resident: Callable[[], tuple[int, int]] = resident_memory,
+        python: Callable[[], PythonHeap | None] = python_heap,
+        remembered: Callable[[], int] = remembered_bytes,
     ) -> None:
         self._kafka_limit = KAFKA_QUEUE_FACTOR * kafka.queue_bytes
         self._heap = heap
         self._resident = resident
+        self._python = PacedLook(python)
+        self._remembered = remembered
 
     def parts(self, sink: SinkCounts, held_events: int) -> MemoryParts:
         """Return the parts; `held_events` wait above gaps, in memory."""
         parts = {
             "sink_queue": self._queue(sink),
             "held_events": MemoryPart(held_events * HELD_EVENT_BYTES, HELD_LIMIT),
+            "encoder_caches": MemoryPart(self._remembered(), ENCODER_CACHES_LIMIT),
         }
-        heap = self._heap.use()
+        heap, python = self._heap.use(), self._python.latest()
         if heap is not None:
             parts["free_heap"] = MemoryPart(heap.free, FREE_HEAP_LIMIT)
             parts["heap_in_use"] = MemoryPart(heap.in_use)
+        if python is not None:
+            parts["python_free"] = MemoryPart(python.free, PYTHON_FREE_LIMIT)
+            parts["python_objects"] = MemoryPart(python.in_use)
         try:
             resident, file_pages = self._resident()
         except OSError:  # there is no /proc
             return parts
         parts["file_pages"] = MemoryPart(file_pages, FILE_PAGES_LIMIT)
-        if heap is not None:  # the rest: Python's small objects, and stacks
-            rest = resident - file_pages - heap.in_use - heap.free
-            parts["python_objects"] = MemoryPart(max(rest, 0))
+        if heap is not None and python is not None:
+            named = file_pages + heap.in_use + heap.free + python.in_use + python.free
+            parts["other"] = MemoryPart(max(resident - named, 0))  # stacks, the allocators' own
         return parts
 
     def _queue(self, sink: SinkCounts) -> MemoryPart:

@@ -36,8 +36,8 @@ ONCE_BYTES = 12 * MIB
 """What the first bad minutes may leave: arenas of Python objects, a few of which live on, and
 larger heaps of the C library; the next ones use them again. Measured: 6.7 MiB."""
 
-WHOLE = ("heap_in_use", "free_heap", "file_pages", "python_objects")
-"""The parts that make up all memory; the others are within them."""
+WHOLE = ("heap_in_use", "free_heap", "file_pages", "python_objects", "python_free")
+"""What is measured of all memory: the others are within them, and `other` is only what is left."""
 
 
 def floor(process: psutil.Process) -> int:

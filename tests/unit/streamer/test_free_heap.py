@@ -1,22 +1,19 @@
 import pytest
 
-from streamer.free_heap import COST_SHARE, LOOK_EVERY_SECONDS, FreeHeap, HeapUse
+from streamer.free_heap import FreeHeap, HeapUse
 from streamer.heap import statistics
+from streamer.paced_look import LOOK_EVERY_SECONDS
 
 
 class Heap:
-    """A C heap whose numbers are set, with a clock that each look takes time of."""
+    """A C heap whose numbers are set."""
 
-    def __init__(self, look_seconds=0.0):
+    def __init__(self):
         self.free, self.in_use = 100, 900
         self.now = 1000.0
-        self.looks = 0
-        self._look_seconds = look_seconds
         self.watch = FreeHeap(self._look, lambda: True, lambda: self.now)
 
     def _look(self):
-        self.looks += 1
-        self.now += self._look_seconds
         return {"fordblks": self.free, "uordblks": self.in_use, "hblkhd": 50}
 
     def freed(self, free):
@@ -38,27 +35,6 @@ def test_what_a_trim_has_given_back_takes_no_memory():
     assert heap.watch.trim() is True
     assert heap.watch.use().free == 0, "looked at once, not 10 s later"
     assert heap.freed(720) == 20
-
-
-def test_it_looks_each_ten_seconds():
-    heap = Heap()
-    for _ in range(int(LOOK_EVERY_SECONDS)):
-        heap.watch.use()
-        heap.now += 1.0
-    assert heap.looks == 1
-    heap.watch.use()
-    assert heap.looks == 2
-
-
-def test_a_heap_that_takes_long_to_look_at_is_looked_at_rarely():
-    heap = Heap(look_seconds=0.005)
-    heap.watch.use()
-    heap.now += 0.9 * 0.005 / COST_SHARE
-    heap.watch.use()
-    assert heap.looks == 1
-    heap.now += 0.2 * 0.005 / COST_SHARE
-    heap.watch.use()
-    assert heap.looks == 2
 
 
 def test_without_this_c_library_nothing_is_told():
