@@ -174,6 +174,7 @@ def _generation(run: Run, one: Generation, elapsed_seconds: float) -> dict[str, 
         "peak_rss_bytes": one.peak_rss_bytes,
         "collections": [asdict(each) for each in one.leak.collections],
         "memory_parts": one.memory.as_json(),
+        "accounts_for_all_memory": one.leak.accounts_for_all,
         "bins": {
             "seconds": one.binner.bin_seconds,
             "index": [each.index for each in bins],

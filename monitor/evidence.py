@@ -34,6 +34,7 @@ class Process:
     peak_rss_bytes: int
     facts: Mapping[str, Any]  # the generation's other keys; empty in the predecessor's format
     collections: tuple[int, ...] = ()  # bins in which it was collected and trimmed
+    accounts_for_all: bool = False  # it told every cache of its memory, and free heap
 
     def __str__(self) -> str:
         return f"{self.name} generation {self.generation}"
@@ -238,6 +239,7 @@ def _process(name: str, generation: Mapping[str, Any]) -> Process:
         peak_rss_bytes=generation["peak_rss_bytes"],
         facts=generation,
         collections=tuple(one["bin"] for one in generation.get("collections", ())),
+        accounts_for_all=bool(generation.get("accounts_for_all_memory")),
     )
 
 

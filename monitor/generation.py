@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from operator import sub
 
 from monitor.growth import Growth, growth
-from monitor.memory_parts import TOLD_WITHIN_SECONDS, MemoryRecord, explained_bytes
+from monitor.memory_parts import (
+    TOLD_WITHIN_SECONDS,
+    MemoryRecord,
+    accounts_for_all,
+    explained_bytes,
+)
 from monitor.model import Collected, Exited, Launched, Sample
 from monitor.series import Bin, Binner, Collection, LeakTrack
 from monitor.stream_changes import NO_CHANGES, StreamChanges, changes
@@ -104,6 +109,8 @@ class Generation:
         # The first report counts as well: what waits since before was the process before it.
         if known is None or not sink.queued or sink.acknowledged_total > known.acknowledged_total:
             self.stored_at = at
+        if before is None:
+            self.leak.accounts_for_all = accounts_for_all(report.memory)
         self.report, self.report_at = report, at
         self.reports_total += 1
         _keep(self.recent, at, report)

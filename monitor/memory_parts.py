@@ -8,7 +8,12 @@ from streamer.messages import MEMORY_PARTS_MAX, MemoryPart, MemoryParts
 
 TOLD_WITHIN_SECONDS: Final = 5.0  # reports come each second; an older one tells of another time
 EXPLAINED_MAX_BYTES: Final = 128 << 20
-"""However much a process accounts for: less than all of a streamer's limits together (136 MiB)."""
+"""However much a process accounts for: less than all of a streamer's limits together (172 MiB)."""
+ALL_PARTS: Final = frozenset(
+    ("sink_queue", "held_events", "encoder_caches", "free_heap", "python_free", "file_pages")
+)
+"""What a streamer accounts for that can tell all of it: every cache and queue that grows with the
+events, and what either allocator keeps free. What is left holds what is used for good."""
 SETTLED_SECONDS: Final = 60.0  # of uptime: connected, subscribed, buffers made
 
 
@@ -23,6 +28,11 @@ def explained_bytes(parts: MemoryParts, rss_bytes: int) -> int | None:
         return None
     told = sum(min(part.bytes, part.limit_bytes or 0) for part in limited)
     return min(told, EXPLAINED_MAX_BYTES, rss_bytes)
+
+
+def accounts_for_all(parts: MemoryParts) -> bool:
+    """Return whether the rest of the memory may be judged as one without caches and free heap."""
+    return parts.keys() >= ALL_PARTS
 
 
 class MemoryRecord:

@@ -56,6 +56,7 @@ def worst(replays: Iterable[Replayed]) -> tuple[Process, Assessment] | None:
 def _replayed(process: Process, evidence: Evidence, detector: DetectorFactory) -> Replayed:
     horizon = evidence.profile.duration_seconds
     track = LeakTrack(process.bin_seconds, horizon, detector, evidence.reference)
+    track.accounts_for_all = process.accounts_for_all
     assessments = []
     collections = deque(process.collections)
     for one in process.bins:

@@ -50,6 +50,8 @@ class Bin:
 class Detector(Protocol):
     """What is asked of a leak detector."""
 
+    accounts_for_all: bool  # what is told as explained holds every cache, and free heap
+
     def observe(
         self,
         elapsed_seconds: float,
@@ -134,6 +136,15 @@ class LeakTrack:
         self._rotations = 0
         self._lows: deque[int] = deque(maxlen=BEFORE_BINS)
         self._lows_after: list[int] = []
+
+    @property
+    def accounts_for_all(self) -> bool:
+        """Whether the process tells every cache, and free heap. To be set before it tells any."""
+        return self._detector.accounts_for_all
+
+    @accounts_for_all.setter
+    def accounts_for_all(self, value: bool) -> None:
+        self._detector.accounts_for_all = value
 
     def collected(self, index: int) -> None:
         """Note that the process was collected and trimmed in a bin that is not completed yet.

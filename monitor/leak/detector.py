@@ -69,6 +69,15 @@ class LeakDetector:
         self._latched = 0.0
         self._assessment = too_early(0.0, self._due * width)
 
+    @property
+    def accounts_for_all(self) -> bool:
+        """Whether what is told holds every cache, and free heap; settable before it is told."""
+        return self._bins.accounts_for_all
+
+    @accounts_for_all.setter
+    def accounts_for_all(self, value: bool) -> None:
+        self._bins.accounts_for_all = value
+
     def observe(
         self,
         elapsed_seconds: float,

@@ -174,8 +174,8 @@ def memory_parts_table(evidence: Evidence) -> Element | None:
         return None
     head = element("tr", *(_head(name, at > 0) for at, name in enumerate(names)))
     note = (
-        "As the streamer tells: the queue of the sink is part of the heap, held events are Python "
-        "objects. What has a limit is not taken for a leak below it."
+        "As the streamer tells: the queue of the sink is part of the heap, held events and the "
+        "encoder's caches are Python objects. What has a limit is not taken for a leak below it."
     )
     return element(
         "section",

@@ -10,15 +10,22 @@ import pytest
 
 from monitor.leak import LeakDetector
 from monitor.memory_parts import (
+    ALL_PARTS,
     EXPLAINED_MAX_BYTES,
     SETTLED_SECONDS,
     TOLD_WITHIN_SECONDS,
     MemoryRecord,
+    accounts_for_all,
     explained_bytes,
 )
 from monitor.soak_plans import PROFILES
 from monitor.verdict import concluded, judge
-from streamer.messages import MEMORY_PARTS_MAX, MemoryPart
+from streamer.config import KafkaConfig
+from streamer.free_heap import FreeHeap
+from streamer.heap import statistics
+from streamer.memory_parts import MemoryAccount
+from streamer.messages import MEMORY_PARTS_MAX, MemoryPart, SinkCounts
+from streamer.python_heap import python_heap
 from tests.unit.monitor.observations import MIB, reported, sample
 from tests.unit.monitor.runs import Run
 
@@ -73,8 +80,25 @@ def test_what_was_told_long_ago_explains_nothing_now():
     assert generation.binner.open.unexplained_min_bytes is None
 
 
-def _soak(memory_mib: Any, queue_mib: Any, hours: float) -> tuple[Run, dict[str, Any]]:
-    """Return a soak of 24 h that a person stopped, seen twice a minute, and its document."""
+def test_who_leaves_out_one_part_does_not_account_for_all():
+    parts = {name: MemoryPart(0, 1) for name in ALL_PARTS}
+    assert accounts_for_all({**parts, "heap_in_use": MemoryPart(7)})
+    for name in ALL_PARTS:
+        assert not accounts_for_all({each: parts[each] for each in ALL_PARTS - {name}})
+
+
+def test_a_streamer_here_accounts_for_all():
+    parts = MemoryAccount(KafkaConfig(), FreeHeap()).parts(SinkCounts("null"), 0)
+    assert accounts_for_all(parts) is (python_heap() is not None and statistics() is not None)
+
+
+def _soak(
+    memory_mib: Any, queue_mib: Any, hours: float, others: frozenset[str] = frozenset()
+) -> tuple[Run, dict[str, Any]]:
+    """Return a soak of 24 h that a person stopped, seen twice a minute, and its document.
+
+    Its queue and `others`, which hold nothing, are what it tells.
+    """
     noise = random.Random(3)
     run = Run(PROFILES["24h"])
 
@@ -83,7 +107,8 @@ def _soak(memory_mib: Any, queue_mib: Any, hours: float) -> tuple[Run, dict[str,
 
     def in_report(second: int) -> dict[str, Any]:
         queue = round(queue_mib(second / HOUR) * MIB)
-        return {"memory": {"sink_queue": MemoryPart(queue, QUEUE_LIMIT_MIB * MIB)}}
+        nothing = dict.fromkeys(others, MemoryPart(0, MIB))
+        return {"memory": nothing | {"sink_queue": MemoryPart(queue, QUEUE_LIMIT_MIB * MIB)}}
 
     # A sample comes before the report of its second: the report is the one of before.
     run.seconds(1, in_report, in_sample)
@@ -135,6 +160,24 @@ def test_a_leak_beside_a_queue_that_fills_is_found():
         lambda hour: 60 + 10 * hour + filling(hour) / 4, lambda h: filling(h) / 4, 6
     )
     assert _score(document) > 0.8
+
+
+def _leaking_beside_a_queue(others: frozenset[str]) -> tuple[Run, dict[str, Any]]:
+    return _soak(
+        lambda hour: 60 + 10 * hour + filling(hour) / 4, lambda h: filling(h) / 4, 3, others
+    )
+
+
+def test_a_leak_is_found_sooner_in_who_accounts_for_all():
+    run, document = _leaking_beside_a_queue(ALL_PARTS)
+    assert _score(document) > 0.8 > _score(_leaking_beside_a_queue(ALL_PARTS - {"python_free"})[1])
+    live = run.recorder._ledger.find("streamer-1", 1).leak.latest
+    saved = json.loads(json.dumps(document))
+    again = next(one for one in judge(saved).criteria if one.name == "leak score")
+    assert again.observed == live.score  # to the letter
+    for one in saved["streamers"][0]["generations"]:
+        del one["accounts_for_all_memory"]  # as profiles were before
+    assert next(one for one in judge(saved).criteria if one.name == "leak score").observed < 0.8
 
 
 def test_a_queue_that_grows_for_ever_is_found_beyond_its_limit():
