@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
+from streamer.avro import accelerator
 from streamer.config import URL_NAMES, ExchangeConfig, StreamerConfig
 from streamer.errors import StreamerError
 from streamer.feed import Feed
@@ -34,6 +35,7 @@ def run_streamer(
     that runs alone: 130 or 143.
     """
     limit_arenas()
+    accelerator.announce()
     if not config.exchange.verify_tls:
         log.warning("exchange.verify_tls is false: anybody on the way can change the data")
     for name in URL_NAMES:

@@ -8,8 +8,9 @@ import msgspec
 
 from streamer.avro.binary import decimal, long
 from streamer.data.binance_spot import AGG_TRADES_WEIGHT, PAGE_LIMIT
+from streamer.data.compiled import Field, compiled_or
 from streamer.data.field_types import SOURCE_KEY, Source, Whole
-from streamer.data.record_head import Encode, RecordHead
+from streamer.data.record_head import SOURCES, Encode, RecordHead
 from streamer.data.rest_page import RestRequest, Unusable, ascending, elements
 from streamer.data.stream_kind import Past, RecordFields, StreamKind
 from streamer.data.trade_values import FLAGS, LATER_FLAGS, check_trade, is_same_trade
@@ -54,6 +55,21 @@ def _check(event: AggTrade, earliest_us: int, latest_us: int) -> None:
     check_trade(event, earliest_us, latest_us)
     if event.first_trade_id > event.last_trade_id:
         raise FrameRejected("bad_id", f"f {event.first_trade_id} is above l {event.last_trade_id}")
+
+
+FIELDS = (
+    Field("long", "id"),
+    Field("long", "first_trade_id"),
+    Field("long", "last_trade_id"),
+    Field("long", "event_time"),
+    Field("long", "trade_time"),
+    Field("received"),
+    Field("decimal", "price"),
+    Field("decimal", "quantity"),
+    Field("boolean", "buyer_is_maker"),
+    Field("enum", "source", SOURCES),
+)
+"""Of the record behind its symbol, in the schema's order: what `_encoder` writes."""
 
 
 def _encoder(head: RecordHead) -> Encode:
@@ -185,7 +201,7 @@ KIND = StreamKind(
         ),
     ),
     check_of=lambda _: _check,
-    encoder=_encoder,
+    encoder=compiled_or(_encoder, FIELDS),
     in_microseconds=_in_microseconds,
     differs=lambda first, copy: not _is_same(first, copy),
     past=Past(_request, _read, _is_same),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from streamer.avro.binary import ZERO, decimal, long
+from streamer.data.compiled import Field, compiled_or
 from streamer.data.field_types import Whole
 from streamer.data.record_head import LIVE, Encode, RecordHead
 from streamer.data.stream_kind import RecordFields, StreamKind
@@ -45,6 +46,17 @@ def _check_side(letter: str, price: str, quantity: str) -> None:
     size = check_decimal("bad_quantity", letter.upper(), quantity)
     if check_decimal("bad_price", letter, price) == ZERO != size:
         raise FrameRejected("bad_price", f"{letter}: zero, but there is a quantity of {quantity}")
+
+
+FIELDS = (
+    Field("long", "id"),
+    Field("received"),
+    Field("decimal", "bid_price"),
+    Field("decimal", "bid_quantity"),
+    Field("decimal", "ask_price"),
+    Field("decimal", "ask_quantity"),
+)
+"""Of the record behind its symbol, in the schema's order: what `_encoder` writes."""
 
 
 def _encoder(head: RecordHead) -> Encode:
@@ -95,5 +107,5 @@ KIND = StreamKind(
         ),
     ),
     check_of=lambda _: _check,
-    encoder=_encoder,
+    encoder=compiled_or(_encoder, FIELDS, suffix=LIVE),
 )

@@ -8,8 +8,9 @@ import msgspec
 
 from streamer.avro.binary import decimal, long
 from streamer.data.binance_spot import TRADES_WEIGHT
+from streamer.data.compiled import Field, compiled_or
 from streamer.data.field_types import SOURCE_KEY, Source, Whole
-from streamer.data.record_head import Encode, RecordHead
+from streamer.data.record_head import SOURCES, Encode, RecordHead
 from streamer.data.rest_page import RestRequest, Unusable, ascending, elements
 from streamer.data.stream_kind import Past, RecordFields, StreamKind
 from streamer.data.trade_values import FLAGS, LATER_FLAGS, check_trade, is_same_trade
@@ -42,6 +43,19 @@ class Trade(
     trade_time: Whole
     buyer_is_maker: bool
     source: Source = "live"
+
+
+FIELDS = (
+    Field("long", "id"),
+    Field("long", "event_time"),
+    Field("long", "trade_time"),
+    Field("received"),
+    Field("decimal", "price"),
+    Field("decimal", "quantity"),
+    Field("boolean", "buyer_is_maker"),
+    Field("enum", "source", SOURCES),
+)
+"""Of the record behind its symbol, in the schema's order: what `_encoder` writes."""
 
 
 def _encoder(head: RecordHead) -> Encode:
@@ -134,7 +148,7 @@ KIND = StreamKind(
         shown=("trade_id", "trade_time", "price", "quantity", "buyer_is_maker", "source"),
     ),
     check_of=lambda _: check_trade,
-    encoder=_encoder,
+    encoder=compiled_or(_encoder, FIELDS),
     in_microseconds=_in_microseconds,
     differs=lambda first, copy: not is_same_trade(first, copy),
     past=Past(_request, _read, is_same_trade),
