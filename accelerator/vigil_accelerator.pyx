@@ -1,11 +1,13 @@
 # cython: language_level=3
 """Compiled twins of two pure functions of the streamer; its Python is what they are held against.
 
-`plain_decimal` is `streamer.avro.binary.plain_decimal`; a `RecordEncoder` writes the same bytes as
-the Python encoder of its kind (`streamer.data.kinds`). Nothing here knows the exchange.
+Each writes what it knows how to write, and hands everything else to its twin in Python: what is
+wrong with a value is found, and said, in one place. Nothing here knows the exchange.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.long cimport PyLong_CheckExact
+from cpython.unicode cimport PyUnicode_CheckExact
 from libc.string cimport memcpy
 
 cdef extern from *:
@@ -25,13 +27,9 @@ INTERFACE = 1
 cdef enum:
     SCALE = 18
     INTEGER_DIGITS = 20
-    DIGITS = 38  # below 2¹²⁷, so that a sign fits
     FIELDS_MAX = 16
     FIELD_BYTES_MAX = 17  # a decimal of 16 bytes with its length; a long has 10 at most
-
-cdef enum:
-    NO_NUMBER = -1
-    TOO_LONG = -2
+    ID_DIGITS_MAX = 19  # of 2⁶³ - 1
 
 cdef enum:
     LONG
@@ -63,48 +61,49 @@ cdef int _put_long(unsigned char* out, long long value) noexcept:
     return count + 1
 
 
-cdef int _scale(const unsigned char* text, Py_ssize_t length, uint128* value) noexcept:
-    """Read a plain decimal number times 10¹⁸; return 0, NO_NUMBER or TOO_LONG."""
-    cdef Py_ssize_t position, whole = 0, fraction = 0
+cdef int _put_digits(unsigned char* out, unsigned long long value) noexcept:
+    """Write a number as text; return how many bytes."""
+    cdef unsigned char[ID_DIGITS_MAX + 1] reversed_digits
+    cdef int count = 0, position
+    while True:
+        reversed_digits[count] = <unsigned char>(c"0" + value % 10)
+        value //= 10
+        count += 1
+        if not value:
+            break
+    for position in range(count):
+        out[position] = reversed_digits[count - 1 - position]
+    return count
+
+
+cdef int _put_decimal(unsigned char* out, object text):
+    """Write a plain decimal text times 10¹⁸; return how many bytes, 0 if it is none."""
+    cdef const unsigned char* characters
+    cdef Py_ssize_t length, position
+    cdef int whole = 0, fraction = 0, size = 1
     cdef bint has_point = False
-    cdef unsigned char byte
-    value[0] = 0
+    cdef unsigned char character
+    cdef uint128 value = 0, rest
+    if not PyUnicode_CheckExact(text) or not PyUnicode_IS_ASCII(text):
+        return 0
+    characters, length = PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text)
     for position in range(length):
-        byte = text[position]
-        if byte == c".":
-            if has_point:
-                return NO_NUMBER
+        character = characters[position]
+        if character == c"." and not has_point:
             has_point = True
             continue
-        if byte < c"0" or byte > c"9":
-            return NO_NUMBER
+        if character < c"0" or character > c"9":
+            return 0
         if has_point:
             fraction += 1
         else:
             whole += 1
-        if whole + fraction <= DIGITS:  # more is too long on either side of the point
-            value[0] = value[0] * 10 + (byte - c"0")
-    if not whole or (has_point and not fraction):
-        return NO_NUMBER
-    if whole > INTEGER_DIGITS or fraction > SCALE:
-        return TOO_LONG
-    value[0] *= _powers[fraction]
-    return 0
-
-
-cdef int _put_decimal(unsigned char* out, object text) except -1:
-    """Write an Avro decimal; return how many bytes. Raises ValueError, TypeError."""
-    cdef uint128 value = 0, rest
-    cdef int size = 1, position, found
-    if not isinstance(text, str):
-        raise TypeError(f"expected a text, not {text!r}")
-    found = NO_NUMBER
-    if PyUnicode_IS_ASCII(text):
-        found = _scale(PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text), &value)
-    if found == NO_NUMBER:
-        raise ValueError(f"expected a plain decimal number, not {text[:40]!r}")
-    if found == TOO_LONG:
-        raise ValueError(f"at most 20 digits before and 18 after the point, not {text[:60]!r}")
+        if whole > INTEGER_DIGITS or fraction > SCALE:  # so 38 digits at most: below 2¹²⁷
+            return 0
+        value = value * 10 + (character - c"0")
+    if not whole or has_point != (fraction > 0):
+        return 0
+    value *= _powers[fraction]
     rest = value >> 7  # one bit more than needed: the sign of two's complement
     while rest:
         rest >>= 8
@@ -116,30 +115,40 @@ cdef int _put_decimal(unsigned char* out, object text) except -1:
     return size + 1
 
 
-def plain_decimal(text):
-    """Return Avro bytes that hold a plain decimal text times 10¹⁸. Raises ValueError."""
-    cdef unsigned char[FIELD_BYTES_MAX] out
-    cdef int size = _put_decimal(out, text)
-    return PyBytes_FromStringAndSize(<char*>out, size)
+cdef class DecimalEncoder:
+    """Encodes plain decimal numbers as `twin` does, which is asked about every other text."""
+
+    cdef object twin
+
+    def __init__(self, twin):
+        self.twin = twin
+
+    def __call__(self, text):
+        """Return Avro bytes. Raises what the twin raises."""
+        cdef unsigned char[FIELD_BYTES_MAX] out
+        cdef int size = _put_decimal(out, text)
+        return PyBytes_FromStringAndSize(<char*>out, size) if size else self.twin(text)
 
 
 cdef class RecordEncoder:
-    """Encodes the events of one stream of one symbol; called as the Python encoders are.
+    """Encodes the events of one stream of one symbol as `twin` does.
 
     `prefix`, `id_text` and `symbol` are those of a RecordHead, `fields` what follows the symbol
     (`streamer.data.compiled.Field`): how each is written, the event's attribute, and of an enum the
     byte of each value. A `received` field is the time of arrival. `suffix` ends each record.
     """
 
+    cdef object twin
     cdef bytes prefix, id_text, symbol, suffix
     cdef int[FIELDS_MAX] kinds
     cdef list names, codes
     cdef int count
 
-    def __init__(self, bytes prefix not None, bytes id_text not None, bytes symbol not None,
-                 fields, bytes suffix not None):
+    def __init__(self, twin, bytes prefix not None, bytes id_text not None,
+                 bytes symbol not None, fields, bytes suffix not None):
         if len(fields) > FIELDS_MAX:
             raise ValueError(f"at most {FIELDS_MAX} fields, not {len(fields)}")
+        self.twin = twin
         self.prefix, self.id_text, self.symbol, self.suffix = prefix, id_text, symbol, suffix
         self.names, self.codes, self.count = [], [], len(fields)
         for position, (kind, name, codes) in enumerate(fields):
@@ -150,43 +159,61 @@ cdef class RecordEncoder:
             self.names.append(name)
             self.codes.append(dict(codes))
 
-    def __call__(self, event, long long received_us):
-        """Return the record's bytes. Raises ValueError, TypeError, OverflowError, LookupError."""
+    def __call__(self, event, received_us):
+        """Return the record's bytes. Raises what the twin raises."""
+        try:
+            record = self._record(event, received_us)
+        except Exception:  # no such attribute, a number too large: the twin says what is wrong
+            record = None
+        return self.twin(event, received_us) if record is None else record
+
+    cdef bytes _record(self, event, received_us):
+        """Return the record's bytes; None, or any exception, for what only the twin can judge."""
+        cdef unsigned char[ID_DIGITS_MAX + 1] digits
         cdef unsigned char[FIELDS_MAX * FIELD_BYTES_MAX] body
         cdef unsigned char[10] length
-        cdef bytes digits = b"%d" % event.id
-        cdef bytes code, record
-        cdef int size = 0, position, kind, length_size
+        cdef int digits_size, length_size, size = 0, position, kind, written
+        cdef long long event_id
+        cdef bytes record
+        value = event.id
+        if not PyLong_CheckExact(value):
+            return None
+        event_id = value
+        if event_id < 0:
+            return None
+        digits_size = _put_digits(digits, event_id)
         for position in range(self.count):
             kind = self.kinds[position]
-            if kind == RECEIVED:
-                size += _put_long(body + size, received_us)
-                continue
-            value = getattr(event, self.names[position])
-            if kind == LONG:
+            value = received_us if kind == RECEIVED else getattr(event, self.names[position])
+            if kind == LONG or kind == RECEIVED:
+                if not PyLong_CheckExact(value):
+                    return None
                 size += _put_long(body + size, value)
             elif kind == DECIMAL:
-                size += _put_decimal(body + size, value)
+                written = _put_decimal(body + size, value)
+                if not written:
+                    return None
+                size += written
             elif kind == BOOLEAN:
-                body[size] = 1 if value else 0
+                if value is not True and value is not False:
+                    return None
+                body[size] = value is True
                 size += 1
             else:
-                code = self.codes[position][value]
-                body[size] = <unsigned char>PyBytes_AS_STRING(code)[0]
+                body[size] = PyBytes_AS_STRING(self.codes[position][value])[0]
                 size += 1
-        length_size = _put_long(length, PyBytes_GET_SIZE(self.id_text) + PyBytes_GET_SIZE(digits))
+        length_size = _put_long(length, PyBytes_GET_SIZE(self.id_text) + digits_size)
         record = PyBytes_FromStringAndSize(
             NULL,
             PyBytes_GET_SIZE(self.prefix) + length_size + PyBytes_GET_SIZE(self.id_text)
-            + PyBytes_GET_SIZE(digits) + PyBytes_GET_SIZE(self.symbol) + size
-            + PyBytes_GET_SIZE(self.suffix),
+            + digits_size + PyBytes_GET_SIZE(self.symbol) + size + PyBytes_GET_SIZE(self.suffix),
         )
         cdef char* out = PyBytes_AS_STRING(record)
         out = _append(out, self.prefix)
         memcpy(out, length, length_size)
         out = _append(out + length_size, self.id_text)
-        out = _append(out, digits)
-        out = _append(out, self.symbol)
+        memcpy(out, digits, digits_size)
+        out = _append(out + digits_size, self.symbol)
         memcpy(out, body, size)
         _append(out + size, self.suffix)
         return record

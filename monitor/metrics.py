@@ -146,6 +146,15 @@ def _process(streamers: Iterable[StreamerSnapshot]) -> Iterator[Metric]:
             if value is not None:
                 family.add_metric([streamer.name], float(value))
         yield family
+    encoders = GaugeMetricFamily(
+        "vigil_streamer_encoder_info",
+        "1; the label says what encodes the records, compiled or python.",
+        labels=["streamer", "encoder"],
+    )
+    for streamer in streamers:
+        if streamer.up and streamer.report is not None:
+            encoders.add_metric([streamer.name, streamer.report.encoder], 1.0)
+    yield encoders
 
 
 def _feed(snapshot: Snapshot) -> Iterator[Metric]:

@@ -91,6 +91,7 @@ def _streamer(one: StreamerSnapshot, fresh: Mapping[tuple[str, str], bool]) -> d
         "leak_score": one.leak.score if one.leak else None,
         "leak_reason": one.leak.reason if one.leak else None,
         "state": report.state if report else None,
+        "encoder": report.encoder if report else None,
         "clock_offset_seconds": report.clock_offset_seconds if report else None,
         "report_age_seconds": one.report_age_seconds,
         "streams": [_stream(each, fresh.get((each.stream, each.symbol))) for each in one.streams],

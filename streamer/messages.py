@@ -236,6 +236,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     backfill: Backfill = Backfill()
     telemetry_dropped: dict[str, Count] = {}  # messages that were not sent, by TELEMETRY_DROPS
     memory: MemoryParts = {}  # what holds its memory, by part (`streamer.memory_parts`)
+    encoder: Name = "python"  # what encodes the records: "compiled" (docs/accelerator.md) or this
 
     def silent_seconds(self, stream: StreamCounts) -> float:
         """Return for how long one of its streams had brought nothing when this was told."""

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable
 
+from streamer.avro.accelerator import ENCODER
 from streamer.config import StreamerConfig
 from streamer.feed_counters import FeedCounters
 from streamer.memory_parts import MemoryAccount
@@ -147,6 +148,7 @@ class Reporter:
             exit_reason=exit_reason,
             backfill=backfill,
             memory=self._memory.parts(sink, held),
+            encoder=ENCODER,
         )
 
     def _streams(self, now: float) -> tuple[StreamCounts, ...]:

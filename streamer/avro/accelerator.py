@@ -10,7 +10,7 @@ import importlib
 import logging
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 NAME = "vigil_accelerator"
 INTERFACE = 1
@@ -20,13 +20,16 @@ log = logging.getLogger(__name__)
 
 
 class Accelerator(Protocol):
-    """What the extension has."""
+    """What the extension has. Both ask their twin about whatever they cannot encode."""
 
-    def plain_decimal(self, text: str, /) -> bytes:
-        """As `streamer.avro.binary.plain_decimal`."""
+    def DecimalEncoder(  # noqa: N802 - a class
+        self, twin: Callable[[str], bytes], /
+    ) -> Callable[[str], bytes]:
+        """As `twin`, which is `streamer.avro.binary.plain_decimal`."""
 
     def RecordEncoder(  # noqa: N802 - a class
         self,
+        twin: Callable[[Any, int], bytes],
         prefix: bytes,
         id_text: bytes,
         symbol: bytes,
@@ -34,7 +37,7 @@ class Accelerator(Protocol):
         suffix: bytes,
         /,
     ) -> Callable[[Any, int], bytes]:
-        """As the encoder of a kind."""
+        """As `twin`, the encoder of a kind in Python."""
 
 
 def load(
@@ -45,8 +48,9 @@ def load(
         found: Any = import_module(NAME)
         if found.INTERFACE != INTERFACE:
             return None, f"its interface is {found.INTERFACE}, expected {INTERFACE}"
-        if found.plain_decimal(_NUMBER) != _ENCODED:
-            return None, f"it encodes {_NUMBER} as {found.plain_decimal(_NUMBER).hex()}"
+        encoded = found.DecimalEncoder(_refuse)(_NUMBER)
+        if encoded != _ENCODED:
+            return None, f"it encodes {_NUMBER} as {encoded.hex()}, expected {_ENCODED.hex()}"
     except ModuleNotFoundError:
         return None, ""
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, Python does the work
@@ -54,12 +58,23 @@ def load(
     return found, ""
 
 
+def _refuse(text: str) -> bytes:
+    raise ValueError(f"it does not encode {text}")
+
+
+def name_encoder(accelerator: object | None) -> Literal["compiled", "python"]:
+    """Return which of the two encodes the records, as it is told to people."""
+    return "python" if accelerator is None else "compiled"
+
+
 ACCELERATOR, UNUSABLE = load()
+ENCODER = name_encoder(ACCELERATOR)
 
 
 def announce(accelerator: object | None = ACCELERATOR, unusable: str = UNUSABLE) -> None:
-    """Log whether the extension is used; nothing where it is not installed."""
-    if accelerator is not None:
-        log.info("%s is used", NAME)
-    elif unusable:
-        log.warning("%s is not used, Python does its work: %s", NAME, unusable)
+    """Log which encoder is used, and what is wrong with an extension that is not."""
+    if unusable:
+        log.warning(
+            "%s is installed and not used: %s; build it anew (docs/accelerator.md)", NAME, unusable
+        )
+    log.info("encoder=%s", name_encoder(accelerator))

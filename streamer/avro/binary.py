@@ -101,7 +101,7 @@ def plain_decimal(text: str) -> bytes:
 def _fast_decimal() -> Callable[[str], bytes]:
     """Return `plain_decimal` compiled, or else remembered: as fast as finding it in a memory."""
     if ACCELERATOR is not None:
-        return ACCELERATOR.plain_decimal
+        return ACCELERATOR.DecimalEncoder(plain_decimal)
     return lru_cache(maxsize=_MANY_VALUES)(plain_decimal)
 
 

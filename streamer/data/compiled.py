@@ -34,9 +34,9 @@ def compiled_or(
     """Return what makes encoders of a kind: those of the extension, or `make` without it.
 
     `fields` are the record's behind its symbol, in order, and `suffix` what ends each record: both
-    write the same bytes.
+    write the same bytes, and what the extension cannot write it hands to what `make` returns.
     """
     if accelerator is None:
         return make
     compiled = accelerator.RecordEncoder
-    return lambda head: compiled(head.prefix, head.id_text, head.symbol, fields, suffix)
+    return lambda head: compiled(make(head), head.prefix, head.id_text, head.symbol, fields, suffix)

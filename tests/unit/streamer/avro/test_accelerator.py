@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -9,9 +10,9 @@ from streamer.avro import accelerator
 from streamer.avro.binary import plain_decimal
 
 
-def module(**attributes: object) -> ModuleType:
+def module(interface: int = 1, encode: Callable[[str], bytes] = plain_decimal) -> ModuleType:
     made = ModuleType(accelerator.NAME)
-    vars(made).update({"INTERFACE": 1, "plain_decimal": plain_decimal, **attributes})
+    vars(made).update({"INTERFACE": interface, "DecimalEncoder": lambda twin: encode})
     return made
 
 
@@ -32,11 +33,18 @@ def test_nothing_is_said_where_it_is_not_installed() -> None:
     assert accelerator.load(broken(ModuleNotFoundError("no module"))) == (None, "")
 
 
+def asks_its_twin() -> ModuleType:
+    made = module()
+    vars(made)["DecimalEncoder"] = lambda twin: twin
+    return made
+
+
 @pytest.mark.parametrize(
     ("extension", "reason"),
     [
-        (module(INTERFACE=2), "interface is 2, expected 1"),
-        (module(plain_decimal=lambda text: b"\2\1"), "encodes 65105.33000000 as 0201"),
+        (module(interface=2), "interface is 2, expected 1"),
+        (module(encode=lambda text: b"\2\1"), "encodes 65105.33000000 as 0201, expected 140dc95d"),
+        (asks_its_twin(), "does not encode 65105.33000000"),
         (ModuleType("empty"), "INTERFACE"),
     ],
 )
@@ -54,16 +62,27 @@ def test_one_that_cannot_be_loaded_is_not_taken() -> None:
     assert "undefined symbol" in why
 
 
-def test_the_log_tells_whether_it_is_used(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        accelerator.announce(object(), "")
-        accelerator.announce(None, "its interface is 2, expected 1")
-        accelerator.announce(None, "")
-
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("INFO", "vigil_accelerator is used"),
+@pytest.mark.parametrize(
+    ("extension", "unusable", "lines"),
+    [
+        (object(), "", [("INFO", "encoder=compiled")]),
+        (None, "", [("INFO", "encoder=python")]),
         (
-            "WARNING",
-            "vigil_accelerator is not used, Python does its work: its interface is 2, expected 1",
+            None,
+            "its interface is 2, expected 1",
+            [
+                (
+                    "WARNING",
+                    "vigil_accelerator is installed and not used: its interface is 2, expected 1; "
+                    "build it anew (docs/accelerator.md)",
+                ),
+                ("INFO", "encoder=python"),
+            ],
         ),
-    ]
+    ],
+)
+def test_the_log_tells_which_encoder_is_used(extension, unusable, lines, caplog) -> None:
+    with caplog.at_level(logging.INFO):
+        accelerator.announce(extension, unusable)
+
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == lines
