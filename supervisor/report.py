@@ -86,6 +86,8 @@ def plain_report(snapshot: Snapshot) -> str:
             f"  growth     {mebibytes(streamer.growth_bytes, signed=True)}",
             f"  connection {connection_state(streamer)}",
         ]
+        if streamer.report:
+            lines.append(f"  encoder    {streamer.report.encoder}")
         offset = streamer.report.clock_offset_seconds if streamer.report else None
         if offset is not None and abs(offset) > CLOCK_OFFSET_SECONDS:
             side = "behind" if offset > 0 else "ahead of"

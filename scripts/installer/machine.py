@@ -48,6 +48,32 @@ def find_python() -> str:
     sys.exit("Python 3.11 or newer is needed (on Ubuntu 22.04: apt-get install python3.11-venv).")
 
 
+def check_compiler(python: str) -> None:
+    """Exit with a sentence unless C extensions can be built; install what is missing on Debian."""
+    if can_compile(python):
+        return
+    if shutil.which("apt-get"):
+        packages = ["gcc", "libc6-dev", f"{Path(python).resolve().name}-dev"]
+        print(f"installing {', '.join(packages)}", flush=True)
+        os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+        run("apt-get", "update", "-qq")
+        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages)
+        if can_compile(python):
+            return
+    sys.exit(
+        f"The compiled encoder needs a C compiler (cc) and the headers of {python} (on Debian: "
+        "gcc, libc6-dev and python3-dev). Nothing was changed; install them, or go on without it: "
+        "scripts/install --no-accelerated"
+    )
+
+
+def can_compile(python: str) -> bool:
+    """Say whether a compiler and the interpreter's headers are here."""
+    header = "sysconfig.get_path('include') + '/Python.h'"
+    found = run(python, "-c", f"import os, sys, sysconfig; sys.exit(not os.path.exists({header}))")
+    return shutil.which("cc") is not None and found == 0
+
+
 def make_user() -> None:
     """Make the user and the directory of settings, unless they are there."""
     if run("getent", "passwd", USER, quiet=True):

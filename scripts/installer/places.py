@@ -8,6 +8,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 PROGRAM = Path("/opt/vigil")  # a link to the release that is used
 RELEASES = Path("/opt/vigil-releases")
 PREVIOUS = RELEASES / "previous"  # a link to the one before it
+ACCELERATED = RELEASES / "accelerated"  # is there while releases get the compiled encoder
 COMMAND = Path("/usr/local/bin/vigil")
 SETTINGS = Path("/etc/vigil")
 STATE = Path("/var/lib")

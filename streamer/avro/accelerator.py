@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Literal, Protocol
@@ -78,3 +79,7 @@ def announce(accelerator: object | None = ACCELERATOR, unusable: str = UNUSABLE)
             "%s is installed and not used: %s; build it anew (docs/accelerator.md)", NAME, unusable
         )
     log.info("encoder=%s", name_encoder(accelerator))
+
+
+if __name__ == "__main__":  # what installs it asks whether it is taken
+    sys.exit(None if ACCELERATOR is not None else f"{NAME} is not used: {UNUSABLE or 'not found'}")

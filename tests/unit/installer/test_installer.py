@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from scripts.installer import releases, services, settings
+from scripts.installer import machine, releases, services, settings
 
 
 @pytest.fixture
@@ -12,6 +13,9 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a checkout with a file of each kind that a release is made of."""
     (tmp_path / "deploy" / "systemd").mkdir(parents=True)
     for name in ("requirements.txt", "requirements-build.txt", "deploy/systemd/vigil.service"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "accelerator").mkdir()
+    for name in (*releases.ACCELERATOR, releases.ACCELERATOR_PINS):
         (tmp_path / name).write_text(name)
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
     for name in releases.PACKAGES:
@@ -34,6 +38,36 @@ def test_a_release_is_named_by_its_version_and_all_that_is_in_it(source: Path) -
     (source / "supervisor" / "module.py").rename(source / "supervisor" / "other.py")
     names.add(releases.release_name("python3"))
     assert len(names) == 5
+
+
+def test_a_release_with_the_compiled_encoder_is_another_one_and_named_by_its_source(source) -> None:
+    without = releases.release_name("python3")
+    names = {without, releases.release_name("python3", accelerated=True)}
+    for changed in (*releases.ACCELERATOR, releases.ACCELERATOR_PINS):
+        (source / changed).write_text("changed")
+        names.add(releases.release_name("python3", accelerated=True))
+    assert len(names) == 5
+    assert releases.release_name("python3") == without
+
+
+def test_an_upgrade_keeps_the_compiled_encoder_until_told_otherwise(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(releases, "ACCELERATED", tmp_path / "accelerated")
+    assert not releases.is_accelerated(None)
+    releases.remember(accelerated=releases.is_accelerated(True))
+    releases.remember(accelerated=releases.is_accelerated(None))
+    assert releases.is_accelerated(None)
+    releases.remember(accelerated=releases.is_accelerated(False))
+    assert not releases.is_accelerated(None)
+
+
+def test_without_a_compiler_an_accelerated_release_is_refused_before_anything_is_made(
+    source, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(releases, "RELEASES", tmp_path / "releases")
+    monkeypatch.setattr(machine.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match=r"C compiler .* --no-accelerated"):
+        releases.build(sys.executable, accelerated=True)
+    assert not (tmp_path / "releases").exists()
 
 
 def test_the_first_port_that_no_settings_name_is_taken(

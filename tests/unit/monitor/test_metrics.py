@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -122,6 +123,14 @@ def test_values() -> None:
 def test_what_runs_is_told() -> None:
     labels = (("python", platform.python_version()), ("version", version()))
     assert exposed(snapshot())["vigil_build_info", labels] == 1
+
+
+def test_which_encoder_is_used_is_told() -> None:
+    (streamer,) = snapshot().streamers
+    report = msgspec.structs.replace(streamer.report, encoder="compiled")
+    told = exposed(replace(snapshot(), streamers=(replace(streamer, report=report),)))
+    labels = (("encoder", "compiled"), ("streamer", NAME))
+    assert told["vigil_streamer_encoder_info", labels] == 1
 
 
 def test_what_alerts_need() -> None:

@@ -80,6 +80,7 @@ def test_the_plain_report_has_what_people_are_used_to() -> None:
         "VMS        300.0 MiB",
         "growth     -1.5 MiB",
         "streaming, 1 of 1 connections live, rotating",
+        "encoder    python",
         "streams    1, longest silence 0.1 s (trade BTCUSDT)",
     ):
         assert figure in report
