@@ -98,22 +98,25 @@ def plain_decimal(text: str) -> bytes:
     return encoded
 
 
-def _fast_decimal() -> Callable[[str], bytes]:
-    """Return `plain_decimal` compiled, or else remembered: as fast as finding it in a memory."""
+_cached = [lru_cache(maxsize=_MANY_VALUES)(plain_decimal) for _ in range(2)]
+
+
+def _fast_decimals() -> tuple[Callable[[str], bytes], Callable[[str], bytes]]:
+    """Return `plain_decimal` compiled, which is as fast as a look into a cache; else cached."""
     if ACCELERATOR is not None:
-        return ACCELERATOR.DecimalEncoder(plain_decimal)
-    return lru_cache(maxsize=_MANY_VALUES)(plain_decimal)
+        compiled = ACCELERATOR.DecimalEncoder(plain_decimal)
+        return compiled, compiled
+    return _cached[0], _cached[1]
 
 
-decimal = _fast_decimal()
-"""`plain_decimal`, fast."""
-level_decimal = _fast_decimal()
-"""The same for the levels of books, whose many values would put those of trades out of a memory."""
+decimal, level_decimal = _fast_decimals()
+"""`plain_decimal`, fast; the latter for the levels of books, whose many values would put those of
+trades out of a cache."""
 
 
 def remembered_bytes() -> int:
     """Return about how much memory the remembered values take: at most 4 MiB, once all is full."""
-    texts = decimal.cache_info().currsize + level_decimal.cache_info().currsize
+    texts = sum(cache.cache_info().currsize for cache in _cached)
     return texts * 190 + len(_high_bits) * 105  # by tracemalloc, keys and links included
 
 
