@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -38,11 +39,25 @@ NEAR_SECONDS = 0.5  # between a record's time and a declared time: clocks are th
 
 
 @dataclass
+class Fault:
+    """Something that was done to a member, and how long quotes were not recorded for it."""
+
+    kind: str
+    name: str
+    began: datetime
+    gaps_seconds: dict[str, float] = field(default_factory=dict)  # the longest, by symbol
+
+    def __str__(self) -> str:
+        longest = max(self.gaps_seconds.values(), default=0.0)
+        return f"{self.kind} {self.name}: {longest:.1f} s ({len(self.gaps_seconds)} symbols)"
+
+
+@dataclass
 class Result:
     """What a seed did, and what was found."""
 
     seed: int
-    events: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     trades: int = 0
     copies: int = 0
@@ -50,6 +65,13 @@ class Result:
     quotes_missing: int = 0
     quotes_late: int = 0  # after later ones: what librdkafka held of a frozen or cut off member
     gaps_seconds: list[float] = field(default_factory=list)
+
+    def note_gap(self, symbol: str, began: datetime, seconds: float) -> None:
+        """Count a time without quotes of a symbol for the fault during or after which it began."""
+        self.gaps_seconds.append(seconds)
+        before = [one for one in self.faults if one.began <= began]
+        for fault in before[-1:] or self.faults[:1]:
+            fault.gaps_seconds[symbol] = max(fault.gaps_seconds.get(symbol, 0.0), seconds)
 
 
 class Seed:
@@ -67,15 +89,14 @@ class Seed:
 
     def say(self, text: str) -> None:
         """Note what is done, and when."""
-        line = f"{time.monotonic() - self._began:5.1f} s {text}"
-        self._result.events.append(line)
-        print(f"  {line}", flush=True)
+        print(f"  {time.monotonic() - self._began:5.1f} s {text}", flush=True)
 
     def do(self, kind: str, name: str, random: Random) -> None:
         """Do something to a member; when this returns it is mended, or on its way to it."""
         member, machine = self._cluster.members[name], self._machines[name]
         seconds = round(random.uniform(8.0, 12.0), 1)  # longer than a session
         self.say(f"{kind}: {name}")
+        self._result.faults.append(Fault(kind, name, datetime.now(UTC)))
         match kind:
             case "kill" | "kill for long":
                 member.kill()
@@ -109,8 +130,9 @@ class Seed:
             self.say(f"{name} has ended with exit code {code}")
 
 
-def run_seed(seed: int, seconds: float, symbols: int, rate: float, kafka: KafkaCluster,
-             machines: Mapping[str, Machine], directory: Path) -> Result:  # fmt: skip
+def run_seed(seed: int, kinds: Sequence[str], seconds: float, symbols: int, rate: float,
+             kafka: KafkaCluster, machines: Mapping[str, Machine],
+             directory: Path) -> Result:  # fmt: skip
     """Run one seed and compare what is stored with the tape."""
     random, result = Random(seed), Result(seed)
     names = [f"S{number}USDT" for number in range(symbols)]
@@ -124,11 +146,11 @@ def run_seed(seed: int, seconds: float, symbols: int, rate: float, kafka: KafkaC
             run.start(name)
         cluster.await_live(CAUGHT_UP_SECONDS)
         run.say("live")
-        kinds = list(KINDS)
-        random.shuffle(kinds)
+        left = list(kinds)
+        random.shuffle(left)
         until = time.monotonic() + seconds
-        while time.monotonic() < until and kinds:
-            run.do(kinds.pop(), random.choice(MEMBERS), random)
+        while time.monotonic() < until and left:
+            run.do(left.pop(), random.choice(MEMBERS), random)
             time.sleep(round(random.uniform(1.0, 6.0), 1))
         run.say("mended")
         time.sleep(8.0)  # a session: whoever is lost is known to be
@@ -163,9 +185,9 @@ def compare(cluster: Cluster, result: Result) -> None:
         declared = [
             each for each in gaps if each["symbol"] == symbol and each["stream"] == "bookTicker"
         ]
-        result.gaps_seconds += [
-            (each["to_time"] - each["from_time"]).total_seconds() for each in declared
-        ]
+        for each in declared:
+            seconds = (each["to_time"] - each["from_time"]).total_seconds()
+            result.note_gap(symbol, each["from_time"], seconds)
         lost = [one for one in audit.missing if not _is_declared(one, mine, declared)]
         if lost:
             result.problems.append(f"{symbol}@bookTicker: {len(lost)} lost without a record: "
@@ -192,7 +214,7 @@ def table(results: list[Result]) -> str:
     for one in results:
         outcome = "pass" if not one.problems else f"FAIL ({len(one.problems)})"
         lines.append(
-            f"| {one.seed} | {sum(':' in each for each in one.events)} | {one.trades} "
+            f"| {one.seed} | {len(one.faults)} | {one.trades} "
             f"| {one.copies} | {one.quotes} | {one.quotes_missing} | {one.quotes_late} "
             f"| {max(one.gaps_seconds, default=0.0):.1f} | {outcome} |"
         )
@@ -203,6 +225,7 @@ def main() -> int:
     """Run the campaign; 0 when every seed has passed."""
     parser = argparse.ArgumentParser(prog="scripts/faults cluster", description=__doc__)
     parser.add_argument("--seeds", default="1..3", help="such as 7 or 1..20 (default: 1..3)")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="of faults (default: all)")
     parser.add_argument("--seconds", type=float, default=60.0, help="of faults (default: 60)")
     parser.add_argument("--symbols", type=int, default=24)
     parser.add_argument("--rate", type=float, default=60.0, help="events a second, of each stream")
@@ -215,6 +238,9 @@ def main() -> int:
         command = ["unshare", "--net", sys.executable, "-m", "tests.cluster_campaign"]
         environment = {**os.environ, "VIGIL_IN_NAMESPACE": "1"}
         os.execvpe(command[0], [*command, *sys.argv[1:]], environment)
+    kinds = [kind for kind in options.kinds.split(",") if kind]
+    if unknown := set(kinds) - set(KINDS):
+        parser.error(f"--kinds: {', '.join(sorted(unknown))}: expected of {', '.join(KINDS)}")
     first, _, last = options.seeds.partition("..")
     results: list[Result] = []
     open_hub()
@@ -228,9 +254,11 @@ def main() -> int:
             print(f"seed {seed}", flush=True)
             here = directory / f"seed{seed}"
             here.mkdir()
-            result = run_seed(seed, options.seconds, options.symbols, options.rate, kafka,
-                              machines, here)  # fmt: skip
+            result = run_seed(seed, kinds, options.seconds, options.symbols, options.rate,
+                              kafka, machines, here)  # fmt: skip
             results.append(result)
+            for fault in result.faults:
+                print(f"  without quotes: {fault}", flush=True)
             for problem in result.problems:
                 print(f"  PROBLEM {problem}", flush=True)
             if result.problems:

@@ -4,6 +4,7 @@
     direct ── the queue is full ──────▶ awaiting room ── half of it is free ───────▶ direct
     awaiting brokers ── they have answered ────────────────────────────────────────▶ overflowing
     any ── failed, stalled, no room ──▶ reclaiming ──▶ direct, or overflowing until all is delivered
+    any ── hold ──────────────────────▶ reclaiming ──▶ held ── release ──▶ reclaiming
 
 `step` takes what has been seen and returns the next state with what is to be done; the outcome of
 an action is seen in turn. In every state but `direct` records wait, so that none overtakes.
@@ -29,6 +30,7 @@ class State(Enum):
     RECLAIMING = "reclaiming"  # it waits: the producer gives back what it has not delivered
     OVERFLOWING = "overflowing"  # it goes to disk, and from there to the producer in turn
     AWAITING_BROKERS = "awaiting brokers"  # it goes to disk: none has answered since the start
+    HELD = "held"  # it goes to disk, with what the producer gave back: it may be somebody else's
 
 
 class Action(Enum):
@@ -49,12 +51,13 @@ class Flow:
     since: float = 0.0  # of the AWAITING states: monotonic seconds
     below: int = 0  # of the AWAITING states: over when fewer records are in the producer
     on_disk: bool = False  # of RECLAIMING: it goes on with OVERFLOWING
+    is_held: bool = False  # of RECLAIMING: it goes on with HELD, whatever else
     slice_at: float = 0.0  # of OVERFLOWING: when the next slice is due
 
     @property
     def writes_to_disk(self) -> bool:
         """Return whether what waits is put on disk."""
-        on_disk = self.state in (State.OVERFLOWING, State.AWAITING_BROKERS)
+        on_disk = self.state in (State.OVERFLOWING, State.AWAITING_BROKERS, State.HELD)
         return on_disk or self.on_disk
 
     def accepts(self, *, has_room: bool) -> bool:
@@ -62,7 +65,12 @@ class Flow:
         match self.state:
             case State.DIRECT:
                 return True
-            case State.AWAITING_ACKNOWLEDGEMENT | State.OVERFLOWING | State.AWAITING_BROKERS:
+            case (
+                State.AWAITING_ACKNOWLEDGEMENT
+                | State.OVERFLOWING
+                | State.AWAITING_BROKERS
+                | State.HELD
+            ):
                 return has_room
             case State.AWAITING_ROOM:
                 return False
@@ -74,6 +82,7 @@ class Flow:
 
 OVERFLOWING = Flow(State.OVERFLOWING)
 AWAITING_BROKERS = Flow(State.AWAITING_BROKERS)
+HELD = Flow(State.HELD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +101,16 @@ class Polled:
 @dataclass(frozen=True, slots=True)
 class Opened:
     """The brokers have answered, and the topics are as they are to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing is to be delivered from now on, and what can be is to be taken back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Records may be delivered again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +162,9 @@ class Sent:
     failed: bool
 
 
-Seen: TypeAlias = Polled | Opened | GapSent | Full | Failed | Reclaimed | Renewed | Sent
+Seen: TypeAlias = (
+    Polled | Opened | Hold | Release | GapSent | Full | Failed | Reclaimed | Renewed | Sent
+)
 Step: TypeAlias = tuple[Flow, tuple[Action, ...]]
 
 
@@ -154,6 +175,10 @@ def step(flow: Flow, seen: Seen) -> Step:
             return _polled(flow, seen)
         case Opened():
             return OVERFLOWING, ()
+        case Hold():
+            return _held(flow)
+        case Release():
+            return _released(flow), ()
         case GapSent():
             return _awaiting_acknowledgement(seen.now), ()
         case Full():
@@ -174,8 +199,21 @@ def step(flow: Flow, seen: Seen) -> Step:
             assert_never(seen)
 
 
+def _held(flow: Flow) -> Step:
+    if flow.is_held or flow.state in (State.HELD, State.AWAITING_BROKERS):
+        return flow, ()
+    return replace(_reclaiming(flow), is_held=True), (Action.RECLAIM,)
+
+
+def _released(flow: Flow) -> Flow:
+    """Go on with another producer: this one is done with, as everything was taken back."""
+    if flow.state is State.HELD:
+        return Flow(State.RECLAIMING, on_disk=True)
+    return replace(flow, is_held=False)
+
+
 def _polled(flow: Flow, seen: Polled) -> Step:
-    if flow.state is State.AWAITING_BROKERS:
+    if flow.state in (State.AWAITING_BROKERS, State.HELD):
         return flow, ()  # a producer that fails meanwhile is replaced afterwards
     if seen.failed or flow.state is State.RECLAIMING:
         return _reclaiming(flow), (Action.RECLAIM,)
@@ -207,6 +245,9 @@ def _drain(flow: Flow, now: float) -> Step:
 def _reclaimed(flow: Flow, seen: Reclaimed) -> Step:
     if not seen.complete:
         return flow, ()  # until the next poll
+    if flow.is_held:
+        begins = seen.waiting and not flow.on_disk
+        return HELD, (Action.BEGIN_OVERFLOW,) if begins else ()
     may_renew = not seen.failed or seen.may_renew
     actions: tuple[Action, ...] = (Action.RENEW,) if may_renew else ()
     at_once = seen.failed and seen.may_renew
@@ -237,4 +278,4 @@ def _awaiting_room(in_producer: int, now: float) -> Flow:
 
 
 def _reclaiming(flow: Flow) -> Flow:
-    return Flow(State.RECLAIMING, on_disk=flow.writes_to_disk)
+    return Flow(State.RECLAIMING, on_disk=flow.writes_to_disk, is_held=flow.is_held)

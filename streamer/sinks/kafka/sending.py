@@ -20,9 +20,11 @@ from streamer.sinks.kafka.flow import (
     Flow,
     Full,
     GapSent,
+    Hold,
     Opened,
     Polled,
     Reclaimed,
+    Release,
     Renewed,
     Seen,
     Sent,
@@ -100,6 +102,14 @@ class Sending:
         """Handle that the brokers have answered for the first time."""
         self._follow(Opened(), now)
 
+    def hold(self, now: float) -> None:
+        """Have everything wait that the producer has not delivered, and deliver nothing."""
+        self._follow(Hold(), now)
+
+    def release(self, now: float) -> None:
+        """Deliver again."""
+        self._follow(Release(), now)
+
     def take_back(self) -> None:
         """Have all that is not acknowledged in the overflow, for good."""
         self.enter(flow.OVERFLOWING)
@@ -135,7 +145,11 @@ class Sending:
             case Action.BEGIN_OVERFLOW:
                 self._overflow.write(now)
                 _log.warning(
-                    "Kafka takes nothing: records wait in %s from now on", self._overflow.directory
+                    "%s: records wait in %s from now on",
+                    "nothing may be delivered"
+                    if self._flow.state is State.HELD
+                    else "Kafka takes nothing",
+                    self._overflow.directory,
                 )
                 return None
             case Action.RENEW:

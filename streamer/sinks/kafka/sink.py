@@ -48,6 +48,7 @@ from streamer.sinks.kafka.topics import topic_of
 PAUSED_SECONDS = (
     0.1  # for an empty queue, at most every ten seconds; brokers take some milliseconds
 )
+_ON_DISK = (State.OVERFLOWING, State.AWAITING_BROKERS, State.HELD)
 _UNENCODABLE = (ArithmeticError, LookupError, TypeError, ValueError)
 
 _log = logging.getLogger(__name__)
@@ -186,8 +187,6 @@ class KafkaSink:
         if self._opening is not None:
             self._look_at_opening(self._opening, now)
         self._sending.turn(now)
-        if self._held:
-            self.hold()
         if self._notes is not None:
             self._notes.write_news()
         if self._sending.writes_to_disk:
@@ -336,23 +335,24 @@ class KafkaSink:
 
         Somebody else stores it: it is counted as acknowledged.
         """
-        if len(self._overflow):
+        if len(self._overflow) or not self._sending.is_direct:  # it may be on its way to there
             self._overflow.discard((topic_of(self._config, route), route.name) for route in routes)
 
     def hold(self) -> None:
-        """Produce nothing from now on: what is put waits on disk. To be called again is harmless.
+        """Deliver nothing from now on: what is put waits on disk. To be called again is harmless.
 
-        What librdkafka has by now may still be delivered.
+        What the producer has not delivered waits there as well. A request that is under way may
+        still arrive; then its records come again after `release`.
         """
         self._held = True
-        if self._sending.state not in (State.RECLAIMING, State.AWAITING_BROKERS):
-            self._sending.enter(flow.AWAITING_BROKERS)
+        self._sending.hold(self._clock.monotonic())
 
     def release(self, now: float) -> None:
-        """Produce again."""
+        """Deliver again."""
         self._held = False
         if self._opening is None and self._sending.state is State.AWAITING_BROKERS:
             self._sending.opened(now)
+        self._sending.release(now)
 
     def _write_positions(self, now: float) -> None:
         """Write where the routes end, when all of it is acknowledged: at an empty queue.
@@ -382,8 +382,7 @@ class KafkaSink:
         """Return whether everything that was put is acknowledged, or in the overflow's files."""
         if not self._queued():
             return True
-        on_disk = self._sending.state in (State.OVERFLOWING, State.AWAITING_BROKERS)
-        return on_disk and self._overflow.stored == len(self._overflow)
+        return self._sending.state in _ON_DISK and self._overflow.stored == len(self._overflow)
 
     def _look_at_writers(self, other_writers: OtherWriters, now: float) -> None:
         other_writers.turn(now)

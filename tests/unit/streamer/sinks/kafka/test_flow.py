@@ -6,6 +6,7 @@ import pytest
 
 from streamer.sinks.kafka.flow import (
     AWAITING_BROKERS,
+    HELD,
     OTHER_EVENTS,
     OVERFLOWING,
     ROOM_SECONDS,
@@ -15,9 +16,11 @@ from streamer.sinks.kafka.flow import (
     Flow,
     Full,
     GapSent,
+    Hold,
     Opened,
     Polled,
     Reclaimed,
+    Release,
     Renewed,
     Sent,
     State,
@@ -60,6 +63,7 @@ EVERY = (
         (RECLAIMING, False, False),
         (RECLAIMING_ON_DISK, True, False),
         (OVERFLOWING, True, False),
+        (HELD, True, False),
     ],
 )
 def test_what_is_accepted(flow: Flow, with_room: bool, without: bool) -> None:
@@ -209,3 +213,37 @@ def test_before_brokers_have_answered_records_go_to_disk_and_stay_there() -> Non
     ):
         assert step(AWAITING_BROKERS, seen) == (AWAITING_BROKERS, ())
     assert step(AWAITING_BROKERS, Opened()) == (OVERFLOWING, ())
+
+
+@pytest.mark.parametrize("flow", EVERY)
+def test_to_hold_is_to_take_back_what_the_producer_has_and_to_keep_it(flow: Flow) -> None:
+    taking, actions = step(flow, Hold())
+    assert (taking.state, actions) == (State.RECLAIMING, (Action.RECLAIM,))
+    assert taking.writes_to_disk is flow.writes_to_disk, "nothing on disk is forgotten"
+    assert step(taking, Hold()) == (taking, ())
+    assert step(taking, replace(RECLAIMED, complete=False)) == (taking, ())
+    assert step(taking, POLLED) == (taking, (Action.RECLAIM,)), "it is not forgotten to hold"
+    for failed in (False, True):
+        seen = replace(RECLAIMED, failed=failed, may_renew=True)
+        begins = () if flow.writes_to_disk else (Action.BEGIN_OVERFLOW,)
+        assert step(taking, seen) == (HELD, begins), "nothing is sent, though it could be"
+        assert step(taking, replace(seen, waiting=0)) == (HELD, ())
+
+
+def test_what_is_held_stays_on_disk_until_it_is_released() -> None:
+    assert HELD.writes_to_disk
+    for seen in (POLLED, replace(POLLED, failed=True, stalled=True), Hold()):
+        assert step(HELD, seen) == (HELD, ())
+    assert step(HELD, Release()) == (RECLAIMING_ON_DISK, ()), "another producer goes on"
+
+
+def test_before_brokers_have_answered_there_is_nothing_to_take_back() -> None:
+    assert step(AWAITING_BROKERS, Hold()) == (AWAITING_BROKERS, ())
+    assert step(AWAITING_BROKERS, Release()) == (AWAITING_BROKERS, ())
+
+
+@pytest.mark.parametrize("flow", [RECLAIMING, RECLAIMING_ON_DISK])
+def test_what_is_released_before_all_came_back_goes_on_as_after_a_failure(flow: Flow) -> None:
+    taking, _ = step(flow, Hold())
+    assert step(taking, Release()) == (flow, ())
+    assert step(DIRECT, Release()) == (DIRECT, ())

@@ -552,3 +552,22 @@ def test_a_route_that_is_handed_over_writes_no_position_and_delivers_nothing_mor
         record["symbol"] for _, _, record in consume(cluster, "handed.trade", len(routes))
     }
     sink.close()
+
+
+def test_what_kafka_has_not_taken_when_the_sink_is_held_waits_on_disk_too():
+    """While a member is cut off: whoever has its shards by then has stored what came since."""
+    route = next(iter(ROUTES))
+    sink = sink_of(KafkaConfig(bootstrap_servers="127.0.0.1:1", topics={"trade": "t"}), [route])
+    for event_id in (1, 2, 3):
+        sink.put(route, event(route, event_id), NOW_US)
+    assert len(sink._producer) >= 3
+    sink.hold()
+    poll_until(sink, lambda: not len(sink._producer))  # it counts errors that it has to tell, too
+    assert sink.counts().overflow_records == 3
+    sink.put(route, event(route, 4), NOW_US)
+    assert not sink._sending.is_direct
+    sink.discard([route])
+    sink.release(time.monotonic())
+    poll_until(sink, lambda: not sink.counts().queued)
+    assert sink.counts().acknowledged_total == 4, "somebody else stores it"
+    sink.close()
