@@ -234,6 +234,15 @@ class GroupConfig:
     # How long a shard that moves is recorded by the member before, and held by the one after.
     handover_within: Positive = 10.0
 
+    @property
+    def deliver_within(self) -> float:
+        """Seconds after which a record that Kafka has not taken may be somebody else's by now.
+
+        Less than the session: a member that is frozen was heard of a little
+        before that, and the coordinator's clock goes on.
+        """
+        return self.session_timeout * 3 / 4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryConfig:

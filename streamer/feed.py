@@ -290,6 +290,8 @@ class Feed:
 
     def _turn(self) -> None:
         now = time.monotonic()
+        if self._group is not None:
+            self._group.woke(now)  # it may have been stopped in the midst of a turn, too
         if (pause := self._read_pacing.seconds(now, self._housekeeping_at)) > 0:
             time.sleep(pause)
             now = time.monotonic()

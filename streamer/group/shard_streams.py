@@ -134,6 +134,8 @@ class ShardStreams:
 
     def turn(self, now: float) -> None:
         """Follow the group."""
+        # Before what has happened is taken: a confirmation counts with all that came before it.
+        is_confirmed = self._is_confirmed()
         for event in self._membership.take():
             self._follow(event, now)
         for found in self._finder.turn(now):
@@ -145,6 +147,8 @@ class ShardStreams:
         self._follow(Passed(), now)
         self._shard_routes.turn()
         self._tell_left(now)
+        if is_confirmed:
+            self._confirmation = None
         self._hold(now)
 
     def leave(self, now: float, within_seconds: float) -> None:
@@ -218,10 +222,11 @@ class ShardStreams:
                 continue
             del self._leaving[shard]
 
+    def _is_confirmed(self) -> bool:
+        return self._confirmation is not None and self._membership.is_confirmed(self._confirmation)
+
     def _hold(self, now: float) -> None:
         """Have the sink produce nothing while it is not known whose the shards are."""
-        if self._confirmation is not None and self._membership.is_confirmed(self._confirmation):
-            self._confirmation = None
         is_unsafe = self._confirmation is not None or is_unsure(self.shards)
         if is_unsafe and not self._is_held:
             self._sink.hold()

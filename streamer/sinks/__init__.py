@@ -144,6 +144,8 @@ def open_sink(config: StreamerConfig, routes: Routes, earlier: Collection[str] =
             targets,
             kinds=routes.kinds,
             max_age_seconds=config.repair.max_age,
+            # Of a group's member that was frozen or cut off: somebody else has its streams then.
+            deliver_within_seconds=config.group.deliver_within if config.group.enabled else None,
         )
     from streamer.sinks.null import NullSink
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from streamer.config import KafkaConfig
@@ -19,6 +20,7 @@ from streamer.sinks.kafka.client import check_client_settings
 from streamer.sinks.kafka.late_opening import LateOpening
 from streamer.sinks.kafka.local_notes import NoteKeeper, Notes, header_key, read_notes
 from streamer.sinks.kafka.overflow import Overflow
+from streamer.sinks.kafka.producer import RestartableProducer
 from streamer.sinks.kafka.resume import find_positions, remembered_positions
 from streamer.sinks.kafka.sink import KafkaSink
 from streamer.sinks.kafka.topics import prepare_topics, topic_of, topics_of_kinds
@@ -35,16 +37,20 @@ def open_kafka_sink(
     *,
     kinds: Iterable[str] = (),
     max_age_seconds: float = math.inf,
+    deliver_within_seconds: float | None = None,
 ) -> KafkaSink:
     """Prepare the topics, ask the registry if there is one, and open the sink.
 
     The topics are those of the routes, and of the `kinds` whose routes may come later, as far as
     they can be told without a symbol.
 
-    Records older than `max_age_seconds` are not looked at to find where they end. Waits for brokers
-    and registry, `kafka.start_within` in all; where local notes tell what they would, only for some
-    seconds, and goes on trying behind a sink that puts records on disk. Raises SinkUnavailable when
-    one of them stays away or refuses, and SettingsError for what can never work.
+    What Kafka has not taken `deliver_within_seconds` after it was produced is taken back, and
+    produced again. Records older than `max_age_seconds` are not looked at to find where they end.
+
+    Waits for brokers and registry, `kafka.start_within` in all; where local notes tell what they
+    would, only for some seconds, and goes on trying behind a sink that puts records on disk. Raises
+    SinkUnavailable when one of them stays away or refuses, and SettingsError for what can never
+    work.
     """
     check_client_settings(config)
     topics = {route: topic_of(config, route) for route in routes}
@@ -90,6 +96,7 @@ def open_kafka_sink(
         overflow,
         positions,
         kinds=kind_of,
+        make_producer=partial(RestartableProducer, deliver_within_seconds=deliver_within_seconds),
         notes=keeper if with_notes else None,
         opening=opening,
         watches_writers=bool(config.positions_topic),

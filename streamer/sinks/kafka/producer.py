@@ -50,10 +50,14 @@ class RestartableProducer:
         errors: Errors,
         refuse: Refuse,
         told: Callable[[], None],
+        *,
+        deliver_within_seconds: float | None = None,
     ) -> None:
         """Begin to connect, and go on trying. Raises SettingsError for what cannot work.
 
-        `told` is called when there are new statistics.
+        `told` is called when there are new statistics. What is not delivered within a time is not
+        sent any more, and the producer fails; None: it is tried for ever. That holds for a process
+        that was stopped, too: librdkafka looks at the age of what it has before it sends again.
         """
         self.statistics = ClientStatistics()
         self.trouble: str | None = None
@@ -75,6 +79,9 @@ class RestartableProducer:
         self._batch_again_at = float("inf")
         self._batch_again_seconds = BATCH_AGAIN_SECONDS
         self._closing = False
+        self._settings: dict[str, Any] = {}
+        if deliver_within_seconds is not None:
+            self._settings["message.timeout.ms"] = round(deliver_within_seconds * 1000)
         self._producer = self._make()
 
     def __len__(self) -> int:
@@ -163,6 +170,7 @@ class RestartableProducer:
             **{
                 "statistics.interval.ms": max(round(self._config.statistics_every * 1000), 1),
                 "batch.size": self._batch_bytes,
+                **self._settings,
             },
         )
 
@@ -199,6 +207,8 @@ class RestartableProducer:
             (self._returned_first if under_way else self._returned).append(record)
             if code not in _AFTER_A_FAILURE:
                 self._fail(error, record[0])
+            if code == KafkaError._MSG_TIMED_OUT and self._settings:
+                self.renew_at = 0.0  # no pause: it was tried for that long
             return
         self._fail(error, record[0])
         self.renew_at = 0.0  # no pause: the next attempt is another one

@@ -239,6 +239,24 @@ def test_after_a_pause_nothing_is_produced_until_the_group_confirms(stage):
     assert stage.sink.held == [True, False]
 
 
+def test_a_confirmation_counts_when_what_came_before_it_was_taken(stage):
+    """The membership's thread tells that shards are lost, and then that nothing is in doubt."""
+    stage.own()
+    stage.streams.woke(0.0)
+    stage.streams.woke(5.9)
+
+    def take():
+        stage.membership.events, stage.membership.confirmed = [Lost(0)], 1
+        return []
+
+    stage.membership.take, really = take, stage.membership.take
+    stage.streams.turn(6.0)
+    assert stage.sink.held == [True], "the loss is not known yet"
+    stage.membership.take = really
+    stage.streams.turn(6.1)
+    assert stage.sink.held == [True]
+
+
 def test_what_is_wanted_is_asked_for_of_the_own_shards_only(stage):
     stage.own()
     stage.streams.change(("trade",), (*SYMBOLS, "XRPUSDT"), 0.0, go_on=True)

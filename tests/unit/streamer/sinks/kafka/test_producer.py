@@ -195,6 +195,25 @@ def test_pauses_between_failing_producers_grow_to_their_limit(stage: Stage) -> N
     assert len(stage.clients) == 9
 
 
+def test_records_that_may_be_somebody_elses_after_a_time_are_not_sent_any_more(stage):
+    assert "message.timeout.ms" not in stage.client.settings, "as long as it takes"
+    stage.producer = RestartableProducer(
+        KafkaConfig(), stage.errors, stage._refuse, stage._tell, deliver_within_seconds=4.5
+    )
+    for _ in range(3):
+        assert stage.client.settings["message.timeout.ms"] == 4500
+        stage.fails(TIMED_OUT, record(1))
+        assert stage.pause() <= 0, "it was tried for that long"
+        assert stage.producer.take_back() == [record(1)]
+        assert stage.producer.renew(stage.now)
+    for _ in range(2):
+        stage.fails(DENIED)
+        assert stage.renews()
+    assert stage.pause() <= 0
+    stage.fails(DENIED)
+    assert stage.pause() > 0, "other failures pause as ever"
+
+
 def test_after_a_healthy_time_the_next_failure_begins_with_no_pause(stage: Stage) -> None:
     for _ in range(3):
         stage.fails()
