@@ -58,6 +58,7 @@ if TYPE_CHECKING:  # at run time only who is in a group needs it
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 0.1  # deliveries, deadlines, commands: each wake-up of a quiet feed costs
+HOUSEKEEPING_LATE_SECONDS = 0.02  # a read that wakes the loop by then saves a wake-up
 POLL_RECORDS = 100  # of a busy one: deliveries are seen within 10 ms at 10,000 records a second
 FLUSH_SLICE_SECONDS = 0.2  # between two looks at signals while the sink is flushed
 INFO_TIMEOUT_SECONDS = 60.0  # of `exchangeInfo`: megabytes, and nothing waits for it
@@ -295,7 +296,8 @@ class Feed:
         if (pause := self._read_pacing.seconds(now, self._housekeeping_at)) > 0:
             time.sleep(pause)
             now = time.monotonic()
-        ready = self._selector.select(max(0.0, self._housekeeping_at - now))
+        until = self._housekeeping_at + HOUSEKEEPING_LATE_SECONDS
+        ready = self._selector.select(max(0.0, until - now))
         if self._group is not None:
             self._group.woke(time.monotonic())
         for key, events in ready:

@@ -35,6 +35,7 @@ SEND_QUEUE = 64
 RECEIVE_QUEUE = 64
 AT_ONCE = 16  # commands taken per call; they are rare, and the feed comes first
 TOO_LARGE, QUEUE_FULL = TELEMETRY_DROPS
+_READABLE = int(zmq.POLLIN)  # an enum's & is a call of Python's, ten times a second
 LINGER_MILLISECONDS = 1000  # for the final report; the default would wait for ever
 
 
@@ -97,7 +98,7 @@ class Telemetry:
         """Return the commands that came since the last call."""
         received: list[Command] = []
         for _ in range(AT_ONCE):
-            if not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            if not int(self._socket.getsockopt(zmq.EVENTS)) & _READABLE:
                 break
             try:
                 received.append(unpack_command(self._socket.recv_multipart(flags=zmq.NOBLOCK)))

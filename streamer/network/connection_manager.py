@@ -70,6 +70,7 @@ class ConnectionManager:
         self._covered = covered
         self._unavailable = unavailable
         self._events: list[NetworkEvent] = []
+        self._followed: dict[int, int] = {}  # connection → the events that the selector awaits
         self._attempts: dict[int, Slot] = {}  # by the number that the connection will have
         self._retiring: dict[int, str] = {}  # connection → reason of the rotation that ended it
         self._numbers = itertools.count(1)
@@ -242,13 +243,15 @@ class ConnectionManager:
         events = EVENT_READ if self.reading else 0
         if connection.wants_write:
             events |= EVENT_WRITE
-        key = self._selector.get_map().get(connection.fileno())
-        if key is None:
-            if events:
-                self._selector.register(connection.fileno(), events, connection)
+        followed = self._followed.get(connection.connection_id, 0)
+        if events == followed:  # a look at the selector's own map takes a dozen calls
+            return
+        self._followed[connection.connection_id] = events
+        if not followed:
+            self._selector.register(connection.fileno(), events, connection)
         elif not events:
             self._selector.unregister(connection.fileno())
-        elif key.events != events:
+        else:
             self._selector.modify(connection.fileno(), events, connection)
 
     def close(self) -> None:
@@ -403,6 +406,6 @@ class ConnectionManager:
             other.slot != slot.name for other in self.connections.values()
         ):
             del self._slot_of[slot.name]
-        if connection.fileno() in self._selector.get_map():
+        if self._followed.pop(connection.connection_id, 0):
             self._selector.unregister(connection.fileno())
         connection.abort()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from selectors import EVENT_READ, EVENT_WRITE
+
 import pytest
 
 import streamer.network.connection_manager
@@ -33,7 +35,7 @@ class Connection:
         self.refused = {}
 
     def fileno(self):
-        return -1
+        return 100 + self.connection_id
 
     def subscribe(self, names, now):
         self.change(names, (), now)
@@ -89,17 +91,31 @@ class Connector:
 
 
 class Selector:
-    def get_map(self):
-        return {}
+    """Notes what is awaited of which connection; as strict as one of the standard library."""
 
-    def register(self, *_):
-        pass
+    def __init__(self):
+        self.awaited, self.calls = {}, 0
+
+    def register(self, descriptor, events, connection):
+        assert descriptor not in self.awaited
+        self.awaited[descriptor] = events
+        self.calls += 1
+
+    def modify(self, descriptor, events, connection):
+        assert self.awaited[descriptor] != events
+        self.awaited[descriptor] = events
+        self.calls += 1
+
+    def unregister(self, descriptor):
+        del self.awaited[descriptor]
+        self.calls += 1
 
 
 class Stage:
     def __init__(self, monkeypatch, names=NAMES, hold=None, **config):
         monkeypatch.setattr(streamer.network.connection_manager, "Connection", Connection)
         self.connector, self.counters, self.covers = Connector(), FeedCounters(), True
+        self.selector = Selector()
         self.unavailable, self.events = UnavailableStreams(), []
         self.connection_manager = ConnectionManager(
             StreamerConfig(
@@ -107,7 +123,7 @@ class Stage:
             ),
             names,
             counters=self.counters,
-            selector=Selector(),
+            selector=self.selector,
             connector=self.connector,
             ssl_context=None,
             covered=lambda *_: self.covers,
@@ -169,6 +185,38 @@ def test_a_successor_takes_over_when_it_covers_and_the_old_one_is_closed_as_plan
     stage.connection_manager.tick(13.0)
     assert stage.slot.drops_total == 0
     assert stage.counters.connection_errors == {}
+
+
+def test_the_selector_awaits_what_a_connection_waits_for_and_hears_of_changes_only(stage):
+    connection = stage.live()
+    manager, descriptor = stage.connection_manager, connection.fileno()
+    assert stage.selector.awaited == {descriptor: EVENT_READ}
+    calls = stage.selector.calls
+    for second in range(5):
+        manager.tick(second)
+    assert stage.selector.calls == calls
+    connection.wants_write = True
+    manager.tick(6.0)
+    assert stage.selector.awaited == {descriptor: EVENT_READ | EVENT_WRITE}
+    manager.read(False)
+    assert stage.selector.awaited == {descriptor: EVENT_WRITE}
+    connection.wants_write = False
+    manager.tick(7.0)
+    assert stage.selector.awaited == {}
+    manager.read(True)
+    assert stage.selector.awaited == {descriptor: EVENT_READ}
+    connection.end = ConnectionEnded("eof", 1006, "gone")
+    manager.tick(8.0)
+    assert stage.selector.awaited == {}
+
+
+def test_one_that_ends_while_nothing_is_read_is_forgotten_too(stage):
+    connection = stage.live()
+    stage.connection_manager.read(False)
+    connection.end = ConnectionEnded("eof", 1006, "gone")
+    stage.connection_manager.tick(1.0)
+    assert stage.selector.awaited == {}
+    assert connection.connection_id not in stage.connection_manager.connections
 
 
 def test_a_successor_that_is_not_listed_completely_is_given_up_and_tried_again(stage):
