@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import sys
@@ -12,11 +13,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from tests.accelerator_build import build_accelerator
 from tests.campaign_plan import plan
 from tests.campaign_run import STREAMS, SYMBOLS, Result, run_seed
 from tests.campaign_sinks import CampaignSink, FilesSink, KafkaSink
 from tests.kafka_cluster import KafkaCluster
 from tests.leftovers import kill_after_this_process
+from tests.streaming import ROOT
 from tests.supervising import DEADLINE_SECONDS, Supervised
 
 AROUND_SECONDS = 25.0  # what start, repair, stop and audits take beside the faults
@@ -39,6 +42,7 @@ def main() -> int:
     add("--streams", type=lambda text: tuple(text.split(",")), default=STREAMS,
         help="default: trade,aggTrade; of others losses must be recorded")  # fmt: skip
     add("--no-kill", action="store_true", help="without SIGKILL of the streamer")
+    add("--accelerated", action="store_true", help="with the compiled encoder, built here")
     add("--keep", type=Path, default=Path(tempfile.gettempdir()), metavar="DIRECTORY",
         help="where the logs and records of failed seeds go")  # fmt: skip
     options = parser.parse_args()
@@ -51,15 +55,24 @@ def main() -> int:
             directory = Path(tempfile.mkdtemp(prefix="vigil-faults-kafka-"))
             stack.callback(shutil.rmtree, directory, ignore_errors=True)
             cluster = stack.enter_context(KafkaCluster(directory))
+        accelerator = None
+        if options.accelerated:
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            accelerator = build_accelerator(scratch / "accelerator").parent
         for seed in seeds:
-            results.append(_run(seed, options, cluster))
+            results.append(_run(seed, options, cluster, accelerator))
     print(f"\n{table(results)}")
     failed = [result for result in results if not result.passed]
     print(f"\n{len(results) - len(failed)} of {len(results)} seeds passed")
     return 1 if failed else 0
 
 
-def _run(seed: int, options: argparse.Namespace, cluster: KafkaCluster | None) -> Result:
+def _run(
+    seed: int,
+    options: argparse.Namespace,
+    cluster: KafkaCluster | None,
+    accelerator: Path | None,
+) -> Result:
     steps = plan(
         seed,
         options.seconds - AROUND_SECONDS,
@@ -70,12 +83,17 @@ def _run(seed: int, options: argparse.Namespace, cluster: KafkaCluster | None) -
     )
     print(f"\nseed {seed} into {options.sink}", flush=True)
     with supervised() as vigil:
+        if accelerator is not None:
+            vigil.environment["PYTHONPATH"] = os.pathsep.join(map(str, (ROOT, accelerator)))
         sink: CampaignSink = FilesSink(vigil.directory / "records")
         if cluster is not None:
             name = f"seed{seed}.{vigil.token[:6]}"
             sink = KafkaSink(cluster, name, vigil.directory / "records", options.streams)
         result = run_seed(
             seed, steps, vigil, sink, _say, streams=options.streams, streamers=options.streamers
+        )
+        result.checked.problems.extend(
+            _other_encoders(vigil, "compiled" if accelerator else "python")
         )
         for problem in result.checked.problems:
             print(f"  PROBLEM {problem}")
@@ -86,6 +104,12 @@ def _run(seed: int, options: argparse.Namespace, cluster: KafkaCluster | None) -
             print(f"  kept in {kept}")
         print(f"seed {seed}: {_outcome(result)} in {result.seconds:.0f} s", flush=True)
     return result
+
+
+def _other_encoders(vigil: Supervised, expected: str) -> list[str]:
+    """Return what is wrong where a streamer has not told that it encodes as expected."""
+    told = set(re.findall(r"encoder=(\w+)", vigil.log.read_text()))
+    return [] if told == {expected} else [f"encoders {sorted(told)}, expected {expected}"]
 
 
 def _say(line: str) -> None:

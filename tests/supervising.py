@@ -38,6 +38,7 @@ class Supervised:
         self.log = self.directory / "log"
         self.token = uuid.uuid4().hex
         self.process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}  # of each start
 
     def start(
         self,
@@ -81,6 +82,7 @@ class Supervised:
                     **os.environ,
                     "PYTHONPATH": str(ROOT),
                     "VIGIL_TEST_TOKEN": self.token,
+                    **self.environment,
                     **(environment or {}),
                 },
             )

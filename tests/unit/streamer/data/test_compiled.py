@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
-import subprocess
-import sys
-import sysconfig
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,10 +23,10 @@ from streamer.data.kinds.book_ticker import BookTicker
 from streamer.data.kinds.trade import Trade
 from streamer.data.record_head import LIVE, Encode, RecordHead, record_head
 from streamer.routes import Routes
+from tests.accelerator_build import build_accelerator, missing_tools
 from tests.fuzzing import EXAMPLES, fuzz
 
 few = settings(fuzz, max_examples=EXAMPLES // 3)
-SOURCE = Path(__file__).parents[4] / "accelerator"
 ID = st.integers(0, 2**63 - 1)
 DIGITS = "0123456789"
 NUMBER = st.text(DIGITS, min_size=1, max_size=20) | st.builds(
@@ -62,6 +57,8 @@ class Indexed:
 
     def __index__(self) -> int:
         return 5
+
+    __int__ = __index__
 
     def __repr__(self) -> str:  # the same in each message
         return "Indexed()"
@@ -99,26 +96,11 @@ NOW_US = 1_760_000_000_000_000
 
 @pytest.fixture(scope="session")
 def extension(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    if shutil.which("cc") is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
-        reason = "no C compiler or no Python.h (Debian packages gcc, libc6-dev, python3-dev)"
+    if (reason := missing_tools()) is not None:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    source = tmp_path_factory.mktemp("accelerator") / "source"
-    shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns("build", "*.c", "*.egg-info"))
-    built = subprocess.run(
-        [
-            *[sys.executable, "-c", "import setuptools; setuptools.setup()"],
-            *["-q", "build_ext", "--inplace"],
-        ],
-        cwd=source,
-        env=os.environ | {"CFLAGS": "-O1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert built.returncode == 0, built.stdout + built.stderr
-    (path,) = source.glob("vigil_accelerator*.so")
+    path = build_accelerator(tmp_path_factory.mktemp("accelerator") / "built")
     found = importlib.util.spec_from_file_location("vigil_accelerator", path)
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
