@@ -232,7 +232,9 @@ class Feed:
         )
         self._lock = lock
         self._heap_trimmer = HeapTrimmer(trim=heap.trim)
-        self._read_pacing = ReadPacing(connection.read_interval)
+        self._read_pacing = (
+            ReadPacing(connection.read_interval) if connection.read_interval else None
+        )
         self._requests = Requests(
             self._connection_manager,
             self._wanted_streams,
@@ -293,7 +295,8 @@ class Feed:
         now = time.monotonic()
         if self._group is not None:
             self._group.woke(now)  # it may have been stopped in the midst of a turn, too
-        if (pause := self._read_pacing.seconds(now, self._housekeeping_at)) > 0:
+        pacing = self._read_pacing
+        if pacing and (pause := pacing.seconds(now, self._housekeeping_at)) > 0:
             time.sleep(pause)
             now = time.monotonic()
         until = self._housekeeping_at + HOUSEKEEPING_LATE_SECONDS
@@ -318,7 +321,8 @@ class Feed:
         payloads = self._connection_manager.receive(connection, now)
         self._take_events()
         if payloads:
-            self._read_pacing.took(len(payloads), now)
+            if self._read_pacing is not None:
+                self._read_pacing.took(len(payloads), now)
             self._flow_control.take(connection, payloads)
             self._unpolled += len(payloads)
             if self._unpolled >= POLL_RECORDS:

@@ -198,7 +198,7 @@ class ConnectionManager:
     @property
     def overlapping(self) -> bool:
         """Whether some stream comes on two connections."""
-        return len(self.connections) > sum(1 for _ in self.slots)
+        return len(self.connections) > len(self.slots)
 
     def rotate(self, slot: Slot, reason: str, now: float) -> bool:
         """Begin to replace a slot's connection; False when that is under way or impossible."""

@@ -27,6 +27,9 @@ class Slots:
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._slots)
 
+    def __len__(self) -> int:
+        return len(self._slots)
+
     def __contains__(self, slot: Slot) -> bool:
         return slot in self._slots
 

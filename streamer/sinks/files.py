@@ -116,6 +116,7 @@ class FilesSink:
         self._is_closed = False
         self._opened_at: Mapping[str, Position] = {}  # where the routes ended then
         self._kinds: dict[str, _Pending] = {}
+        self._waiting: list[list[bytes]] = []  # the records of each kind
         self._positions: dict[str, Position] = {}
         self._gaps: list[DeclaredGap] = []  # that were declared before
         try:
@@ -158,7 +159,9 @@ class FilesSink:
             else next_file_of(directory.parent / POSITIONS / f"{kind}.json"),
             keeps_manifest=True,
         )
-        return _Pending(kind, writer, positions)
+        pending = _Pending(kind, writer, positions)
+        self._waiting.append(pending.records)
+        return pending
 
     @property
     def accepting(self) -> bool:
@@ -332,7 +335,7 @@ class FilesSink:
             self._positions.update(pending.positions.positions)
 
     def _pending_total(self) -> int:
-        return sum(len(pending.records) for pending in self._kinds.values())
+        return sum(map(len, self._waiting))  # asked for after each read: without Python's frames
 
     def _end_day(self, time_us: int) -> None:
         """Have the files in progress completed at the next look; `time_us` is of the new day."""
