@@ -37,6 +37,11 @@ from streamer.routes import JUMP_LIMIT, Route, Routes
 log = logging.getLogger(__name__)
 
 
+SCARCE_SHARE = 1 / 8
+"""Of what snapshots may weigh, while gaps need more weight than a minute has: a snapshot of 1,000
+levels takes two pages from them. By the defaults three books a minute then, instead of 24: with
+1,500 books the trades of all are complete two minutes earlier, and the last of the books six
+minutes later, of an hour. Not none: a back-fill of a day takes hours."""
 STARTS_EVERY_SECONDS = 1.0
 """Between looks at streams whose first change is awaited, of which there can be thousands."""
 
@@ -91,6 +96,7 @@ class DepthSnapshots:
         self._plan = SnapshotPlan(config.interval)
         # Of its own: repairs go on whatever is due here.
         self._budget = WeightBudget(weight_per_minute, config.weight_share)
+        self._scarce_budget = WeightBudget(weight_per_minute, config.weight_share * SCARCE_SHARE)
         self._weight = snapshot_request("", config.levels).weight
         self._starting: dict[Route, _Start] = {}
         self._starts_at = 0.0  # the next look at them, in monotonic seconds
@@ -137,7 +143,8 @@ class DepthSnapshots:
             self._starts_at = now + STARTS_EVERY_SECONDS
             self._look_at_starts()
         unix_time = self._unix_time()
-        if self._page_check.doubted or self._budget.delay(self._weight, unix_time) > 0:
+        budget = self._scarce_budget if self._questions.lacks_weight else self._budget
+        if self._page_check.doubted or budget.delay(self._weight, unix_time) > 0:
             return False
         due = self._plan.next(now)
         if due is None:
@@ -148,7 +155,8 @@ class DepthSnapshots:
             request, lambda outcome, at: self._take(due, known, outcome, at), bulk=True
         )
         if is_asked:
-            self._budget.spend(request.weight, unix_time)
+            for one in (self._budget, self._scarce_budget):
+                one.spend(request.weight, unix_time)
         return is_asked
 
     def _look_at_starts(self) -> None:

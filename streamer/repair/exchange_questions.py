@@ -44,6 +44,11 @@ class ExchangeQuestions:
         """Whether a question is under way."""
         return self._handle is not None
 
+    @property
+    def lacks_weight(self) -> bool:
+        """Whether the open gaps need more than this minute's weight."""
+        return self._budget.bulk_waits
+
     def affords(self, weight: int, *, bulk: bool = False) -> bool:
         """Return whether a question of this weight may begin in this minute."""
         return self._budget.delay(weight, self._unix_time(), bulk=bulk) <= 0

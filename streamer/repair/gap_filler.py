@@ -206,18 +206,24 @@ class GapFiller:
     def _look_question(self, ask: Ask[Route]) -> RestRequest | None:
         """Return a cheaper question, for aggregates, where it may be enough for the whole gap."""
         gap, exchange_time = self._gap_tracker.open[ask.key], self._clock.exchange_time
-        is_believed = self._page_check.same_venue and self._page_check.trusted
-        if gap.looked_cheaply or gap.old_below is not None or not is_believed:
+        if gap.looked_cheaply or gap.old_below is not None:
             return None
         if self._questions.affords(len(self._gap_tracker.open) * TRADES_WEIGHT, bulk=True):
             return None  # a page is the answer for sure, and this minute has enough for all
-        return self._aggregate_look.request(ask.key, gap.first_id, gap.last_id, exchange_time)
+        last_id = gap.last_id
+        if not (self._page_check.same_venue and self._page_check.trusted):
+            # The answer has to show by itself whose it is: by the trade above the gap.
+            last_id += 1
+            above = neighbours.above(ask.key)
+            if above is None or above.id != last_id:
+                return None
+        return self._aggregate_look.request(ask.key, gap.first_id, last_id, exchange_time)
 
     def _looked(self, ask: Ask[Route], outcome: RestResponse | RestFailure, now: float) -> None:
         """Take the gap's trades out of aggregates; what these leave open is asked for as trades."""
         route, gap = ask.key, self._gap_tracker.open.get(ask.key)
         if gap is not None:
-            gap.looked_cheaply = True
+            gap.looked_cheaply, gap.is_compared = True, False
         if isinstance(outcome, RestFailure):
             self._gap_tracker.trouble(ask, outcome.kind, outcome.wait_seconds, now)
             return

@@ -14,7 +14,17 @@ from tests.unit.streamer.repair.exchange_by_hand import UNIX, World, parameters,
 @pytest.fixture
 def world(tmp_path):
     """Weight for one page, and two gaps: another symbol's takes a page of its own."""
-    made = World(tmp_path, weight_per_minute=50, weight_share=1.0)
+    return scarce(tmp_path, same_venue=True)
+
+
+@pytest.fixture
+def unknown(tmp_path):
+    """The same, of a host that may be of any venue."""
+    return scarce(tmp_path, same_venue=False)
+
+
+def scarce(directory, *, same_venue: bool) -> World:
+    made = World(directory, weight_per_minute=50, weight_share=1.0, same_venue=same_venue)
     made.turn()
     made.say({"serverTime": round(UNIX * 1e6)})
     other = made.routes.make("trade", "ETHUSDT")
@@ -102,13 +112,46 @@ def test_a_failed_look_is_followed_by_the_trades_and_no_gap_is_declared(world):
     assert not any(isinstance(each, Gap) for each in world.stored)
 
 
-def test_large_gaps_and_unknown_hosts_are_asked_for_by_trades(tmp_path):
-    for directory, ids, same_venue in (("a", (10, 40), True), ("b", (10, 13), False)):
-        world = World(
-            tmp_path / directory, weight_per_minute=20, weight_share=1.0, same_venue=same_venue
-        )
-        world.hear(*ids)
-        assert world.turn(0.6).endpoint == "historicalTrades"
+def test_a_large_gap_is_asked_for_by_trades(world):
+    world.hear(10, 40)
+    assert world.turn(0.6).endpoint == "historicalTrades"
+
+
+def test_an_unknown_host_is_believed_by_an_answer_with_the_trade_above_the_gap(unknown):
+    look(unknown)
+    unknown.say([one(9), one(11), one(12), one(13)])
+    assert unknown.stored == [10, 11, 12, 13, 14]
+
+
+def test_of_an_unknown_host_the_trade_below_the_gap_is_enough(unknown):
+    look(unknown)
+    unknown.say([one(10), one(11), one(12), one(13, 14)])
+    assert unknown.stored == [10, 11, 12, 13, 14]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        [one(11), one(12)],  # no trade of the stream's is in it
+        [one(11), one(12), one(13, 14)],
+        [one(11), one(12), one(13, p="62946.1")],
+    ],
+)
+def test_of_an_unknown_host_nothing_is_taken_without_a_trade_of_the_streams(unknown, page):
+    look(unknown)
+    unknown.say(page)
+    assert unknown.stored == [10]
+
+    ask_for_trades(unknown)
+    unknown.say([told(each) for each in range(10, 14)])
+    assert unknown.stored == [10, 11, 12, 13, 14]
+
+
+def test_what_rest_told_before_of_an_unknown_host_is_no_reason_to_believe_aggregates(unknown):
+    unknown.backfiller._gap_filler._page_check.trusted = True  # by a page, a moment ago
+    look(unknown)
+    unknown.say([one(11), one(12)])
+    assert unknown.stored == [10]
 
 
 def test_while_the_weight_is_enough_for_all_pages_they_are_the_answer(tmp_path):
