@@ -150,6 +150,7 @@ def test_of_an_unknown_host_nothing_is_taken_without_a_trade_of_the_streams(unkn
 def test_what_rest_told_before_of_an_unknown_host_is_no_reason_to_believe_aggregates(unknown):
     unknown.backfiller._gap_filler._page_check.trusted = True  # by a page, a moment ago
     look(unknown)
+    unknown.backfiller._gap_filler._gap_tracker.open[unknown.route].is_compared = True
     unknown.say([one(11), one(12)])
     assert unknown.stored == [10]
 
