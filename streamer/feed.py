@@ -20,7 +20,7 @@ from streamer.command_handler import Requests
 from streamer.config import ExchangeConfig, StreamerConfig
 from streamer.data.rejected import RejectedFrames
 from streamer.diagnosis import Diagnosis
-from streamer.errors import MemberRefused, SinkLost, StreamerError
+from streamer.errors import SinkLost, StreamerError
 from streamer.feed_counters import FeedCounters
 from streamer.flow_control import FlowControl
 from streamer.free_heap import FreeHeap
@@ -476,11 +476,12 @@ class Feed:
         )
 
     def _follow_group(self, group: ShardStreams, now: float) -> None:
-        """Follow what the group assigns. Raises MemberRefused when this can be no member."""
+        """Follow what the group assigns. Raises StreamerError when this can be no member."""
         if group.failed is not None:
-            self._counters.notice("group_failed", error=group.failed)
-            self._report(now, "stopped", final=True, exit_reason=group.failed)
-            raise MemberRefused(group.failed)
+            error = str(group.failed)
+            self._counters.notice("group_failed", error=error)
+            self._report(now, "stopped", final=True, exit_reason=error)
+            raise group.failed
         group.turn(now)
 
     def _leave_group(self, group: ShardStreams) -> None:

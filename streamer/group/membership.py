@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from confluent_kafka import (
@@ -25,14 +26,15 @@ from confluent_kafka import (
 )
 
 from streamer.config import GroupConfig, KafkaConfig
+from streamer.errors import MemberRefused, StreamerError
 from streamer.group.notices import VERSION, Kind, ShardNotice, decode, encode
 from streamer.group.ownership import Assigned, Lost, Member, Revoked, Told
 from streamer.order.positions import Position
 from streamer.sinks.kafka.client import make_consumer, make_small_producer
 
 POLL_SECONDS = 0.05  # a look at wishes; the consumers' own threads speak to the brokers
-READ_SECONDS = 3.0  # for the notices of shards that are assigned: some milliseconds
-WRITTEN_SECONDS = 2.0  # for a notice that has to be there before others act
+READ_SECONDS = 5.0  # for the notices of shards that are assigned: some milliseconds
+WRITTEN_SECONDS = 2.0  # for a notice: one that came late would tell of what is over
 CONFIRM_AGAIN_SECONDS = 0.5  # a group that is being rebalanced settles in about a second
 POLLS_PER_SESSION = 2  # without a turn of the feed for so many sessions, the member leaves
 HEARTBEATS_PER_SESSION = 12  # each tells of a rebalance: 0.5 s of six
@@ -53,8 +55,8 @@ class Membership:
     def __init__(
         self, group: GroupConfig, kafka: KafkaConfig, member: Member, wake: Callable[[], None]
     ) -> None:
-        self.failed: str | None = None
-        """Why this member can never be one again: another one has its id."""
+        self.failed: StreamerError | None = None
+        """Why this process can be no member any more, such as that another one has its id."""
         self.joined = False
         """Whether the group has assigned something to it, or nothing, since the start."""
         self.member = member
@@ -69,13 +71,22 @@ class Membership:
         self._confirmed = 0
         self._wanted = 0
         self._asked: int | None = None  # which confirmation was asked for
+        self._commits = self._first_commit = 0  # its number, and the first one that answers
+        self._untold: set[int] = set()  # whose notice `owned` could not be delivered
+        self._refusal = ""  # that was told of last
         self._ask_at = 0.0  # again, when there was no answer, or a refusal
         self._fenced_at = float("-inf")
         self._is_closing = threading.Event()
         self._assigned: set[int] = set()
         self._producer: Producer = make_small_producer(
             kafka,
-            **{"acks": "all", "enable.idempotence": True, "linger.ms": 0, "on_delivery": _told},
+            **{
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 0,
+                "message.timeout.ms": round(WRITTEN_SECONDS * 1000),
+                "on_delivery": self._told,
+            },
         )
         self._observer: Consumer = make_consumer(kafka, **{"enable.auto.offset.store": False})
         self._consumer: Consumer = make_consumer(kafka, **self._settings())
@@ -154,11 +165,12 @@ class Membership:
                 self._turn()
         except Exception as error:  # noqa: BLE001 - the feed ends then, and tells why
             _log.exception("the group's thread has ended")
-            self.failed = f"the group's thread has ended: {error!r}"
+            self.failed = StreamerError(f"the group's thread has ended: {error!r}")
         finally:
             self._wake()
-            while self._wishes:
-                self._wishes.popleft()()
+            with suppress(KafkaException, RuntimeError):  # such as of a consumer that is fenced
+                while self._wishes:
+                    self._wishes.popleft()()
             self._producer.flush(WRITTEN_SECONDS)
             self._consumer.close()
             self._observer.close()
@@ -207,37 +219,67 @@ class Membership:
             if is_fenced and now - fenced_before >= FENCED_AGAIN_SECONDS:
                 self._join_anew()
                 return
-            self.failed = (
+            self.failed = MemberRefused(
                 f"another streamer is group.member = {self.member.name} of the group "
                 f"{self._group.id} and has taken its place: give each one a name of its own"
                 if is_fenced
                 else f"the group {self._group.id} cannot be joined: {error.str()}"
             )
         elif not error.retriable() and error.code() in _REFUSALS:
-            self.failed = f"the group {self._group.id} cannot be joined: {error.str()}"
+            text = f"the group {self._group.id} cannot be joined: {error.str()}"
+            if not self.joined:
+                self.failed = MemberRefused(text)
+            elif text != self._refusal:  # it was a member: what was taken away may be given back
+                _log.error("%s; it is tried again, records wait on disk", text)
+            self._refusal = text
 
     def _ask_for_confirmation(self, now: float) -> None:
-        """Ask by a commit: the coordinator refuses that of who is no member any more."""
+        """Ask by a commit: the coordinator refuses that of who is no member any more.
+
+        The offset is the commit's number: nothing is read from there, and an answer tells which
+        commit it is for. That to one from before a pause says nothing of what came after it.
+        """
         wanted = self._wanted
-        if self._confirmed >= wanted:
+        if self._confirmed >= wanted and not self._untold:
             return
         if now < self._ask_at and self._asked == wanted:
             return
         if not self._assigned:
             self._confirmed = wanted  # nothing is produced that could be somebody else's
+            self._untold.clear()
             self._wake()
             return
+        self._commits += 1
+        if self._asked != wanted:
+            self._first_commit = self._commits
         self._asked, self._ask_at = wanted, now + CONFIRM_AGAIN_SECONDS
-        offsets = [TopicPartition(self._group.topic, one, 0) for one in sorted(self._assigned)]
+        shards = sorted(self._assigned)
+        offsets = [TopicPartition(self._group.topic, one, self._commits) for one in shards]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
             _log.warning("the group does not confirm its member: %s", error.args[0].str())
 
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        if error is None and not any(one.error for one in partitions):
-            self._confirmed = self._asked or 0
-            self._wake()
+        if error is not None or any(one.error for one in partitions) or self._asked is None:
+            return
+        if not all(one.offset >= self._first_commit for one in partitions):
+            return
+        self._confirmed = self._asked
+        for shard in sorted(self._untold & self._assigned):
+            self._write(self._notice(shard, "owned"))
+        self._untold.clear()
+        self._wake()
+
+    def _told(self, error: KafkaError | None, message: Message) -> None:
+        """Handle that a notice is there, or too late: whose the shard is has to be on record."""
+        if error is None:
+            return
+        _log.warning("a notice could not be delivered to %s: %s", message.topic(), error.str())
+        notice = decode(message.value())
+        if notice is not None and notice.kind == "owned" and notice.shard in self._owned:
+            self._untold.add(notice.shard)
+            self._asked = None  # once the group confirms that it still is so
 
     def _observe(self, within_seconds: float) -> None:
         for message in self._observer.consume(500, within_seconds):
@@ -246,6 +288,8 @@ class Membership:
     def _take_notice(self, message: Message) -> None:
         if message.error() is not None or (notice := decode(message.value())) is None:
             return
+        if notice.shard != message.partition():
+            return  # none of ours
         self._last[notice.shard] = notice
         self._add(Told(notice))
 
@@ -255,9 +299,12 @@ class Membership:
         self.joined = True
         shards = [one.partition for one in partitions]
         self._assigned.update(shards)
-        self._read_notices(shards)
+        unknown = self._read_notices(shards)
         for shard in shards:
-            self._add(Assigned(shard, self._last.get(shard)))
+            if shard in unknown:
+                self._add(Assigned(shard, None, is_known=False))
+            else:
+                self._add(Assigned(shard, self._last.get(shard)))
         self._wake()
         if shards:
             _log.info("the group assigns the shards %s", sorted(shards))
@@ -294,16 +341,19 @@ class Membership:
             self._add(Lost(shard))
         _log.warning("nothing is heard of the group: the shards %s may be lost", sorted(shards))
 
-    def _read_notices(self, shards: list[int]) -> None:
-        """Read the notices of shards up to their ends."""
+    def _read_notices(self, shards: list[int]) -> set[int]:
+        """Read the notices of shards up to their ends; return those where that was not possible."""
         deadline = time.monotonic() + READ_SECONDS
         left: dict[int, int] = {}
+        unknown: set[int] = set()
         for shard in shards:
             at = TopicPartition(self._group.topic, shard)
+            seconds = max(deadline - time.monotonic(), POLL_SECONDS / 10)
             try:
-                left[shard] = self._observer.get_watermark_offsets(at, READ_SECONDS)[1]
+                left[shard] = self._observer.get_watermark_offsets(at, seconds)[1]
             except KafkaException as error:
                 _log.warning("the notices of shard %d: %s", shard, error.args[0].str())
+                unknown.add(shard)
         while left and time.monotonic() < deadline:
             self._observe(POLL_SECONDS / 10)
             asked = [TopicPartition(self._group.topic, shard) for shard in left]
@@ -311,8 +361,10 @@ class Membership:
                 offset = 0 if at.offset == OFFSET_INVALID else at.offset
                 if offset >= left[at.partition] or left[at.partition] == 0:
                     del left[at.partition]
-        if left:
-            _log.warning("the latest notices of the shards %s are not known", sorted(left))
+        unknown.update(left)
+        if unknown:
+            _log.warning("the latest notices of the shards %s are not known", sorted(unknown))
+        return unknown
 
     def _write(self, notice: ShardNotice) -> None:
         if notice.kind == "owned":
@@ -338,8 +390,3 @@ _REFUSALS = {
     KafkaError.INVALID_SESSION_TIMEOUT,
     KafkaError.INVALID_GROUP_ID,
 }
-
-
-def _told(error: KafkaError | None, message: Message) -> None:
-    if error is not None:
-        _log.warning("a notice could not be delivered to %s: %s", message.topic(), error.str())

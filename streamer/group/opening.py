@@ -73,8 +73,12 @@ def prepare_topic(group: GroupConfig, kafka: KafkaConfig) -> None:
         try:
             topics = administrator.list_topics(timeout=_ASK_SECONDS).topics
         except KafkaException as error:
+            if time.monotonic() < deadline:
+                time.sleep(_SETTLE_SECONDS)
+                continue
             raise SinkAway(
-                f"the topic {group.topic} (group.topic): {error.args[0].str()}"
+                f"the topic {group.topic} (group.topic) was asked for {kafka.start_within:g} s "
+                f"(kafka.start_within): {error.args[0].str()}"
             ) from error
         if group.topic in topics and topics[group.topic].error is None:
             break

@@ -62,6 +62,7 @@ class Assigned:
 
     shard: int
     last: ShardNotice | None
+    is_known: bool = True  # else it could not be read whether there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,8 @@ def _assigned(
         if state.phase in (Phase.JOINING, Phase.OWNED):
             return shards, ()
         # Nobody has had it meanwhile: not a record is missing.
-        if is_ours or (last is None and state.phase is Phase.SUSPENDED):
+        is_first = event.is_known and last is None
+        if is_ours or (is_first and state.phase is Phase.SUSPENDED):
             return _with(shards, shard, Shard(Phase.OWNED)), (Tell(shard, "owned"),)
         before = (Drop(shard),)
     if last is not None and last.kind == "left" and last.positions is not None:

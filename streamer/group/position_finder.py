@@ -31,32 +31,38 @@ class PositionFinder:
         self._max_age_seconds = max_age_seconds
         self._wake = wake
         self._wanted: dict[int, tuple[Route, ...]] = {}
+        self._numbers: dict[int, int] = {}  # of the latest question about a shard
+        self._asked = 0
         self._thread: threading.Thread | None = None
-        self._found: deque[Located | NotLocated] = deque()
+        self._found: deque[tuple[int, Located | NotLocated]] = deque()
         self._not_before = 0.0
 
     def want(self, shard: int, routes: Iterable[Route]) -> None:
         """Look up where these routes of a shard end, and where the gaps beside them do."""
         self._wanted[shard] = tuple(routes)
+        self._asked += 1
+        self._numbers[shard] = self._asked
 
     def forget(self, shard: int) -> None:
-        """Do not look it up, unless that has begun."""
+        """Do not look it up; what a look finds that has begun is of no use any more."""
         self._wanted.pop(shard, None)
+        self._numbers.pop(shard, None)
 
     def turn(self, now: float) -> list[Located | NotLocated]:
         """Begin what is wanted; return what was found since the last call. `now` is monotonic."""
         if self._wanted and now >= self._not_before and not self._is_busy():
             wanted, self._wanted = self._wanted, {}
             self._thread = threading.Thread(
-                target=self._look, args=(wanted,), name="positions", daemon=True
+                target=self._look, args=(wanted, dict(self._numbers)), name="positions", daemon=True
             )
             self._thread.start()
-        return [self._found.popleft() for _ in range(len(self._found))]
+        found = [self._found.popleft() for _ in range(len(self._found))]
+        return [one for number, one in found if self._numbers.get(one.shard) == number]
 
     def _is_busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def _look(self, wanted: Mapping[int, tuple[Route, ...]]) -> None:
+    def _look(self, wanted: Mapping[int, tuple[Route, ...]], numbers: Mapping[int, int]) -> None:
         found: Mapping[str, Position] | None = None
         try:
             routes = [route for each in wanted.values() for route in each]
@@ -75,9 +81,9 @@ class PositionFinder:
             self._not_before = time.monotonic() + AGAIN_SECONDS
         for shard, its in wanted.items():
             if found is None:
-                self._found.append(NotLocated(shard))
+                self._found.append((numbers[shard], NotLocated(shard)))
             else:
                 names = {route.name for route in its}
                 ends = {name: one for name, one in found.items() if name in names}
-                self._found.append(Located(shard, ends))
+                self._found.append((numbers[shard], Located(shard, ends)))
         self._wake()

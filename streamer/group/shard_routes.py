@@ -82,7 +82,7 @@ class ShardRoutes:
         for route in routes:
             if self._backfiller is not None:
                 self._backfiller.begin(route)
-            self._ingest.open(route, now)
+            self._ingest.open(route, now, is_seamless=is_seamless)
 
     def end(self, symbols: Iterable[str], now: float, *, discards: bool) -> dict[str, Position]:
         """End the streams of these symbols; return where their records end.

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from streamer.errors import StreamerError
 from streamer.feed_counters import FeedCounters
 from streamer.group.membership import Membership
 from streamer.group.ownership import (
@@ -92,7 +93,7 @@ class ShardStreams:
         self._is_held = False
 
     @property
-    def failed(self) -> str | None:
+    def failed(self) -> StreamerError | None:
         """Why this streamer can be no member any more."""
         return self._membership.failed
 

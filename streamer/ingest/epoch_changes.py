@@ -15,6 +15,11 @@ from streamer.order.sequences import Arrival
 from streamer.routes import Route, Routes
 from streamer.sinks import Sink
 
+OUR_CLOCK_US = 800_000
+"""How much later than our clock says an event must be made: what is known of the exchange's clock
+is off by half of a trip there, of a second at most (`repair.clock`), and the last event may have
+come a little before the one that was noted."""
+
 log = logging.getLogger(__name__)
 
 
@@ -61,6 +66,7 @@ class EpochChanges:
         last_us: int | None = getattr(latest, time, None)
         if latest is None and route.resumed_us is not None:  # by an earlier run, by our clock
             last_us = route.resumed_us + round((self._counters.clock_offset_seconds or 0.0) * 1e6)
+            later_us = OUR_CLOCK_US
         found = route.anew.take(
             number,
             getattr(event, time, None),

@@ -172,8 +172,13 @@ class Ingest:
         if not is_seamless:
             self.coverage.lose_sight(positions)
 
-    def open(self, route: Route, now: float) -> None:
-        """Take what was held of a route, and what comes from now on: it has been resumed."""
+    def open(self, route: Route, now: float, *, is_seamless: bool = False) -> None:
+        """Take what was held of a route, and what comes from now on: it has been resumed.
+
+        With `is_seamless`, somebody else has dealt with all that was held up to where that was:
+        those are copies, whatever the clocks of two machines say of their times.
+        """
+        last_id = route.sequence.last_id if is_seamless else None
         held, route.held = route.held or (), None
         self.routes.show(route)
         for connection, payload, received_us in held:
@@ -185,7 +190,9 @@ class Ingest:
             except Exception as error:  # noqa: BLE001 - as in `take`
                 self._reject(connection, payload, _unexpected(error), now)
                 continue
-            if route.sequence.advance(event.id):
+            if last_id is not None and route.stream_kind.last_id(event) <= last_id:
+                route.sequence.take(event.id, (event, received_us), now)  # counted as a copy
+            elif route.sequence.advance(event.id):
                 self._sink.put(route, event, received_us)
                 route.latest = event
             else:

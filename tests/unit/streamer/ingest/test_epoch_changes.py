@@ -118,6 +118,33 @@ def test_after_a_restart_the_last_record_tells_whatever_the_clock_says(offset_se
     assert (reason, ids) == ("new_epoch", list(range(1000, 1000 + CONFIRMED)))
 
 
+@pytest.mark.parametrize("offset_seconds", [None, -0.5])
+def test_what_came_just_before_the_last_record_of_an_earlier_run_is_no_new_epoch(offset_seconds):
+    """What is known of the exchange's clock may be off by half of the longest trip to it."""
+    stage = Stage()
+    stage.counters.clock_offset_seconds = offset_seconds
+    stage.ingest.resume({"btcusdt@trade": Position(1000, TRADE["T"])})
+    stage.hear("trade", *[trade(number, -1000 * (1000 - number)) for number in range(980, 1002)])
+    assert stage.stored == [1001]
+    assert stage.routes.by_name["btcusdt@trade"].epoch == 0
+
+
+@pytest.mark.parametrize(("stream", "make"), STREAMS.items())
+def test_what_was_held_of_a_stream_that_is_handed_over_begins_with_copies(stream, make):
+    """By whatever clock the machine before had: its last record tells where to go on."""
+    stage = Stage()
+    route = stage.routes.by_name[f"btcusdt@{stream}"]
+    numbers = range(980, 1004)
+    held = [frame(make(each, SECOND * (each - 1000)), route.name) for each in numbers]
+    route.held = [(Connection(), each, TRADE["T"]) for each in held]
+    before_us = TRADE["T"] - 3600 * SECOND
+    stage.ingest.resume({route.name: Position(1000, before_us)}, is_seamless=True)
+    stage.ingest.open(route, 0.0, is_seamless=True)
+    assert stage.stored == [1001, 1002, 1003]
+    assert route.epoch == 0
+    assert route.sequence.duplicates_total == 21
+
+
 def test_a_restart_goes_on_in_its_epoch():
     stage = Stage()
     stage.ingest.resume({"btcusdt@trade": Position(1000, TRADE["T"], epoch=1_700_000_000)})
