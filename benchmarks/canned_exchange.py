@@ -166,10 +166,13 @@ def main() -> None:
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--rate", type=float, default=1000.0, help="messages a second, all streams")
     parser.add_argument("--steepness", type=float, default=0.0, help="0: all symbols alike")
+    parser.add_argument("--singles", type=int, default=7, help="of ten aggregates, single trades")
     options = parser.parse_args()
     begin_us = time.time_ns() // 1000 - HISTORY_SECONDS * 1_000_000
     kinds = options.kinds.split(",")
-    market = CannedMarket(options.symbols, kinds, options.rate, begin_us, options.steepness)
+    market = CannedMarket(
+        options.symbols, kinds, options.rate, begin_us, options.steepness, options.singles
+    )
     context, ca_file = server_context(options.directory)
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     rest = Rest(market)

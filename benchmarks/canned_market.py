@@ -1,8 +1,8 @@
 """A market of any number of symbols that costs its exchange next to nothing. Pure.
 
 Each stream's events come at even intervals, so that the one with a given id is a matter of
-arithmetic: for the stream, for REST, and for whoever compares what was stored. Every trade is an
-aggregate of its own. Times are microseconds of the Unix epoch.
+arithmetic: for the stream, for REST, and for whoever compares what was stored. Of ten aggregates
+as many as told are single trades. Times are microseconds of the Unix epoch.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 KINDS = ("trade", "bookTicker", "depth@100ms")
 FIRST_ID = 1_000_000_000
 _MICROSECONDS = 1_000_000
+_OF_SEVERAL = 3  # trades of an aggregate that is not a single one
 _PRICES = 10_000_000  # that follow each other
 
 _PAYLOADS = {
@@ -77,12 +78,21 @@ class CannedMarket:
     """All streams of `symbols` symbols, the busiest first.
 
     `rate` is in messages a second of all streams together; a symbol's share of it falls with the
-    `steepness`-th power of its rank.
+    `steepness`-th power of its rank. `singles` of ten aggregates are single trades.
     """
 
     def __init__(
-        self, symbols: int, kinds: Iterable[str], rate: float, begin_us: int, steepness: float = 0.0
+        self,
+        symbols: int,
+        kinds: Iterable[str],
+        rate: float,
+        begin_us: int,
+        steepness: float = 0.0,
+        singles: int = 10,
     ) -> None:
+        sizes = [1 if 7 * each % 10 < singles else _OF_SEVERAL for each in range(10)]
+        self._begins = [sum(sizes[:each]) for each in range(10)]  # of aggregates, in a cycle
+        self._cycle = sum(sizes)  # trades
         self.symbols = [f"S{number:04}USDT" for number in range(symbols)]
         self.begin_us = begin_us
         self.series: dict[str, Series] = {}
@@ -115,8 +125,33 @@ class CannedMarket:
         if "startTime" in query:  # in milliseconds, both included
             first = trades.count(int(query["startTime"]) * 1000 - 1)
             count = min(count, trades.count(int(query["endTime"]) * 1000 + 999))
-        told = _aggregate if endpoint == "aggTrades" else _trade
-        return json.dumps([told(trades, each) for each in range(first, min(first + limit, count))])
+        if endpoint == "aggTrades":
+            return json.dumps(self._aggregates(trades, first, count, now_us)[:limit])
+        return json.dumps(
+            [_trade(trades, each) for each in range(first, min(first + limit, count))]
+        )
+
+    def _aggregates(
+        self, trades: Series, first: int, count: int, now_us: int
+    ) -> list[dict[str, object]]:
+        """Return the aggregates with trades from `first` on that begin before the `count`-th."""
+        begins = [
+            begin
+            for cycle in range(first // self._cycle * self._cycle, count, self._cycle)
+            for each in self._begins
+            if (begin := cycle + each) < count
+        ]
+        following = [*self._begins[1:], self._cycle]
+        ends = begins[1:]
+        if begins:
+            place = self._begins.index(begins[-1] % self._cycle)
+            ends.append(begins[-1] - begins[-1] % self._cycle + following[place])
+        total = trades.count(now_us)  # an order's trades are seen one by one here
+        return [
+            _aggregate(trades, begin, min(end, total) - 1)
+            for begin, end in zip(begins, ends, strict=True)
+            if end > first
+        ]
 
 
 def _trade(trades: Series, index: int) -> dict[str, object]:
@@ -127,9 +162,9 @@ def _trade(trades: Series, index: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _aggregate(trades: Series, index: int) -> dict[str, object]:
-    event_id = FIRST_ID + index
+def _aggregate(trades: Series, first: int, last: int) -> dict[str, object]:
+    first_id = FIRST_ID + first
     return {
-        "a": event_id, "p": price(event_id), "q": "0.50000000", "f": event_id, "l": event_id,
-        "T": trades.time_us(index), "m": True,
+        "a": first_id, "p": price(first_id), "q": "0.50000000", "f": first_id, "l": FIRST_ID + last,
+        "T": trades.time_us(first), "m": True,
     }  # fmt: skip

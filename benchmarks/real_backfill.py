@@ -42,12 +42,13 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=1000.0, help="trades a second, all symbols")
     parser.add_argument("--stopped", type=float, default=60.0, help="seconds without a streamer")
     parser.add_argument("--steepness", type=float, default=1.0)
+    parser.add_argument("--singles", type=int, default=7, help="of ten aggregates, single trades")
     parser.add_argument("--begins", type=float, help="seconds into a minute (default: whenever)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="backfill-") as scratch:
         directory = Path(scratch)
         arguments = [f"--symbols={options.symbols}", "--kinds=trade", f"--rate={options.rate}"]
-        arguments.append(f"--steepness={options.steepness}")
+        arguments += [f"--steepness={options.steepness}", f"--singles={options.singles}"]
         log_file = directory / "exchange.log"
         with Child(log_file, "benchmarks.canned_exchange", directory, *arguments) as exchange:
             addresses = exchange.hear(_START_SECONDS)
@@ -63,14 +64,18 @@ def main() -> int:
             begins = started % 60
             with soak(directory, addresses, options.symbols, "trade", port) as supervisor:
                 seconds, most_gaps, first_expected = follow(supervisor, port, started)
+                print(f"started {begins:.0f} s into a minute; {most_gaps:.0f} gaps at once")
+                print(
+                    f"all complete after {seconds:.0f} s; at first expected after "
+                    f"{first_expected:.0f} s",
+                    flush=True,
+                )
                 stop(supervisor)
             exchange.ask(tell="what was asked")
             asked = exchange.hear(_START_SECONDS)
         records = directory / "records"
         profile = json.loads((directory / "profile.json").read_text())
-        print(f"started {begins:.0f} s into a minute; {most_gaps:.0f} gaps at once")
         print(f"busiest {BUSIEST} complete after {busiest_complete(records, started):.0f} s")
-        print(f"all complete after {seconds:.0f} s; at first expected after {first_expected:.0f} s")
         print(f"REST: {asked}")
         print(f"rotations: {len(list(_events(profile, 'rotation')))}")
         audit = [sys.executable, "-m", "streamer", "audit", str(records)]
