@@ -124,7 +124,12 @@ class Feed:
             overlap_seconds=connection.rotation_overlap,
         )
         positions = self._sink.positions()
-        removed_streams.take_stored(positions, shared=config.sink.kind == "kafka")
+        removed_streams.take_stored(
+            positions,
+            shared=config.sink.kind == "kafka",
+            # A group tells by itself where its streams go on.
+            chosen=() if config.group.enabled else symbol_watch.chosen(exchange.streams, positions),
+        )
         returning = removed_streams.returning
         self._ingest.resume({name: positions[name] for name in positions if name not in returning})
         for name, left in returning.items():

@@ -58,22 +58,30 @@ class RemovedStreams:
         """The names that were wanted here before."""
         return frozenset((*self._streamed, *self._positions, *self._left))
 
-    def take_stored(self, stored: Mapping[str, Position], *, shared: bool) -> None:
+    def take_stored(
+        self,
+        stored: Mapping[str, Position],
+        *,
+        shared: bool,
+        chosen: Collection[str] = (),
+    ) -> None:
         """Take what the sink knows, of streams that are wanted now and of others.
 
         Of two positions the higher one is right: neither is told before the sink has what is below
-        it. From a `shared` sink only those are taken that were wanted here before.
+        it. From a `shared` sink only those are taken that were wanted here before, or that are
+        `chosen` by a pattern: where nothing was kept here, they are wanted once they are listed.
         """
         wanted, before = self._wanted, self.streamed
         ours = {
             name: position
             for name, position in stored.items()
-            if not shared or name in wanted or name in before
+            if not shared or name in wanted or name in before or name in chosen
         }
         self._positions = furthest(self._positions, ours)
         for name, position in self._positions.items():
             if name not in wanted:
-                self._left[name] = None
+                if name not in chosen:
+                    self._left[name] = None
             elif name in self._left and self._left[name] in (None, position):
                 self._left[name] = self.returning[name] = position
             else:

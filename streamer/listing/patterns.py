@@ -44,6 +44,10 @@ class SymbolPatterns:
         found = sorted(each for each in listed if each not in named and self._included(each))
         return tuple(each for each in (*named, *found) if not self._is_excluded(each))
 
+    def choose(self, symbol: str) -> bool:
+        """Return whether a symbol is wanted by a pattern, if it is listed."""
+        return self._included(symbol) and not self._is_excluded(symbol)
+
     def _included(self, symbol: str) -> bool:
         return self._inclusion.fullmatch(symbol) is not None and self._holds(symbol)
 

@@ -77,6 +77,16 @@ class SymbolWatch:
         """The symbols that the settings name one by one."""
         return frozenset(self._patterns.names)
 
+    def chosen(self, streams: Iterable[str], names: Iterable[str]) -> frozenset[str]:
+        """Return which of these names of streams are wanted by a pattern once they are listed."""
+        endings = {f"@{stream}" for stream in streams}
+        return frozenset(
+            name
+            for name in names
+            for symbol, mark, stream in [name.partition("@")]
+            if mark + stream in endings and self._patterns.choose(symbol.upper())
+        )
+
     @property
     def is_waiting(self) -> bool:
         """Whether patterns are used and it is not known what trades."""

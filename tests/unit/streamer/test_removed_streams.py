@@ -95,3 +95,19 @@ def test_a_file_of_an_earlier_version_tells_of_nobody_who_left(tmp_path: Path) -
     (tmp_path / FILE).write_text(json.dumps(earlier))
     assert not started(tmp_path, 5, NAME).returning
     assert RemovedStreams(tmp_path).take(NAME) == at(5)
+
+
+def test_what_a_pattern_chooses_goes_on_in_shared_topics_where_nothing_was_kept_here(
+    tmp_path: Path,
+) -> None:
+    """As in a container without a volume: nobody knows what was recorded but the topics."""
+    stored = {NAME: at(9), "else@trade": at(5)}
+    started_anew = RemovedStreams(tmp_path)
+    started_anew.take_stored(stored, shared=True, chosen={NAME})
+    assert started_anew.take("else@trade", go_on=True) is None
+    assert started_anew.take(NAME, go_on=True) == at(9)
+    # Killed between the exchange's list and its joining: it has not left.
+    again = RemovedStreams(tmp_path / "again")
+    again.take_stored(stored, shared=True, chosen={NAME})
+    wanted = opened(tmp_path / "again", stored, NAME, shared=True)
+    assert not wanted.returning

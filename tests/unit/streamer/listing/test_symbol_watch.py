@@ -216,3 +216,18 @@ def test_a_shard_takes_its_part_of_what_is_listed_and_wanted_anew(tmp_path, exch
     assert watch.want(["XRPUSDT", "BNBUSDT"]) == ("BNBUSDT",)
     assert watch.names == {"BNBUSDT"}
     assert not watch.is_waiting
+
+
+def test_of_stored_streams_those_are_chosen_that_a_pattern_wants_once_they_are_listed(make):
+    watch = make("*USDT", "!*DOWNUSDT", "ETHBTC")
+    stored = (
+        "btcusdt@trade",
+        "btcusdt@depth@100ms",
+        "btcusdt@depth",
+        "btcdownusdt@trade",
+        "ethbtc@trade",
+        "币安人生usdt@trade",
+        "usdt",
+    )
+    chosen = watch.chosen(("trade", "depth@100ms"), stored)
+    assert chosen == {"btcusdt@trade", "btcusdt@depth@100ms", "币安人生usdt@trade"}
