@@ -5,9 +5,10 @@ import http.client
 import json
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from http import HTTPStatus
 
 import psutil
@@ -20,7 +21,13 @@ from monitor.soak_plans import PROFILES
 from monitor.web import exchange, pages
 from monitor.web.exchange import HEAD_BYTES
 from monitor.web.response import Response
-from monitor.web.server import BACKLOG, CLIENTS_MAX, HttpError, MetricsServer
+from monitor.web.server import (
+    BACKLOG,
+    CLIENTS_MAX,
+    SWITCH_SECONDS,
+    HttpError,
+    MetricsServer,
+)
 from tests.unit.monitor.observations import EPOCH, NAME
 from tests.unit.monitor.runs import Run
 from tests.waiting import eventually
@@ -84,6 +91,19 @@ def test_a_loop_that_hangs_is_not_alive(
     assert get(server, "/healthz")[0] == 200  # of the same snapshot: it is not kept
     monkeypatch.setattr(pages, "STALE_SECONDS", 0.0)
     assert get(server, "/healthz")[0] == 503
+
+
+@pytest.mark.parametrize(
+    ("interval", "then"), [(0.005, SWITCH_SECONDS), (SWITCH_SECONDS / 2, SWITCH_SECONDS / 2)]
+)
+def test_the_thread_gives_way_to_the_loop_soon(interval: float, then: float) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(interval)
+    with closing(MetricsServer("127.0.0.1:0")) as server:
+        server.start()
+        found = sys.getswitchinterval()
+    sys.setswitchinterval(before)
+    assert found == pytest.approx(then)
 
 
 def test_other_paths_and_methods(server: MetricsServer) -> None:
