@@ -107,6 +107,7 @@ def test_what_a_pattern_chooses_goes_on_in_shared_topics_where_nothing_was_kept_
     assert started_anew.take("else@trade", go_on=True) is None
     assert started_anew.take(NAME, go_on=True) == at(9)
     # Killed between the exchange's list and its joining: it has not left.
+    (tmp_path / "again").mkdir()
     again = RemovedStreams(tmp_path / "again")
     again.take_stored(stored, shared=True, chosen={NAME})
     wanted = opened(tmp_path / "again", stored, NAME, shared=True)
