@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,8 +20,10 @@ _RECORD_ID = re.compile(rb"binance:spot:[^:]+:[^:]+:[\d:gap-]+")
 
 def with_trace(config: StreamerConfig) -> int:
     """Stream, with a trace of what goes into Kafka."""
+    from streamer.avro.accelerator import ENCODER
     from streamer.run import run_streamer
 
+    print(f"encoder={ENCODER}", file=sys.stderr, flush=True)  # the logs are not set up in here
     if config.sink.kind == "kafka":
         directory = config.sink.directory
         directory.mkdir(parents=True, exist_ok=True)
