@@ -23,7 +23,7 @@ from streamer.data.binance_spot import (
 from streamer.data.catalogue import KINDS
 from streamer.dialing.proxy import checked_proxy
 from streamer.secret import Secret, SecretUrl
-from streamer.shards import shard_of
+from streamer.shards.assignment import shard_of
 from streamer.telemetry_keys import TelemetryKeys
 from streamer.units import ByteCount, Parsed, Seconds
 from streamer.values import (

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from streamer import heap
-from streamer.objects import Look, growth, largest, look
+from streamer.memory import heap
+from streamer.memory.objects import Look, growth, largest, look
 
 SHOWN: Final = 100  # types, and places of allocations
 FILE_BYTES: Final = 4 << 20  # librdkafka tells a kilobyte for each partition and broker

@@ -23,13 +23,13 @@ from streamer.diagnosis import Diagnosis
 from streamer.errors import SinkLost, StreamerError
 from streamer.feed_counters import FeedCounters
 from streamer.flow_control import FlowControl
-from streamer.free_heap import FreeHeap
-from streamer.heap_trimmer import HeapTrimmer
 from streamer.ingest.ingest import Ingest
 from streamer.listing.listing_file import ListingFile
 from streamer.listing.symbol_watch import SymbolWatch
 from streamer.lock import ShardLock
-from streamer.memory_parts import MemoryAccount
+from streamer.memory.free_heap import FreeHeap
+from streamer.memory.parts import MemoryAccount
+from streamer.memory.trimmer import HeapTrimmer
 from streamer.messages import State
 from streamer.network.connection import Connection
 from streamer.network.connection_manager import ConnectionManager

@@ -235,7 +235,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     exit_reason: str | None = None
     backfill: Backfill = Backfill()
     telemetry_dropped: dict[str, Count] = {}  # messages that were not sent, by TELEMETRY_DROPS
-    memory: MemoryParts = {}  # what holds its memory, by part (`streamer.memory_parts`)
+    memory: MemoryParts = {}  # what holds its memory, by part (`streamer.memory.parts`)
     encoder: Name = "python"  # what encodes the records: "compiled" (docs/accelerator.md) or this
 
     def silent_seconds(self, stream: StreamCounts) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from streamer.avro.accelerator import ENCODER
 from streamer.config import StreamerConfig
 from streamer.feed_counters import FeedCounters
-from streamer.memory_parts import MemoryAccount
+from streamer.memory.parts import MemoryAccount
 from streamer.messages import Backfill, Report, SlotState, State, StreamCounts
 from streamer.network.connection_manager import ConnectionManager
 from streamer.network.slot import Slot

@@ -13,9 +13,9 @@ from streamer.avro import accelerator
 from streamer.config import URL_NAMES, ExchangeConfig, StreamerConfig
 from streamer.errors import StreamerError
 from streamer.feed import Feed
-from streamer.heap import limit_arenas
 from streamer.lock import LOCK_MARGIN_SECONDS, shard_lock
-from streamer.shard_count import confirm, settle
+from streamer.memory.heap import limit_arenas
+from streamer.shards.count import confirm, settle
 from streamer.sinks import open_sink
 
 log = logging.getLogger(__name__)

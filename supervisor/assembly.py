@@ -21,7 +21,7 @@ from monitor.web.server import HttpError, MetricsServer
 from streamer import core_dumps, logs
 from streamer.config import ShardConfig
 from streamer.errors import SinkUnavailable
-from streamer.shard_directories import name_of
+from streamer.shards.directories import name_of
 from supervisor import runtime_directory, state_directory
 from supervisor.child import Target
 from supervisor.child_config import ChildConfigFactory

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from streamer.config import KafkaConfig, ShardConfig, StreamerConfig
-from streamer.shard_directories import directory_of, name_of
+from streamer.shards.directories import directory_of, name_of
 from streamer.telemetry_keys import TelemetryKeys
 from supervisor.settings import Settings
 

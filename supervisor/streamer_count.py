@@ -18,8 +18,8 @@ from streamer.config import ExchangeConfig
 from streamer.data.binance_spot import STREAMS_PER_CONNECTION
 from streamer.listing.listing_file import ListingFile
 from streamer.listing.patterns import SymbolPatterns
-from streamer.shard_count import recorded_count, undelivered
-from streamer.shard_directories import directories
+from streamer.shards.count import recorded_count, undelivered
+from streamer.shards.directories import directories
 from supervisor.settings import STREAMERS_MAX, Settings
 
 SYMBOLS_UNKNOWN: Final = 1500

@@ -133,7 +133,7 @@ def _sentence(explained: bool, not_judged: list[str]) -> str:
 
 def _directory(path: Path) -> Source:
     from streamer.audit.directory import Directory
-    from streamer.shard_directories import directories
+    from streamer.shards.directories import directories
     from streamer.sinks.manifest import MANIFEST
 
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from streamer.audit.batches import BACKFILLED, Batch, Schema, Unreadable
 from streamer.audit.container import Container, Torn
 from streamer.audit.layouts import DIRECTORIES
-from streamer.shard_directories import directories
+from streamer.shards.directories import directories
 from streamer.sinks.avro_writer import OPEN_SUFFIX
 from streamer.sinks.directories import BACKFILL_DIRECTORY
 

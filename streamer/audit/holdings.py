@@ -17,7 +17,7 @@ from streamer.audit.findings import Finding
 from streamer.audit.layouts import DIRECTORIES
 from streamer.audit.period import Period
 from streamer.data.catalogue import CONTIGUOUS, kind_of
-from streamer.shard_directories import directories
+from streamer.shards.directories import directories
 from streamer.sinks.avro_writer import OPEN_SUFFIX
 from streamer.sinks.directories import BACKFILL_DIRECTORY
 from streamer.sinks.file_positions import POSITIONS, POSITIONS_MAX_BYTES

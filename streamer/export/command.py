@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from streamer.export.plan import PARTITIONS, Exported, Job, Source, by_date, job_of
-from streamer.shard_directories import directories
+from streamer.shards.directories import directories
 from streamer.sink_command import (
     INTERRUPTED,
     NOTHING,

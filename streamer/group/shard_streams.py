@@ -32,7 +32,7 @@ from streamer.group.position_finder import PositionFinder
 from streamer.group.shard_routes import ShardRoutes
 from streamer.order.positions import Position
 from streamer.routes import Route, Routes
-from streamer.shards import shard_of
+from streamer.shards.assignment import shard_of
 from streamer.sinks.kafka import KafkaSink
 from streamer.subscription_manager import Change, SubscriptionManager
 

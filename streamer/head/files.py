@@ -11,7 +11,7 @@ from streamer.avro.files import ContainerFile
 from streamer.data.catalogue import kind_of
 from streamer.head.decoding import decoded, parsed
 from streamer.head.last_records import LastRecords, Record, Wanted
-from streamer.shard_directories import directories
+from streamer.shards.directories import directories
 from streamer.sinks.avro_writer import OPEN_SUFFIX, file_number
 from streamer.sinks.file_positions import POSITIONS
 

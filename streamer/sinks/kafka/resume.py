@@ -24,7 +24,7 @@ from streamer.config import KafkaConfig
 from streamer.data.catalogue import NUMBERED
 from streamer.data.records import load_schema
 from streamer.errors import SinkAway, SinkUnavailable
-from streamer.heap import trim_memory
+from streamer.memory.heap import trim_memory
 from streamer.order.positions import DeclaredGap, Position, beyond_gaps, furthest
 from streamer.order.record_ids import first_record, gap_of, position_of
 from streamer.order.tails import Tail

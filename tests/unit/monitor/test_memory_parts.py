@@ -21,11 +21,11 @@ from monitor.memory_parts import (
 from monitor.soak_plans import PROFILES
 from monitor.verdict import concluded, judge
 from streamer.config import KafkaConfig
-from streamer.free_heap import FreeHeap
-from streamer.heap import statistics
-from streamer.memory_parts import MemoryAccount
+from streamer.memory.free_heap import FreeHeap
+from streamer.memory.heap import statistics
+from streamer.memory.parts import MemoryAccount
+from streamer.memory.python_heap import python_heap
 from streamer.messages import MEMORY_PARTS_MAX, MemoryPart, SinkCounts
-from streamer.python_heap import python_heap
 from tests.unit.monitor.observations import MIB, reported, sample
 from tests.unit.monitor.runs import Run
 

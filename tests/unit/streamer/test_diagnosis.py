@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from streamer.diagnosis import Diagnosis
-from streamer.heap import arenas, statistics
+from streamer.memory.heap import arenas, statistics
 
 
 class Leaked:

@@ -4,8 +4,8 @@ import pytest
 
 from streamer.config import KafkaConfig
 from streamer.feed_counters import FeedCounters
-from streamer.free_heap import FreeHeap
-from streamer.memory_parts import MemoryAccount
+from streamer.memory.free_heap import FreeHeap
+from streamer.memory.parts import MemoryAccount
 from streamer.messages import SinkCounts
 from streamer.network.slot import SlotConnection
 from streamer.network.slots import Slots

@@ -12,7 +12,7 @@ from streamer.group.ownership import Assigned, Located, Lost, Member, NotLocated
 from streamer.group.shard_streams import ShardStreams
 from streamer.order.positions import Position
 from streamer.routes import Routes
-from streamer.shards import shard_of
+from streamer.shards.assignment import shard_of
 from streamer.subscription_manager import Change
 
 COUNT = 2

@@ -5,11 +5,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from streamer.heap import ARENAS, limit_arenas, trim_memory
+from streamer.memory.heap import ARENAS, limit_arenas, trim_memory
 
 _PROGRAM = """
 import ctypes, threading
-from streamer.heap import limit_arenas
+from streamer.memory.heap import limit_arenas
 assert limit_arenas()
 libc = ctypes.CDLL(None)
 barrier = threading.Barrier(12)

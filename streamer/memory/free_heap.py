@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streamer.heap import statistics, trim_memory
-from streamer.paced_look import PacedLook
+from streamer.memory.heap import statistics, trim_memory
+from streamer.memory.paced_look import PacedLook
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from streamer.order.positions import Position, beyond_gaps
 from streamer.removed_streams import FILE as DEPARTURES_FILE
 from streamer.removed_streams import Departures, departures_content, read_departures
 from streamer.routes import GAP, RECORD_KINDS
-from streamer.shard_directories import directories, directory_of
-from streamer.shards import shard_of
+from streamer.shards.assignment import shard_of
+from streamer.shards.directories import directories, directory_of
 from streamer.sinks.avro_writer import last_number, repair
 from streamer.sinks.file_positions import (
     POSITIONS,
@@ -37,7 +37,7 @@ from streamer.sinks.file_positions import (
 STREAM_KINDS = tuple(kind.name for kind in KINDS if kind.name not in RECORD_KINDS)
 _NOTES_FILE, _TOPICS_FILE = "kafka-notes.json", "kafka-topics.json"
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("streamer.shard_move")  # a name that filters of logs may know
 
 Contents = dict[str, str | None]
 """What files are to hold, by their path in `sink.directory`; None: they are to be removed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from itertools import count
 
-from streamer.objects import SAMPLED, growth, largest, look
+from streamer.memory.objects import SAMPLED, growth, largest, look
 
 
 class Kept:

@@ -19,7 +19,7 @@ import msgspec
 from streamer.config import StreamerConfig
 from streamer.errors import SinkUnavailable
 from streamer.lock import LOCK_MARGIN_SECONDS, shard_lock
-from streamer.shard_directories import directories, directory_of
+from streamer.shards.directories import directories, directory_of
 from streamer.sinks.avro_writer import OPEN_SUFFIX
 from streamer.sinks.directories import OVERFLOW_DIRECTORY, unavailable, write_atomically
 
@@ -27,7 +27,7 @@ COUNT_FILE = "streamers.json"
 _PLAN_FILE = "streamers.plan.json"
 _LOCK_FILE = ".streamers.lock"
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("streamer.shard_count")  # a name that filters of logs may know
 
 
 class _Count(msgspec.Struct, frozen=True):
@@ -109,7 +109,7 @@ def _change(root: Path, count: int, max_age_seconds: float) -> None:
             f"{', '.join(map(str, left))}: records wait there for Kafka, of {before} streamers; "
             f"start with streamers.count = {before} until they are delivered"
         )
-    from streamer.shard_move import dealt_out
+    from streamer.shards.redistribution import dealt_out
 
     contents = dealt_out(root, before, count, max_age_seconds)
     write_atomically(root / _PLAN_FILE, msgspec.json.encode(_Plan(count, contents)))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.shards import shard_of, symbols_of
+from streamer.shards.assignment import shard_of, symbols_of
 
 SYMBOLS = [f"A{number}USDT" for number in range(3_000)]
 

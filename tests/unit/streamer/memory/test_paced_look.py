@@ -1,4 +1,4 @@
-from streamer.paced_look import COST_SHARE, LOOK_EVERY_SECONDS, PacedLook
+from streamer.memory.paced_look import COST_SHARE, LOOK_EVERY_SECONDS, PacedLook
 
 
 class Looked:

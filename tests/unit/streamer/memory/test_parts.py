@@ -5,8 +5,8 @@ import pytest
 
 from streamer.avro.binary import _MANY_VALUES, decimal, level_decimal, long, remembered_bytes
 from streamer.config import KafkaConfig
-from streamer.free_heap import HeapUse
-from streamer.memory_parts import (
+from streamer.memory.free_heap import HeapUse
+from streamer.memory.parts import (
     ENCODER_CACHES_LIMIT,
     FILE_PAGES_LIMIT,
     FILES_RECORD_BYTES,
@@ -18,8 +18,8 @@ from streamer.memory_parts import (
     PYTHON_FREE_LIMIT,
     MemoryAccount,
 )
+from streamer.memory.python_heap import PythonHeap
 from streamer.messages import MEMORY_PARTS_MAX, MemoryPart, SinkCounts, pack, unpack
-from streamer.python_heap import PythonHeap
 from tests.unit.monitor.observations import report
 
 PYTHON = PythonHeap(in_use=12 * MIB, free=6 * MIB)

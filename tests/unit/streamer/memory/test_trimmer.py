@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 
-from streamer.heap_trimmer import (
+from streamer.memory.trimmer import (
     LONGEST_WAIT_SECONDS,
     LOOK_EVERY_SECONDS,
     SHORTEST_WAIT_SECONDS,

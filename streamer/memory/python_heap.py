@@ -11,7 +11,7 @@ import ctypes
 import re
 from dataclasses import dataclass
 
-from streamer.heap import written
+from streamer.memory.heap import written
 
 _IN_USE = re.compile(r"^# bytes in allocated blocks\s*=\s*([\d,]+)$", re.MULTILINE)
 _FREE = re.compile(

@@ -1,8 +1,8 @@
 import pytest
 
-from streamer.free_heap import FreeHeap, HeapUse
-from streamer.heap import statistics
-from streamer.paced_look import LOOK_EVERY_SECONDS
+from streamer.memory.free_heap import FreeHeap, HeapUse
+from streamer.memory.heap import statistics
+from streamer.memory.paced_look import LOOK_EVERY_SECONDS
 
 
 class Heap:

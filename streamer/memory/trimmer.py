@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from streamer.heap import trim_memory
+from streamer.memory.heap import trim_memory
 
 LOOK_EVERY_SECONDS = 10.0  # /proc/self/statm takes 50 µs to read
 SHORTEST_WAIT_SECONDS = 60.0  # from one trim to the next: it takes milliseconds of the feed's time

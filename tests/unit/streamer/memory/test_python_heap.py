@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from streamer import python_heap as module
-from streamer.python_heap import PythonHeap, parsed, python_heap
+from streamer.memory import python_heap as module
+from streamer.memory.python_heap import PythonHeap, parsed, python_heap
 
 MIB = 1 << 20
 
@@ -37,7 +37,7 @@ def test_another_text_tells_nothing(text):
 
 
 def test_an_interpreter_without_it_tells_nothing(monkeypatch):
-    monkeypatch.setattr("streamer.python_heap.ctypes.pythonapi", object())
+    monkeypatch.setattr("streamer.memory.python_heap.ctypes.pythonapi", object())
     assert python_heap() is None
     monkeypatch.undo()
     monkeypatch.setattr(module, "written", lambda write: None)
@@ -60,7 +60,7 @@ def test_what_is_freed_between_objects_that_live_is_told_as_free():
 
 
 def test_another_allocator_tells_that_nothing_is_in_arenas():
-    program = "from streamer.python_heap import python_heap; print(python_heap())"
+    program = "from streamer.memory.python_heap import python_heap; print(python_heap())"
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer import shard_count
 from streamer.config import ShardConfig, SinkConfig, StreamerConfig
 from streamer.errors import SinkUnavailable
 from streamer.lock import shard_lock
 from streamer.order.positions import EpochStart, Position
 from streamer.removed_streams import FILE as DEPARTURES_FILE
 from streamer.removed_streams import Departures, RemovedStreams, departures_content, read_departures
-from streamer.shard_count import COUNT_FILE, confirm, recorded_count, settle, undelivered
-from streamer.shard_directories import directory_of
-from streamer.shards import shard_of
+from streamer.shards import count as module
+from streamer.shards.assignment import shard_of
+from streamer.shards.count import COUNT_FILE, confirm, recorded_count, settle, undelivered
+from streamer.shards.directories import directory_of
 from streamer.sinks.directories import OVERFLOW_DIRECTORY
 from streamer.sinks.file_positions import (
     POSITIONS,
@@ -140,7 +140,7 @@ def test_what_another_streamer_wrote_there_once_does_not_count(tmp_path: Path) -
 
 
 def test_a_crash_in_between_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = shard_count.write_atomically
+    write = module.write_atomically
     ids = dict(zip(SYMBOLS, range(12), strict=True))
     for crash_at in (0, 1, 2, 9, 20):
         root = tmp_path / str(crash_at)
@@ -154,10 +154,10 @@ def test_a_crash_in_between_loses_nothing(tmp_path: Path, monkeypatch: pytest.Mo
                 raise KeyboardInterrupt
             write(path, content)
 
-        monkeypatch.setattr(shard_count, "write_atomically", crashing)
+        monkeypatch.setattr(module, "write_atomically", crashing)
         with pytest.raises(KeyboardInterrupt):
             settle(config(root, 0, 3))
-        monkeypatch.setattr(shard_count, "write_atomically", write)
+        monkeypatch.setattr(module, "write_atomically", write)
         # Whoever starts next, and with whatever number.
         settle(config(root, 0, 4))
         assert found(root, 4) == wanted(ids)

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from streamer.shard_directories import directories, directory_of, name_of
+from streamer.shards.directories import directories, directory_of, name_of
 
 
 def test_a_single_one_has_the_directory_itself_and_several_one_each() -> None:

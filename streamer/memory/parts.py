@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 from streamer.avro.binary import remembered_bytes
 from streamer.config import KafkaConfig
-from streamer.free_heap import FreeHeap
-from streamer.heap_trimmer import resident_memory
+from streamer.memory.free_heap import FreeHeap
+from streamer.memory.paced_look import PacedLook
+from streamer.memory.python_heap import PythonHeap, python_heap
+from streamer.memory.trimmer import resident_memory
 from streamer.messages import MemoryPart, MemoryParts, SinkCounts
-from streamer.paced_look import PacedLook
-from streamer.python_heap import PythonHeap, python_heap
 
 MIB = 1 << 20
 FILE_PAGES_LIMIT = 48 * MIB  # libraries: 16 MiB measured with the sink of files
