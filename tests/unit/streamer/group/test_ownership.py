@@ -274,3 +274,10 @@ def test_whatever_happens_streams_are_joined_once_and_opened_only_when_joined(ev
         phase = shards[1].phase if shards else None
         assert (streams == "held") == (phase is Phase.JOINING)
         assert (streams is None) == (phase is None)
+
+
+def test_a_suspended_shard_begins_anew_where_it_is_not_known_who_had_it_meanwhile():
+    suspended = {1: Shard(Phase.SUSPENDED)}
+    shards, actions = after(Assigned(1, None, is_known=False), shards=suspended)
+    assert actions == (Drop(1), Join(1), Locate(1))
+    assert of_phase(shards, Phase.JOINING) == (1,)

@@ -82,3 +82,15 @@ def test_after_trouble_it_is_tried_again_a_little_later(asked, error, monkeypatc
     assert looked(finder, 100.0 + AGAIN_SECONDS / 2) == []
     assert len(asked[0]) == 1
     assert looked(finder, 100.0 + AGAIN_SECONDS) == [Located(1, POSITIONS)]
+
+
+def test_what_a_look_finds_that_began_before_a_shard_was_gone_is_of_no_use(asked):
+    """Somebody else has recorded it meanwhile: where it ended then is not where to go on."""
+    finder = PositionFinder(KafkaConfig(), 60.0, lambda: None)
+    asked[1].append({"btcusdt@trade": Position(9, 10)})
+    finder.want(1, ROUTES)
+    finder.turn(0.0)
+    finder.forget(1)
+    finder.want(1, ROUTES)
+    finder._thread.join()
+    assert all_of(finder, 1) == [Located(1, {"btcusdt@trade": Position(9, 10)})]

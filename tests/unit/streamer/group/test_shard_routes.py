@@ -1,0 +1,211 @@
+"""The streams of a shard: joined and held, opened where others have ended, ended at once."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from streamer.errors import SinkUnavailable
+from streamer.group.shard_routes import ShardRoutes
+from streamer.order.positions import Position
+from streamer.routes import Routes
+
+OF_A, OF_B = ("btcusdt@trade", "btcusdt@bookTicker"), ("ethusdt@trade", "ethusdt@bookTicker")
+STREAMS = ("trade", "bookTicker")
+
+
+class Ingest:
+    def __init__(self):
+        self.routes, self.done = Routes(STREAMS, ()), []
+
+    def resume(self, positions, *, is_seamless):
+        self.done.append(("resume", positions, is_seamless))
+
+    def open(self, route, now, *, is_seamless):
+        self.done.append(("open", route.name, is_seamless))
+        route.held = None
+
+
+class ConnectionManager:
+    def __init__(self):
+        self.changes, self.slot_of, self.forgotten, self.held = [], {}, [], set()
+        self.slots = SimpleNamespace(find=self.slot_of.get, forget=self.forgotten.append)
+
+    def change(self, added, removed, now):
+        self.changes.append((tuple(added), tuple(removed)))
+
+    def holds(self, name):
+        return name in self.held
+
+
+class Sink:
+    def __init__(self):
+        self.done, self.refuses = [], None
+
+    def add(self, route):
+        if route.name == self.refuses:
+            raise SinkUnavailable("no such topic")
+        self.done.append(("add", route.name))
+
+    def remove(self, route):
+        self.done.append(("remove", route.name))
+
+    def take_over(self, positions):
+        self.done.append(("take over", positions))
+
+    def discard(self, routes):
+        self.done.append(("discard", [route.name for route in routes]))
+
+    def hand_over(self, route):
+        self.done.append(("hand over", route.name))
+
+
+class Names:
+    """An idle clock, or a back-filler: it notes whose turn it is to be looked after."""
+
+    def __init__(self):
+        self.known, self.begun = set(), []
+
+    def add(self, route, now):
+        self.known.add(route.name)
+
+    def remove(self, route):
+        self.known.remove(route.name)
+
+    def begin(self, route):
+        self.known.add(route.name)
+
+    def forget(self, route):
+        self.known.discard(route.name)
+
+
+class Stage:
+    def __init__(self, with_backfiller=True):
+        self.ingest, self.connections, self.sink = Ingest(), ConnectionManager(), Sink()
+        self.idle_clock, self.backfiller = Names(), Names()
+        self.shard_routes = ShardRoutes(
+            self.ingest,
+            self.connections,
+            self.sink,
+            self.idle_clock,
+            self.backfiller if with_backfiller else None,
+        )
+
+    @property
+    def routes(self):
+        return self.ingest.routes
+
+    def join(self, *symbols):
+        self.shard_routes.join(STREAMS, symbols, 0.0)
+
+    def done(self, *kinds):
+        return [one for one in (*self.sink.done, *self.ingest.done) if one[0] in kinds]
+
+
+@pytest.fixture
+def stage():
+    return Stage()
+
+
+def slot(settled_at):
+    return SimpleNamespace(active=SimpleNamespace(settled_at=settled_at))
+
+
+def test_streams_that_join_are_subscribed_and_held(stage):
+    stage.join("BTCUSDT")
+    assert stage.connections.changes == [(OF_A, ())]
+    assert [route.held for route in stage.routes] == [[], []]
+    assert stage.done("add") == [("add", OF_A[0]), ("add", "btcusdt@gap"), ("add", OF_A[1])]
+    assert stage.idle_clock.known == set(OF_A)
+    assert stage.backfiller.known == set(), "not before it is known where to go on"
+    stage.join("BTCUSDT", "ETHUSDT")
+    assert stage.connections.changes[1:] == [(OF_B, ())], "what is there stays as it is"
+    stage.join("BTCUSDT", "ETHUSDT")
+    assert len(stage.connections.changes) == 2
+
+
+def test_a_stream_that_cannot_be_stored_does_not_join(stage):
+    stage.sink.refuses = "btcusdt@gap"
+    with pytest.raises(SinkUnavailable):
+        stage.join("BTCUSDT")
+    assert stage.done("remove") == [("remove", OF_A[0])]
+    assert not len(stage.routes)
+
+
+def test_a_shard_is_heard_when_the_exchange_has_answered_for_all_of_it(stage):
+    stage.join("BTCUSDT", "ETHUSDT")
+    assert not stage.shard_routes.are_heard(("BTCUSDT",))
+    stage.connections.slot_of[OF_A[0]] = slot(1.0)
+    stage.connections.slot_of[OF_A[1]] = SimpleNamespace(active=None)
+    assert not stage.shard_routes.are_heard(("BTCUSDT",))
+    stage.connections.slot_of[OF_A[1]] = slot(None)
+    assert not stage.shard_routes.are_heard(("BTCUSDT",))
+    stage.connections.slot_of[OF_A[1]] = slot(2.0)
+    assert stage.shard_routes.are_heard(("BTCUSDT",))
+    assert not stage.shard_routes.are_heard(("BTCUSDT", "ETHUSDT"))
+
+
+@pytest.mark.parametrize("is_seamless", [True, False])
+def test_a_shard_goes_on_after_its_own_records_only(stage, is_seamless):
+    stage.join("BTCUSDT", "ETHUSDT")
+    known = {OF_A[0]: Position(7, 8)}
+    told = {**known, OF_B[0]: Position(1, 2), "gone@trade": Position(3, 4)}
+    stage.shard_routes.open(("BTCUSDT",), told, 0.0, is_seamless=is_seamless)
+    assert stage.done("take over", "resume") == [
+        ("take over", known),
+        ("resume", known, is_seamless),
+    ]
+    assert stage.done("open") == [("open", name, is_seamless) for name in OF_A]
+    assert stage.backfiller.known == set(OF_A)
+    stage.shard_routes.open(("BTCUSDT",), told, 0.0, is_seamless=is_seamless)
+    assert len(stage.done("open")) == 2, "what is open is not opened again"
+
+
+def test_a_shard_that_leaves_tells_where_its_records_end(stage):
+    stage.join("BTCUSDT", "ETHUSDT")
+    route = stage.routes.by_name[OF_A[0]]
+    route.resume(Position(7, 8, 9))
+    route.received_us = 10
+    ends = stage.shard_routes.end(("BTCUSDT",), 0.0, discards=False)
+    assert ends == {OF_A[0]: Position(7, 10, 9)}, "the other one has no record yet"
+    assert stage.done("hand over") == [("hand over", name) for name in OF_A]
+    assert stage.done("discard") == []
+    assert stage.connections.changes[-1] == ((), OF_A)
+    assert stage.connections.forgotten == list(OF_A)
+    assert [route.name for route in stage.routes] == list(OF_B)
+    assert stage.idle_clock.known == set(OF_B)
+
+
+def test_what_waits_of_a_shard_that_somebody_else_has_is_discarded_before_it_is_forgotten(stage):
+    stage.join("BTCUSDT")
+    stage.shard_routes.end(("BTCUSDT",), 0.0, discards=True)
+    assert [one[0] for one in stage.done("discard", "hand over")] == [
+        "discard",
+        "hand over",
+        "hand over",
+    ]
+    assert stage.done("discard") == [("discard", list(OF_A))]
+    before = len(stage.connections.changes)
+    assert stage.shard_routes.end(("BTCUSDT",), 0.0, discards=True) == {}
+    assert len(stage.connections.changes) == before
+
+
+def test_frames_of_ended_streams_are_known_until_none_can_come(stage):
+    stage.join("BTCUSDT")
+    stage.connections.held = {OF_A[0]}
+    stage.shard_routes.end(("BTCUSDT",), 0.0, discards=False)
+    assert stage.routes.ended == set(OF_A)
+    stage.shard_routes.turn()
+    assert stage.routes.ended == {OF_A[0]}
+    stage.connections.held.clear()
+    stage.shard_routes.turn()
+    assert stage.routes.ended == set()
+
+
+def test_without_repair_there_is_nobody_to_ask_for_what_is_missing():
+    stage = Stage(with_backfiller=False)
+    stage.join("BTCUSDT")
+    stage.shard_routes.open(("BTCUSDT",), {}, 0.0, is_seamless=False)
+    assert stage.done("open") == [("open", name, False) for name in OF_A]
+    assert stage.shard_routes.end(("BTCUSDT",), 0.0, discards=False) == {}
