@@ -29,6 +29,9 @@ def asked(monkeypatch):
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
+        if isinstance(answer, threading.Event):
+            assert answer.wait(10.0)
+            return POSITIONS
         return answer
 
     answers = [POSITIONS]
@@ -86,11 +89,12 @@ def test_after_trouble_it_is_tried_again_a_little_later(asked, error, monkeypatc
 
 def test_what_a_look_finds_that_began_before_a_shard_was_gone_is_of_no_use(asked):
     """Somebody else has recorded it meanwhile: where it ended then is not where to go on."""
-    finder = PositionFinder(KafkaConfig(), 60.0, lambda: None)
-    asked[1].append({"btcusdt@trade": Position(9, 10)})
+    finder, go_on = PositionFinder(KafkaConfig(), 60.0, lambda: None), threading.Event()
+    asked[1][:] = [go_on, {"btcusdt@trade": Position(9, 10)}]
     finder.want(1, ROUTES)
-    finder.turn(0.0)
+    assert finder.turn(0.0) == []
     finder.forget(1)
     finder.want(1, ROUTES)
+    go_on.set()
     finder._thread.join()
     assert all_of(finder, 1) == [Located(1, {"btcusdt@trade": Position(9, 10)})]
