@@ -148,6 +148,16 @@ class Rig:
             process.kill()
             process.wait()
 
+    def run(self, command: list[str]) -> subprocess.Popen[bytes]:
+        """Run another program beside Vigil, which is gone with the rig."""
+        with (self.directory / "another.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=ROOT, env=self.environment
+            )
+        self._stack.callback(process.wait)
+        self._stack.callback(process.kill)
+        return process
+
     def replace_exchange(self) -> None:
         """Let an exchange without any options take the place of this one; Vigil's file has it."""
         self.exchange.stop()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +25,7 @@ from tests.disks import small_disk
 from tests.drill_rig import DrillError, Rig
 from tests.kafka_cluster import KafkaCluster
 from tests.kafka_mock import TOPICS, MockKafka
+from tests.streaming import at_exchange
 
 PAUSE_SECONDS = 40.0  # with ten reports a second: above what the queues and the kernel hold
 LONG_SECONDS = 3600.0  # of a fault that is there until it is mended
@@ -36,6 +39,7 @@ class Place:
     data: Path | None = None  # where the sink is
     mock: MockKafka | None = None
     cluster: KafkaCluster | None = None
+    other: subprocess.Popen[bytes] | None = None  # another deployment
     is_over: threading.Event = field(default_factory=threading.Event)  # of a fault in a thread
 
 
@@ -238,6 +242,22 @@ def _real_kafka() -> Iterator[Place]:
             },
             cluster=cluster,
         )
+
+
+def _start_another_deployment(rig: Rig, place: Place) -> None:
+    settings = {
+        **place.settings,
+        "sink.directory": rig.directory / "another",
+        "exchange.streams": "trade,aggTrade",
+    }
+    options = at_exchange(rig.exchange, **{key: str(value) for key, value in settings.items()})
+    place.other = rig.run([sys.executable, "-m", "streamer", *options])
+
+
+def _stop_the_other_deployment(rig: Rig, place: Place) -> None:
+    assert place.other
+    place.other.terminate()
+    place.other.wait(30.0)
 
 
 def _kafka_away(rig: Rig, place: Place) -> None:
@@ -500,6 +520,14 @@ DRILLS = {
         place=_real_kafka,
         fault=_refuse_records,
         fix=_accept_records,
+    ),
+    "other-writers": Drill(
+        about="Somebody has started another deployment that records the same into the same topics.",
+        runbook="kafka.md#vigilotherwriters",
+        alerts=("VigilOtherWriters",),
+        place=_mock_kafka,
+        fault=_start_another_deployment,
+        fix=_stop_the_other_deployment,
     ),
     "kafka-away": Drill(
         about="The brokers answer no more.",

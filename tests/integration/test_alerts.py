@@ -102,6 +102,7 @@ CASES = {
         (9, 24),
         26,
     ),
+    "VigilOtherWriters": ({f"vigil_sink_other_writers{{{LABELS}}}": "0x9 1x5 0x9"}, (9, 16), 12),
     "VigilEventsLetGo": ({f"vigil_events_let_go_total{{{LABELS}}}": "0x9 9x20"}, (9,), 12),
     "VigilDiskNearlyFull": (
         {
