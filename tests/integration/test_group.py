@@ -131,3 +131,18 @@ def test_a_restart_within_the_session_moves_nothing(cluster):
     eventually(lambda: time.monotonic() > deadline, within=30)
     assert shards_told(cluster, "b") == before
     assert_trades(cluster)
+
+
+def test_two_deployments_that_record_the_same_into_the_same_topics_are_told(cluster):
+    """A look is made each minute; the one before it tells from where on."""
+    other = {"group.id": f"{cluster.prefix}-2", "group.topic": cluster.topic("shards-2")}
+    both = [cluster.start("a"), cluster.start("b", **other)]
+    cluster.await_live()
+    told = "of the same streams into the same topics: every record comes twice"
+    eventually(lambda: all(told in one.output for one in both), within=240, what="the other one")
+    for one in both:
+        assert one.stop() == 0, one.output
+    for stream in cluster.streams:
+        for symbol, audit in cluster.audits(stream).items():
+            assert not audit.missing, (stream, symbol)
+            assert audit.doubled, (stream, symbol)
