@@ -25,6 +25,7 @@ class WeightBudget:
         self._minute = -1
         self._used = 0
         self._small = 0  # of it, by small questions of ours
+        self._asked_in: int | None = None  # the minute in which the latest request began
         self.bulk_waits = False
         """Whether more bulk waits than this minute has weight for: then the small questions keep
         to what is reserved for them, since each weight beyond it makes the bulk wait."""
@@ -62,15 +63,20 @@ class WeightBudget:
     def spend(self, weight: int, time: float, *, bulk: bool = False) -> None:
         """Count a request that begins now."""
         self._turn(time)
+        self._asked_in = self._minute
         self._used += weight
         if not bulk:
             self._small += weight
 
     def observe(self, used: int | None, time: float) -> None:
-        """Take what an answer says is used in this minute, by everybody; None: it does not say."""
+        """Take what an answer says is used in its minute, by everybody; None: it does not say.
+
+        An answer to a request of the minute before tells of that one, which is over.
+        """
         self._turn(time)
         self._is_told = used is not None
-        self._used = max(self._used, used or 0)
+        if self._asked_in in (None, self._minute):
+            self._used = max(self._used, used or 0)
 
     @property
     def _now(self) -> tuple[int, int]:

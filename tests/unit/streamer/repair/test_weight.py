@@ -25,6 +25,16 @@ def test_what_others_use_counts() -> None:
     assert budget.delay(25, 121.0) == 0
 
 
+def test_an_answer_that_comes_in_the_next_minute_tells_of_the_one_before() -> None:
+    budget = WeightBudget(6000, 0.5)
+    budget.spend(25, 119.0)
+    budget.observe(2990, 121.5)
+    assert budget.delay(25, 121.5) == 0
+    budget.spend(25, 121.5)
+    budget.observe(2990, 122.0)  # others have used it
+    assert budget.delay(25, 122.0) > 0
+
+
 def test_one_question_a_minute_is_allowed_whatever_the_share() -> None:
     budget = WeightBudget(6000, 0.001)
 
