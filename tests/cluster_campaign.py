@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -67,9 +67,13 @@ class Result:
     gaps_seconds: list[float] = field(default_factory=list)
 
     def note_gap(self, symbol: str, began: datetime, seconds: float) -> None:
-        """Count a time without quotes of a symbol for the fault during or after which it began."""
+        """Count a time without quotes of a symbol for the fault that came before its middle.
+
+        It begins with the last quote that was heard, which was a little before the fault.
+        """
         self.gaps_seconds.append(seconds)
-        before = [one for one in self.faults if one.began <= began]
+        middle = began + timedelta(seconds=seconds / 2)
+        before = [one for one in self.faults if one.began <= middle]
         for fault in before[-1:] or self.faults[:1]:
             fault.gaps_seconds[symbol] = max(fault.gaps_seconds.get(symbol, 0.0), seconds)
 
