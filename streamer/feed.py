@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import faulthandler
 import logging
-import os
 import selectors
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from streamer.address_hold import AddressHold
 from streamer.availability import Availability
-from streamer.clock_log import clock_note
 from streamer.command_handler import Requests
 from streamer.config import ExchangeConfig, StreamerConfig
 from streamer.data.rejected import RejectedFrames
@@ -24,36 +19,24 @@ from streamer.errors import SinkLost, StreamerError
 from streamer.feed_counters import FeedCounters
 from streamer.flow_control import FlowControl
 from streamer.ingest.ingest import Ingest
-from streamer.listing.listing_file import ListingFile
-from streamer.listing.symbol_watch import SymbolWatch
 from streamer.lock import ShardLock
 from streamer.memory.free_heap import FreeHeap
-from streamer.memory.parts import MemoryAccount
 from streamer.memory.trimmer import HeapTrimmer
 from streamer.messages import State
 from streamer.network.connection import Connection
 from streamer.network.connection_manager import ConnectionManager
-from streamer.network.connector import Connector
 from streamer.network.events import Accepted, Refused
-from streamer.network.handshake import make_ssl_context
-from streamer.order.sequences import Waiting
 from streamer.read_pacing import ReadPacing
-from streamer.removed_streams import RemovedStreams
 from streamer.repair.backfiller import Backfiller
-from streamer.repair.depth_snapshots import DepthSnapshots
-from streamer.repair.rest_worker import RestWorker
-from streamer.repair.staleness import StalenessProbe
 from streamer.report import NO_BACKFILL, IdleClock, Reporter
-from streamer.routes import Route, Routes
-from streamer.sinks import Sink, open_letter_box, unrecordable
+from streamer.sinks import Sink
 from streamer.subscription_manager import SubscriptionManager
 from streamer.telemetry import Telemetry
-from streamer.venues import belong_together
-from streamer.wanted_streams import Subscriptions, WantedStreams
+from streamer.waker import Waker
+from streamer.wanted_streams import WantedStreams
 
 if TYPE_CHECKING:  # at run time only who is in a group needs it
     from streamer.group.shard_streams import ShardStreams
-    from streamer.sinks.kafka import KafkaSink
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +44,33 @@ HOUSEKEEPING_SECONDS = 0.1  # deliveries, deadlines, commands: each wake-up of a
 HOUSEKEEPING_LATE_SECONDS = 0.02  # a read that wakes the loop by then saves a wake-up
 POLL_RECORDS = 100  # of a busy one: deliveries are seen within 10 ms at 10,000 records a second
 FLUSH_SLICE_SECONDS = 0.2  # between two looks at signals while the sink is flushed
-INFO_TIMEOUT_SECONDS = 60.0  # of `exchangeInfo`: megabytes, and nothing waits for it
-REST_HOLD, WEBSOCKET_HOLD = ".rest-held-until", ".websocket-held-until"
-"""Beside the directories of several streamers: they share the exchange's limits of an address."""
 CATCH_UP_EVERY_SECONDS = 1.0  # silence, ages, the watchdog: what is counted in seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a feed works with; it closes what has to be closed."""
+
+    waker: Waker
+    selector: selectors.BaseSelector
+    counters: FeedCounters
+    heap: FreeHeap
+    sink: Sink
+    rejected: RejectedFrames
+    ingest: Ingest
+    idle_clock: IdleClock
+    availability: Availability
+    connection_manager: ConnectionManager
+    flow_control: FlowControl
+    reporter: Reporter
+    backfiller: Backfiller | None
+    """None: nothing is fetched by REST."""
+    subscription_manager: SubscriptionManager
+    group: ShardStreams | None
+    """None: which streams it has is for the settings alone to say."""
+    wanted_streams: WantedStreams
+    telemetry: Telemetry | None
+    """None: nobody watches."""
 
 
 class Feed:
@@ -73,196 +79,55 @@ class Feed:
     def __init__(
         self,
         config: StreamerConfig,
-        sink_of: Callable[[Routes, Collection[str]], Sink],
+        parts: Parts,
         reread: Callable[[], ExchangeConfig | None] | None = None,
         lock: ShardLock | None = None,
     ) -> None:
-        """Open everything; `reread` tells what the settings want by now, None for nothing new.
+        """Work with `parts`; `reread` tells what the settings want by now, None for nothing new.
 
-        `sink_of` opens the sink for routes, and is told the names of those that were there before.
         `lock` is that of the sink's directory; None: nobody looks whether it is in its place.
         """
-        now = time.monotonic()
-        exchange, connection = config.exchange, config.connection
         self._config = config
-        self._counters = FeedCounters()
-        ssl_context = make_ssl_context(exchange)
-        shared = config.sink.directory.parent if config.shard.count > 1 else None
-        rest_hold = AddressHold(shared and shared / REST_HOLD)
-        symbol_watch = SymbolWatch(
-            exchange.symbols,
-            lambda: RestWorker(exchange, ssl_context, INFO_TIMEOUT_SECONDS, self.wake, rest_hold),
-            ListingFile(None if config.sink.kind == "null" else config.sink.directory),
-            self._counters,
-            exchange.symbols_every,
-            # In a group, what another process on this machine has is the group's to say as well.
-            config.shard.holds if config.shard.count > 1 and not config.group.enabled else None,
-        )
-        symbol_watch.refuse(unrecordable(config, symbol_watch.candidates))
-        routes = Routes(
-            exchange.streams,
-            () if config.group.enabled else symbol_watch.selected,  # else the group tells which
-            time_unit=exchange.time_unit,
-            gap_wait_seconds=connection.gap_wait,
-            waiting=Waiting(config.repair.held_in_memory, config.sink.directory / "held")
-            if config.repair.enabled
-            else None,
-            with_snapshots=config.repair.enabled and config.depth_snapshots.enabled,
-        )
-        removed_streams = RemovedStreams(
-            None if config.sink.kind == "null" else config.sink.directory, routes.by_name
-        )
-        self._sink = sink_of(routes, removed_streams.streamed)
-        self._rejected = RejectedFrames(
-            config.sink.directory, config.sink.rejected_bytes, open_letter_box(config)
-        )
-        self._ingest = Ingest(
-            routes,
-            self._sink,
-            self._rejected,
-            self._counters,
-            overlap_seconds=connection.rotation_overlap,
-        )
-        positions = self._sink.positions()
-        removed_streams.take_stored(
-            positions,
-            shared=config.sink.kind == "kafka",
-            # A group tells by itself where its streams go on.
-            chosen=() if config.group.enabled else symbol_watch.chosen(exchange.streams, positions),
-        )
-        returning = removed_streams.returning
-        self._ingest.resume({name: positions[name] for name in positions if name not in returning})
-        for name, left in returning.items():
-            self._ingest.rejoin(routes.by_name[name], left)
-        self._selector = selectors.DefaultSelector()
-        self._wake_read, self._wake_write = os.pipe()
-        for descriptor in (self._wake_read, self._wake_write):
-            os.set_blocking(descriptor, False)
-        self._selector.register(self._wake_read, selectors.EVENT_READ, None)
-        self._availability = Availability(routes, self._counters)
-        self._availability.on_listed = self._subscribe_anew
-        self._connection_manager = ConnectionManager(
-            config,
-            routes.by_name,
-            counters=self._counters,
-            selector=self._selector,
-            connector=Connector(self.wake),
-            ssl_context=ssl_context,
-            covered=self._ingest.covered,
-            unavailable=self._availability.streams,
-            hold=AddressHold(shared and shared / WEBSOCKET_HOLD),
-        )
-        if positions:
-            self._connection_manager.resume(now)
-        self._flow_control = FlowControl(
-            self._sink, self._connection_manager, self._ingest, self._counters
-        )
-        self._idle_clock = IdleClock(routes, now)
-        self._backfiller: Backfiller | None = None
-        heap = FreeHeap()
-        silences = StalenessProbe(connection.stale_after) if config.repair.enabled else None
-        self._reporter = Reporter(
-            config,
-            routes,
-            self._connection_manager,
-            self._sink,
-            self._counters,
-            self._idle_clock,
-            now,
-            silences=silences,
-            unavailable=self._availability.streams,
-            memory=MemoryAccount(config.kafka, heap),
-        )
-        if silences is not None:
-            self._backfiller = Backfiller(
-                config.repair,
-                routes,
-                RestWorker(
-                    exchange, ssl_context, config.repair.request_timeout, self.wake, rest_hold
-                ),
-                self._ingest.forward,
-                self._ingest.refuse,
-                self._counters,
-                silences,
-                self._availability,
-                silent_seconds=self._reporter.silent_seconds,
-                unix_time=time.time,
-                in_milliseconds=exchange.time_unit == "ms",
-                same_venue=belong_together(exchange.websocket_url, exchange.rest_url),
-                note_clock=clock_note(config.sink),
-                make_snapshots=partial(
-                    DepthSnapshots,
-                    config=replace(
-                        config.depth_snapshots,
-                        weight_share=config.depth_snapshots.weight_share / config.shard.count,
-                    ),
-                    weight_per_minute=config.repair.weight_per_minute,
-                    routes=routes,
-                    sink=self._sink,
-                    counters=self._counters,
-                    unix_time=time.time,
-                )
-                if config.depth_snapshots.enabled
-                else None,
-                processes=config.shard.count,
-            )
-            self._ingest.epochs.on_begin = self._backfiller.start_anew
-            self._ingest.gap_records.on_book_lost = self._backfiller.lose_book
-        endpoint = config.telemetry.endpoint
-        self._telemetry = (
-            Telemetry(endpoint, config.name, config.generation, config.telemetry_keys)
-            if endpoint
-            else None
-        )
-        self._subscription_manager = SubscriptionManager(
-            self._ingest,
-            self._connection_manager,
-            self._sink,
-            self._counters,
-            self._idle_clock,
-            self._backfiller,
-            removed_streams=removed_streams,
-            overlap_seconds=connection.rotation_overlap,
-        )
-        # A shard may be without symbols, where there are few: then nothing is missing.
-        self._may_be_idle = config.shard.count > 1
-        self._group = self._join_group(symbol_watch.selected) if config.group.enabled else None
-        subscriptions: Subscriptions = self._group or self._subscription_manager
-        self._wanted_streams = WantedStreams(
-            exchange.streams,
-            symbol_watch,
-            subscriptions,
-            self._counters,
-            self._ingest.gap_records.declare_delisted,
-        )
+        self._waker = parts.waker
+        self._selector = parts.selector
+        self._counters = parts.counters
+        self._sink = parts.sink
+        self._rejected = parts.rejected
+        self._ingest = parts.ingest
+        self._idle_clock = parts.idle_clock
+        self._availability = parts.availability
+        self._connection_manager = parts.connection_manager
+        self._flow_control = parts.flow_control
+        self._reporter = parts.reporter
+        self._backfiller = parts.backfiller
+        self._subscription_manager = parts.subscription_manager
+        self._group = parts.group
+        self._wanted_streams = parts.wanted_streams
+        self._telemetry = parts.telemetry
         self._lock = lock
-        self._heap_trimmer = HeapTrimmer(trim=heap.trim)
-        self._read_pacing = (
-            ReadPacing(connection.read_interval) if connection.read_interval else None
-        )
+        self._reread = reread
+        self._heap_trimmer = HeapTrimmer(trim=parts.heap.trim)
+        interval_seconds = config.connection.read_interval
+        self._read_pacing = ReadPacing(interval_seconds) if interval_seconds else None
         self._requests = Requests(
             self._connection_manager,
             self._wanted_streams,
             self.stop,
             Diagnosis(self._sink.diagnostics),
-            heap.trim,
+            parts.heap.trim,
         )
-        self._reread = reread
+        # A shard may be without symbols, where there are few: then nothing is missing.
+        self._may_be_idle = config.shard.count > 1
         self._reread_wanted = False
         self._stop_reason: str | None = None
         self._flush_within = config.stop_within
-        self._housekeeping_at = self._catch_up_at = self._report_at = now
+        self._housekeeping_at = self._catch_up_at = self._report_at = time.monotonic()
         self._unpolled = 0  # records put into the sink since it was last polled
 
     @property
     def wake_descriptor(self) -> int:
         """What to write to, from a signal, to end the loop's wait."""
-        return self._wake_write
-
-    def wake(self) -> None:
-        """End the loop's wait; safe from any thread."""
-        with suppress(BlockingIOError):  # it is full of wakes already
-            os.write(self._wake_write, b"\0")
+        return self._waker.descriptor
 
     def reread(self) -> None:
         """Wish for the settings to be read again; safe from a signal's handler."""
@@ -310,7 +175,7 @@ class Feed:
             self._group.woke(time.monotonic())
         for key, events in ready:
             if key.data is None:
-                os.read(self._wake_read, 4096)
+                self._waker.clear()
                 self._housekeeping_at = 0.0  # something has happened on another thread
             elif events & selectors.EVENT_READ:
                 self._read(key.data)
@@ -455,31 +320,6 @@ class Feed:
         for command in telemetry.commands():
             telemetry.send(self._requests.carry_out(command, now))
 
-    def _subscribe_anew(self, routes: list[Route], now: float) -> None:
-        """Ask for streams again that were subscribed while the exchange did not know them."""
-        self._connection_manager.resubscribe([route.name for route in routes], now)
-        for route in routes:
-            self._idle_clock.add(route, now)
-
-    def _join_group(self, symbols: tuple[str, ...]) -> ShardStreams:
-        from streamer.group.opening import open_shard_streams
-        from streamer.group.shard_routes import ShardRoutes
-
-        sink = cast("KafkaSink", self._sink)  # as the settings were checked for
-        shard_routes = ShardRoutes(
-            self._ingest, self._connection_manager, sink, self._idle_clock, self._backfiller
-        )
-        return open_shard_streams(
-            self._config,
-            symbols,
-            self._subscription_manager,
-            shard_routes,
-            self._ingest.routes,
-            sink,
-            self._counters,
-            self.wake,
-        )
-
     def _follow_group(self, group: ShardStreams, now: float) -> None:
         """Follow what the group assigns. Raises StreamerError when this can be no member."""
         if group.failed is not None:
@@ -567,6 +407,5 @@ class Feed:
             self._sink.poll(now)
             self._backfiller.turn(now, accepting=self._sink.accepting)
             self._selector.select(HOUSEKEEPING_SECONDS)
-            with suppress(BlockingIOError):
-                os.read(self._wake_read, 4096)
+            self._waker.clear()
             faulthandler.dump_traceback_later(self._config.hang_after, exit=True)

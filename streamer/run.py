@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
+from streamer.assembly import assemble
 from streamer.avro import accelerator
 from streamer.config import URL_NAMES, ExchangeConfig, StreamerConfig
 from streamer.errors import StreamerError
@@ -50,7 +51,7 @@ def run_streamer(
         settle(config)
         with shard_lock(config.sink.directory, config.stop_within + LOCK_MARGIN_SECONDS) as lock:
             confirm(config)
-            feed = Feed(config, partial(open_sink, config), reread, lock)
+            feed = Feed(config, assemble(config, partial(open_sink, config)), reread, lock)
             _heed_signals(feed, config.supervised, rereads=reread is not None)
             return UNACKNOWLEDGED_EXIT_CODE if feed.run() else 0
     except StreamerError as error:

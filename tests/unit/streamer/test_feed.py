@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from streamer.assembly import assemble
 from streamer.feed import Feed
 from streamer.order.positions import Position
 from streamer.removed_streams import RemovedStreams
@@ -23,7 +24,7 @@ def test_the_sink_is_told_of_streams_that_were_there_before(tmp_path: Path) -> N
         told.update(earlier)
         return open_sink(config, routes, earlier)
 
-    feed = Feed(config, sink_of)
+    feed = Feed(config, assemble(config, sink_of))
     feed.stop("the test has seen it")
     assert feed.run() == 0
     assert told == {"ethusdt@trade", "ethusdt@aggTrade"}
