@@ -70,6 +70,13 @@ class Page:
         self.call("Page.navigate", url=at.as_uri() if isinstance(at, Path) else at)
         self.wait_for("document.readyState === 'complete'")
 
+    @contextmanager
+    def before_each_document(self, script: str) -> Iterator[None]:
+        """Have a script run in each document before any of its own, until the block is left."""
+        added = self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+        yield
+        self.call("Page.removeScriptToEvaluateOnNewDocument", identifier=added["identifier"])
+
     def screen(self, width: int, height: int = 900) -> None:
         """Change the size of the screen; narrow ones are touched."""
         phone = width < 600
