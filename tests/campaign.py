@@ -6,11 +6,10 @@ import argparse
 import os
 import re
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.accelerator_build import build_accelerator
@@ -20,7 +19,7 @@ from tests.campaign_sinks import CampaignSink, FilesSink, KafkaSink
 from tests.kafka_cluster import KafkaCluster
 from tests.leftovers import kill_after_this_process
 from tests.streaming import ROOT
-from tests.supervising import DEADLINE_SECONDS, Supervised
+from tests.supervising import Supervised
 
 AROUND_SECONDS = 25.0  # what start, repair, stop and audits take beside the faults
 _HEADINGS = ("seed", "sink", "steps", "kills", "connections", "records", "back-filled", "copies",
@@ -129,12 +128,7 @@ def supervised() -> Iterator[Supervised]:
     try:
         yield vigil
     finally:
-        for pid in vigil.left():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if vigil.process is not None:
-            vigil.process.wait(DEADLINE_SECONDS)
-        shutil.rmtree(vigil.directory)
+        vigil.remove()
 
 
 def table(results: list[Result]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -123,6 +125,17 @@ class Supervised:
     def profile(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.output.read_text())
         return document
+
+    def remove(self) -> None:
+        """Kill what is left, and remove the directory once nothing can write to it any more."""
+        for pid in self.left():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait(DEADLINE_SECONDS)
+        # A process that was killed ends when the kernel comes to it.
+        eventually(lambda: not self.left(), within=DEADLINE_SECONDS, what="the end of all")
+        shutil.rmtree(self.directory)
 
     def left(self) -> list[int]:
         """Return the living processes that inherited the token."""

@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import os
-import shutil
-import signal
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 
-from tests.supervising import DEADLINE_SECONDS, Supervised
+from tests.supervising import Supervised
 
 
 @pytest.fixture
@@ -21,9 +17,4 @@ def vigil() -> Iterator[Supervised]:
         assert supervised.process.poll() is not None, "the test left the supervisor running"
         supervised.until(lambda: not supervised.left())
     finally:
-        for pid in supervised.left():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if supervised.process is not None:
-            supervised.process.wait(DEADLINE_SECONDS)
-        shutil.rmtree(supervised.directory)
+        supervised.remove()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,9 +71,7 @@ def two(vigil: Supervised, namespace: list[str]) -> Iterator[Supervised]:
         assert other.exit_code() == 0
         other.until(lambda: not other.left())
     finally:
-        if other.process is not None:
-            other.process.kill()
-        shutil.rmtree(other.directory)
+        other.remove()
 
 
 def test_the_one_that_runs_is_found_from_any_directory(

@@ -91,7 +91,8 @@ def test_complete_files_that_are_removed_too_are_fetched_again(tmp_path, exchang
     shutil.copytree(tmp_path / "records", tmp_path / "before")
     with streamer(tmp_path, exchange, **small) as process:
         await_records(tmp_path, 3_000)
-        assert len(list((tmp_path / "records" / "trade").glob("*.avro"))) >= 2
+        complete = tmp_path / "records" / "trade"
+        eventually(lambda: len(list(complete.glob("*.avro"))) >= 2, what="complete files")
         remove(tmp_path / "records")
         assert process.wait(NOTICED_SECONDS) == 1
         assert "trade: fetched again from where this streamer began" in process.output

@@ -37,7 +37,7 @@ def test_nothing_of_another_venue_is_stored_and_what_is_missing_comes_when_rest_
             lost = exchange.fault("withhold", stream=stream, symbol="ETHUSDT", count=7)
             exchange.happened(lost["number"])
         eventually(lambda: "misfit" in str(letters(tmp_path)), what="a refusal")
-        assert "and REST" in process.output
+        eventually(lambda: "and REST" in process.output, what="its reason in the log")
         for stream in STREAMS:
             so_far = read_files(tmp_path / "records", stream, "*.avro*")
             assert {record["source"] for record in so_far} == {"live"}
