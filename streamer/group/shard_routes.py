@@ -35,6 +35,9 @@ class ShardRoutes:
         self._sink = sink
         self._idle_clock = idle_clock
         self._backfiller = backfiller
+        # Streams that came back before the exchange had stopped them, by name: since when. It stops
+        # them still before it sends them again, so what comes until then may have a hole after it.
+        self._came_back: dict[str, float] = {}
 
     def join(self, streams: Iterable[str], symbols: Iterable[str], now: float) -> None:
         """Subscribe streams; what comes of them is held until `open`. Raises StreamerError."""
@@ -50,17 +53,18 @@ class ShardRoutes:
                 self._routes.add(route)
                 self._idle_clock.add(route, now)
                 joined.append(route)
+                if self._connection_manager.holds(route.name):
+                    self._came_back[route.name] = now
         if joined:
             self._connection_manager.change([route.name for route in joined], (), now)
 
     def are_heard(self, symbols: Iterable[str]) -> bool:
         """Return whether the exchange has answered for every stream of these symbols."""
-        slots = self._connection_manager.slots
-        for route in self._of(symbols):
-            slot = slots.find(route.name)
-            if slot is None or slot.active is None or slot.active.settled_at is None:
-                return False
-        return True
+        return all(self._is_heard(route.name) for route in self._of(symbols))
+
+    def _is_heard(self, name: str) -> bool:
+        slot = self._connection_manager.slots.find(name)
+        return slot is not None and slot.active is not None and slot.active.settled_at is not None
 
     def open(
         self,
@@ -100,6 +104,7 @@ class ShardRoutes:
                 )
             self._routes.remove(route)
             self._routes.ended.add(route.name)
+            self._came_back.pop(route.name, None)
             self._idle_clock.remove(route)
             if self._backfiller is not None:
                 self._backfiller.forget(route)
@@ -111,11 +116,23 @@ class ShardRoutes:
                 self._connection_manager.slots.forget(name)
         return ends
 
-    def turn(self) -> None:
-        """Forget names of which nothing can come any more."""
+    def turn(self, now: float) -> None:
+        """Forget names of which nothing can come any more; declare what came back with a hole."""
+        for name, since in tuple(self._came_back.items()):
+            if self._is_heard(name):
+                del self._came_back[name]
+                self._bridge(name, now - since)
         for name in tuple(self._routes.ended):
             if not self._connection_manager.holds(name):
                 self._routes.ended.discard(name)
+
+    def _bridge(self, name: str, seconds: float) -> None:
+        """Go on with a stream that was stopped and begun again within this time."""
+        route = self._routes.by_name[name]
+        if route.held is not None:  # then it is opened with what comes from now on
+            route.held.clear()
+        else:
+            self._ingest.coverage.declare_shed([name], seconds)
 
     def _of(self, symbols: Iterable[str]) -> list[Route]:
         wanted = set(symbols)

@@ -146,7 +146,7 @@ class ShardStreams:
             if not state.heard and self._shard_routes.are_heard(self._of(shard)):
                 self._follow(Heard(shard), now)
         self._follow(Passed(), now)
-        self._shard_routes.turn()
+        self._shard_routes.turn(now)
         self._tell_left(now)
         if is_confirmed:
             self._confirmation = None

@@ -18,6 +18,9 @@ STREAMS = ("trade", "bookTicker")
 class Ingest:
     def __init__(self):
         self.routes, self.done = Routes(STREAMS, ()), []
+        self.coverage = SimpleNamespace(
+            declare_shed=lambda names, seconds: self.done.append(("shed", *names, seconds))
+        )
 
     def resume(self, positions, *, is_seamless):
         self.done.append(("resume", positions, is_seamless))
@@ -196,10 +199,10 @@ def test_frames_of_ended_streams_are_known_until_none_can_come(stage):
     stage.connections.held = {OF_A[0]}
     stage.shard_routes.end(("BTCUSDT",), 0.0, discards=False)
     assert stage.routes.ended == set(OF_A)
-    stage.shard_routes.turn()
+    stage.shard_routes.turn(0.0)
     assert stage.routes.ended == {OF_A[0]}
     stage.connections.held.clear()
-    stage.shard_routes.turn()
+    stage.shard_routes.turn(0.0)
     assert stage.routes.ended == set()
 
 
@@ -209,3 +212,48 @@ def test_without_repair_there_is_nobody_to_ask_for_what_is_missing():
     stage.shard_routes.open(("BTCUSDT",), {}, 0.0, is_seamless=False)
     assert stage.done("open") == [("open", name, False) for name in OF_A]
     assert stage.shard_routes.end(("BTCUSDT",), 0.0, discards=False) == {}
+
+
+def came_back(stage):
+    """Have a shard end and join again while the exchange still serves one of its streams."""
+    stage.join("BTCUSDT")
+    stage.connections.held = {OF_A[1]}
+    stage.shard_routes.end(("BTCUSDT",), 5.0, discards=False)
+    stage.shard_routes.join(STREAMS, ("BTCUSDT",), 6.0)
+    for name in OF_A:
+        stage.connections.slot_of[name] = slot(None)
+
+
+def served_again(stage, now):
+    for name in OF_A:
+        stage.connections.slot_of[name] = slot(now)
+    stage.shard_routes.turn(now)
+
+
+def test_what_came_before_a_stream_was_begun_again_is_not_what_it_goes_on_with(stage):
+    came_back(stage)
+    for route in stage.routes:
+        route.held.append("of before")
+    stage.shard_routes.turn(6.5)
+    assert [route.held for route in stage.routes] == [["of before"], ["of before"]]
+    served_again(stage, 7.0)
+    assert [route.held for route in stage.routes] == [["of before"], []]
+    assert stage.done("shed") == []
+
+
+def test_a_stream_that_is_open_declares_the_time_until_it_was_begun_again(stage):
+    came_back(stage)
+    stage.shard_routes.open(("BTCUSDT",), {}, 6.0, is_seamless=False)
+    stage.shard_routes.turn(7.0)
+    assert stage.done("shed") == []
+    served_again(stage, 8.5)
+    assert stage.done("shed") == [("shed", OF_A[1], 2.5)]
+    served_again(stage, 9.0)
+    assert len(stage.done("shed")) == 1
+
+
+def test_a_stream_that_came_back_and_ended_again_declares_nothing(stage):
+    came_back(stage)
+    stage.shard_routes.end(("BTCUSDT",), 6.5, discards=False)
+    served_again(stage, 7.0)
+    assert stage.done("shed") == []

@@ -63,7 +63,7 @@ class ShardRoutes:
         self.done.append(("drop" if discards else "leave", tuple(symbols)))
         return POSITIONS
 
-    def turn(self):
+    def turn(self, now):
         pass
 
 
