@@ -31,6 +31,14 @@ def test_names_patterns_and_exclusions(entries, chosen):
     assert SymbolPatterns(entries).select(LISTED) == chosen
 
 
+def test_a_symbol_alone_is_chosen_by_a_pattern_and_not_by_its_name():
+    patterns = SymbolPatterns(("BTCEUR", "*USDT", "!*DOWNUSDT"))
+    chosen = [symbol for symbol in LISTED if patterns.choose(symbol)]
+    assert chosen == ["BTCUSDT", "ETHUSDT", "币安人生USDT"]
+    ours = SymbolPatterns(("*USDT",), lambda symbol: symbol > "E")
+    assert not ours.choose("BTCUSDT"), "another shard has it"
+
+
 def test_what_depends_on_the_listing_and_what_can_never_be_anything():
     assert not SymbolPatterns(("BTCUSDT", "!ETH*")).need_listing
     assert SymbolPatterns(("*",)).need_listing

@@ -24,6 +24,7 @@ def test_streams_go_where_there_is_room_then_into_a_new_slot():
         "slot-1": ["a"],
         "slot-2": ["b", "c"],
     }
+    assert len(subject) == 2
     assert [len(names) for names in names_of(subject)] == [STREAMS_PER_SLOT, 2]
     assert subject.find("c").name == "slot-2"
 
