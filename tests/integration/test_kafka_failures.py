@@ -396,7 +396,10 @@ def test_a_broker_away_for_a_minute_costs_nothing_and_nobody_acts_on_it(run, kaf
     run.await_log("Kafka has acknowledged nothing for")
     eventually(lambda: time.monotonic() >= back_at, within=70)
     run.await_sink_error("stalled")
-    assert run.page("/readyz")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        run.page("/readyz")
+    assert "and the sink acknowledged none for" in refused.value.read().decode()
+    assert run.page("/healthz")
     kafka.start_node(1)
     run.await_log("Kafka acknowledges records again, after")
     run.await_acknowledged(900)
