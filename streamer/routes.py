@@ -15,6 +15,7 @@ from streamer.data.events import Event, envelope_decoder
 from streamer.errors import FrameRejected
 from streamer.order.coverage import Coverage
 from streamer.order.epochs import EpochWatch
+from streamer.order.held_back import HeldBack
 from streamer.order.positions import Position
 from streamer.order.sequences import Arrival, Waiting, sequence_of
 
@@ -104,8 +105,9 @@ class Route:
         self.book_lost: bool | None = None
         self.book_awaited = False  # there was no snapshot of use yet since it began
         self.coverage = Coverage()  # of time, where ids tell of no gaps
-        # What came before it is known after which record to go on, see `Ingest.open`; None: it is.
-        self.held: list[Any] | None = None
+        # What came before it is known after which record to go on, see `Ingest.open`: connection,
+        # payload, Unix microseconds. None: it is known.
+        self.held: HeldBack[tuple[Any, bytes, int]] | None = None
         self.leaving = False  # no longer wanted, though frames of it may still come
         self.left: Position | None = None  # where it had ended, until that it did is on record
         self.repaired_total = 0  # ids that REST brought
@@ -163,6 +165,13 @@ class Route:
             self._check_jump(event.id, received_us)
         self.received_us = received_us
         return event
+
+    def peek_id(self, payload: bytes) -> int | None:
+        """Return the last id of a frame of this stream, unchecked; None where it has none."""
+        try:
+            return self.stream_kind.last_id(self._decode(payload).data)
+        except UNDECODABLE:
+            return None
 
     def check(self, event: Event, received_us: int) -> None:
         """Raise FrameRejected unless the event's values can be."""

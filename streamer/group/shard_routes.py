@@ -6,16 +6,24 @@ once and without a record: somebody goes on right after its last one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from streamer.errors import StreamerError
+from streamer.group.ownership import OVERLAP_SECONDS
 from streamer.ingest.ingest import Ingest
 from streamer.network.connection_manager import ConnectionManager
+from streamer.order.held_back import HeldBack
 from streamer.order.positions import Position
+from streamer.order.seam import Seam, unproven
 from streamer.repair.backfiller import Backfiller
 from streamer.report import IdleClock
 from streamer.routes import Route
 from streamer.sinks.kafka import KafkaSink
+
+PROVEN_WITHIN_SECONDS = OVERLAP_SECONDS / 2
+"""The other half is for what reaches the two machines at different times."""
 
 
 class ShardRoutes:
@@ -48,7 +56,7 @@ class ShardRoutes:
                 route = self._routes.make(stream, symbol)
                 if route.name in self._routes.by_name:
                     continue
-                route.held = []
+                route.held = HeldBack()
                 self._open_sink(route)
                 self._routes.add(route)
                 self._idle_clock.add(route, now)
@@ -61,6 +69,13 @@ class ShardRoutes:
     def are_heard(self, symbols: Iterable[str]) -> bool:
         """Return whether the exchange has answered for every stream of these symbols."""
         return all(self._is_heard(route.name) for route in self._of(symbols))
+
+    def note_heard(self, symbols: Iterable[str]) -> None:
+        """Note that from now on nothing is missing of what is held of these symbols."""
+        now_us = time.time_ns() // 1000
+        for route in self._of(symbols):
+            if route.held is not None:
+                route.held.whole_since_us = now_us
 
     def _is_heard(self, name: str) -> bool:
         slot = self._connection_manager.slots.find(name)
@@ -77,12 +92,13 @@ class ShardRoutes:
         """Go on after these records, with what was held; a stream without one begins.
 
         With `is_seamless`, the streams were heard here before the last of these was recorded: there
-        is no time in which nobody heard them.
+        is no time in which nobody heard them, but where what was heard shows that there is.
         """
         routes = [route for route in self._of(symbols) if route.held is not None]
         known = {route.name: positions[route.name] for route in routes if route.name in positions}
         self._sink.take_over(known)
-        self._ingest.resume(known, is_seamless=is_seamless)
+        heard = known.keys() - self._unproven(routes, known) if is_seamless else ()
+        self._ingest.resume(known, heard)
         for route in routes:
             if self._backfiller is not None:
                 self._backfiller.begin(route)
@@ -96,6 +112,8 @@ class ShardRoutes:
         routes = self._of(symbols)
         if discards:
             self._sink.discard(routes)
+        else:  # before where they end: a connection that is lost is no longer waited for
+            self._ingest.coverage.declare_missed([route.name for route in routes], 0.0)
         ends: dict[str, Position] = {}
         for route in routes:
             if route.sequence.last_id is not None:
@@ -130,9 +148,24 @@ class ShardRoutes:
         """Go on with a stream that was stopped and begun again within this time."""
         route = self._routes.by_name[name]
         if route.held is not None:  # then it is opened with what comes from now on
-            route.held.clear()
+            route.held.frames.clear()
         else:
             self._ingest.coverage.declare_shed([name], seconds)
+
+    def _unproven(self, routes: Iterable[Route], known: Mapping[str, Position]) -> set[str]:
+        """Return of which streams the one before may have missed what was not heard here yet."""
+        seams: dict[str, Seam] = {}
+        for route in routes:
+            if route.held is None or (position := known.get(route.name)) is None:
+                continue
+            seams[route.name] = Seam(position.last_id, route.held.whole_since_us)
+            for _, payload, received_us in route.held.frames:
+                if (first_id := route.peek_id(payload)) is not None:
+                    seams[route.name] = replace(
+                        seams[route.name], first_id=first_id, first_us=received_us
+                    )
+                    break
+        return unproven(seams, round(PROVEN_WITHIN_SECONDS * 1e6))
 
     def _of(self, symbols: Iterable[str]) -> list[Route]:
         wanted = set(symbols)

@@ -144,6 +144,7 @@ class ShardStreams:
         for shard in of_phase(self.shards, Phase.JOINING):
             state = self.shards[shard]
             if not state.heard and self._shard_routes.are_heard(self._of(shard)):
+                self._shard_routes.note_heard(self._of(shard))
                 self._follow(Heard(shard), now)
         self._follow(Passed(), now)
         self._shard_routes.turn(now)

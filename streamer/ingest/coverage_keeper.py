@@ -42,10 +42,18 @@ class CoverageKeeper:
         Where ids tell of no gaps, that time is declared: before the first event that comes again,
         which may be seconds before `declare_missed` hears that all of them are back.
         """
-        for route, sequence in self._increasing(names):
+        for route, _ in self._increasing(names):
+            if route.held is not None:
+                route.held.lose()
+            else:
+                self.begin_gap(route)
+
+    def begin_gap(self, route: Route) -> None:
+        """Handle that nothing was heard of this stream since its last event or record."""
+        if isinstance(route.sequence, IncreasingSequence):
             route.coverage = coverage.lost(route.coverage, route.heard_us)
             if route.coverage.is_lost:
-                sequence.interrupt()
+                route.sequence.interrupt()
 
     def declare_missed(self, names: Iterable[str], seconds: float) -> None:
         """Declare the time in which these streams were lost, where nothing has come yet.
@@ -73,6 +81,9 @@ class CoverageKeeper:
         now_us = time.time_ns() // 1000
         since_us = now_us - round(seconds * 1e6)
         for route, _ in self._increasing(names):
+            if route.held is not None:
+                route.held.lose()
+                continue
             after, uncovered = coverage.dropped(route.coverage, route.heard_us, since_us, now_us)
             route.coverage = after
             if uncovered is not None:

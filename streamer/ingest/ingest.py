@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from streamer.classify import ServerShutdown, Unsupported, classify
 from streamer.data.events import Event
@@ -153,11 +153,11 @@ class Ingest:
             route.epoch = left.epoch
             self._sink.renew(route)
 
-    def resume(self, positions: Mapping[str, Position], *, is_seamless: bool = False) -> None:
+    def resume(self, positions: Mapping[str, Position], heard: Collection[str] = ()) -> None:
         """Go on after the last records in the sink, given by route name.
 
-        Nothing was heard since, unless it `is_seamless`. Where an earlier run saw the ids begin
-        anew after those, that is where to go on.
+        Nothing was heard since but of the streams in `heard`. Where an earlier run saw the ids
+        begin anew after those, that is where to go on.
         """
         next_epochs = self._sink.next_epochs()
         for name, position in positions.items():
@@ -169,8 +169,8 @@ class Ingest:
                 route.resume(position)
                 if route.epoch:
                     self._sink.renew(route)
-        if not is_seamless:
-            self.coverage.lose_sight(positions)
+                if name not in heard:
+                    self.coverage.begin_gap(route)
 
     def open(self, route: Route, now: float, *, is_seamless: bool = False) -> None:
         """Take what was held of a route, and what comes from now on: it has been resumed.
@@ -179,7 +179,7 @@ class Ingest:
         those are copies, whatever the clocks of two machines say of their times.
         """
         last_id = route.sequence.last_id if is_seamless else None
-        held, route.held = route.held or (), None
+        held, route.held = route.held.frames if route.held is not None else (), None
         self.routes.show(route)
         for connection, payload, received_us in held:
             try:
@@ -191,7 +191,7 @@ class Ingest:
                 self._reject(connection, payload, _unexpected(error), now)
                 continue
             if last_id is not None and route.stream_kind.last_id(event) <= last_id:
-                route.sequence.take(event.id, (event, received_us), now)  # counted as a copy
+                route.sequence.duplicates_total += 1
             elif route.sequence.advance(event.id):
                 self._sink.put(route, event, received_us)
                 route.latest = event
@@ -206,10 +206,10 @@ class Ingest:
         Where ids tell of no gaps, the time since the last record is put on record.
         """
         assert route.held is not None  # noqa: S101 - for the type checker
-        if len(route.held) >= HELD_BACK_MAX:
-            self._counters.shed_total += len(route.held)
-            route.held.clear()
-        route.held.append((connection, payload, received_us))
+        if len(route.held.frames) >= HELD_BACK_MAX:
+            self._counters.shed_total += len(route.held.frames)
+            route.held.lose()
+        route.held.frames.append((connection, payload, received_us))
 
     def shed(self, connection: Connection, payloads: list[bytes], names: set[str]) -> int:
         """Keep nothing of what came but the answers in it; return how many events went.

@@ -8,8 +8,10 @@ import pytest
 
 from streamer.errors import SinkUnavailable
 from streamer.group.shard_routes import ShardRoutes
+from streamer.order.held_back import HeldBack
 from streamer.order.positions import Position
 from streamer.routes import Routes
+from tests.unit.streamer.payloads import BOOK_TICKER, TRADE, frame, of_symbol
 
 OF_A, OF_B = ("btcusdt@trade", "btcusdt@bookTicker"), ("ethusdt@trade", "ethusdt@bookTicker")
 STREAMS = ("trade", "bookTicker")
@@ -19,11 +21,12 @@ class Ingest:
     def __init__(self):
         self.routes, self.done = Routes(STREAMS, ()), []
         self.coverage = SimpleNamespace(
-            declare_shed=lambda names, seconds: self.done.append(("shed", *names, seconds))
+            declare_shed=lambda names, seconds: self.done.append(("shed", *names, seconds)),
+            declare_missed=lambda names, _: self.done.append(("missed", *names)),
         )
 
-    def resume(self, positions, *, is_seamless):
-        self.done.append(("resume", positions, is_seamless))
+    def resume(self, positions, heard):
+        self.done.append(("resume", positions, set(heard)))
 
     def open(self, route, now, *, is_seamless):
         self.done.append(("open", route.name, is_seamless))
@@ -118,7 +121,7 @@ def slot(settled_at):
 def test_streams_that_join_are_subscribed_and_held(stage):
     stage.join("BTCUSDT")
     assert stage.connections.changes == [(OF_A, ())]
-    assert [route.held for route in stage.routes] == [[], []]
+    assert [route.held for route in stage.routes] == [HeldBack(), HeldBack()]
     assert stage.done("add") == [("add", OF_A[0]), ("add", "btcusdt@gap"), ("add", OF_A[1])]
     assert stage.idle_clock.known == set(OF_A)
     assert stage.backfiller.known == set(), "not before it is known where to go on"
@@ -152,17 +155,79 @@ def test_a_shard_is_heard_when_the_exchange_has_answered_for_all_of_it(stage):
 @pytest.mark.parametrize("is_seamless", [True, False])
 def test_a_shard_goes_on_after_its_own_records_only(stage, is_seamless):
     stage.join("BTCUSDT", "ETHUSDT")
+    stage.shard_routes.note_heard(("BTCUSDT",))
+    hold(stage, OF_A[0], 7)
     known = {OF_A[0]: Position(7, 8)}
     told = {**known, OF_B[0]: Position(1, 2), "gone@trade": Position(3, 4)}
     stage.shard_routes.open(("BTCUSDT",), told, 0.0, is_seamless=is_seamless)
     assert stage.done("take over", "resume") == [
         ("take over", known),
-        ("resume", known, is_seamless),
+        ("resume", known, {OF_A[0]} if is_seamless else set()),
     ]
     assert stage.done("open") == [("open", name, is_seamless) for name in OF_A]
     assert stage.backfiller.known == set(OF_A)
     stage.shard_routes.open(("BTCUSDT",), told, 0.0, is_seamless=is_seamless)
     assert len(stage.done("open")) == 2, "what is open is not opened again"
+
+
+def hold(stage, name, last_id, at_seconds=0.0):
+    """Hold a frame with this id, received so long after its route was heard."""
+    route = stage.routes.by_name[name]
+    event = {"t": last_id} if name.endswith("trade") else {"u": last_id}
+    payload = frame(of_symbol((TRADE if "t" in event else BOOK_TICKER) | event, route.symbol), name)
+    route.held.frames.append((None, payload, route.held.whole_since_us + round(at_seconds * 1e6)))
+
+
+def heard_after(stage):
+    """Open with predecessors that have ended at 7 each; return which streams are seamless."""
+    positions = {name: Position(7, 8) for name in OF_A}
+    stage.shard_routes.open(("BTCUSDT",), positions, 0.0, is_seamless=True)
+    (_, _, heard) = stage.done("resume")[0]
+    return heard
+
+
+def test_one_that_was_deaf_before_it_left_has_missed_what_is_declared(stage):
+    stage.join("BTCUSDT")
+    stage.shard_routes.note_heard(("BTCUSDT",))
+    for name in OF_A:
+        hold(stage, name, 8, at_seconds=0.2)
+    assert heard_after(stage) == set()
+
+
+def test_what_cannot_be_decoded_proves_nothing(stage):
+    stage.join("BTCUSDT")
+    stage.shard_routes.note_heard(("BTCUSDT",))
+    for name in OF_A:
+        route = stage.routes.by_name[name]
+        route.held.frames.append((None, b'{"data":', route.held.whole_since_us))
+        hold(stage, name, 7, at_seconds=0.2)
+    assert heard_after(stage) == set(OF_A)
+
+
+def test_what_is_quiet_is_proven_by_another_stream_of_the_shard(stage):
+    stage.join("BTCUSDT")
+    stage.shard_routes.note_heard(("BTCUSDT",))
+    hold(stage, OF_A[0], 7, at_seconds=0.2)
+    hold(stage, OF_A[1], 8, at_seconds=0.8)
+    assert heard_after(stage) == set(OF_A)
+
+
+def test_a_stream_that_was_lost_while_it_was_held_is_not_seamless(stage):
+    stage.join("BTCUSDT")
+    stage.shard_routes.note_heard(("BTCUSDT",))
+    for name in OF_A:
+        hold(stage, name, 7)
+    stage.routes.by_name[OF_A[1]].held.lose()
+    assert heard_after(stage) == {OF_A[0]}
+
+
+def test_what_a_lost_connection_has_missed_is_declared_before_the_shard_is_left(stage):
+    stage.join("BTCUSDT")
+    stage.shard_routes.end(("BTCUSDT",), 0.0, discards=True)
+    assert stage.done("missed") == [], "somebody else has it"
+    stage.join("BTCUSDT")
+    stage.shard_routes.end(("BTCUSDT",), 0.0, discards=False)
+    assert stage.done("missed") == [("missed", *OF_A)]
 
 
 def test_a_shard_that_leaves_tells_where_its_records_end(stage):
@@ -233,11 +298,11 @@ def served_again(stage, now):
 def test_what_came_before_a_stream_was_begun_again_is_not_what_it_goes_on_with(stage):
     came_back(stage)
     for route in stage.routes:
-        route.held.append("of before")
+        route.held.frames.append("of before")
     stage.shard_routes.turn(6.5)
-    assert [route.held for route in stage.routes] == [["of before"], ["of before"]]
+    assert [route.held.frames for route in stage.routes] == [["of before"], ["of before"]]
     served_again(stage, 7.0)
-    assert [route.held for route in stage.routes] == [["of before"], []]
+    assert [route.held.frames for route in stage.routes] == [["of before"], []]
     assert stage.done("shed") == []
 
 

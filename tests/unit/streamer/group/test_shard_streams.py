@@ -48,13 +48,16 @@ class Membership:
 
 class ShardRoutes:
     def __init__(self):
-        self.done, self.heard = [], False
+        self.done, self.heard, self.noted = [], False, []
 
     def join(self, streams, symbols, now):
         self.done.append(("join", tuple(streams), tuple(symbols)))
 
     def are_heard(self, symbols):
         return self.heard
+
+    def note_heard(self, symbols):
+        self.noted.append(tuple(symbols))
 
     def open(self, symbols, positions, now, *, is_seamless):
         self.done.append(("seamless" if is_seamless else "open", tuple(symbols), positions))
@@ -176,7 +179,9 @@ def test_who_takes_a_shard_over_tells_when_its_streams_are_heard(stage):
     assert stage.membership.told == []
     stage.shard_routes.heard = True
     stage.turn()
+    stage.turn()
     assert stage.membership.told == [(0, "hearing", None)]
+    assert stage.shard_routes.noted == [tuple(OF[0])], "when it is told, and not again"
     assert stage.turn(Told(notice("left", positions=POSITIONS))) == [
         ("seamless", tuple(OF[0]), POSITIONS)
     ]

@@ -8,6 +8,7 @@ from streamer.errors import FrameRejected
 from streamer.feed_counters import FeedCounters
 from streamer.ingest.ingest import Ingest
 from streamer.order.epochs import CONFIRMED
+from streamer.order.held_back import HeldBack
 from streamer.order.positions import EpochStart, Position
 from streamer.order.sequences import Waiting
 from streamer.routes import EARLIER_IDS_US, Routes
@@ -136,9 +137,9 @@ def test_what_was_held_of_a_stream_that_is_handed_over_begins_with_copies(stream
     route = stage.routes.by_name[f"btcusdt@{stream}"]
     numbers = range(980, 1004)
     held = [frame(make(each, SECOND * (each - 1000)), route.name) for each in numbers]
-    route.held = [(Connection(), each, TRADE["T"]) for each in held]
+    route.held = HeldBack([(Connection(), each, TRADE["T"]) for each in held])
     before_us = TRADE["T"] - 3600 * SECOND
-    stage.ingest.resume({route.name: Position(1000, before_us)}, is_seamless=True)
+    stage.ingest.resume({route.name: Position(1000, before_us)}, [route.name])
     stage.ingest.open(route, 0.0, is_seamless=True)
     assert stage.stored == [1001, 1002, 1003]
     assert route.epoch == 0

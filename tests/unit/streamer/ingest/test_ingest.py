@@ -10,6 +10,8 @@ from streamer.feed_counters import FeedCounters
 from streamer.ingest import ingest
 from streamer.ingest.ingest import Ingest
 from streamer.network import boundary
+from streamer.network.events import Lost
+from streamer.order.held_back import HeldBack
 from streamer.order.positions import Position
 from streamer.order.sequence import ContiguousSequence
 from streamer.routes import Routes
@@ -263,7 +265,7 @@ def held(stage, name, limit=None):
     route = stage.routes.by_name[name]
     stage.routes.remove(route)
     route = stage.routes.make(route.stream, route.symbol)
-    route.held = []
+    route.held = HeldBack()
     stage.routes.add(route)
     return route
 
@@ -285,10 +287,45 @@ def test_what_is_held_of_a_route_goes_on_after_its_position(stage, name):
 def test_a_time_without_quotes_is_declared_unless_somebody_heard_them(stage, is_seamless, gaps):
     route = held(stage, "btcusdt@bookTicker")
     stage.hear("btcusdt@bookTicker", 8)
-    left = Position(7, route.held[0][2] - 1_000_000)
-    stage.ingest.resume({route.name: left}, is_seamless=is_seamless)
+    left = Position(7, route.held.frames[0][2] - 1_000_000)
+    stage.ingest.resume({route.name: left}, [route.name] if is_seamless else ())
     stage.ingest.open(route, time.monotonic())
     assert len([name for name, _ in stage.take() if name.endswith("gap")]) == gaps
+
+
+def lost(stage, name):
+    stage.ingest.coverage.take_event(Lost((name,)))
+
+
+def shed(stage, name):
+    stage.ingest.coverage.declare_shed([name], 1.0)
+
+
+@pytest.mark.parametrize("lose", [lost, shed])
+def test_what_is_lost_while_it_is_held_takes_what_is_held_with_it(stage, lose):
+    quotes, trades = (held(stage, f"btcusdt@{kind}") for kind in ("bookTicker", "trade"))
+    for route in (quotes, trades):
+        route.held.whole_since_us = 1
+        stage.hear(route.name, 8)
+        lose(stage, route.name)
+    assert quotes.held == HeldBack()
+    assert len(trades.held.frames) == 1, "ids tell of their gaps"
+    stage.hear(quotes.name, 9)
+    came_us = quotes.held.frames[0][2]
+    stage.ingest.resume({quotes.name: Position(7, came_us - 1_000_000)})
+    stage.ingest.open(quotes, time.monotonic())
+    taken = stage.take()
+    assert [name for name, _ in taken] == ["btcusdt@gap", quotes.name]
+
+
+def test_copies_of_what_was_left_are_counted_and_end_no_gap(stage):
+    route = held(stage, "btcusdt@bookTicker")
+    for number in (7, 8):
+        stage.hear(route.name, number)
+    stage.ingest.resume({route.name: Position(7, route.held.frames[0][2] - 1_000_000)})
+    stage.ingest.open(route, time.monotonic(), is_seamless=True)
+    assert [name for name, _ in stage.take()] == ["btcusdt@gap", route.name]
+    assert route.sequence.duplicates_total == 1
 
 
 def test_what_is_held_and_cannot_be_decoded_is_kept_for_inspection(stage):
