@@ -288,4 +288,5 @@ class StreamerConfig:
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     recent_log: Path | None = None  # where the last lines of the log are kept as well
     stop_within: float = 10.0  # seconds from the wish to stop to the end of the process
+    term_within: float = 10.0  # the same from SIGTERM on, while there is a supervisor that ends it
     hang_after: float = 30.0  # seconds without a turn of the loop until faulthandler ends it

@@ -120,7 +120,7 @@ class Feed:
         self._may_be_idle = config.shard.count > 1
         self._reread_wanted = False
         self._stop_reason: str | None = None
-        self._flush_within = config.stop_within
+        self._stop_within = self._flush_within = config.stop_within
         self._housekeeping_at = self._catch_up_at = self._report_at = time.monotonic()
         self._unpolled = 0  # records put into the sink since it was last polled
 
@@ -133,21 +133,38 @@ class Feed:
         """Wish for the settings to be read again; safe from a signal's handler."""
         self._reread_wanted = True
 
-    def stop(self, reason: str, within_seconds: float | None = None) -> None:
-        """Wish for the end: read no more, flush within the given time, report, return."""
+    def stop(
+        self,
+        reason: str,
+        within_seconds: float | None = None,
+        *,
+        in_all_seconds: float | None = None,
+    ) -> None:
+        """Wish for the end: read no more, flush within the given time, report, return.
+
+        `in_all_seconds` are for a handover to other members of a group as well.
+        """
         if self._stop_reason is None:
             self._stop_reason = reason
         if within_seconds is not None:
             self._flush_within = min(self._flush_within, within_seconds)
+        if in_all_seconds is not None:
+            self._stop_within = min(self._stop_within, in_all_seconds)
 
     def run(self) -> int:
         """Stream until stopped; return how many records are not in the sink, given up or left."""
         try:
+            if self._group is not None:
+                self._group.start()
             while self._stop_reason is None:
                 self._turn()
+            began = time.monotonic()
             if self._group is not None:
                 self._leave_group(self._group)
-            return self._drain()
+            left = self._drain(time.monotonic() - began)
+            if self._group is not None:
+                self._group.tell_left()
+            return left
         finally:
             faulthandler.cancel_dump_traceback_later()
             if self._group is not None:
@@ -321,32 +338,40 @@ class Feed:
             telemetry.send(self._requests.carry_out(command, now))
 
     def _follow_group(self, group: ShardStreams, now: float) -> None:
-        """Follow what the group assigns. Raises StreamerError when this can be no member."""
-        if group.failed is not None:
-            error = str(group.failed)
-            self._counters.notice("group_failed", error=error)
-            self._report(now, "stopped", final=True, exit_reason=error)
-            raise group.failed
-        group.turn(now)
+        """Follow what the group assigns. Raises StreamerError when this can be no member.
+
+        Whose the shards are is not known then: what Kafka does not have waits for the next start.
+        """
+        if group.failed is None:
+            group.turn(now)
+            return
+        error = str(group.failed)
+        self._counters.notice("group_failed", error=error)
+        if (kept := self._keep()) is not None:
+            error = f"{error}; {kept}"
+        self._report(now, "stopped", final=True, exit_reason=error)
+        raise group.failed
 
     def _leave_group(self, group: ShardStreams) -> None:
         """Go on until the others hear the streams, for half of the time there is."""
-        within = self._flush_within / 2
+        within = self._stop_within / 2
         began = time.monotonic()
         group.leave(began, within)
-        while not group.has_left(time.monotonic(), within):
+        while not group.has_left(now := time.monotonic(), within):
             self._turn()
-        self._flush_within -= time.monotonic() - began
-        log.info("the group was left after %.1f s", time.monotonic() - began)
+        group.end_leaving(now)
+        log.info("the group was left after %.1f s", now - began)
 
     def _state(self) -> State:
-        if self._group is not None and not len(self._ingest.routes):
-            return "streaming" if self._group.is_settled else "connecting"  # others have it all
+        is_live = all(slot.live for slot in self._connection_manager.slots)
+        if self._group is not None:
+            # Others may have all of it; what is held for a handover is not recorded yet.
+            return "streaming" if self._group.is_settled and is_live else "connecting"
         return (
             "streaming"
             # None while it is not known which symbols trade.
             if (len(self._ingest.routes) or (self._may_be_idle and self._wanted_streams.is_known))
-            and all(slot.live for slot in self._connection_manager.slots)
+            and is_live
             else "connecting"
         )
 
@@ -363,13 +388,17 @@ class Feed:
             )
             self._telemetry.send(report)
 
-    def _drain(self) -> int:
-        """Flush the sink, saying every second that it goes on; return what is left at the end."""
+    def _drain(self, spent_seconds: float) -> int:
+        """Flush the sink, saying every second that it goes on; return what is left at the end.
+
+        Of the time that there is to stop so much is spent.
+        """
         log.info("stopping (%s): no more is read, the sink is flushed", self._stop_reason)
         self._connection_manager.close()
-        deadline = time.monotonic() + self._flush_within
+        within = max(0.0, min(self._flush_within, self._stop_within - spent_seconds))
+        deadline = time.monotonic() + within
         self._ingest.expire(float("inf"))
-        self._finish_repairs(deadline - self._flush_within / 2)
+        self._finish_repairs(deadline - within / 2)
         self._ingest.give_up_leaving()
         left = self._sink.flush(0.0)
         while left and (now := time.monotonic()) < deadline:
@@ -381,17 +410,24 @@ class Feed:
             log.error("%d events above an open gap are left to the next start", pending)
             left += pending
         self._hear_sink(time.monotonic())
-        where = self._sink.keep()
+        kept = self._keep()
         left += self._sink.counts().refused_total
         reason = f"{left} records are not acknowledged" if left else None
         if reason:
-            log.error("%s after %.1f s", reason, self._flush_within)
-        if where is not None:
-            kept = self._sink.counts().overflow_records
-            log.error("%d records wait in %s: the next start delivers them first", kept, where)
-            reason = f"{reason}; {kept} records wait in {where} for the next start"
+            log.error("%s after %.1f s", reason, within)
+        if kept is not None:
+            reason = f"{reason}; {kept}"
         self._report(time.monotonic(), "stopped", final=True, exit_reason=reason)
         return left
+
+    def _keep(self) -> str | None:
+        """Leave to the next start what Kafka does not have, and say so; None: there is nothing."""
+        if (where := self._sink.keep()) is None:
+            return None
+        kept = self._sink.counts().overflow_records
+        told = f"{kept} records wait in {where}: the next start delivers them first"
+        log.error("%s", told)
+        return told
 
     def _finish_repairs(self, deadline: float) -> None:
         """Give open gaps a little time: what waits above them can only be stored when they close.

@@ -12,6 +12,9 @@ from streamer.shards.directories import directory_of, name_of
 from streamer.telemetry_keys import TelemetryKeys
 from supervisor.settings import Settings
 
+TERM_SHARE: Final = 0.8
+"""Of the time from SIGTERM to SIGABRT that handing over and flushing may take: what is left then is
+put on disk, and clients are closed."""
 _CLIENT_ID: Final = "client.id"  # of librdkafka: in what brokers log, and for their quotas
 
 
@@ -55,6 +58,7 @@ class ChildConfigFactory:
             supervised=True,
             recent_log=self._recent_log,
             stop_within=supervisor.drain_grace,
+            term_within=TERM_SHARE * supervisor.term_grace,
             log_format=supervisor.log_format,
             log_level=supervisor.log_level,
         )

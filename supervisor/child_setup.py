@@ -24,7 +24,7 @@ DIAGNOSE_SIGNAL: Final = signal.SIGUSR2
 
 _IGNORED: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
 """Not for a supervised streamer, which a terminal's Ctrl-C reaches until it has its own session."""
-HELD_SIGNALS: Final = frozenset({*_IGNORED, DIAGNOSE_SIGNAL})
+HELD_SIGNALS: Final = frozenset({*_IGNORED, DIAGNOSE_SIGNAL, signal.SIGTERM})
 """Blocked while a child is spawned: by default each of them would end it."""
 
 
@@ -44,6 +44,7 @@ def enter(setup: ChildSetup, target: Callable[..., int], arguments: tuple[Any, .
     core_dumps.forbid()
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # so far there is nothing to lose
     _dump_stacks_into(setup.stacks_file)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)  # what waits is dealt with now
     if setup.output_file is not None:

@@ -1,6 +1,7 @@
-"""Streamers that share the symbols by a Kafka consumer group, as processes, and what they stored.
+"""Members that share the symbols by a Kafka consumer group, as processes, and what they stored.
 
-Each may run in a network of its own, as on a machine of its own.
+Each is a streamer alone, or a supervisor with its streamers. It may run in a network of its own, as
+on a machine of its own.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tests.audit import Audit, compare, record_id
@@ -32,7 +34,7 @@ END_SECONDS = 30.0
 
 @dataclass
 class MemberProcess:
-    """A streamer that is, or was, a member."""
+    """A member that runs, or ran: a streamer, or a supervisor with its streamers."""
 
     name: str
     log_file: Path
@@ -44,8 +46,10 @@ class MemberProcess:
         return self.log_file.read_text(errors="replace")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        self.process.send_signal(number)
+        """Send a signal to all of its processes."""
+        for each in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                each.send_signal(number)
 
     def stop(self, within_seconds: float = END_SECONDS) -> int:
         """SIGTERM, wait, and return the exit code."""
@@ -53,9 +57,22 @@ class MemberProcess:
         return self.process.wait(within_seconds)
 
     def kill(self) -> None:
-        """SIGKILL, and wait."""
-        self.process.kill()
+        """SIGKILL to all of its processes, as when a machine loses its power, and wait."""
+        processes = self.processes()
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # first, so that none sees another's end
+            for each in processes:
+                with suppress(psutil.NoSuchProcess):
+                    each.send_signal(number)
         self.process.wait()
+        psutil.wait_procs(processes[1:], END_SECONDS)
+
+    def processes(self) -> list[psutil.Process]:
+        """Return those that there are: the one that was started first."""
+        try:
+            first = psutil.Process(self.process.pid)
+            return [first, *first.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
 
 
 @dataclass
@@ -68,6 +85,8 @@ class Cluster:
     shards: int = 6
     streams: Sequence[str] = STREAMS
     settings: dict[str, Any] = field(default_factory=dict)
+    supervised: bool = False
+    """Whether each member is a supervisor with its streamers."""
     members: dict[str, MemberProcess] = field(default_factory=dict)
     _read: dict[str, tuple[list[dict[str, Any]], dict[int, int]]] = field(default_factory=dict)
     prefix: str = field(default_factory=lambda: f"c{uuid.uuid4().hex[:8]}")
@@ -82,12 +101,7 @@ class Cluster:
         traceback: TracebackType | None,
     ) -> None:
         for member in self.members.values():
-            if member.process.poll() is None:
-                with suppress(ProcessLookupError):
-                    member.signal(signal.SIGCONT)
-                member.process.kill()
-        for member in self.members.values():
-            member.process.wait()
+            member.kill()
 
     def topic(self, name: str) -> str:
         """Return the name of a topic of this cluster."""
@@ -114,16 +128,19 @@ class Cluster:
             "group.topic": self.topic("shards"),
             "group.shards": self.shards,
             "group.member": name,
+            **(self._supervisor_settings(directory) if self.supervised else {}),
             **self.settings,
             **more,
         }
         log_file = directory / "streamer.log"
+        module, arguments = ("supervisor", ["run"]) if self.supervised else ("streamer", [])
         command = [
             *network,
             sys.executable,
             "-m",
-            "streamer",
+            module,
             *at_exchange(self.exchange, **{key: str(value) for key, value in settings.items()}),
+            *arguments,
         ]
         with log_file.open("ab") as output:
             process = subprocess.Popen(
@@ -135,6 +152,13 @@ class Cluster:
             )
         self.members[name] = MemberProcess(name, log_file, process)
         return self.members[name]
+
+    def _supervisor_settings(self, directory: Path) -> dict[str, Any]:
+        return {
+            "supervisor.runtime_directory": directory / "run",
+            "supervisor.state_directory": directory / "state",
+            "monitor.metrics_address": "127.0.0.1:0",
+        }
 
     def stored(self, stream: str) -> list[dict[str, Any]]:
         """Return the records of a stream as they lie there; what was read once is kept."""

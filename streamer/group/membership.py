@@ -296,7 +296,6 @@ class Membership:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
         consumer.pause(partitions)
-        self.joined = True
         shards = [one.partition for one in partitions]
         self._assigned.update(shards)
         unknown = self._read_notices(shards)
@@ -305,6 +304,7 @@ class Membership:
                 self._add(Assigned(shard, None, is_known=False))
             else:
                 self._add(Assigned(shard, self._last.get(shard)))
+        self.joined = True  # when all of it can be taken: before, nothing is known to be its
         self._wake()
         if shards:
             _log.info("the group assigns the shards %s", sorted(shards))

@@ -37,7 +37,7 @@ def open_shard_streams(
     counters: FeedCounters,
     wake: Callable[[], None],
 ) -> ShardStreams:
-    """Prepare the topic of shards and join the group.
+    """Prepare the topic of shards, and a membership of the group, which is joined by its `start`.
 
     Raises SinkUnavailable when there is no such topic, SettingsError for a wrong one.
     """
@@ -46,7 +46,7 @@ def open_shard_streams(
     name = f"{group.member or socket.gethostname()}.{config.name}"
     member = Member(name, f"{name}-{secrets.token_hex(4)}", group.handover_within)
     membership = Membership(group, config.kafka, member, wake)
-    opened = ShardStreams(
+    return ShardStreams(
         config.exchange.streams,
         symbols,
         subscriptions,
@@ -60,8 +60,6 @@ def open_shard_streams(
         # Half of what the group waits for: the other half is for what is found late.
         pause_seconds=group.session_timeout / 2,
     )
-    membership.start()
-    return opened
 
 
 def prepare_topic(group: GroupConfig, kafka: KafkaConfig) -> None:

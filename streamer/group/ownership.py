@@ -113,7 +113,12 @@ class Passed:
     """Time has passed."""
 
 
-Event: TypeAlias = Assigned | Revoked | Lost | Told | Heard | Located | NotLocated | Passed
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The member ends, and waits for no other one any more."""
+
+
+Event: TypeAlias = Assigned | Revoked | Lost | Told | Heard | Located | NotLocated | Passed | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +202,10 @@ def step(
             return shards, (Locate(shard),)
         case Passed():
             return _passed(shards, now)
+        case Ended():
+            leaving = of_phase(shards, Phase.LEAVING)
+            left = {key: state for key, state in shards.items() if key not in leaving}
+            return left, tuple(Leave(shard) for shard in leaving)
         case _:
             assert_never(event)
 

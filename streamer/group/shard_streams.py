@@ -12,6 +12,7 @@ from streamer.group.membership import Membership
 from streamer.group.ownership import (
     Action,
     Drop,
+    Ended,
     Event,
     Heard,
     Join,
@@ -91,6 +92,7 @@ class ShardStreams:
         self._alive_at: float | None = None
         self._left_at: float | None = None
         self._is_held = False
+        self._has_joined = False
 
     @property
     def failed(self) -> StreamerError | None:
@@ -100,8 +102,11 @@ class ShardStreams:
     @property
     def is_settled(self) -> bool:
         """Whether the group has told what is this member's, and all of it is recorded."""
-        is_joining = bool(of_phase(self.shards, Phase.JOINING))
-        return self._membership.joined and not is_joining
+        return self._has_joined and not of_phase(self.shards, Phase.JOINING)
+
+    def start(self) -> None:
+        """Join the group."""
+        self._membership.start()
 
     def change(
         self,
@@ -137,6 +142,7 @@ class ShardStreams:
         """Follow the group."""
         # Before what has happened is taken: a confirmation counts with all that came before it.
         is_confirmed = self._is_confirmed()
+        self._has_joined = self._membership.joined
         for event in self._membership.take():
             self._follow(event, now)
         for found in self._finder.turn(now):
@@ -166,6 +172,14 @@ class ShardStreams:
         assert self._left_at is not None  # noqa: S101 - for the type checker
         is_done = not self.shards and not self._leaving
         return is_done or now - self._left_at >= within_seconds
+
+    def end_leaving(self, now: float) -> None:
+        """End the streams of what is to be left, whoever has not taken it over yet."""
+        self._follow(Ended(), now)
+
+    def tell_left(self) -> None:
+        """Tell now where the records of what was left end, as far as they are acknowledged."""
+        self._tell_left(float("inf"))
 
     def close(self) -> None:
         """End the membership."""

@@ -24,6 +24,8 @@ def test_each_process_is_told_what_is_wanted_when_it_is_launched() -> None:
     )
     assert (first.name, first.generation, first.supervised) == ("streamer-1", 1, True)
     assert first.telemetry.endpoint == "ipc:///run/telemetry"
+    assert first.stop_within == 10.0
+    assert first.term_within == 4.0, "before SIGABRT, with time to put on disk what is left"
     assert first.recent_log == Path("/run/recent.log")
     assert first.telemetry_keys == keys_of("streamer-1", 1)
     child_configs.want(["aggTrade"], ["XRPUSDT"])

@@ -9,6 +9,7 @@ from streamer.group.ownership import (
     OVERLAP_SECONDS,
     Assigned,
     Drop,
+    Ended,
     Heard,
     Join,
     Leave,
@@ -128,6 +129,12 @@ def test_a_shard_that_is_revoked_is_recorded_until_the_successor_hears_it():
 def test_a_shard_that_is_revoked_is_left_when_nobody_comes():
     shards, _ = after(Revoked(1), shards=OWNED)
     assert after(Passed(), shards=shards, now=10.0) == ({}, (Leave(1),))
+
+
+def test_who_ends_leaves_what_nobody_has_come_for_and_nothing_else():
+    others = {2: Shard(Phase.OWNED), 3: Shard(Phase.SUSPENDED)}
+    leaving = {1: Shard(Phase.LEAVING, until=9.0)}
+    assert after(Ended(), shards={**leaving, **others}) == (others, (Leave(1),))
 
 
 def test_a_successor_that_hears_late_prolongs_nothing():

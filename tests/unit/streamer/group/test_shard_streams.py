@@ -296,6 +296,41 @@ def test_who_stops_waits_for_the_others_when_there_are_any(stage):
     assert stage.streams.has_left(2.0, 5.0)
 
 
+def test_who_stops_tells_where_shards_end_for_which_nobody_came_in_time(stage):
+    stage.own()
+    stage.membership.last = (notice("owned", shard=1),)
+    stage.sink.numbers = Counts(accepted_total=5, acknowledged_total=4)
+    stage.streams.leave(0.0, 5.0)
+    stage.turn(Revoked(0))
+    stage.shard_routes.done = []
+    stage.streams.end_leaving(5.0)
+    assert stage.shard_routes.done == [("leave", tuple(OF[0]))]
+    stage.sink.numbers.acknowledged_total = 5
+    stage.streams.tell_left()
+    assert stage.membership.told == [(0, "left", POSITIONS)]
+
+
+def test_who_stops_and_could_not_deliver_all_has_the_topics_tell_where_shards_end(stage):
+    stage.own()
+    stage.sink.numbers = Counts(accepted_total=5, acknowledged_total=4)
+    stage.streams.leave(0.0, 5.0)
+    stage.turn(Revoked(0))
+    stage.streams.end_leaving(5.0)
+    stage.streams.tell_left()
+    assert stage.membership.told == [(0, "left", None)]
+
+
+def test_a_member_is_settled_when_all_that_it_was_assigned_is_recorded(stage):
+    assert not stage.streams.is_settled
+    stage.membership.joined = True  # and what was assigned is taken with the next turn
+    assert not stage.streams.is_settled
+    stage.turn(Assigned(0, None))
+    assert not stage.streams.is_settled, "what comes is held"
+    stage.finder.found = [Located(0, POSITIONS)]
+    stage.turn()
+    assert stage.streams.is_settled
+
+
 def test_who_stops_alone_waits_for_nobody(stage):
     stage.own()
     stage.streams.leave(0.0, 5.0)
