@@ -6,8 +6,6 @@ Pure but for the decoder. Prices and quantities are integers, as they lie in the
 from __future__ import annotations
 
 import io
-from array import array
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +16,8 @@ from streamer.audit.batches import Batch, Source
 from streamer.audit.decoded import parsed
 from streamer.audit.findings import Finding
 from streamer.audit.pattern import Mismatch
+from streamer.audit.quotes import CHANGE_BYTES, BookTops, Quote, QuoteComparison, QuoteTally
+from streamer.audit.table import time_text
 from streamer.book.keeper import BookKeeper, Change, Levels, Snapshot
 from streamer.book.rebuild import epoch_of
 from streamer.data.catalogue import kind_of
@@ -27,10 +27,8 @@ from streamer.data.kinds.depth_snapshot import KIND as SNAPSHOT
 
 BYTES_AT_ONCE = 256 << 20
 """What books that are rebuilt together may take. Of more symbols the records are read again."""
-_CHANGE_BYTES = 16  # its id and the hash of the top after it
 _BOOK_BYTES = 300_000  # of a snapshot of a thousand prices a side, and of a book while it changes
 _GAP, _GAPS = "Gap", "gap"
-_UNKNOWN = -1  # no hash is
 Record = dict[str, Any]
 Symbol = tuple[str, int]
 """A symbol and the epoch of its update ids."""
@@ -47,11 +45,8 @@ class BookFinding:
     total_us: int = 0  # from the first change to the last
     crossed: int = 0  # changes after which somebody would pay what somebody asks
     differing_snapshots: int = 0
-    compared_tops: int = 0  # with quotes that were recorded
-    differing_tops: int = 0
-    ids: array[int] = field(default_factory=lambda: array("q"))
-    # Hashes after each change; _UNKNOWN where the top is not known.
-    tops: array[int] = field(default_factory=lambda: array("q"))
+    tops: BookTops = field(default_factory=BookTops)
+    quotes: QuoteTally = field(default_factory=QuoteTally)  # that were recorded
 
     @property
     def covered(self) -> float:
@@ -63,10 +58,15 @@ class BookFinding:
         for count, what in (
             (self.crossed, "changes leave it crossed"),
             (self.differing_snapshots, "snapshots say something else"),
-            (self.differing_tops, "tops are not those of the quotes"),
+            (self.quotes.differing, "tops are not those of the quotes"),
         ):
             if count:
                 yield f"{self.stream} {self.symbol}: the book is wrong: {count:,} {what}"
+        if self.quotes.missing:
+            yield (
+                f"{TICKER.name} {self.symbol}: at least {self.quotes.missing:,} quotes are missing "
+                f"and in no gap record: the top of the book ({self.stream}) changed without them"
+            )
 
     def as_json(self) -> dict[str, Any]:
         """Return it for machines."""
@@ -79,17 +79,32 @@ class BookFinding:
             "total_seconds": self.total_us / 1e6,
             "crossed": self.crossed,
             "differing_snapshots": self.differing_snapshots,
-            "compared_tops": self.compared_tops,
-            "differing_tops": self.differing_tops,
+            "compared_tops": self.quotes.compared,
+            "differing_tops": self.quotes.differing,
+            "missing_quotes": self.quotes.missing,
+            "missing_quotes_recorded": self.quotes.recorded,
+            "missing_quote_ranges": [each.as_json() for each in self.quotes.ranges],
         }
 
-    def line(self) -> str:
-        """Return it for people."""
-        return (
+    def lines(self) -> Iterator[str]:
+        """Yield it for people: what is known, then where quotes are missing."""
+        quotes = self.quotes
+        yield (
             f"{self.stream} {self.symbol}: the book is known for {self.covered:.2%} of "
-            f"{self.total_us / 1e6:,.1f} s ({self.changes:,} changes, {self.compared_tops:,} tops "
+            f"{self.total_us / 1e6:,.1f} s ({self.changes:,} changes, {quotes.compared:,} tops "
             "compared with quotes)"
         )
+        if quotes.recorded:
+            yield (
+                f"{TICKER.name} {self.symbol}: at least {quotes.recorded:,} quotes are missing "
+                "where gap records say so"
+            )
+        for each in quotes.ranges:
+            yield (
+                f"{TICKER.name} {self.symbol}: at least {each.at_least:,} quotes are missing "
+                f"between the updates {each.after_id} and {each.before_id}, received from "
+                f"{time_text(each.from_us)} to {time_text(each.to_us)}"
+            )
 
 
 class _Portion:
@@ -124,7 +139,7 @@ def sizes_of(findings: Iterable[Finding]) -> dict[str, int]:
         if finding.stream == SNAPSHOT.name:
             sizes[finding.symbol] += finding.records * _BOOK_BYTES
         elif kind_of(finding.stream) == DEPTH.name:
-            sizes[finding.symbol] += finding.records * _CHANGE_BYTES
+            sizes[finding.symbol] += finding.records * CHANGE_BYTES
     return dict(sizes)
 
 
@@ -212,6 +227,7 @@ class _Rebuilt:
         if keeper.reached_id is not None and change.last_id <= keeper.reached_id:
             return  # a copy
         was_known = keeper.last_id is not None and change.first_id <= keeper.last_id + 1
+        is_next = keeper.reached_id is not None and change.first_id <= keeper.reached_id + 1
         is_known = keeper.take(change)
         finding.changes += 1
         if self._time_us is not None:
@@ -219,10 +235,7 @@ class _Rebuilt:
             finding.total_us += passed_us
             finding.covered_us += passed_us if was_known else 0
         self._time_us = change.time_us
-        finding.ids.append(change.last_id)
-        bid, ask = keeper.bids.best, keeper.asks.best
-        is_told = is_known and bid is not None and ask is not None
-        finding.tops.append(hash((*bid, *ask)) if is_told and bid and ask else _UNKNOWN)
+        finding.tops.add(change, keeper.bids, keeper.asks, is_known=is_known, is_next=is_next)
         finding.crossed += is_known and keeper.is_crossed
 
     def finish(self) -> BookFinding:
@@ -234,31 +247,27 @@ class _Quotes:
     """The quotes of one symbol, each of which holds until the next one."""
 
     def __init__(self, findings: list[BookFinding], gaps: list[tuple[int, int]]) -> None:
-        self._findings = findings
+        self._comparisons = [QuoteComparison(each.tops, each.quotes) for each in findings]
         self._gaps = gaps
-        self._latest: tuple[int, int, int] | None = None  # id, hash, received
+        self._latest: Quote | None = None
 
     def take(self, record: Record) -> None:
-        update_id, received_us = record["update_id"], record["received_time"]
-        if self._latest is not None and update_id <= self._latest[0]:
+        quote = Quote(
+            record["update_id"],
+            record["received_time"],
+            (_integer(record["bid_price"]), _integer(record["bid_quantity"])),
+            (_integer(record["ask_price"]), _integer(record["ask_quantity"])),
+        )
+        latest = self._latest
+        if latest is not None and quote.update_id <= latest.update_id:
             return  # a copy
-        if self._latest is not None and not self._is_gap(self._latest[2], received_us):
-            self._compare(self._latest[0], update_id, self._latest[1])
-        names = ("bid_price", "bid_quantity", "ask_price", "ask_quantity")
-        self._latest = update_id, hash(tuple(_integer(record[each]) for each in names)), received_us
+        is_recorded = latest is not None and self._is_gap(latest.received_us, quote.received_us)
+        for comparison in self._comparisons:
+            comparison.take(quote, is_recorded=is_recorded)
+        self._latest = quote
 
     def _is_gap(self, from_us: int, to_us: int) -> bool:
         return any(begin < to_us and end > from_us for begin, end in self._gaps)
-
-    def _compare(self, from_id: int, below_id: int, top: int) -> None:
-        """Compare the tops of the books after the updates in which a quote holds."""
-        for finding in self._findings:
-            index = bisect_left(finding.ids, from_id)
-            while index < len(finding.ids) and finding.ids[index] < below_id:
-                if finding.tops[index] != _UNKNOWN:
-                    finding.compared_tops += 1
-                    finding.differing_tops += finding.tops[index] != top
-                index += 1
 
 
 def _each(

@@ -34,7 +34,8 @@ What counts as explained: every id between the first and the last one is recorde
 gap; first occurrences are in ascending order; copies say the same as the first one; every record's
 id is its own; every file of the manifest is there and is what was written; no stream ends before
 the position that was noted; books that are rebuilt from snapshots and changes are not crossed, and
-their tops are those of the recorded quotes. Files in progress are read to their last whole block,
+their tops are those of the recorded quotes, none of which is missing where the top changed, unless
+a recorded gap says so. Files in progress are read to their last whole block,
 so that a streamer may go on writing meanwhile. Of the target of an export, its Parquet files are
 read: each must be there as it was exported.
 
@@ -106,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     else:
         lines = table(outcome.findings, no_copies=options.no_copies)
         lines += [f"unreadable: {problem}" for problem in outcome.unreadable]
-        lines += [book.line() for book in outcome.books]
+        lines += [line for book in outcome.books for line in book.lines()]
         lines += outcome.problems_of_files + outcome.problems_of_books()
         lines += [f"not judged: {reason}" for reason in outcome.not_judged]
         if is_kafka:

@@ -96,7 +96,7 @@ def _details(finding: Finding, *, no_copies: bool) -> list[str]:
     if finding.filled:
         lines.append(f"{name}: {finding.filled:,} of these were filled later")
     lines += [
-        f"{name}: not received from {_time(gap.from_us)} to {_time(gap.to_us)}"
+        f"{name}: not received from {time_text(gap.from_us)} to {time_text(gap.to_us)}"
         for gap in finding.gap_times
     ]
     if len(finding.partitions) > 1:
@@ -110,8 +110,9 @@ def _range(first: int, last: int) -> str:
 
 
 def _span(first_us: int, last_us: int) -> str:
-    return f"{_time(first_us)} to {_time(last_us)}"
+    return f"{time_text(first_us)} to {time_text(last_us)}"
 
 
-def _time(unix_us: int) -> str:
+def time_text(unix_us: int) -> str:
+    """Return a Unix time in microseconds, for people: UTC, to the millisecond."""
     return datetime.fromtimestamp(unix_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]

@@ -5,9 +5,10 @@ Prices and quantities are any numbers that compare exactly: Decimal, or scaled i
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from bisect import bisect_left, insort
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 Number: TypeAlias = Any
@@ -38,43 +39,43 @@ class Change:
 
 
 class Side:
-    """One side of a book; signed prices, so that the best one is the lowest on both."""
+    """One side of a book."""
 
     def __init__(self, sign: int) -> None:
-        """`sign` is -1 for bids, 1 for asks."""
+        """`sign` is -1 for bids, of which the highest price is the best, 1 for asks."""
         self._sign = sign
         self.quantities: dict[Number, Number] = {}  # by price
+        self._prices: list[Number] = []  # the same, in ascending order
         self.limit: Number | None = None  # the last price up to which all is known; None: all is
-        self._best: Number | None = None
 
     def load(self, levels: Levels, asked: int) -> None:
         """Begin with the levels of a snapshot, of which so many were asked for."""
         self.quantities = {price: quantity for price, quantity in levels if quantity}
+        self._prices = sorted(self.quantities)
         self.limit = levels[-1][0] if len(levels) >= asked else None
-        self._best = None
 
     def apply(self, levels: Levels) -> None:
         """Take what is there now at each price."""
-        quantities, best = self.quantities, self._best
+        quantities, prices = self.quantities, self._prices
         for price, quantity in levels:
-            if not quantity:
-                quantities.pop(price, None)
-                if price == best:
-                    best = None
-            else:
+            if quantity:
+                if price not in quantities:
+                    insort(prices, price)
                 quantities[price] = quantity
-                if best is not None and self._is_better(price, best):
-                    best = price
-        self._best = best
+            elif quantities.pop(price, None) is not None:
+                del prices[bisect_left(prices, price)]
 
     @property
     def best(self) -> tuple[Number, Number] | None:
         """The best price with its quantity; None where there is none, or it is not known."""
-        if self._best is None and self.quantities:
-            self._best = max(self.quantities) if self._sign < 0 else min(self.quantities)
-        if self._best is None or not self._is_known(self._best):
-            return None
-        return self._best, self.quantities[self._best]
+        return self.best_besides(())
+
+    def best_besides(self, others: Collection[Number]) -> tuple[Number, Number] | None:
+        """Return the best price that is none of these, with its quantity; None as above."""
+        for price in self._best_first():
+            if price not in others:
+                return (price, self.quantities[price]) if self._is_known(price) else None
+        return None
 
     @property
     def is_known(self) -> bool:
@@ -83,14 +84,18 @@ class Side:
 
     def levels(self) -> Levels:
         """Return all that is known for sure, the best price first."""
-        known = (level for level in self.quantities.items() if self._is_known(level[0]))
-        return tuple(sorted(known, reverse=self._sign < 0))
+        known = takewhile(self._is_known, self._best_first())
+        return tuple((price, self.quantities[price]) for price in known)
 
-    def _is_better(self, price: Number, other: Number) -> bool:
+    def is_better(self, price: Number, other: Number) -> bool:
+        """Return whether a price is better than another one."""
         return bool(price > other if self._sign < 0 else price < other)
 
+    def _best_first(self) -> Iterator[Number]:
+        return reversed(self._prices) if self._sign < 0 else iter(self._prices)
+
     def _is_known(self, price: Number) -> bool:
-        return self.limit is None or not self._is_better(self.limit, price)
+        return self.limit is None or not self.is_better(self.limit, price)
 
 
 class BookKeeper:

@@ -78,9 +78,11 @@ def test_a_book_without_holes_is_known_all_the_time(sink):
     assert finding.as_json() == {
         "stream": "depth@100ms", "symbol": "BTCUSDT", "changes": 3, "covered_share": 1.0,
         "covered_seconds": 4.0, "total_seconds": 4.0, "crossed": 0, "differing_snapshots": 0,
-        "compared_tops": 0, "differing_tops": 0,
+        "compared_tops": 0, "differing_tops": 0, "missing_quotes": 0, "missing_quotes_recorded": 0,
+        "missing_quote_ranges": [],
     }  # fmt: skip
-    assert "the book is known for 100.00% of 4.0 s" in finding.line()
+    [line] = finding.lines()
+    assert "the book is known for 100.00% of 4.0 s" in line
 
 
 def test_time_between_lost_changes_and_the_next_snapshot_is_not_covered(sink):
@@ -112,28 +114,59 @@ def test_a_snapshot_that_says_something_else_is_wrong(sink):
 
 def test_tops_are_compared_with_the_quotes_that_hold_then(sink):
     sink.change(3, 4)
-    sink.change(5, 9)
+    sink.change(5, 9, bids=[("9", "8")])
     sink.quote(1, ("10", "1"), ("11", "1"))
     sink.quote(2, ("9", "1"), ("11", "1"))
     sink.quote(2, ("8", "8"), ("9", "9"))
     sink.quote(5, ("9", "7"), ("11", "1"))
-    assert only(sink).compared_tops == 3
+    assert only(sink).quotes.compared == 4
     assert list(only(sink).problems()) == []
-    sink.quote(10, ("9", "8"), ("11", "1"))
+    sink.quote(9, ("9", "7"), ("11", "1"))
     finding = only(sink)
-    assert (finding.compared_tops, finding.differing_tops) == (4, 1)
+    assert (finding.quotes.compared, finding.quotes.differing) == (5, 1)
     [problem] = finding.problems()
-    assert "1 tops are not those of the quotes" in problem
+    assert problem == "depth@100ms BTCUSDT: the book is wrong: 1 tops are not those of the quotes"
 
 
-def test_nothing_is_compared_where_quotes_are_missing_or_the_top_is_not_known(sink):
-    sink.change(3, 3, bids=[("9", "0")])
-    sink.quote(1, ("7", "7"), ("8", "8"))
-    sink.gap("bookTicker", 2, 4)
+def test_a_top_that_changed_without_a_quote_means_that_quotes_are_missing(sink):
+    sink.change(3, 4, bids=[("10", "5")])
+    sink.change(5, 6, bids=[("10", "0")])
+    sink.change(7, 8)
+    sink.quote(2, ("9", "1"), ("11", "1"))
+    sink.quote(8, ("9", "1"), ("11", "1"))
+    finding = only(sink)
+    assert (finding.quotes.missing, finding.quotes.differing) == (2, 0)
+    [problem] = finding.problems()
+    assert problem == (
+        "bookTicker BTCUSDT: at least 2 quotes are missing and in no gap record: the top of the "
+        "book (depth@100ms) changed without them"
+    )
+    assert list(finding.lines())[1:] == [
+        "bookTicker BTCUSDT: at least 2 quotes are missing between the updates 2 and 8, received "
+        "from 2023-11-14 22:13:22.000 to 2023-11-14 22:13:28.000"
+    ]
+    assert finding.as_json()["missing_quote_ranges"] == [{
+        "at_least": 2, "after_id": 2, "before_id": 8,
+        "from_us": BEGIN + 2 * SECOND, "to_us": BEGIN + 8 * SECOND,
+    }]  # fmt: skip
     sink.gap("miniTicker", 0, 9)
-    sink.quote(3, ("7", "7"), ("8", "8"), second=5)
+    assert list(only(sink).problems()) == [problem]
+    sink.gap("bookTicker", 3, 4)
+    finding = only(sink)
+    assert (finding.quotes.missing, finding.quotes.recorded) == (0, 2)
+    assert list(finding.problems()) == []
+    assert list(finding.lines())[1:] == [
+        "bookTicker BTCUSDT: at least 2 quotes are missing where gap records say so"
+    ]
+
+
+def test_a_side_that_is_not_known_is_not_judged(sink):
+    sink.change(3, 3, bids=[("9", "0")])
+    sink.quote(3, ("7", "7"), ("11", "1"))
     sink.quote(9, ("7", "7"), ("8", "8"))
-    assert only(sink).compared_tops == 0
+    assert list(only(sink).problems()) == []
+    sink.change(4, 9)
+    assert only(sink).quotes.differing == 1  # of the asks it is known, and another one
 
 
 def test_only_some_symbols_and_what_cannot_be_read(sink):
@@ -171,7 +204,7 @@ def test_of_many_symbols_some_are_rebuilt_at_once_and_each_kind_is_read_alone(si
     whole = check_books(sink)
     assert sink.asked == [("depthSnapshot", "gap"), ("depth",), ("bookTicker",)]
     sizes = sizes_of(audit(sink, lambda _: None).findings)
-    assert sizes == dict.fromkeys(sizes, 2 * 300_000 + 16) | {"BTCUSDT": 2 * 300_000 + 2 * 16}
+    assert sizes == dict.fromkeys(sizes, 2 * 300_000 + 64) | {"BTCUSDT": 2 * 300_000 + 2 * 64}
     monkeypatch.setattr("streamer.audit.books.BYTES_AT_ONCE", 1_300_000)  # two of them
     sink.asked.clear()
     assert check_books(sink, None, sizes) == whole
@@ -179,9 +212,3 @@ def test_of_many_symbols_some_are_rebuilt_at_once_and_each_kind_is_read_alone(si
     assert len(sink.asked) == 3 * 3
     monkeypatch.setattr("streamer.audit.books.BYTES_AT_ONCE", 1)  # and one is always taken
     assert check_books(sink, None, sizes) == whole
-
-
-def test_a_change_takes_sixteen_bytes(sink):
-    finding = only(sink)
-    assert finding.ids.itemsize + finding.tops.itemsize == 16
-    assert finding.tops[0] != finding.tops[1]
