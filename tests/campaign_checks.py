@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.audit import CLOSED, Audit, audit_records, kind_of
 from tests.audit_epochs import NUMBERED, EpochAudit, Place, audit_epochs, epoch_of
+from tests.campaign_quotes import missing_quotes
 from tests.campaign_sinks import CampaignSink
 from tests.exchange import Exchange
 from tests.streaming import ROOT
@@ -32,6 +33,11 @@ UNUSABLE = "unusable"
 """The reason of a gap where the exchange itself tells what is no trade."""
 NEW_EPOCH = "new_epoch"
 """The reason of a gap where the exchange began its ids anew: it tells of none before any more."""
+Key = tuple[str, str]
+"""Stream and symbol."""
+_BAD = ("missing", "differing", "disorder", "apart", "untimely", "foreign_ids")
+"""What an audit counts of a stream, and must be 0."""
+_QUOTES_MISSING = "quotes are missing and in no gap record"
 REPAIRABLE = ("trade", "aggTrade", "kline")
 """Kinds whose past the exchange tells over REST."""
 
@@ -65,23 +71,57 @@ def check(
                 continue
             mine = [one for one in gaps if (one["stream"], one["symbol"]) == (stream, symbol)]
             try:
-                audit, missing, declared = _looked_at(exchange, records, stream, symbol, mine)
+                audit, lost, declared = _looked_at(exchange, records, stream, symbol, mine)
             except ValueError as error:
                 problems.append(f"{stream} {symbol}: {error}")
                 continue
             audits.append(audit)
             problems += [f"declared: {_told(gap)}" for gap in declared]
             if nothing_lost:
-                missing = list(audit.missing)
-            found = _against_the_tape(audit, missing, copies_excused=copies_excused)
+                lost = list(audit.missing)
+            found = _against_the_tape(audit, lost, copies_excused=copies_excused)
             problems += [f"{stream} {symbol}: {problem}" for problem in found]
-    problems += _own_audit(sink, audits, copies_excused=copies_excused)
+    missing: dict[Key, list[tuple[int, int]]] = {}
+    if "bookTicker" in streams:
+        for stream in streams:
+            if kind_of(stream) == "depth":
+                missing |= _missing_quotes(exchange, sink, stream, gaps, problems)
+    problems += _own_audit(sink, audits, missing, copies_excused=copies_excused)
     return Checked(
         problems,
         records=sum(audit.count for audit in audits),
         backfilled=sum(len(audit.backfilled) for audit in audits),
         copies=sum(len(audit.doubled) for audit in audits),
     )
+
+
+def _missing_quotes(
+    exchange: Exchange,
+    sink: CampaignSink,
+    stream: str,
+    gaps: list[dict[str, Any]],
+    problems: list[str],
+) -> dict[Key, list[tuple[int, int]]]:
+    """Return between which quotes the audit must find others missing; none that was sent may be."""
+    quotes, changes, snapshots = map(sink.records, ("bookTicker", stream, "depthSnapshot"))
+    faults = exchange.faults()
+    found = {}
+    for symbol in exchange.symbols:
+        name = f"{symbol.lower()}@bookTicker"
+        withheld = [fault["withheld"][name] for fault in faults if name in fault["withheld"]]
+        expected = missing_quotes(
+            exchange.tape("bookTicker", symbol),
+            [each for each in quotes if each["symbol"] == symbol],
+            [each for each in changes if (each["symbol"], each["stream"]) == (symbol, stream)],
+            [each for each in snapshots if each["symbol"] == symbol],
+            [each for each in gaps if (each["stream"], each["symbol"]) == ("bookTicker", symbol)],
+            [(each["first_id"], each["last_id"]) for each in withheld],
+        )
+        if expected.not_withheld:
+            problems.append(f"bookTicker {symbol}: missing, and sent: {expected.not_withheld[:5]}")
+        if expected.ranges:
+            found[stream, symbol] = expected.ranges
+    return found
 
 
 def _looked_at(
@@ -179,7 +219,17 @@ def _against_the_tape(audit: Audit, missing: list[Any], *, copies_excused: bool)
     return [f"{what}: {len(items)}: {list(items)[:5]}" for what, items in found.items() if items]
 
 
-def _own_audit(sink: CampaignSink, audits: list[Audit], *, copies_excused: bool) -> list[str]:
+def _own_audit(
+    sink: CampaignSink,
+    audits: list[Audit],
+    missing: dict[Key, list[tuple[int, int]]],
+    *,
+    copies_excused: bool,
+) -> list[str]:
+    """Return what the streamer's own audit says that it should not, or does not say.
+
+    It must find `missing`, the quotes that the exchange withheld, and end with 3 if there are any.
+    """
     command = [sys.executable, "-m", "streamer", "audit", "--json", *sink.audit_arguments()]
     if not copies_excused:
         command.append("--no-copies")
@@ -190,17 +240,27 @@ def _own_audit(sink: CampaignSink, audits: list[Audit], *, copies_excused: bool)
         document: dict[str, Any] = json.loads(ended.stdout)
     except ValueError:
         return [f"streamer audit: exit code {ended.returncode}: {ended.stderr.strip()}"]
+    bad = _BAD if copies_excused else (*_BAD, "copies")
+    told: list[Any] = [
+        {key: found[key] for key in ("stream", "symbol", "missing_ranges", *bad) if found[key]}
+        for found in document["streams"]
+        if any(found[key] for key in bad)
+    ]
+    told += [each for each in document["problems"] if _QUOTES_MISSING not in each]
+    told += document["unreadable"]
     problems = []
-    if ended.returncode:
-        told = [
-            {key: found[key] for key in ("stream", "symbol", "missing_ranges", "copies",
-                                         "differing_ids", "disorder")}
-            for found in document["streams"]
-            if found["missing"] or found["copies"] or found["disorder"] or found["differing"]
-        ]  # fmt: skip
-        told += document["problems"]
+    if told or ended.returncode != (3 if missing else 0):
         problems.append(f"streamer audit: exit code {ended.returncode}: {told}")
-        problems += document["unreadable"]
+    told_missing = {
+        (book["stream"], book["symbol"]): [
+            (each["after_id"], each["before_id"]) for each in book["missing_quote_ranges"]
+        ]
+        for book in document["books"]
+        if book["missing_quotes"]
+    }
+    sentences = sum(_QUOTES_MISSING in each for each in document["problems"])
+    if told_missing != missing or sentences != len(missing):
+        problems.append(f"streamer audit: quotes missing: {told_missing}, expected {missing}")
     # Snapshots of books are no events of the tape.
     of_streams = (
         found["records"] for found in document["streams"] if found["stream"] != "depthSnapshot"
