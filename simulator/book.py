@@ -8,8 +8,9 @@ a wrong book for long. Trades are drawn around the same price, and are not match
 Where ids begin anew (the fault `ids_anew`), those of the book go on: quotes alone get others.
 
 Changes hold every price that was touched meanwhile, also one that is again what it was: whoever has
-a snapshot from in between needs it. At high rates not every update is looked at: those that are
-are the ones that snapshots are made of.
+a snapshot from in between needs it, and every quote fits the change that it is within. Above some
+350 updates a second not every one is looked at: those that are are the ones that snapshots are made
+of, and quotes of the others may not fit.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from simulator.tape import SymbolTape
 
 LEVELS = 40  # of a side below its best price, an eighth of them empty: partial books show 20
 _GRID = 0.0001  # of the price lies between two levels: the whole book is 0.8 % of the price
-_LOOKS = 8  # at the book in a tenth of a second, about
+_LOOKS = 24  # at the book in a tenth of a second, about
 _ERA = 8  # updates between which no level below the best prices changes
 _ERAS = 8  # for which the quantity of a level stays as it is
 _MASK = (1 << 64) - 1

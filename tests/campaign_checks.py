@@ -25,6 +25,7 @@ class Checked:
     records: int
     backfilled: int
     copies: int
+    missing_quotes: tuple[str, ...] = ()  # books by which the audit found withheld quotes missing
 
 
 NOT_WANTED = "not_wanted"
@@ -92,6 +93,7 @@ def check(
         records=sum(audit.count for audit in audits),
         backfilled=sum(len(audit.backfilled) for audit in audits),
         copies=sum(len(audit.doubled) for audit in audits),
+        missing_quotes=tuple(" ".join(key) for key in missing),
     )
 
 

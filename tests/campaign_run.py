@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -116,15 +116,15 @@ def run_seed(
             nothing_lost=nothing_lost,
             sometimes=EXTRA_SYMBOL,
         )
+        for book in checked.missing_quotes:
+            say(f"          (withheld quotes are found missing by {book})")
         return Result(
             seed,
             sink.kind,
             steps=len(steps),
             kills=driver.kills,
             connections=exchange.status()["attempts_total"],
-            checked=Checked(
-                problems + checked.problems, checked.records, checked.backfilled, checked.copies
-            ),
+            checked=replace(checked, problems=problems + checked.problems),
             seconds=time.monotonic() - began,
         )
 

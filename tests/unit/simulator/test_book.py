@@ -16,7 +16,7 @@ from simulator.tape import BookTicker, Rhythm, SymbolTape
 START = 1_700_000_000_250_000
 SYMBOLS = ("BTCUSDT", "PEPEUSDT", "LOWBTC")
 TAPES = {symbol: SymbolTape(3, symbol, Rhythm(40.0), START) for symbol in SYMBOLS}
-TAPES["BTCUSDT"] = SymbolTape(3, "BTCUSDT", Rhythm(400.0), START)  # not looked at each time
+TAPES["BTCUSDT"] = SymbolTape(3, "BTCUSDT", Rhythm(500.0), START)  # not looked at each time
 BOOKS = {symbol: OrderBook(tape) for symbol, tape in TAPES.items()}
 
 symbols = st.sampled_from(SYMBOLS)
@@ -68,6 +68,32 @@ def test_a_snapshot_and_the_changes_after_it_make_the_book_at_each_moment(
         assert book == summaries.book.state(summaries.book.index_before(depth.time))
         followed += 1
     assert followed >= 9
+
+
+@given(st.integers(1, 60), st.sampled_from([40.0, 300.0]))
+def test_every_quote_within_a_change_is_of_a_touched_price_or_the_best_other_one(
+    tick: int, rate: float
+) -> None:
+    tape = SymbolTape(3, "BTCUSDT", Rhythm(rate), START)
+    summaries = Summaries(tape)
+    depth = summaries.event("depth@100ms", tick)
+    assert isinstance(depth, Depth)
+    if not depth.changed:
+        return
+    index = summaries.book.index_before(depth.time)
+    after = summaries.book.state(index)
+    while (top := tape.update(index)).id >= depth.first:
+        for side, price, quantity, levels in (
+            (after.bids, top.bid, top.bid_quantity, depth.bids),
+            (after.asks, top.ask, top.ask_quantity, depth.asks),
+        ):
+            touched = {each for each, _ in levels}
+            best = next(each for each in side if each not in touched)
+            is_better = price > best if side is after.bids else price < best
+            assert (price in touched and is_better) or (price, quantity) == (best, side[best])
+        index -= 1
+        if index < 0:
+            break
 
 
 def test_who_misses_a_change_has_another_book_for_long() -> None:
