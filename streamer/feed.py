@@ -106,7 +106,7 @@ class Feed:
         self._telemetry = parts.telemetry
         self._lock = lock
         self._reread = reread
-        self._heap_trimmer = HeapTrimmer(trim=parts.heap.trim)
+        self._heap_trimmer = HeapTrimmer(trim=parts.heap.trim, free=parts.heap.free_bytes)
         interval_seconds = config.connection.read_interval
         self._read_pacing = ReadPacing(interval_seconds) if interval_seconds else None
         self._requests = Requests(

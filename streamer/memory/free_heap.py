@@ -45,6 +45,11 @@ class FreeHeap:
         self._look.forget()
         return trimmed
 
+    def free_bytes(self) -> int:
+        """Return what a trim might give back, by the latest look; 0 where nobody tells."""
+        found = self.use()
+        return 0 if found is None else found.free
+
     def use(self) -> HeapUse | None:
         """Return the latest look; None: no glibc."""
         return self._look.latest()

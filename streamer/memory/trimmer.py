@@ -37,20 +37,24 @@ class HeapTrimmer:
 
     At most once a minute. After a trim that gave nothing back the next one comes later and later:
     a process that grows for good, or whose memory goes up and down by what it uses, costs a trim
-    each ten minutes.
+    each ten minutes. What it is told to be `free` beyond the size that the last trim left does not
+    wait for that: it is another peak, and what stayed of the one before says nothing of it.
     """
 
     def __init__(
         self,
         resident: Callable[[], int] = resident_bytes,
         trim: Callable[[], bool] = trim_memory,
+        free: Callable[[], int] = lambda: 0,
     ) -> None:
         self._resident = resident
         self._trim = trim
+        self._free = free
         self._look_at = self._again_at = 0.0
         self._wait_seconds = SHORTEST_WAIT_SECONDS
         self._lowest: int | None = None
         self._latest = 0  # at the last look
+        self._trimmed_at = self._left = 0.0  # when the last trim was, and the size that it left
 
     def turn(self, now: float) -> bool:
         """Look if it is time to, by a monotonic clock; return whether the heap was trimmed."""
@@ -65,13 +69,24 @@ class HeapTrimmer:
         self._lowest = min(resident, self._lowest or resident)
         settled = resident <= self._latest
         self._latest = resident
-        if not settled or resident < self._lowest + WORTH_BYTES or now < self._again_at:
+        if not settled or resident < self._lowest + WORTH_BYTES or not self._is_time(resident, now):
             return False
         self._trim()
         self._latest = self._resident()
         self._lowest = min(self._lowest, self._latest)
         if resident - self._latest >= WORTH_BYTES:
             self._wait_seconds = SHORTEST_WAIT_SECONDS
+        self._trimmed_at, self._left = now, self._latest
         self._again_at = now + self._wait_seconds
         self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
         return True
+
+    def _is_time(self, resident: int, now: float) -> bool:
+        """Return whether the last trim was long enough ago."""
+        if now >= self._again_at:
+            return True
+        return (
+            now >= self._trimmed_at + SHORTEST_WAIT_SECONDS
+            and resident >= self._left + WORTH_BYTES
+            and self._free() >= WORTH_BYTES
+        )

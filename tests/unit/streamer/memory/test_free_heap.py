@@ -26,6 +26,7 @@ def test_free_is_what_was_in_use_since_the_last_trim():
     heap = Heap()
     assert heap.watch.use() == HeapUse(in_use=950, free=0)  # a trim may have given it back
     assert [heap.freed(free) for free in (400, 250, 60, 90)] == [300, 150, 0, 30]
+    assert heap.watch.free_bytes() == 30
 
 
 def test_what_a_trim_has_given_back_takes_no_memory():
@@ -39,6 +40,7 @@ def test_what_a_trim_has_given_back_takes_no_memory():
 
 def test_without_this_c_library_nothing_is_told():
     assert FreeHeap(lambda: None).use() is None
+    assert FreeHeap(lambda: None).free_bytes() == 0
 
 
 @pytest.mark.skipif(statistics() is None, reason="the C library has no mallinfo2")

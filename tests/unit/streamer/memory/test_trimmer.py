@@ -3,6 +3,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 
+import pytest
+
 from streamer.memory.trimmer import (
     LONGEST_WAIT_SECONDS,
     LOOK_EVERY_SECONDS,
@@ -64,6 +66,17 @@ def test_a_new_peak_that_gave_memory_back_is_followed_once_a_minute():
     at = [number for number, trimmed in enumerate(trims(heap, looks)) if trimmed]
     assert {after - before for before, after in itertools.pairwise(at)} == {6}
     assert SHORTEST_WAIT_SECONDS == 6 * LOOK_EVERY_SECONDS
+
+
+@pytest.mark.parametrize(("free_mib", "trimmed"), [(0, 152), (7, 102)])
+def test_a_second_peak_does_not_wait_for_what_stayed_of_the_first(free_mib, trimmed):
+    looks = 160
+    heap = Heap([40, *[45] * 100, 55, *[52] * looks])  # 5 MiB stay: each trim of them was in vain
+    trimmer = HeapTrimmer(heap.resident, heap.trim, lambda: free_mib * MIB)
+    at = [n for n in range(looks) if trimmer.turn(1000.0 + LOOK_EVERY_SECONDS * n)]
+    assert at[:5] == [2, 8, 20, 44, 92]
+    assert at[5] == trimmed
+    assert len(at) == 6, "what was trimmed in vain is no peak"
 
 
 def test_a_saw_tooth_that_gives_nothing_back_is_trimmed_less_and_less_often():
