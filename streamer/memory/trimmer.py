@@ -13,6 +13,8 @@ SHORTEST_WAIT_SECONDS = 60.0  # from one trim to the next: it takes milliseconds
 LONGEST_WAIT_SECONDS = 600.0  # after trims that gave nothing back
 WORTH_BYTES = 1 << 20
 """Growth that is worth a trim, which takes milliseconds and what is used again faults back in."""
+STILL_BYTES = WORTH_BYTES // 8
+"""Growth between two looks that is none: caches that fill, pages that are touched for once."""
 
 _STATM = Path("/proc/self/statm")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -37,8 +39,9 @@ class HeapTrimmer:
 
     At most once a minute. After a trim that gave nothing back the next one comes later and later:
     a process that grows for good, or whose memory goes up and down by what it uses, costs a trim
-    each ten minutes. What it is told to be `free` beyond the size that the last trim left does not
-    wait for that: it is another peak, and what stayed of the one before says nothing of it.
+    each ten minutes. What is told to be `free` since the last trim does not wait for that, but
+    for as much as a trim was told before and did not give back: it is another peak, and what stayed
+    of the one before says nothing of it.
     """
 
     def __init__(
@@ -54,7 +57,8 @@ class HeapTrimmer:
         self._wait_seconds = SHORTEST_WAIT_SECONDS
         self._lowest: int | None = None
         self._latest = 0  # at the last look
-        self._trimmed_at = self._left = 0.0  # when the last trim was, and the size that it left
+        self._trimmed_at = 0.0
+        self._in_vain = 0  # of what was told to be free at the last trim, what it did not give
 
     def turn(self, now: float) -> bool:
         """Look if it is time to, by a monotonic clock; return whether the heap was trimmed."""
@@ -67,26 +71,27 @@ class HeapTrimmer:
             self._look_at = float("inf")
             return False
         self._lowest = min(resident, self._lowest or resident)
-        settled = resident <= self._latest
+        settled = resident < self._latest + STILL_BYTES
         self._latest = resident
-        if not settled or resident < self._lowest + WORTH_BYTES or not self._is_time(resident, now):
+        if not settled or resident < self._lowest + WORTH_BYTES or not self._is_time(now):
             return False
+        told = self._free()
         self._trim()
         self._latest = self._resident()
+        self._in_vain = max(told - (resident - self._latest), 0)
         self._lowest = min(self._lowest, self._latest)
         if resident - self._latest >= WORTH_BYTES:
             self._wait_seconds = SHORTEST_WAIT_SECONDS
-        self._trimmed_at, self._left = now, self._latest
+        self._trimmed_at = now
         self._again_at = now + self._wait_seconds
         self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
         return True
 
-    def _is_time(self, resident: int, now: float) -> bool:
+    def _is_time(self, now: float) -> bool:
         """Return whether the last trim was long enough ago."""
         if now >= self._again_at:
             return True
         return (
             now >= self._trimmed_at + SHORTEST_WAIT_SECONDS
-            and resident >= self._left + WORTH_BYTES
-            and self._free() >= WORTH_BYTES
+            and self._free() >= self._in_vain + WORTH_BYTES
         )

@@ -9,6 +9,7 @@ from streamer.memory.trimmer import (
     LONGEST_WAIT_SECONDS,
     LOOK_EVERY_SECONDS,
     SHORTEST_WAIT_SECONDS,
+    STILL_BYTES,
     WORTH_BYTES,
     HeapTrimmer,
     resident_bytes,
@@ -68,15 +69,29 @@ def test_a_new_peak_that_gave_memory_back_is_followed_once_a_minute():
     assert SHORTEST_WAIT_SECONDS == 6 * LOOK_EVERY_SECONDS
 
 
-@pytest.mark.parametrize(("free_mib", "trimmed"), [(0, 152), (7, 102)])
-def test_a_second_peak_does_not_wait_for_what_stayed_of_the_first(free_mib, trimmed):
+@pytest.mark.parametrize(
+    ("freed_mib", "trimmed"),
+    [
+        (0, 152),  # only what objects take
+        (7, 102),  # once, since the trim does not give it back
+    ],
+)
+def test_a_second_peak_does_not_wait_for_what_stayed_of_the_first(freed_mib, trimmed):
     looks = 160
     heap = Heap([40, *[45] * 100, 55, *[52] * looks])  # 5 MiB stay: each trim of them was in vain
-    trimmer = HeapTrimmer(heap.resident, heap.trim, lambda: free_mib * MIB)
-    at = [n for n in range(looks) if trimmer.turn(1000.0 + LOOK_EVERY_SECONDS * n)]
-    assert at[:5] == [2, 8, 20, 44, 92]
-    assert at[5] == trimmed
-    assert len(at) == 6, "what was trimmed in vain is no peak"
+    free_mib = [1] * 102 + [1 + freed_mib] * looks  # a rest that no trim gives back either
+    at = []
+    trimmer = HeapTrimmer(heap.resident, heap.trim, lambda: free_mib[look] * MIB)
+    for look in range(looks):
+        if trimmer.turn(1000.0 + LOOK_EVERY_SECONDS * look):
+            at.append(look)
+    assert at == [2, 8, 20, 44, 92, trimmed]
+
+
+def test_small_growth_between_two_looks_is_none():
+    sizes = [40, 50, *(50 + number * (STILL_BYTES - 4096) / MIB for number in range(1, 4))]
+    heap = Heap(sizes)
+    assert trims(heap, 5) == [False, False, True, False, False]
 
 
 def test_a_saw_tooth_that_gives_nothing_back_is_trimmed_less_and_less_often():
