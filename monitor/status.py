@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import msgspec
-
 from monitor.events import as_json, iso
 from monitor.health import freshness, obstacles, warnings
 from monitor.snapshot import Snapshot, StreamerSnapshot, StreamSnapshot
+from streamer.strict_json import encode_readable
 
 
 def as_status(snapshot: Snapshot) -> dict[str, Any]:
@@ -50,7 +49,7 @@ def as_status(snapshot: Snapshot) -> dict[str, Any]:
 
 def status_json(snapshot: Snapshot) -> bytes:
     """Return the same as JSON to be read: of thousands of streams, so not by `json`, in Python."""
-    return msgspec.json.format(msgspec.json.encode(as_status(snapshot)), indent=2)
+    return encode_readable(as_status(snapshot))
 
 
 def _stream(one: StreamSnapshot, fresh: bool | None) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import logging
 import platform
 import signal
@@ -17,6 +16,7 @@ from typing import NoReturn
 
 from streamer import output
 from streamer.errors import SettingsError
+from streamer.strict_json import encode_readable
 from supervisor.commands import COMMANDS, SERVING
 from supervisor.errors import ExitCode, SupervisorError, UsageError
 from supervisor.signals import WATCHED, hold
@@ -91,7 +91,7 @@ class _JsonParser(argparse.ArgumentParser):
 def _refuse(detail: str, code: ExitCode, as_json: bool) -> ExitCode:
     if as_json:
         told = {"ok": False, "detail": detail, "exit_code": int(code)}
-        print(json.dumps(told, indent=2), flush=True)  # noqa: T201
+        print(encode_readable(told).decode(), flush=True)  # noqa: T201
     else:
         for line in detail.splitlines():
             _complain(line)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from streamer.strict_json import encode_readable
 from supervisor import discovery
 from supervisor.control_server import ANSWER_WITHIN_SECONDS
 from supervisor.control_socket import ask
@@ -47,7 +47,7 @@ class ControlClient:
     def run(self, options: argparse.Namespace) -> int:
         """Ask, print the answer, return the exit code. Raises UsageError where nobody answers."""
         answer = self.ask(directory_of(options), options)
-        text = json.dumps(answer, indent=2) if options.json else answer["detail"]
+        text = encode_readable(answer).decode() if options.json else answer["detail"]
         sys.stdout.write(f"{text}\n")
         return ExitCode.PASS if answer["ok"] else self.refused
 

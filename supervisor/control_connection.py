@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import struct
@@ -15,6 +14,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import zmq
+
+from streamer.strict_json import encode
 
 LINE_BYTES: Final = 4096  # a command is some words
 _EXPECTED: Final = 'a line such as {"command": "reload"} is expected'
@@ -111,7 +112,7 @@ class ControlConnection:
         if self.stage not in (Stage.READING, Stage.WAITING):
             return
         now = clocks.monotonic() if now is None else now
-        self._left = json.dumps({"result": {}, **told}).encode() + b"\n"
+        self._left = encode({"result": {}, **told}) + b"\n"
         self.stage, self.until = Stage.ANSWERED, now + self._take_seconds
         self.take(now)
 

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import zmq
 
+from streamer.strict_json import encode
 from supervisor.control_connection import Asked, ControlConnection, Stage
 from supervisor.errors import UsageError
 
@@ -123,7 +124,7 @@ def ask(
         connection.settimeout(within_seconds)
         try:
             connection.connect(str(path))
-            connection.sendall(json.dumps(wanted).encode() + b"\n")
+            connection.sendall(encode(wanted) + b"\n")
             with connection.makefile("rb") as lines:
                 found: dict[str, Any] = json.loads(lines.readline())
         except (OSError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -15,6 +14,7 @@ from monitor.status import as_status
 from streamer.config import URL_NAMES
 from streamer.secret import SecretUrl
 from streamer.settings import masked
+from streamer.strict_json import encode_readable
 from supervisor.settings import Settings
 
 _REPORTED_PACKAGES = ("vigil", "multiprocess", "psutil", "pyzmq", "confluent-kafka", "fastavro")
@@ -52,9 +52,9 @@ def known_of(settings: Settings, recorder: Recorder) -> dict[str, str]:
     """Return what a diagnosis begins with, by file name."""
     status = as_status(recorder.snapshot(clocks.monotonic(), clocks.time()))
     return {
-        "settings.json": json.dumps(masked(settings), indent=2),
-        "status.json": json.dumps(status, indent=2),
-        "environment.json": json.dumps(environment(), indent=2),
+        "settings.json": encode_readable(masked(settings)).decode(),
+        "status.json": encode_readable(status).decode(),
+        "environment.json": encode_readable(environment()).decode(),
     }
 
 

@@ -6,7 +6,6 @@ streamer is asked for its own view by a command. Whoever wants to end the proces
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from streamer.messages import CommandResult
+from streamer.strict_json import encode_readable
 from supervisor import bundles
 from supervisor.evidence import FILE_BYTES, gather, put
 from supervisor.runtime_directory import RECENT_LOG
@@ -209,7 +209,7 @@ def _reason(subject: Subject, reason: str, time: float) -> str:
         "generation": subject.generation,
         "pid": subject.pid,
     }
-    return json.dumps(told, indent=2)
+    return encode_readable(told).decode()
 
 
 def _tail(path: Path) -> str:

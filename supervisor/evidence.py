@@ -6,7 +6,6 @@ a lock in the subject, which may be held: whoever calls this has a thread for it
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
+
+from streamer.strict_json import encode_readable
 
 FILE_BYTES: Final = 4 << 20  # of each file: 10,000 mappings in smaps
 MAPPINGS: Final = 50
@@ -34,7 +35,7 @@ def gather(pid: int, stacks_file: Path, stacks_from: int, directory: Path) -> No
         put(directory / f"{name}.txt", _read(Path(f"/proc/{pid}/{name}")))
     put(directory / "mappings.txt", largest_mappings((directory / "smaps.txt").read_text()))
     put(directory / "threads.txt", "".join(_threads(pid)))
-    put(directory / "sockets.json", json.dumps(_sockets(pid), indent=2))
+    put(directory / "sockets.json", encode_readable(_sockets(pid)).decode())
     put(directory / "stacks.txt", _stacks(pid, stacks_file, stacks_from))
 
 

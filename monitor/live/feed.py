@@ -5,7 +5,6 @@ Events are numbered from 1 since the supervisor's start, so that the page can te
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -17,6 +16,7 @@ from monitor.live.streams import StreamTable
 from monitor.report.connections import described, weight_of
 from monitor.snapshot import Snapshot
 from streamer.printable import printable
+from streamer.strict_json import encode
 from streamer.version import version
 
 RETRY: Final = b"retry: 1000\n\n"
@@ -83,8 +83,7 @@ class Message:
 
 def event(name: str, data: object) -> bytes:
     """Return a server-sent event. JSON has no line break of its own, which would end the data."""
-    encoded = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return f"event: {name}\ndata: {encoded}\n\n".encode()
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), encode(data))
 
 
 def stalled(age_seconds: float | None) -> bytes:

@@ -5,7 +5,6 @@ The markup is built as a tree, which escapes every text, wherever it came from.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final
@@ -20,6 +19,7 @@ from monitor.report.memory import Memory
 from monitor.report.rates import StreamRow
 from monitor.report.text import amount, clock, latency, moment
 from monitor.soak_plans import MIB
+from streamer.strict_json import encode, encode_readable
 
 POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -49,7 +49,7 @@ def element(tag: str, *children: Element | str | None, **attributes: str) -> Ele
 def page(title: str, body: Iterable[Element], data: Mapping[str, Any], library: str) -> bytes:
     """Return the file. `data` are the charts, `library` the script that draws them."""
     # The end of a script would be found inside its strings, too.
-    encoded = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    encoded = encode(data).decode().replace("<", "\\u003c")
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -133,7 +133,7 @@ def chart(
             one.name,
             type="button",
             data_chart=identity,
-            data_range=json.dumps(one.range_mib),
+            data_range=encode(one.range_mib).decode(),
             aria_pressed="false" if at else "true",
         )
         for at, one in enumerate(views)
@@ -262,7 +262,7 @@ def origins(document: Mapping[str, Any]) -> Element:
         element(
             "details",
             element("summary", "Environment and settings"),
-            element("pre", json.dumps(kept, indent=2, ensure_ascii=False)),
+            element("pre", encode_readable(kept).decode()),
         ),
     )
 

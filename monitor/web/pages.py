@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from monitor.status import status_json
 from monitor.web.collection import collection_paused
 from monitor.web.counts import HttpCounts
 from monitor.web.response import JSON, Request, Response, said
+from streamer.strict_json import encode
 
 STALE_SECONDS = 10.0  # the loop publishes every second; ten missed turns are a hang
 QUERIES_MAX = 32  # of the streams, in a second: each costs a look at all of them
@@ -116,7 +116,7 @@ class Pages:
                     f"expected at most {QUERIES_MAX} different queries a second",
                     ("Retry-After", "1"),
                 )
-            body = json.dumps(latest.streams.page(query), separators=(",", ":")).encode()
+            body = encode(latest.streams.page(query))
             latest.queries[query] = Response(HTTPStatus.OK, body, JSON)
         return latest.queries[query]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
 from streamer.settings import masked
+from streamer.strict_json import encode_readable
 from supervisor.errors import ExitCode
 from supervisor.settings import load
 
@@ -19,5 +19,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the settings as JSON."""
     settings = masked(load(options.config, options.assignments))
-    sys.stdout.write(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(encode_readable(settings).decode() + "\n")
     return ExitCode.PASS

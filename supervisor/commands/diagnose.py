@@ -6,12 +6,12 @@ The supervisor makes and keeps it (docs/commands.md has what is in it); `--outpu
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
 from pathlib import Path
 
+from streamer.strict_json import encode_readable
 from supervisor.control_client import ControlClient, directory_of
 from supervisor.errors import ExitCode, UsageError
 
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         if len(told) > 1:
             raise UsageError("--output: there are several streamers; name one")
         _copy(told[0], options.output)
-    text = json.dumps(answer, indent=2) if options.json else answer["detail"]
+    text = encode_readable(answer).decode() if options.json else answer["detail"]
     sys.stdout.write(f"{text}\n")
     return ExitCode.PASS if answer["ok"] else ExitCode.USAGE
 

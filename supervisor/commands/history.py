@@ -10,14 +10,13 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Final
 
-import msgspec
-
 from monitor import checkpoint
 from monitor.evidence import DocumentError, foreign
 from monitor.history import Past, in_order, past_of
 from monitor.report import ReportError, write_page
 from monitor.report.history import cells_of, render_history
 from streamer.printable import printable_lines
+from streamer.strict_json import encode_readable
 from supervisor.errors import ExitCode, UsageError
 
 _TEXT_BYTES_MAX: Final = 4 << 20  # some 10,000 runs
@@ -66,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         except ReportError as error:
             raise UsageError(str(error)) from None
     if options.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+        sys.stdout.write(encode_readable(found).decode() + "\n")
     else:
         sys.stdout.write(printable_lines(history_table(found), _TEXT_BYTES_MAX))
     return ExitCode.PASS

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from monitor import checkpoint
 from monitor.compare import Comparison, compare
 from monitor.evidence import foreign
@@ -17,6 +15,7 @@ from monitor.online import Online, judge_online
 from monitor.report import ReportError, write_report
 from monitor.verdict import DocumentError, Verdict, judge
 from streamer.printable import printable_lines
+from streamer.strict_json import encode_readable
 from supervisor.comparison_table import comparison_table
 from supervisor.errors import ExitCode, UsageError
 from supervisor.report import BY_OUTCOME, change_line, exit_code_of, verdict_block
@@ -75,7 +74,7 @@ def _judged(document: Mapping[str, Any], options: argparse.Namespace) -> tuple[s
     else:
         found = verdict = judge(document)
     text = (
-        _as_json(found)
+        as_json(found)
         if options.json
         else "\n".join([*lines, verdict_block(verdict, options.profile), ""])
     )
@@ -88,12 +87,13 @@ def _compared(
     """Return what is printed of the comparison, and its exit code."""
     found = compare(document, old)
     text = (
-        _as_json(found)
+        as_json(found)
         if options.json
         else comparison_table(found, options.against, options.profile)
     )
     return text, BY_OUTCOME[found.outcome]
 
 
-def _as_json(found: Online | Verdict | Comparison) -> str:
-    return msgspec.json.format(msgspec.json.encode(found)).decode() + "\n"
+def as_json(found: Online | Verdict | Comparison) -> str:
+    """Return what is printed for machines."""
+    return encode_readable(found).decode() + "\n"

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from streamer.strict_json import encode_readable
 from supervisor.control_client import ControlClient, directory_of
 from supervisor.control_server import STATUS_FILE
 from supervisor.errors import ExitCode, UsageError
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         status = json.loads(text)
         for streamer in status["streamers"]:
             streamer["streams"] = [row for row in streamer["streams"] if _is_meant(row, options)]
-        text = json.dumps(status, indent=2) if options.json else _shown(status, answer, options)
+        text = encode_readable(status).decode() if options.json else _shown(status, answer, options)
     sys.stdout.write(f"{text}\n")
     return ExitCode.PASS
 

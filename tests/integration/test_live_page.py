@@ -23,6 +23,7 @@ from tests import live_scenes
 from tests.browser import Page, browser
 from tests.ports import free_port
 from tests.prefix_proxy import PREFIX, prefix_proxy
+from tests.strict_json import TEXT_READ, nasty_snapshot
 from tests.supervising import Supervised
 from tests.unit.monitor.observations import EPOCH
 from tests.unit.monitor.runs import Run
@@ -118,6 +119,21 @@ def assert_fits(page: Page) -> None:
         ".map(one => one.outerHTML.slice(0, 200))"
     )
     assert cut_off == []
+
+
+def test_whatever_is_told_the_browser_reads_it(page: Page, server: MetricsServer) -> None:
+    server.publish(nasty_snapshot())
+    page.show(url(server), width=DESKTOP)
+    page.wait_for(SHOWN)
+    page.wait_for(f"{EVENTS}.includes('币')")
+    page.value(
+        "for (const path of ['status', 'streams']) void fetch(path).then((one) => one.text())"
+        ".then((text) => { window[`told_${path}`] = JSON.parse(text); })"
+    )
+    page.wait_for("window.told_status?.events_per_second === null")
+    page.wait_for("window.told_streams?.rows.length === 2")
+    assert page.value("told_status.profile") == TEXT_READ
+    assert page.complaints == []
 
 
 def test_what_is_wrong_is_said_in_words(page: Page, server: MetricsServer) -> None:

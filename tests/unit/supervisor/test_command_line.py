@@ -12,6 +12,7 @@ import pytest
 from streamer.version import version
 from supervisor.command_line import run
 from supervisor.commands import COMMANDS
+from tests.strict_json import parsed
 
 
 def test_options_are_taken_before_and_after_the_command(
@@ -113,6 +114,7 @@ def test_the_main_module_imports_nothing_that_a_child_would_carry() -> None:
         (["rotate", "--json", "--set", "connection.max_aeg=2h"], "max_aeg"),
         (["diagnose", "--json", "--config", "/nowhere/vigil.toml"], "/nowhere/vigil.toml"),
         (["judge", "--json", "nowhere.json"], "nowhere.json"),
+        (["judge", "--json", "nowhere\udcff.json"], "nowhere\\udcff.json"),  # no UTF-8
         (["judge", "--json"], "PROFILE.json"),
         (["config", "--json", "--set", "sink.kind=tape"], "sink.kind"),
         (["soak", "--json"], "--profile"),
@@ -123,7 +125,7 @@ def test_with_json_an_error_is_json_too(
 ) -> None:
     assert run(arguments) == 2
     printed = capsys.readouterr()
-    told = json.loads(printed.out)
+    told = parsed(printed.out)
     assert (told["ok"], told["exit_code"]) == (False, 2)
     assert complaint in told["detail"]
     assert printed.err == ""

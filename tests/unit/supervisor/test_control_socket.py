@@ -24,6 +24,7 @@ from supervisor.control_socket import (
     ask,
 )
 from supervisor.errors import UsageError
+from tests.strict_json import TEXT, TEXT_READ, VALUES, VALUES_READ, parsed
 from tests.waiting import WITHIN_SECONDS
 
 PATIENCE_SECONDS = WITHIN_SECONDS
@@ -247,3 +248,25 @@ def test_what_is_no_socket_is_not_removed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"control: cannot listen: .*no socket is in its place"):
         ControlSocket(tmp_path)
     assert (tmp_path / "control").read_text() == "precious"
+
+
+def test_whatever_is_asked_and_answered_a_strict_reader_takes_it(
+    commands: ControlSocket, tmp_path: Path
+) -> None:
+    streamer = TEXT[:40]
+    answers: list[dict[str, Any]] = []
+    client = threading.Thread(
+        target=lambda: answers.append(ask(tmp_path, "rotate", PATIENCE_SECONDS, streamer))
+    )
+    client.start()
+    [asked] = heard(commands)
+    assert asked.streamer == TEXT_READ[:45]
+    answer(asked, ok=True, detail=TEXT, result=VALUES)
+    client.join()
+    assert answers == [{"ok": True, "detail": TEXT_READ, "result": VALUES_READ}]
+
+    other = told(tmp_path, b'{"command": "rotate"}\n')
+    [asked] = heard(commands)
+    answer(asked, ok=True, detail=TEXT, result=VALUES)
+    with other.makefile("rb") as lines:
+        assert parsed(lines.read())["result"] == VALUES_READ

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from monitor.snapshot import Snapshot
 from monitor.soak_plans import PROFILES
 from streamer.secret import SecretUrl
 from supervisor import description
 from supervisor.description import environment, known_of, summary_of
 from supervisor.settings import Settings
+from tests.strict_json import VALUES_READ, nasty_snapshot, parsed
 from tests.unit.monitor.runs import Run
 
 SECRET = "hunter2"
@@ -64,3 +66,14 @@ def test_a_diagnosis_begins_with_settings_status_and_environment() -> None:
     assert json.loads(known["settings.json"])["exchange"]["symbols"]
     assert [one["name"] for one in json.loads(known["status.json"])["streamers"]] == ["streamer-1"]
     assert SECRET not in "".join(known.values())
+
+
+def test_whatever_is_known_of_a_process_a_strict_reader_takes_it() -> None:
+    class Recorder:
+        def snapshot(self, now: float, time: float) -> Snapshot:
+            return nasty_snapshot()
+
+    found = known_of(SETTINGS, Recorder())  # type: ignore[arg-type]
+    assert parsed(found["status.json"])["recent_events"][-1]["detail"] == VALUES_READ
+    assert parsed(found["settings.json"])["exchange"]["symbols"] == ["BTCUSDT"]
+    assert parsed(found["environment.json"])["cpus"]

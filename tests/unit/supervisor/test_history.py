@@ -11,6 +11,7 @@ from monitor import checkpoint
 from supervisor import command_line
 from tests import profiles
 from tests.hours import hour
+from tests.strict_json import parsed
 from tests.unit.monitor.report.test_page import NASTY, Reader
 
 
@@ -112,3 +113,14 @@ def test_without_the_library_there_is_a_table_but_no_page(
     assert command_line.run(["history", str(directory)]) == 0
     assert command_line.run(["history", str(directory), "--plot", str(directory / "a.html")]) == 2
     assert "pip install 'plotly>=6'" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_utf_8_costs_no_answer(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint.write(directory / "\udcff.json", profiles.smoke())
+    (directory / "\udcfe.json").write_text("{")
+    assert command_line.run(["history", str(directory), "--json"]) == 0
+    found = parsed(capsys.readouterr().out)
+    assert "\\udcff.json" in {one["source"] for one in found["runs"]}
+    assert "\\udcfe.json" in {one["source"] for one in found["skipped"]}

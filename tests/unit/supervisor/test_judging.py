@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from monitor import checkpoint
+from monitor.criteria import Verdict
 from supervisor import command_line
+from supervisor.commands.judge import as_json
 from tests import profiles
 from tests.hours import hour
+from tests.strict_json import TEXT_READ, nasty_snapshot, parsed
 
 
 @pytest.fixture
@@ -95,3 +98,10 @@ def test_online_and_against_exclude_each_other(judged: Any) -> None:
     with pytest.raises(SystemExit) as ended:
         judged(hour(1), hour(1), "--online")
     assert ended.value.code == 2
+
+
+def test_whatever_a_profile_holds_a_strict_reader_takes_the_answer() -> None:
+    criteria = nasty_snapshot().criteria
+    told = parsed(as_json(Verdict("fail", criteria)))
+    assert told["criteria"][0]["name"] == TEXT_READ
+    assert told["criteria"][0]["observed"] is None

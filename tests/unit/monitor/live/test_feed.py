@@ -9,6 +9,8 @@ from monitor.live.feed import Cursor, Message, event, stalled
 from monitor.live.streams import StreamTable
 from monitor.soak_plans import PROFILES
 from streamer.messages import Notice
+from tests import strict_json
+from tests.strict_json import nasty_snapshot
 from tests.unit.monitor.observations import EPOCH
 from tests.unit.monitor.runs import Run
 
@@ -86,3 +88,19 @@ def test_text_of_others_stays_inside_its_line() -> None:
 def test_a_stall_tells_its_age() -> None:
     assert parsed(stalled(12.34)) == {"stalled": {"age_seconds": 12.3}}
     assert parsed(stalled(None)) == {"stalled": {"age_seconds": None}}
+
+
+def test_whatever_is_told_a_browser_takes_it() -> None:
+    snapshot = nasty_snapshot()
+    data = Message(snapshot, StreamTable(snapshot)).after(Cursor())
+    found = {}
+    for part in data.removesuffix(b"\n\n").split(b"\n\n"):
+        name, body = part.split(b"\n")  # nothing that is told adds a line
+        found[name] = strict_json.parsed(body.removeprefix(b"data: "))
+    assert set(found) == {b"event: state", b"event: memory", b"event: events"}
+    state = found[b"event: state"]
+    assert state["events_per_second"] is None
+    assert state["profile"] == state["streamers"][0]["name"] == strict_json.TEXT_READ
+    assert strict_json.parsed(event("any", strict_json.VALUES).split(b"\ndata: ")[1]) == (
+        strict_json.VALUES_READ
+    )

@@ -14,6 +14,7 @@ from monitor.evidence import DocumentError
 from monitor.report import ReportError, render, write_report
 from monitor.report.page import page as build
 from tests import profiles
+from tests.strict_json import VALUES, VALUES_READ, parsed
 from tests.unit.monitor.runs import Run
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&%{x}\ud800"
@@ -164,3 +165,8 @@ def test_the_charts_cannot_end_their_script() -> None:
     page = Reader(build("title", [], data, "// library"))
     assert len(page.scripts) == 3
     assert json.loads(page.scripts[0]) == data
+
+
+def test_the_data_of_the_charts_is_taken_by_a_strict_reader() -> None:
+    page = Reader(build("title", [], VALUES, "// library"))
+    assert parsed(page.scripts[0]) == VALUES_READ

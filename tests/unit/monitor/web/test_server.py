@@ -28,6 +28,7 @@ from monitor.web.server import (
     HttpError,
     MetricsServer,
 )
+from tests.strict_json import TEXT_READ, nasty_snapshot, parsed
 from tests.unit.monitor.observations import EPOCH, NAME
 from tests.unit.monitor.runs import Run
 from tests.waiting import eventually
@@ -390,3 +391,10 @@ def test_ipv6_is_served() -> None:
         connection.close()
     finally:
         server.close()
+
+
+def test_whatever_is_told_a_strict_reader_takes_every_page_of_json(server: MetricsServer) -> None:
+    server.publish(nasty_snapshot())
+    assert parsed(get(server, "/status")[2])["events_per_second"] is None
+    rows = parsed(get(server, "/streams?sort=name")[2])["rows"]
+    assert (TEXT_READ, None) in {(row["symbol"], row["per_second"]) for row in rows}
