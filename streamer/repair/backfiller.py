@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from streamer.availability import Availability
 from streamer.config import RepairConfig
-from streamer.data.binance_spot import TRADES_WEIGHT
 from streamer.feed_counters import FeedCounters
 from streamer.messages import Backfill
 from streamer.repair.clock_check import ClockCheck, NoteClock
@@ -18,7 +17,7 @@ from streamer.repair.depth_snapshots import MakeSnapshots
 from streamer.repair.exchange_questions import ExchangeQuestions
 from streamer.repair.gap_filler import GapFiller
 from streamer.repair.gap_tracker import GapTracker
-from streamer.repair.neighbours import count_ids
+from streamer.repair.neighbours import count_ids, pages_weight
 from streamer.repair.page_check import PageCheck
 from streamer.repair.page_intake import Forward, Refuse
 from streamer.repair.rest_requests import RestFailure
@@ -112,7 +111,7 @@ class Backfiller:
         if not self.open_gaps:
             return Backfill()
         left, done = self._gap_tracker.ids(count_ids)
-        weight = self._gap_tracker.pages_left(count_ids) * TRADES_WEIGHT
+        weight = self._gap_tracker.weight_left(pages_weight)
         seconds = self._budget.seconds_for(weight, self._unix_time())
         return Backfill(self.open_gaps, left, done, round(seconds, 1))
 
@@ -163,8 +162,8 @@ class Backfiller:
 
         After a page of a gap comes whatever else is due: gaps can take hours to fill.
         """
-        gaps_weight = self.open_gaps * TRADES_WEIGHT
-        self._budget.bulk_waits = not self._questions.affords(gaps_weight, bulk=True)
+        weight = self._budget.left_for_bulk(self._unix_time())
+        self._budget.bulk_waits = self._gap_tracker.takes_more_than(weight, pages_weight)
         kinds = [self._ask_about_gap, self._silence_check.ask, self._clock.ask]
         if self._snapshots is not None and accepting:
             kinds.append(self._snapshots.ask)

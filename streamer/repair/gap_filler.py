@@ -208,7 +208,7 @@ class GapFiller:
         gap, exchange_time = self._gap_tracker.open[ask.key], self._clock.exchange_time
         if gap.looked_cheaply or gap.old_below is not None:
             return None
-        if self._questions.affords(len(self._gap_tracker.open) * TRADES_WEIGHT, bulk=True):
+        if not self._questions.lacks_weight:
             return None  # a page is the answer for sure, and this minute has enough for all
         last_id = gap.last_id
         if not (self._page_check.same_venue and self._page_check.trusted):

@@ -150,12 +150,23 @@ class GapTracker(Generic[Key]):
         left = sum(count(key, gap.first_id, gap.last_id + 1) for key, gap in gaps)
         return left, sum(count(key, gap.began_id, gap.first_id) for key, gap in gaps)
 
-    def pages_left(self, count: Callable[[Key, int, int], int]) -> int:
-        """Return how many pages the open gaps take, `count` as for `ids`."""
-        return sum(
-            -(-count(key, gap.first_id, gap.last_id + 1) // PAGE_LIMIT)
-            for key, gap in self.open.items()
-        )
+    def weight_left(self, weigh: Callable[[Key, int, int], int]) -> int:
+        """Return the request weight that the open gaps take.
+
+        `weigh(key, first_id, below_id)` tells that of one.
+        """
+        return sum(weigh(key, gap.first_id, gap.last_id + 1) for key, gap in self.open.items())
+
+    def takes_more_than(self, weight: int, weigh: Callable[[Key, int, int], int]) -> bool:
+        """Return whether the open gaps take more weight; of many gaps as few are looked at as do.
+
+        `weigh` as for `weight_left`.
+        """
+        for key, gap in self.open.items():
+            weight -= weigh(key, gap.first_id, gap.last_id + 1)
+            if weight < 0:
+                return True
+        return False
 
     def next(self, now: float, waiting: Callable[[Key], int] = lambda _: 0) -> Ask[Key] | None:
         """Return what to ask now, in the order of `RepairOrder`; `asked` tells that it was.

@@ -1,13 +1,22 @@
-"""What the stream brought next to a gap, and how many ids are in one. Pure."""
+"""What the stream brought next to a gap, how many ids are in one, and what it takes. Pure."""
 
 from __future__ import annotations
 
+from streamer.data.binance_spot import (
+    AGG_TRADES_WEIGHT,
+    KLINES_WEIGHT,
+    PAGE_LIMIT,
+    TRADES_WEIGHT,
+)
 from streamer.data.intervals import candles_between, interval_of
 from streamer.data.kinds.agg_trade import AggTrade
 from streamer.data.kinds.kline import Kline
 from streamer.data.kinds.trade import Trade
 from streamer.repair.fit import Repaired
 from streamer.routes import Route
+
+_PAGE_WEIGHTS = {"trade": TRADES_WEIGHT, "aggTrade": AGG_TRADES_WEIGHT, "kline": KLINES_WEIGHT}
+"""Of a page of each kind that can be asked for."""
 
 
 def below(route: Route, first_id: int) -> Repaired | None:
@@ -33,3 +42,8 @@ def count_ids(route: Route, first_id: int, below_id: int) -> int:
     if route.kind == "kline":
         return candles_between(interval_of(route.stream), first_id, below_id)
     return below_id - first_id
+
+
+def pages_weight(route: Route, first_id: int, below_id: int) -> int:
+    """Return the request weight of all pages with these ids."""
+    return -(-count_ids(route, first_id, below_id) // PAGE_LIMIT) * _PAGE_WEIGHTS[route.kind]

@@ -47,17 +47,20 @@ class WeightBudget:
             return 0.0
         return (self._minute + 1) * WINDOW_SECONDS + _MARGIN_SECONDS - time
 
+    def left_for_bulk(self, time: float) -> int:
+        """Return how much weight this minute still has for a back-fill."""
+        self._turn(time)
+        return max(self._now[True] - self._used_of_bulk, 0)
+
     def seconds_for(self, weight: int, time: float) -> float:
         """Return in how many seconds a back-fill of this weight can all have been asked.
 
         What others use in later minutes is not known, nor how long the answers take.
         """
-        self._turn(time)
-        limit = self._now[True]
-        beyond = weight - max(limit - self._used_of_bulk, 0)
+        beyond = weight - self.left_for_bulk(time)
         if beyond <= 0:
             return 0.0
-        minutes = -(-beyond // max(limit, 1))
+        minutes = -(-beyond // max(self._now[True], 1))
         return (self._minute + minutes) * WINDOW_SECONDS + _MARGIN_SECONDS - time
 
     def spend(self, weight: int, time: float, *, bulk: bool = False) -> None:

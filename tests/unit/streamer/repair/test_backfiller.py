@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streamer.data.rest_page import RestRequest
 from streamer.repair.weight import RESERVED_MAX
+from tests.unit.streamer.payloads import NOW_US, trade
 from tests.unit.streamer.repair.exchange_by_hand import SILENT_AFTER, latest, many, parameters
 
 
@@ -57,3 +60,36 @@ def test_a_back_fill_that_lacks_weight_is_not_slowed_by_looks_at_many_silences(w
         request = world.say([])
     assert 0 < looks <= RESERVED_MAX / 4
     assert abs(6000 * 0.97 - RESERVED_MAX - weight) < 50  # all the rest is for the gaps
+
+
+@pytest.mark.parametrize(
+    ("last_id", "is_reserved"),
+    [
+        (400_000, True),  # 400 pages: one gap that takes two minutes' weight
+        (20_000, False),  # 20 pages, of which ten trades are told at once
+    ],
+)
+def test_one_gap_of_many_pages_lacks_weight_as_many_gaps_do(world, last_id, is_reserved):
+    for number in range(300):
+        route = world.routes.make("trade", f"S{number:04}USDT")
+        world.routes.add(route)
+        route.sequence.advance(10)
+        route.latest = world.route.decode(trade(t=10), NOW_US)
+    world.hear(10, last_id)
+    world.turn(0.6)
+    world.now = 30.0  # a minute of the clock has begun, with weight for 225 pages
+    world.silent_seconds = 2 * SILENT_AFTER
+    request, looks = world.exchange.asked[-1], 0
+    while world.now < 60.0:
+        world.silent_seconds += 0.1
+        world.heard = {world.route}
+        if request is None:
+            request = world.turn(0.1)
+        elif request.endpoint == "historicalTrades":
+            first_id = int(parameters(request)["fromId"])
+            request = world.answer(*range(first_id, first_id + 10))
+        else:
+            looks += 1
+            request = world.say([])
+    assert looks > 0
+    assert (looks <= RESERVED_MAX / 4) is is_reserved

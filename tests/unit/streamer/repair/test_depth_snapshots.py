@@ -8,7 +8,7 @@ from streamer.config import DepthSnapshotConfig
 from streamer.data.kinds.depth_snapshot import DepthSnapshot
 from streamer.data.rest_page import RestRequest
 from streamer.order.sequence import Gap
-from streamer.repair.backfiller import Backfiller
+from streamer.repair.gap_tracker import GapTracker
 from streamer.repair.rest_requests import RestFailure
 from tests.unit.streamer.payloads import DEPTH, NOW_US, frame
 from tests.unit.streamer.repair.exchange_by_hand import UNIX, World
@@ -326,14 +326,14 @@ def test_while_gaps_need_more_weight_than_there_is_books_take_an_eighth_of_their
     books = Books(tmp_path, weight_share=0.16, interval=1.0)  # 960 a minute, an eighth: two books
     books.now = -UNIX % 60.0 + 2.0
     books.change(10, 14)
-    monkeypatch.setattr(Backfiller, "open_gaps", 300)
+    monkeypatch.setattr(GapTracker, "takes_more_than", lambda *_: True)
     for number in range(2):
         assert books.turn(1.0) == ASKED
         books.book(14 + number)
     assert books.turn(5.0) is None
-    monkeypatch.setattr(Backfiller, "open_gaps", 0)
+    monkeypatch.setattr(GapTracker, "takes_more_than", lambda *_: False)
     assert books.turn(1.0) == ASKED, "the rest is left for the time after"
     books.book(16)
-    monkeypatch.setattr(Backfiller, "open_gaps", 300)
+    monkeypatch.setattr(GapTracker, "takes_more_than", lambda *_: True)
     assert books.turn(5.0) is None
     assert books.turn(60.0) == ASKED, "never none"

@@ -213,6 +213,25 @@ def test_trouble_about_a_closed_gap_still_says_how_rest_is() -> None:
     assert not repairs.paused(7.0)
 
 
+def test_whether_the_gaps_take_more_weight_is_known_after_as_few_as_do() -> None:
+    repairs = open_gap(10, 1500)
+    repairs.suspect("eth", 5, 6, 0.0)
+    repairs.suspect("bnb", 7, 8, 0.0)
+    asked = []
+
+    def weigh(key: str, first_id: int, below_id: int) -> int:
+        asked.append(key)
+        return below_id - first_id
+
+    assert repairs.weight_left(weigh) == 1495
+    assert not repairs.takes_more_than(1495, weigh)
+    assert repairs.takes_more_than(1494, weigh)
+    asked.clear()
+    assert repairs.takes_more_than(1490, weigh)
+    assert asked == ["btc"]
+    assert not GapTracker[str](60.0).takes_more_than(0, weigh)
+
+
 def test_a_gap_is_finished_before_the_next_one_and_the_busiest_comes_first() -> None:
     repairs = open_gap(10, 1500)
     repairs.suspect("eth", 5, 6, 0.0)
@@ -226,7 +245,7 @@ def test_a_gap_is_finished_before_the_next_one_and_the_busiest_comes_first() -> 
     repairs.advance("btc", 1010, 0.6)
 
     assert repairs.next(0.6, waiting) == Ask("btc", 1010, 491)
-    assert repairs.pages_left(lambda _, first_id, below_id: below_id - first_id) == 3
+    assert repairs.weight_left(lambda _, first_id, below_id: below_id - first_id) == 495
     repairs.advance("btc", 1501, 0.6)
     assert repairs.next(0.6, waiting) == Ask("eth", 5, 2)  # the oldest have a share
     repairs.asked()
