@@ -52,8 +52,10 @@ def check_compiler(python: str) -> None:
     """Exit with a sentence unless C extensions can be built; install what is missing on Debian."""
     if can_compile(python):
         return
+    packages = ["gcc", "libc6-dev"]
+    if not has_headers(python):  # who built it has them, and Debian no package for it
+        packages.append(f"{Path(python).resolve().name}-dev")
     if shutil.which("apt-get"):
-        packages = ["gcc", "libc6-dev", f"{Path(python).resolve().name}-dev"]
         print(f"installing {', '.join(packages)}", flush=True)
         os.environ["DEBIAN_FRONTEND"] = "noninteractive"
         run("apt-get", "update", "-qq")
@@ -61,17 +63,33 @@ def check_compiler(python: str) -> None:
         if can_compile(python):
             return
     sys.exit(
-        f"The compiled encoder needs a C compiler (cc) and the headers of {python} (on Debian: "
-        "gcc, libc6-dev and python3-dev). Nothing was changed; install them, or go on without it: "
-        "scripts/install --no-accelerated"
+        f"The compiled encoder needs a C compiler and the headers of {python} (on Debian: "
+        f"apt-get install {' '.join(packages)}). No release was made and none was changed; install "
+        "them, or go on without it: scripts/install --no-accelerated"
     )
 
 
+_EXTENSION = """
+import os, shlex, subprocess, sys, sysconfig, tempfile
+compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+include = "-I" + sysconfig.get_path("include")
+with tempfile.TemporaryDirectory() as scratch:
+    options = [include, "-shared", "-fPIC", "-x", "c", "-", "-o", scratch + "/probe.so"]
+    source = b"#include <Python.h>"
+    sys.exit(subprocess.run([*compiler, *options], input=source).returncode)
+"""
+
+
 def can_compile(python: str) -> bool:
-    """Say whether a compiler and the interpreter's headers are here."""
+    """Say whether C extensions can be built, by building an empty one as setuptools would."""
+    return run(python, "-c", _EXTENSION, quiet=True) == 0
+
+
+def has_headers(python: str) -> bool:
+    """Say whether the interpreter's headers are here."""
     header = "sysconfig.get_path('include') + '/Python.h'"
-    found = run(python, "-c", f"import os, sys, sysconfig; sys.exit(not os.path.exists({header}))")
-    return shutil.which("cc") is not None and found == 0
+    code = f"import os, sys, sysconfig; sys.exit(not os.path.exists({header}))"
+    return run(python, "-c", code) == 0
 
 
 def make_user() -> None:

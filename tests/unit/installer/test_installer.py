@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -60,14 +61,38 @@ def test_an_upgrade_keeps_the_compiled_encoder_until_told_otherwise(tmp_path, mo
     assert not releases.is_accelerated(None)
 
 
+PYTHON = Path(sys.executable).resolve().name
+
+
+@pytest.mark.parametrize(
+    ("headers", "named"), [(True, "gcc libc6-dev"), (False, f"gcc libc6-dev {PYTHON}-dev")]
+)
 def test_without_a_compiler_an_accelerated_release_is_refused_before_anything_is_made(
-    source, tmp_path, monkeypatch
+    source, tmp_path, monkeypatch, headers, named
 ) -> None:
+    asked = tmp_path / "asked"
+    (tmp_path / "apt-get").write_text(f'#!/bin/sh\necho "$@" >> {asked}\nexit 100\n')
+    (tmp_path / "apt-get").chmod(0o755)
     monkeypatch.setattr(releases, "RELEASES", tmp_path / "releases")
-    monkeypatch.setattr(machine.shutil, "which", lambda name: None)
-    with pytest.raises(SystemExit, match=r"C compiler .* --no-accelerated"):
+    monkeypatch.setattr(machine, "has_headers", lambda _: headers)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("CC", "/nowhere/cc")
+    with pytest.raises(SystemExit, match=rf"apt-get install {named}\).*--no-accelerated"):
         releases.build(sys.executable, accelerated=True)
     assert not (tmp_path / "releases").exists()
+    update, install = asked.read_text().splitlines()
+    assert update.startswith("update")
+    assert install.endswith(named)
+
+
+def test_what_builds_extensions_is_found_by_building_one(monkeypatch, tmp_path) -> None:
+    for compiler, can in (("true", True), ("false", False), ("/nowhere/cc", False)):
+        monkeypatch.setenv("CC", f"{compiler} -O2")
+        assert machine.can_compile(sys.executable) == can
+    (tmp_path / "cc").write_text("#!/bin/sh\ncat > /dev/null\necho no such header >&2; exit 1\n")
+    (tmp_path / "cc").chmod(0o755)
+    monkeypatch.setenv("CC", str(tmp_path / "cc"))
+    assert not machine.can_compile(sys.executable)  # it is there, and what it needs is not
 
 
 def test_the_first_port_that_no_settings_name_is_taken(
