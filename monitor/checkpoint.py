@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from errno import EISDIR
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,25 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
         temporary = None
         _sync_directory(path.parent)
     except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"the profile cannot be written to {path}: {error}") from error
+        raise CheckpointError(
+            f"the profile cannot be written to {path}: {_reason(error)}"
+        ) from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Look whether a profile can be written there, before there is one. Raises CheckpointError."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            pass  # it is written beside it first, and renamed
+    except OSError as error:
+        raise CheckpointError(
+            f"the profile cannot be written to {path}: {_reason(error)}"
+        ) from error
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -46,7 +62,7 @@ def load(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(_text(path), parse_float=_finite, parse_constant=_finite)
     except (OSError, ValueError, RecursionError, MemoryError) as error:
-        raise CheckpointError(f"{path} is not a readable profile: {error}") from error
+        raise CheckpointError(f"{path} is not a readable profile: {_reason(error)}") from error
     if not isinstance(document, dict):
         raise CheckpointError(f"{path} is not a profile: expected a JSON object")
     return document
@@ -57,6 +73,11 @@ def _text(path: Path) -> str:
     if (size := path.stat().st_size) > LARGEST_BYTES:
         raise ValueError(f"{size} bytes are more than {LARGEST_BYTES}, the most that is read")
     return path.read_text(encoding="utf-8")
+
+
+def _reason(error: Exception) -> object:
+    """Return why, without the name of the file, which the sentence has, or of a temporary one."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else error
 
 
 def _finite(text: str) -> float:

@@ -161,7 +161,8 @@ def foreign() -> Iterator[None]:
         TypeError,
         ValueError,
     ) as error:
-        why = repr(error)[:_REASON_CHARACTERS]
+        lacking = isinstance(error, KeyError)
+        why = (f"it has no {error}" if lacking else repr(error))[:_REASON_CHARACTERS]
         raise DocumentError(f"not a profile that can be judged: {why}") from error
 
 

@@ -35,6 +35,7 @@ from streamer.dialing.environment import environment_proxy
 from streamer.errors import SettingsError
 from streamer.listing.patterns import SymbolPatterns
 from streamer.secret import SecretUrl, without_credentials
+from streamer.setting_errors import expected
 from streamer.setting_sources import from_assignments, from_environment, from_file
 from streamer.values import SYMBOL_PLACE
 from streamer.venues import contradiction
@@ -194,8 +195,7 @@ def _explain(model: type[BaseModel], item: Any) -> str:  # noqa: ANN401 - pydant
         near = difflib.get_close_matches(location[-1][:_SHOWN_CHARACTERS], known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
         return f"{key}: no such key; {hint}"
-    message = item["msg"].removeprefix("Value error, ")
-    message = f"{message[0].lower()}{message[1:]}"
+    message = expected(item)
     if len(location) == 1:
         return f"{key}: {message}"  # a whole section: whatever it holds instead of keys
     return f"{key} = {_shown(item['input'])}: {message}"

@@ -139,7 +139,8 @@ def parse_topics(value: object) -> object:
                     f"{kind}: expected 1 to 249 of a-z, A-Z, 0-9, dot, _ and -, and at most one "
                     f"{SYMBOL_PLACE}"
                 )
-        if len(set(value.values())) < len(value):
+        names = [topic for topic in value.values() if isinstance(topic, str)]
+        if len(set(names)) < len(names):
             raise ValueError("each stream needs a topic of its own: a topic has one schema")
     return value
 

@@ -128,9 +128,10 @@ def ask(
             with connection.makefile("rb") as lines:
                 found: dict[str, Any] = json.loads(lines.readline())
         except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise UsageError(
-                f"no supervisor answers at {path} ({error}); supervisor.runtime_directory is to be "
-                "that of the running one"
+                f"no supervisor answers at {path} ({reason}); expected "
+                "supervisor.runtime_directory to be that of the running one"
             ) from None
     return found
 

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from annotated_types import Ge
 from pydantic import Field
 
+from monitor.web.hosts import host_and_port
 from streamer.connection_config import STRICT, Positive
 from streamer.settings import StreamerSettings
 from streamer.settings import load as load_model
@@ -21,6 +22,13 @@ STREAMERS_MAX: Final = 64  # each takes 60 MiB and more; a machine of more cores
 _RULE = {"extra": "forbid", "populate_by_name": True}  # the key `for` is a word of Python
 
 
+def _listening(value: object) -> object:
+    """Return an address to listen on as it stands. Raises ValueError when it is none."""
+    if isinstance(value, str):
+        host_and_port(value)
+    return value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorConfig:
     """How often the streamer is looked at, and where the results are served."""
@@ -30,8 +38,8 @@ class MonitorConfig:
     sample_every: Positive = 1.0  # 13 µs a look; a breach is acted on within two of them
     profile_every: Positive = 60.0  # one sample of the profile; the predecessor's interval
     slow_sample_every: Positive = 60.0  # USS and PSS: 10 ms per GB and a lock in the target
-    # `host:port` of metrics and health; port 0: any free one.
-    metrics_address: str = "127.0.0.1:9091"
+    # `HOST:PORT` of metrics and health; port 0: any free one.
+    metrics_address: Annotated[str, Parsed(_listening)] = "127.0.0.1:9091"
     # Names by which the metrics port may be asked, beside addresses and localhost; `.example.org`:
     # a domain with its subdomains, `*`: any.
     allowed_hosts: Annotated[tuple[str, ...], Listed()] = ()
@@ -67,7 +75,8 @@ class SupervisorConfig:
 
     __pydantic_config__ = STRICT
 
-    runtime_directory: Path | None = None  # sockets; None: see the README
+    # Sockets; None: systemd's, else `$XDG_RUNTIME_DIR/vigil`, else a fresh one in `/tmp`.
+    runtime_directory: Path | None = None
     # Evidence of runs: profiles, stack dumps, diagnoses. None: systemd's, or beside the sink's.
     state_directory: Path | None = None
     startup_timeout: Positive = 60.0  # from the launch to the first report

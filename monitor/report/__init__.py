@@ -47,7 +47,7 @@ def write_page(content: bytes, path: Path) -> None:
         Path(temporary).replace(path)
         temporary = None
     except OSError as error:
-        raise ReportError(f"the report cannot be written to {path}: {error}") from error
+        raise ReportError(f"the report cannot be written to {path}: {error.strerror}") from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

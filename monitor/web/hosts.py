@@ -14,6 +14,7 @@ from collections.abc import Collection
 
 _HOST = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::\d{1,5})?", re.ASCII)
 ANY_HOST = "*"
+_PORT_MAX = 65_535
 
 
 def host_of(header: str) -> str | None:
@@ -47,6 +48,20 @@ def _matches(host: str, name: str) -> bool:
     if name.startswith("."):
         return host == name[1:] or host.endswith(name)
     return bool(name) and host == name
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Return what `HOST:PORT` or `[IPV6]:PORT` names. Raises ValueError for anything else.
+
+    A port alone is refused: it would be that of every address of the machine.
+    """
+    host, colon, port = address.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    bracketed = host == f"[{bare}]"
+    number = int(port) if port.isascii() and port.isdecimal() else -1
+    if not (colon and bare and 0 <= number <= _PORT_MAX and bracketed == (":" in bare)):
+        raise ValueError("expected HOST:PORT, such as 127.0.0.1:9091, [::1]:9091 or 0.0.0.0:9091")
+    return bare, number
 
 
 def _is_address(host: str) -> bool:

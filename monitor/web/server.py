@@ -28,7 +28,7 @@ from monitor.web.event_streams import (
     EventStreams,
 )
 from monitor.web.exchange import Exchange, SlowClient
-from monitor.web.hosts import host_allowed
+from monitor.web.hosts import host_allowed, host_and_port
 from monitor.web.pages import Pages
 from monitor.web.response import Request, Response, refusal, said
 
@@ -66,16 +66,15 @@ class MetricsServer:
         `allowed_hosts` are names that may stand in a Host header (`hosts.host_allowed`);
         `metrics_streams_max` is how many streams have metrics of their own.
         """
-        host, _, port = address.rpartition(":")
         try:
-            self._socket = _listen(host.strip("[]"), int(port))
-        except (OSError, ValueError, OverflowError) as error:
+            self._bound_host, port = host_and_port(address)
+            self._socket = _listen(self._bound_host, port)
+        except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise HttpError(
                 f"metrics cannot be served on {address!r}: {reason}; expected a free "
                 "HOST:PORT (ss --listening --tcp --processes names who has a port)"
             ) from error
-        self._bound_host = host.strip("[]")
         self._allowed_hosts = tuple(allowed_hosts)
         self._counts = HttpCounts(time.monotonic)
         self._pages = Pages(self._counts, metrics_streams_max)

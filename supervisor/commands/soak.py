@@ -103,6 +103,10 @@ def _output(path: Path) -> Path:
         raise UsageError(f"--output {path}: there is no directory {path.resolve().parent}")
     if path.suffix == ".html":
         raise UsageError(f"--output {path}: the report gets that name; expected .json")
+    try:
+        checkpoint.check_writable(path.resolve())
+    except checkpoint.CheckpointError as error:
+        raise UsageError(f"--output {path}: {error}") from None
     return path.resolve()
 
 

@@ -34,6 +34,19 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         checkpoint.write(blocked / "profile.json", {})
 
 
+def test_where_a_profile_could_go_is_looked_at_without_a_trace(tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    checkpoint.check_writable(path)
+    assert list(tmp_path.iterdir()) == []
+    checkpoint.write(path, {"good": 1})
+    checkpoint.check_writable(path)
+    assert checkpoint.load(path) == {"good": 1}
+    for wrong in (tmp_path, Path("/proc/profile.json")):
+        with pytest.raises(checkpoint.CheckpointError, match="cannot be written to") as error:
+            checkpoint.check_writable(wrong)
+        assert "Errno" not in str(error.value)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "\x00"])
 def test_what_is_no_profile_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "profile.json"
@@ -43,7 +56,7 @@ def test_what_is_no_profile_is_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
-    with pytest.raises(checkpoint.CheckpointError, match="No such file"):
+    with pytest.raises(checkpoint.CheckpointError, match="profile: No such file or directory$"):
         checkpoint.load(tmp_path / "none.json")
 
 

@@ -297,6 +297,11 @@ def test_what_is_no_profile_is_said_to_be_none(document: dict[str, Any]) -> None
         judge(document)
 
 
+def test_what_a_profile_lacks_is_named() -> None:
+    with pytest.raises(DocumentError, match="judged: it has no 'test_metadata'$"):
+        judge({})
+
+
 def test_required_alone_decides() -> None:
     good = Criterion("a", "", 1.0, 2.0, "", "pass", True, 1)
     told = replace(good, outcome="fail", required=False)

@@ -45,6 +45,8 @@ def test_wrong_settings_are_named_and_exit_with_2(capsys: pytest.CaptureFixture[
         (["judge", "nowhere.json"], "nowhere.json"),
         (["soak", "--profile", "25h"], "neither a built-in profile"),
         (["soak", "--profile", "smoke", "--output", "nowhere/p.json"], "no directory"),
+        (["soak", "--profile", "24h", "--output", "/proc/p.json"], "cannot be written to"),
+        (["soak", "--profile", "24h", "--output", "/etc/ssl"], "/etc/ssl: Is a directory"),
         (["soak", "--profile", "1h", "--reference", "nowhere.json"], "--reference nowhere.json"),
         (
             ["soak", "--profile", "1h", "--output", "p.json", "--reference", "p.json"],

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.web.hosts import host_allowed, host_of
+from monitor.web.hosts import host_allowed, host_and_port, host_of
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,29 @@ def test_names_that_the_settings_allow() -> None:
 def test_any_header_is_a_host_or_none(header: str) -> None:
     host = host_of(header)
     assert host is None or (host and host in header.lower())
+
+
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ("127.0.0.1:9091", ("127.0.0.1", 9091)),
+        ("0.0.0.0:0", ("0.0.0.0", 0)),
+        ("[::1]:65535", ("::1", 65_535)),
+        ("localhost:80", ("localhost", 80)),
+    ],
+)
+def test_a_host_and_a_port(address: str, named: tuple[str, int]) -> None:
+    assert host_and_port(address) == named
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", "9091", ":9091", "[]:9091", "127.0.0.1", "127.0.0.1:", "::1:80", "[::1]"),
+        *("[127.0.0.1]:80", "a:65536", "a:-1", "a:http", "a:\u0661", "http://a:80"),
+    ],
+)
+def test_nothing_else_is_an_address_to_listen_on(address: str) -> None:
+    """A port alone would be served on every address of the machine."""
+    with pytest.raises(ValueError, match="expected HOST:PORT, such as"):
+        host_and_port(address)
