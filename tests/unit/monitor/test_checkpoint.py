@@ -56,7 +56,7 @@ def test_what_is_no_profile_is_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
-    with pytest.raises(checkpoint.CheckpointError, match="profile: No such file or directory$"):
+    with pytest.raises(checkpoint.CheckpointError, match=r"profile: No such file or directory$"):
         checkpoint.load(tmp_path / "none.json")
 
 

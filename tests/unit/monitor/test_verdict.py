@@ -298,7 +298,7 @@ def test_what_is_no_profile_is_said_to_be_none(document: dict[str, Any]) -> None
 
 
 def test_what_a_profile_lacks_is_named() -> None:
-    with pytest.raises(DocumentError, match="judged: it has no 'test_metadata'$"):
+    with pytest.raises(DocumentError, match=r"judged: it has no 'test_metadata'$"):
         judge({})
 
 
