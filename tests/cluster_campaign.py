@@ -1,10 +1,11 @@
-"""A campaign against a group on several machines: see docs/faults.md.
+"""A campaign against a group on several machines: see docs/cluster.md.
 
-    scripts/faults cluster --seeds 1..20 --seconds 60
+    scripts/faults cluster --seeds 1..20 --seconds 60 [--supervised]
 
 Machines are network namespaces. By seed, members are killed, frozen, cut off from Kafka or from the
-exchange, added, and upgraded one by one; then all is mended, and what is stored is compared with
-the exchange's tape.
+exchange, added, and upgraded one by one, and Kafka is away for all; then all is mended, and what is
+stored is compared with the exchange's tape. With `--supervised` each member is a supervisor with
+its streamers, and the machine is killed or frozen: all of its processes at once.
 """
 
 from __future__ import annotations
@@ -32,8 +33,12 @@ from tests.machines import EXCHANGE, KAFKA, Machine, open_hub
 
 MEMBERS = ("a", "b", "c")
 ADDED = "d"
+ALL = "all"  # of them
+KAFKA_AWAY = "kafka away"
 KINDS = ("kill", "kill for long", "freeze", "freeze shortly", "cut from kafka", "cut from exchange",
-         "add", "upgrade")  # fmt: skip
+         "add", "upgrade", KAFKA_AWAY)  # fmt: skip
+OF_ALL = (KAFKA_AWAY, "upgrade")
+NODE = 1  # the only one
 CAUGHT_UP_SECONDS = 240.0
 NEAR_SECONDS = 0.5  # between a record's time and a declared time: clocks are those of one machine
 
@@ -81,15 +86,20 @@ class Result:
 class Seed:
     """One run: the members, each on its machine."""
 
-    def __init__(self, cluster: Cluster, machines: Mapping[str, Machine], result: Result) -> None:
+    def __init__(self, cluster: Cluster, kafka: KafkaCluster, machines: Mapping[str, Machine],
+                 result: Result) -> None:  # fmt: skip
         self._cluster = cluster
+        self._kafka = kafka
         self._machines = machines
         self._result = result
         self._began = time.monotonic()
 
     def start(self, name: str) -> None:
         """Start a member on its machine."""
-        self._cluster.start(name, network=self._machines[name].network)
+        machine = self._machines[name]
+        # A machine has no loopback device: the services are reached where its addresses would be.
+        address = {"monitor.metrics_address": f"{machine.address}:9091"}
+        self._cluster.start(name, network=machine.network, **address)
 
     def say(self, text: str) -> None:
         """Note what is done, and when."""
@@ -97,8 +107,11 @@ class Seed:
 
     def do(self, kind: str, name: str, random: Random) -> None:
         """Do something to a member; when this returns it is mended, or on its way to it."""
-        member, machine = self._cluster.members[name], self._machines[name]
         seconds = round(random.uniform(8.0, 12.0), 1)  # longer than a session
+        if kind in OF_ALL:
+            name = ALL
+        else:
+            member, machine = self._cluster.members[name], self._machines[name]
         self.say(f"{kind}: {name}")
         self._result.faults.append(Fault(kind, name, datetime.now(UTC)))
         match kind:
@@ -124,6 +137,10 @@ class Seed:
                     self.stop(each)
                     self.start(each)
                     time.sleep(4.0)
+            case "kafka away":
+                self._kafka.stop_node(NODE)
+                time.sleep(seconds * 1.7)  # with its start as well: two or three sessions
+                self._kafka.start_node(NODE)
             case _:
                 raise ValueError(kind)
 
@@ -135,27 +152,33 @@ class Seed:
 
 
 def run_seed(seed: int, kinds: Sequence[str], seconds: float, symbols: int, rate: float,
-             kafka: KafkaCluster, machines: Mapping[str, Machine],
-             directory: Path) -> Result:  # fmt: skip
+             kafka: KafkaCluster, machines: Mapping[str, Machine], directory: Path, *,
+             supervised: bool = False, streamers: int = 1) -> Result:  # fmt: skip
     """Run one seed and compare what is stored with the tape."""
     random, result = Random(seed), Result(seed)
     names = [f"S{number}USDT" for number in range(symbols)]
     extra = ("--plain", "--host", EXCHANGE)
     with (
         Exchange(directory, rate=rate, symbols=names, extra=extra) as exchange,
-        Cluster(directory, exchange, kafka) as cluster,
-    ):
-        run = Seed(cluster, machines, result)
+        Cluster(directory, exchange, kafka, supervised=supervised,
+                settings={"streamers.count": streamers}) as cluster,
+    ):  # fmt: skip
+        run = Seed(cluster, kafka, machines, result)
         for name in MEMBERS:
             run.start(name)
         cluster.await_live(CAUGHT_UP_SECONDS)
         run.say("live")
-        left = list(kinds)
+        left = [kind for kind in kinds if kind != KAFKA_AWAY]
         random.shuffle(left)
+        of_kafka = Random(f"{seed} {KAFKA_AWAY}")  # so that it changes nothing else of a seed
+        if KAFKA_AWAY in kinds:
+            left.insert(of_kafka.randrange(len(left) + 1), KAFKA_AWAY)
         until = time.monotonic() + seconds
         while time.monotonic() < until and left:
-            run.do(left.pop(), random.choice(MEMBERS), random)
-            time.sleep(round(random.uniform(1.0, 6.0), 1))
+            kind = left.pop()
+            its = of_kafka if kind == KAFKA_AWAY else random
+            run.do(kind, its.choice(MEMBERS), its)
+            time.sleep(round(its.uniform(1.0, 6.0), 1))
         run.say("mended")
         time.sleep(8.0)  # a session: whoever is lost is known to be
         try:
@@ -233,6 +256,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="of faults (default: 60)")
     parser.add_argument("--symbols", type=int, default=24)
     parser.add_argument("--rate", type=float, default=60.0, help="events a second, of each stream")
+    parser.add_argument("--supervised", action="store_true",
+                        help="each member is a supervisor with its streamers")  # fmt: skip
+    parser.add_argument("--streamers", type=int, default=1,
+                        help="of each supervised member (default: 1)")  # fmt: skip
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()),
                         help="where the logs of failed seeds are kept")  # fmt: skip
     options = parser.parse_args()
@@ -259,7 +286,8 @@ def main() -> int:
             here = directory / f"seed{seed}"
             here.mkdir()
             result = run_seed(seed, kinds, options.seconds, options.symbols, options.rate,
-                              kafka, machines, here)  # fmt: skip
+                              kafka, machines, here, supervised=options.supervised,
+                              streamers=options.streamers)  # fmt: skip
             results.append(result)
             for fault in result.faults:
                 print(f"  without quotes: {fault}", flush=True)
