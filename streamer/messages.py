@@ -197,6 +197,10 @@ NOTICE_KINDS = {
     "symbols_delisted": "symbols, the first 20, count: they trade no more, and left",
     "stream_unavailable": "stream, symbol, reason, error: the exchange does not serve it",
     "stream_available": "stream, symbol: it does again",
+    "shards_changed": "owned, known, count: shards of the group that are recorded here, those that "
+    "come or go as well, and all there are",
+    "group_pause": "seconds: nothing was done, and the group is asked whose shards are",
+    "group_failed": "error: this process can be no member of the group any more",
     "warning": "message",
 }
 """Kinds of notice with the keys of their `detail`; a reader must not choke on others."""
