@@ -171,7 +171,12 @@ class ShardStreams:
         """Return whether nothing is to be waited for, since `leave` was called."""
         assert self._left_at is not None  # noqa: S101 - for the type checker
         is_done = not self.shards and not self._leaving
-        return is_done or now - self._left_at >= within_seconds
+        return is_done or self._is_left_alone() or now - self._left_at >= within_seconds
+
+    def _is_left_alone(self) -> bool:
+        """Return whether nobody may come for what is left: the others have left as well."""
+        is_given = all(state.phase is Phase.LEAVING for state in self.shards.values())
+        return is_given and not others_are_there(self._membership.last, self._member)
 
     def end_leaving(self, now: float) -> None:
         """End the streams of what is to be left, whoever has not taken it over yet."""

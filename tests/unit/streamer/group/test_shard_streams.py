@@ -296,6 +296,16 @@ def test_who_stops_waits_for_the_others_when_there_are_any(stage):
     assert stage.streams.has_left(2.0, 5.0)
 
 
+def test_who_stops_with_all_the_others_waits_for_none_of_them(stage):
+    stage.own()
+    stage.membership.last = (notice("owned", shard=1),)
+    stage.streams.leave(0.0, 5.0)
+    stage.membership.last = (notice("leaving", shard=1),)
+    assert not stage.streams.has_left(0.1, 5.0), "it is not revoked so far"
+    stage.turn(Revoked(0), now=0.1)
+    assert stage.streams.has_left(0.1, 5.0)
+
+
 def test_who_stops_tells_where_shards_end_for_which_nobody_came_in_time(stage):
     stage.own()
     stage.membership.last = (notice("owned", shard=1),)
