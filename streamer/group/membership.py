@@ -38,9 +38,6 @@ WRITTEN_SECONDS = 2.0  # for a notice: one that came late would tell of what is 
 CONFIRM_AGAIN_SECONDS = 0.5  # a group that is being rebalanced settles in about a second
 POLLS_PER_SESSION = 2  # without a turn of the feed for so many sessions, the member leaves
 HEARTBEATS_PER_SESSION = 12  # each tells of a rebalance: 0.5 s of six
-RECONNECTS_PER_SESSION = 6
-"""At least so often: a broker that was away gives each member a session to be heard of again, and
-librdkafka's own pauses grow to 10 s."""
 FENCED_AGAIN_SECONDS = 60.0  # two with one name fence each other within seconds
 
 _log = logging.getLogger(__name__)
@@ -145,8 +142,6 @@ class Membership:
             "heartbeat.interval.ms": max(session_ms // HEARTBEATS_PER_SESSION, 100),
             # A feed that hangs does not poll, and is no member any more.
             "max.poll.interval.ms": session_ms * POLLS_PER_SESSION,
-            "reconnect.backoff.ms": min(100, session_ms // RECONNECTS_PER_SESSION),
-            "reconnect.backoff.max.ms": session_ms // RECONNECTS_PER_SESSION,
             "auto.offset.reset": "latest",
             "on_commit": self._committed,
         }

@@ -55,7 +55,11 @@ def assert_trades(cluster: Cluster) -> None:
         assert not audit.foreign, (symbol, audit.foreign)
 
 
-def test_members_that_leave_and_come_one_by_one_lose_no_quote_and_copy_nothing(cluster):
+@pytest.mark.parametrize("supervised", [False, True])
+def test_members_that_leave_and_come_one_by_one_lose_no_quote_and_copy_nothing(cluster, supervised):
+    """Streamers alone, or two under a supervisor each."""
+    cluster.supervised = supervised
+    cluster.settings["streamers.count"] = 2  # a lone streamer passes over it
     for name in ("a", "b", "c"):
         cluster.start(name)
     cluster.await_live()
@@ -104,6 +108,30 @@ def test_a_member_that_was_frozen_learns_that_its_shards_are_gone(cluster):
     )
     cluster.await_live()
     assert_trades(cluster)
+
+
+def test_kafka_that_is_away_for_all_members_costs_no_trade_and_no_quote_without_a_record(
+    cluster, kafka
+):
+    for name in ("a", "b"):
+        cluster.start(name)
+    cluster.await_live()
+    kafka.stop_node(1)
+    for member in cluster.members.values():
+        eventually(lambda one=member: "may be lost" in one.output, within=60, what="the suspense")
+    kafka.start_node(1)
+    for member in cluster.members.values():
+        eventually(
+            lambda one=member: "records are produced again" in one.output,
+            within=60,
+            what="the release",
+        )
+    cluster.await_live()
+    assert_trades(cluster)
+    on_record = {(one["symbol"], one["stream"]) for one in cluster.stored("gap")}
+    for symbol, audit in cluster.audits("bookTicker").items():
+        assert not audit.disordered, (symbol, audit.disordered)
+        assert not audit.missing or (symbol, "bookTicker") in on_record, (symbol, audit.missing)
 
 
 def test_of_two_members_with_one_name_one_ends_with_a_clear_error(cluster):
