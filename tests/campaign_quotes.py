@@ -42,7 +42,12 @@ def missing_quotes(
     """
     told = _first_numbering(tape)
     ids = list(told)
-    of_first = [each for each in without_copies(quotes) if not epoch_of(each["record_id"])]
+    # Who begins after ids began anew has no other epoch: that they are on no tape is told elsewhere.
+    of_first = [
+        each
+        for each in without_copies(quotes)
+        if not epoch_of(each["record_id"]) and each["update_id"] in told
+    ]
     known = _known(changes, snapshots)
     withheld = list(withheld)
     found = MissingQuotes()

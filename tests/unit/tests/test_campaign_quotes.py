@@ -61,3 +61,5 @@ def test_gap_records_unknown_books_and_other_numberings_are_left_out():
     tape = [*TAPE, {**TAPE[0], "u": 2}, {**TAPE[0], "u": 3}]
     expected = missing_quotes(tape, anew, CHANGES, SNAPSHOTS, (), [(4, 7)])
     assert (expected.ranges, expected.not_withheld) == ([(1, 9)], [])
+    late = missing_quotes(tape, quotes(2, 3), CHANGES, SNAPSHOTS, (), [])
+    assert (late.ranges, late.not_withheld) == ([], [])
