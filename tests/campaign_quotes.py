@@ -42,7 +42,7 @@ def missing_quotes(
     """
     told = _first_numbering(tape)
     ids = list(told)
-    # Who begins after ids began anew has no other epoch: that they are on no tape is told elsewhere.
+    # A symbol that joins after ids began anew has no other epoch either.
     of_first = [
         each
         for each in without_copies(quotes)
