@@ -9,7 +9,8 @@
     ├── ConnectionEnded                       1  a WebSocket connection is over, and why
     ├── FrameRejected                         1  a frame cannot be decoded, or says what cannot be
     ├── SinkUnavailable                       5  the sink cannot be opened
-    │   └── SinkAway                          5  … since nothing answered, which may later
+    │   ├── SinkAway                          5  … since nothing answered, which may later
+    │   └── SinkNotReady                      5  … for a stream yet: what it needs is being made
     ├── SinkLost                              1  its directory was removed while it wrote there
     └── MemberRefused                         2  the group has another one of the same name
 
@@ -19,6 +20,7 @@ feed answers the errors of connections by connecting again, so that they end no 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 
@@ -116,6 +118,14 @@ class SinkUnavailable(StreamerError):  # noqa: N818 - mostly a matter of the sur
 
 class SinkAway(SinkUnavailable):
     """What the sink is to write to does not answer; later it may."""
+
+
+class SinkNotReady(SinkUnavailable):
+    """What a stream needs in the sink is being made; `is_over()` tells when to ask again."""
+
+    def __init__(self, message: str, is_over: Callable[[], bool]) -> None:
+        super().__init__(message)
+        self.is_over = is_over
 
 
 class SinkLost(StreamerError):  # noqa: N818 - what others did to its directory

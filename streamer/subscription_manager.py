@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from streamer.errors import StreamerError
+from streamer.errors import SinkNotReady, StreamerError
 from streamer.feed_counters import FeedCounters
 from streamer.ingest.ingest import Ingest
 from streamer.network.connection_manager import ConnectionManager
@@ -33,14 +33,16 @@ NAMES_TOLD = 20  # of the streams that joined or left, where people read it
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What joined and what left: wire names."""
+    """What joined and what left: wire names; and which symbols join as soon as the sink can."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = [f"added {listed(self.added)}"] if self.added else []
         parts += [f"removed {listed(self.removed)}"] if self.removed else []
+        parts += [f"topics are prepared first for {listed(self.awaited)}"] if self.awaited else []
         return "; ".join(parts) or "nothing to change"
 
 
@@ -90,8 +92,8 @@ class SubscriptionManager:
 
         With `go_on`, those that join go on after their last records, if there are any: they had not
         left because of the settings, and what came meanwhile is fetched as after a restart.
-        Raises SinkUnavailable or SettingsError when the sink cannot take one of them; nothing is
-        changed then.
+        Raises SinkUnavailable or SettingsError when the sink cannot take one of them, SinkNotReady
+        when it can take all of them later; nothing is changed then.
         """
         symbols = tuple(symbols)
         wanted = {
@@ -209,11 +211,17 @@ class SubscriptionManager:
     def _open_sink(self, routes: Iterable[Route]) -> None:
         """Have the sink take routes and the gaps of their symbols, all of them or none."""
         added: list[Route] = []
+        not_ready: SinkNotReady | None = None
         try:
             for route in routes:
-                self._sink.add(route)
-                added.append(route)
-                self._routes.add_beside(route, self._sink.add)
+                try:
+                    self._sink.add(route)
+                    added.append(route)
+                    self._routes.add_beside(route, self._sink.add)
+                except SinkNotReady as reason:  # the others are to be made ready with it
+                    not_ready = reason
+            if not_ready is not None:
+                raise not_ready
         except StreamerError:
             for route in added:
                 self._sink.remove(route)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from streamer.errors import StreamerError
+from streamer.errors import SinkNotReady, StreamerError
 from streamer.feed_counters import FeedCounters
 from streamer.listing.symbol_watch import SymbolWatch
 from streamer.subscription_manager import Change, listed
@@ -28,6 +28,7 @@ class Subscriptions(Protocol):
     ) -> Change:
         """Want these and no others. Raises StreamerError, and nothing is changed then.
 
+        A SinkNotReady tells when to ask again.
         With `go_on`, those that join go on where they had left, if they had.
         """
 
@@ -53,19 +54,22 @@ class WantedStreams:
         self._declare_delisted = declare_delisted
         self._symbols = watch.selected
         self._told: set[str] = set(watch.refused)  # that the sink cannot take: told once
+        self._awaited: SinkNotReady | None = None  # why wanted symbols have not joined yet
 
     def change(self, streams: Iterable[str], entries: Iterable[str], now: float) -> Change:
         """Want streams of the symbols of other settings.
 
         Raises StreamerError when the sink cannot take one that is streamed or named; nothing is
-        changed then. One that only a pattern chooses is left out.
+        changed then. One that only a pattern chooses is left out, and one for which the sink makes
+        something ready joins when that is done.
         """
         before, streams = self._watch.entries, tuple(streams)
         symbols = self._watch.want(entries)
         try:
             change = self._subscriptions.change(streams, symbols, now)
-        except StreamerError:
-            kept = [one for one in symbols if one in self._watch.names or one in self._symbols]
+        except StreamerError as error:
+            names = frozenset() if isinstance(error, SinkNotReady) else self._watch.names
+            kept = [one for one in symbols if one in names or one in self._symbols]
             try:
                 if len(kept) == len(symbols):
                     raise
@@ -75,15 +79,20 @@ class WantedStreams:
                 raise
             self._streams = streams
             joined = self._join(kept, [one for one in symbols if one not in set(kept)], now)
+            awaited = tuple(one for one in symbols if one not in {*kept, *joined})
             symbols = (*kept, *joined)
-            names = (f"{one.lower()}@{stream}" for stream in streams for one in joined)
-            change = Change((*change.added, *names), change.removed)
+            added = (f"{one.lower()}@{stream}" for stream in streams for one in joined)
+            change = Change(
+                (*change.added, *added), change.removed, awaited if self._awaited else ()
+            )
         self._streams, self._symbols = streams, symbols
         return change
 
     def turn(self, now: float) -> None:
-        """Follow what the exchange lists."""
-        if self._watch.turn(now):
+        """Follow what the exchange lists, and what the sink is ready for by now."""
+        is_over = self._awaited is not None and self._awaited.is_over()
+        if self._watch.turn(now) or is_over:
+            self._awaited = None
             self._follow(self._watch.candidates, now)
 
     @property
@@ -114,7 +123,12 @@ class WantedStreams:
         """Want the kept symbols and the new ones; return those new ones that the sink takes."""
         try:
             self._subscriptions.change(self._streams, (*kept, *new), now, go_on=True)
+        except SinkNotReady as reason:
+            self._awaited = reason
+            log.info("%s: recorded as soon as the sink is ready: %s", listed(new), reason)
+            alone: list[str] = []
         except StreamerError as error:
+            alone = new if len(new) > 1 else []
             if len(new) == 1:
                 self._watch.refused.add(new[0])
             if len(new) == 1 and new[0] not in self._told:
@@ -126,7 +140,7 @@ class WantedStreams:
             return new
         # One that cannot be recorded keeps none of the others out.
         joined: list[str] = []
-        for each in new if len(new) > 1 else ():
+        for each in alone:
             joined += self._join([*kept, *joined], [each], now)
         if not joined:
             self._subscriptions.change(self._streams, kept, now)

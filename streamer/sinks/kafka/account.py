@@ -83,9 +83,9 @@ class StreamAccount:
         not_acknowledged: Counter[str] = Counter()
         for topic, kind in self._kinds.items():
             not_acknowledged[kind] += sum(counts.get(topic, 0) for counts in open_of)
-        for kind, known in self._acknowledged_of.items():
-            now = accepted_of.get(kind, 0) - late - not_acknowledged[kind]
-            self._acknowledged_of[kind] = max(known, now)
+        for kind, waiting in not_acknowledged.items():  # topics may have come
+            now = accepted_of.get(kind, 0) - late - waiting
+            self._acknowledged_of[kind] = max(self._acknowledged_of.get(kind, 0), now)
 
     def acknowledged_of(self) -> dict[str, int]:
         """Return the counts by kind."""

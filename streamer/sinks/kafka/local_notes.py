@@ -57,7 +57,7 @@ class NoteKeeper:
         self, directory: Path, headers: Mapping[str, str], before: Notes | None = None
     ) -> None:
         self._directory = directory
-        self._headers = headers
+        self._headers = dict(headers)
         self._write_at = 0.0
         self._lock = threading.Lock()
         self._positions = dict(before.positions) if before is not None else {}
@@ -80,6 +80,11 @@ class NoteKeeper:
         """Note that a writing begins; return its number."""
         self._write_at = now + EVERY_SECONDS
         return self._next()
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Note the headers of further topics with the next writing; from any thread."""
+        with self._lock:
+            self._headers.update(headers)
 
     def note_epoch(self, key: str, start: EpochStart) -> None:
         """Note that ids begin anew, for `write_news`: all streams may do so at the same time."""

@@ -18,6 +18,7 @@ from streamer.routes import Route
 from streamer.sinks.directories import OVERFLOW_DIRECTORY, unavailable
 from streamer.sinks.kafka.client import check_client_settings
 from streamer.sinks.kafka.late_opening import LateOpening
+from streamer.sinks.kafka.late_topics import LateTopics
 from streamer.sinks.kafka.local_notes import NoteKeeper, Notes, header_key, read_notes
 from streamer.sinks.kafka.overflow import Overflow
 from streamer.sinks.kafka.producer import RestartableProducer
@@ -89,6 +90,14 @@ def open_kafka_sink(
                 config, kind_of, state_directory, time.monotonic() + config.start_within
             )
         )
+
+    def prepare_later(kinds: Mapping[str, str]) -> Mapping[str, bytes]:
+        deadline = time.monotonic() + config.start_within
+        prepare_topics(config, kinds, state_directory, deadline)
+        more = _headers(config, kinds, deadline, notes)
+        keeper.add_headers(_noted_headers(config, kinds, more))
+        return more
+
     return KafkaSink(
         config,
         topics,
@@ -99,6 +108,7 @@ def open_kafka_sink(
         make_producer=partial(RestartableProducer, deliver_within_seconds=deliver_within_seconds),
         notes=keeper if with_notes else None,
         opening=opening,
+        late_topics=LateTopics(prepare_later) if config.create_topics else None,
         watches_writers=bool(config.positions_topic),
     )
 

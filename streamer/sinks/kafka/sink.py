@@ -26,7 +26,7 @@ from confluent_kafka import KafkaException
 
 from streamer.config import KafkaConfig
 from streamer.data.events import Event
-from streamer.errors import SinkUnavailable
+from streamer.errors import SinkNotReady, SinkUnavailable
 from streamer.messages import SinkCounts
 from streamer.order.positions import EpochStart, Position
 from streamer.routes import RECORD_KINDS, Route
@@ -36,6 +36,7 @@ from streamer.sinks.kafka import flow
 from streamer.sinks.kafka.account import Progress, Refusals, StreamAccount
 from streamer.sinks.kafka.flow import Failed, Full, GapSent, State
 from streamer.sinks.kafka.late_opening import LateOpening
+from streamer.sinks.kafka.late_topics import LateTopics
 from streamer.sinks.kafka.local_notes import NoteKeeper
 from streamer.sinks.kafka.other_writers import OtherWriters
 from streamer.sinks.kafka.overflow import Overflow
@@ -98,6 +99,7 @@ class KafkaSink:
         bounds: DrainBounds | None = None,
         notes: NoteKeeper | None = None,
         opening: LateOpening | None = None,
+        late_topics: LateTopics | None = None,
         watches_writers: bool = False,
     ) -> None:
         """Begin to connect, and go on trying.
@@ -105,12 +107,14 @@ class KafkaSink:
         `headers` hold what goes before each record, by topic, and `kinds` the kind of each topic
         that was prepared; None: those of the routes. `overflow` is what a predecessor left, and
         `positions` say where the routes end with that. With an `opening`, nothing is produced
-        before that is done. With `watches_writers` others that record the same are told of.
+        before that is done. Without `late_topics`, a stream that needs a topic that was not
+        prepared cannot be added. With `watches_writers` others that record the same are told of.
         Raises SettingsError for what cannot work.
         """
         self._config = config
         self._clock = clock
-        self._serializers = Serializers(config.serializer_cache_size, headers)
+        self._headers = dict(headers)
+        self._serializers = Serializers(config.serializer_cache_size, self._headers)
         self._serializer_of = self._serializers.of
         self._targets = {route: _Target(topic, route) for route, topic in topics.items()}
         self._kinds = dict(kinds or {topic: route.kind for route, topic in topics.items()})
@@ -136,6 +140,7 @@ class KafkaSink:
         )
         self._notes = notes
         self._opening = opening
+        self._late_topics = late_topics
         self._held = False
         if self._overflow:
             self._accepted = len(self._overflow)
@@ -186,6 +191,8 @@ class KafkaSink:
         self._producer.poll()
         if self._opening is not None:
             self._look_at_opening(self._opening, now)
+        if self._late_topics is not None and self._late_topics.is_busy:
+            self._look_at_topics(self._late_topics, now)
         self._sending.turn(now)
         if self._notes is not None:
             self._notes.write_news()
@@ -232,6 +239,8 @@ class KafkaSink:
     def close(self) -> None:
         if self._opening is not None:
             self._opening.close()
+        if self._late_topics is not None:
+            self._late_topics.close()
         acknowledged = not self._queued() and self._opening is None
         self._position_topic.close(self._targets, acknowledged=acknowledged)
         if self._notes is not None and not len(self._producer) and self._is_kept():
@@ -302,10 +311,7 @@ class KafkaSink:
     def add(self, route: Route) -> None:
         topic = topic_of(self._config, route)
         if topic not in self._kinds:
-            raise SinkUnavailable(
-                f"the topic {topic} was not prepared at the start of this streamer, which would "
-                "have to wait for brokers now; a new start prepares it"
-            )
+            self._prepare(topic, route.kind)
         self._targets[route] = _Target(topic, route)
 
     def remove(self, route: Route) -> None:
@@ -353,6 +359,22 @@ class KafkaSink:
         if self._opening is None and self._sending.state is State.AWAITING_BROKERS:
             self._sending.opened(now)
         self._sending.release(now)
+
+    def _prepare(self, topic: str, kind: str) -> None:
+        """Have a topic be prepared. Raises SinkNotReady, or SinkUnavailable where none is."""
+        late_topics = self._late_topics
+        if late_topics is None:
+            raise SinkUnavailable(
+                f"the topic {topic} was not prepared at the start of this streamer; with "
+                "kafka.create_topics = true it would be created now, else create it: a new start "
+                "finds it"
+            )
+        if self._opening is None:  # which prepares topics, too
+            late_topics.want(topic, kind)
+        raise SinkNotReady(
+            f"the topic {topic} is being prepared, which takes some seconds",
+            lambda: self._opening is None and not late_topics.is_busy,
+        )
 
     def _write_positions(self, now: float) -> None:
         """Write where the routes end, when all of it is acknowledged: at an empty queue.
@@ -403,6 +425,14 @@ class KafkaSink:
             _log.warning("Kafka has answered: %d records that wait are delivered", waiting)
             if not self._held:
                 self._sending.opened(now)
+
+    def _look_at_topics(self, late_topics: LateTopics, now: float) -> None:
+        if (error := late_topics.take_error()) is not None:
+            what = "streams that need new topics are not recorded"
+            self._errors.note("not_opened", f"{error}; tried again, {what} until then", now)
+        for ready in late_topics.take():
+            self._headers[ready.topic] = ready.header
+            self._kinds[ready.topic] = ready.kind
 
     # What is counted.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamer.errors import SinkUnavailable
+from streamer.errors import SinkNotReady, SinkUnavailable
 from streamer.feed_counters import FeedCounters
 from streamer.ingest.ingest import Ingest
 from streamer.messages import SinkCounts
@@ -23,12 +23,16 @@ BOOK, CANDLE = DEPTH["U"], KLINE["k"]["t"]  # the ids of what comes
 class Sink:
     def __init__(self):
         self.routes, self.records, self.refuses = [], [], ()
+        self.not_ready, self.awaited = (), []
         self.queued = 0
         self.flushes = True
 
     def add(self, route):
         if route.symbol in self.refuses:
             raise SinkUnavailable("no topic")
+        if route.symbol in self.not_ready:
+            self.awaited.append(route.symbol)
+            raise SinkNotReady("no topic yet", lambda: not self.not_ready)
         self.routes.append(route)
 
     def remove(self, route):
@@ -403,3 +407,19 @@ def test_many_names_are_cut_short():
     names = [f"s{number}@trade" for number in range(NAMES_TOLD + 2)]
     assert listed(names[:2]) == "s0@trade, s1@trade"
     assert listed(names).endswith("s19@trade and 2 more")
+
+
+def test_all_that_the_sink_is_to_be_made_ready_for_is_told_to_it_and_nothing_is_changed():
+    stage = Stage()
+    before = list(stage.sink.routes)
+    stage.sink.not_ready = ("BNBUSDT", "SOLUSDT")
+    with pytest.raises(SinkNotReady):
+        stage.want("BTCUSDT", "ETHUSDT", "BNBUSDT", "ADAUSDT", "SOLUSDT")
+    assert stage.sink.awaited == ["BNBUSDT", "SOLUSDT"]
+    assert [one for one in stage.sink.routes if one.kind == "trade"] == [
+        one for one in before if one.kind == "trade"
+    ]
+    assert stage.connection_manager.changes == []
+    stage.sink.not_ready = ()
+    stage.want("BTCUSDT", "ETHUSDT", "BNBUSDT", "ADAUSDT", "SOLUSDT")
+    assert "solusdt@trade" in stage.routes.by_name

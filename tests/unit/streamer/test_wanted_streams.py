@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamer.errors import SettingsError
+from streamer.errors import SettingsError, SinkNotReady
 from streamer.feed_counters import FeedCounters
 from streamer.listing.patterns import SymbolPatterns
 from streamer.subscription_manager import Change
@@ -49,13 +49,19 @@ class Subscriptions:
     def __init__(self) -> None:
         self.now: tuple[str, ...] = ()
         self.refused: set[str] = set()
+        self.not_ready: set[str] = set()
+        self.is_over = False
         self.went_on = False
+        self.asked = 0
 
     def change(self, streams, symbols, now, *, go_on=False):
         self.went_on = go_on
+        self.asked += 1
         symbols = tuple(symbols)
         if self.refused & set(symbols):
             raise SettingsError("no topic for it")
+        if self.not_ready & set(symbols):
+            raise SinkNotReady("no topic yet", lambda: self.is_over or not self.not_ready)
         self.now = symbols
         return Change()
 
@@ -149,3 +155,53 @@ def test_one_that_cannot_be_recorded_keeps_no_change_of_the_settings_out(stage):
     stage.subscriptions.refused = set()
     stage.list("BUSDT", "YBTC", "ZBTC")
     assert stage.subscriptions.now == ("BUSDT", "ZBTC", "YBTC")
+
+
+def test_what_the_sink_is_not_ready_for_joins_when_it_is(stage):
+    stage.subscriptions.not_ready = {"CUSDT"}
+    stage.list("BUSDT", "CUSDT")
+    assert stage.subscriptions.now == ("BUSDT",)
+    assert stage.notices() == [("symbols_delisted", "AUSDT")]
+    stage.watch.is_news = False
+    stage.wanted.turn(1.0)
+    assert stage.subscriptions.asked == 2, "asked again only when it is over"
+
+    stage.subscriptions.not_ready = set()
+    stage.wanted.turn(2.0)
+    assert stage.subscriptions.now == ("BUSDT", "CUSDT")
+    assert stage.subscriptions.went_on
+    assert stage.notices() == [("symbols_delisted", "AUSDT"), ("symbols_listed", "CUSDT")]
+    stage.wanted.turn(3.0)
+    assert stage.subscriptions.asked == 3
+
+
+def test_it_may_take_several_times_until_the_sink_is_ready(stage):
+    stage.subscriptions.not_ready = {"CUSDT", "DUSDT"}
+    stage.list("AUSDT", "BUSDT", "CUSDT", "DUSDT")
+    stage.watch.is_news = False
+    stage.subscriptions.not_ready = {"DUSDT"}
+    stage.subscriptions.is_over = True
+    stage.wanted.turn(1.0)
+    assert stage.subscriptions.now == ("AUSDT", "BUSDT")
+    stage.subscriptions.not_ready = set()
+    stage.wanted.turn(2.0)
+    assert stage.subscriptions.now == ("AUSDT", "BUSDT", "CUSDT", "DUSDT")
+
+
+def test_settings_that_name_what_the_sink_is_not_ready_for_are_followed_in_two_steps(stage):
+    stage.subscriptions.not_ready = {"DUSDT"}
+    change = stage.wanted.change(("trade",), ("AUSDT", "DUSDT"), 0.0)
+    assert change == Change(awaited=("DUSDT",))
+    assert str(change) == "topics are prepared first for DUSDT"
+    assert stage.subscriptions.now == ("AUSDT",)
+    stage.subscriptions.not_ready = set()
+    stage.wanted.turn(1.0)
+    assert stage.subscriptions.now == ("AUSDT", "DUSDT")
+
+
+def test_settings_are_refused_while_the_sink_is_not_ready_for_what_is_streamed(stage):
+    """Such as a kind that all of it is to have from now on."""
+    stage.subscriptions.not_ready = {"AUSDT", "BUSDT"}
+    with pytest.raises(SinkNotReady, match="no topic yet"):
+        stage.wanted.change(("trade", "depth"), ("AUSDT", "BUSDT"), 0.0)
+    assert stage.watch.entries == ("*",)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,12 +18,13 @@ from streamer.data.events import GapRecord
 from streamer.data.kinds.book_ticker import BookTicker
 from streamer.data.kinds.trade import Trade
 from streamer.data.records import load_schema, single_object_header
-from streamer.errors import SettingsError
+from streamer.errors import SettingsError, SinkAway, SinkNotReady, SinkUnavailable
 from streamer.order.positions import Position
 from streamer.routes import Route, Routes
 from streamer.sinks.kafka import KafkaSink
 from streamer.sinks.kafka.account import STALL_SECONDS
 from streamer.sinks.kafka.flow import ROOM_SECONDS
+from streamer.sinks.kafka.late_topics import LateTopics
 from streamer.sinks.kafka.overflow import Overflow, OverflowBounds
 from streamer.sinks.kafka.producer import (
     BATCH_AGAIN_SECONDS,
@@ -62,11 +64,12 @@ def sink_of(
     routes: Iterable[Route],
     directory: Path = Path("overflow"),
     clock: Any = time,
+    late_topics: LateTopics | None = None,
 ) -> KafkaSink:
     topics = {route: topic_of(config, route) for route in routes}
     headers = {topic: single_object_header(route.kind) for route, topic in topics.items()}
     overflow = Overflow(directory, config.overflow_bytes)
-    return KafkaSink(config, topics, headers, overflow, clock=clock)
+    return KafkaSink(config, topics, headers, overflow, clock=clock, late_topics=late_topics)
 
 
 def poll_until(sink: KafkaSink, condition: Callable[[], bool]) -> None:
@@ -570,4 +573,78 @@ def test_what_kafka_has_not_taken_when_the_sink_is_held_waits_on_disk_too():
     sink.release(time.monotonic())
     poll_until(sink, lambda: not sink.counts().queued)
     assert sink.counts().acknowledged_total == 4, "somebody else stores it"
+    sink.close()
+
+
+def test_a_topic_that_was_not_prepared_is_prepared_before_its_stream_joins(cluster):
+    routes = list(Routes(("trade",), ("BTCUSDT", "ETHUSDT")))
+    config = KafkaConfig(bootstrap_servers=cluster, topics={"trade": "late.trade.{symbol}"})
+    without = sink_of(config, routes[:1], Path("without"))
+    with pytest.raises(SinkUnavailable, match=r"kafka\.create_topics = true") as refused:
+        without.add(routes[1])
+    assert not isinstance(refused.value, SinkNotReady)
+    without.close()
+
+    asked, may_answer = [], threading.Event()
+
+    def prepare(kinds):
+        asked.append(dict(kinds))
+        assert may_answer.wait(PATIENCE_SECONDS)
+        return {topic: single_object_header(kind) for topic, kind in kinds.items()}
+
+    sink = sink_of(config, routes[:1], late_topics=LateTopics(prepare))
+    reasons = []
+    for _ in range(2):
+        with pytest.raises(SinkNotReady, match=r"late\.trade\.ETHUSDT is being prepared") as found:
+            sink.add(routes[1])
+        reasons.append(found.value)
+    sink.put(routes[0], event(routes[0], 1), NOW_US)  # others do not wait
+    poll_until(sink, lambda: sink.counts().acknowledged_total == 1)
+    assert not any(reason.is_over() for reason in reasons)
+    may_answer.set()
+    poll_until(sink, lambda: all(reason.is_over() for reason in reasons))
+    assert asked == [{"late.trade.ETHUSDT": "trade"}]
+    sink.add(routes[1])
+    sink.put(routes[1], event(routes[1], 7), NOW_US)
+    poll_until(sink, lambda: sink.counts().acknowledged_total == 2)
+    assert sink.counts().acknowledged_by_stream == {"trade": 2}
+    [(key, _, record)] = consume(cluster, "late.trade.ETHUSDT", 1)
+    assert (key, record["trade_id"]) == (b"ETHUSDT", 7)
+    sink.close()
+
+
+def test_kinds_that_come_with_their_topics_are_counted(cluster):
+    """At a first start it is not known yet after which symbols topics are to be named."""
+    config = KafkaConfig(bootstrap_servers=cluster, topics={"trade": "first.trade.{symbol}"})
+    [route] = Routes(("trade",), ("BTCUSDT",))
+    late_topics = LateTopics(
+        lambda kinds: {topic: single_object_header(kind) for topic, kind in kinds.items()}
+    )
+    sink = sink_of(config, [], late_topics=late_topics)
+    with pytest.raises(SinkNotReady) as found:
+        sink.add(route)
+    poll_until(sink, found.value.is_over)
+    sink.add(route)
+    sink.put(route, event(route, 1), NOW_US)
+    poll_until(sink, lambda: sink.counts().acknowledged_by_stream == {"trade": 1})
+    sink.close()
+
+
+def test_while_a_late_topic_cannot_be_prepared_errors_tell_of_it():
+    routes = list(Routes(("trade",), ("BTCUSDT", "ETHUSDT")))
+    config = KafkaConfig(bootstrap_servers=UNREACHABLE, topics={"trade": "t.{symbol}"})
+
+    def prepare(kinds):
+        raise SinkAway("no broker answered")
+
+    sink = sink_of(config, routes[:1], late_topics=LateTopics(prepare, pause_seconds=0.01))
+    with pytest.raises(SinkNotReady):
+        sink.add(routes[1])
+    told = []
+
+    def is_told():
+        told.extend(error.error for error in sink.take_errors())
+        return any("no broker answered; tried again" in error for error in told)
+
+    poll_until(sink, is_told)
     sink.close()
