@@ -244,6 +244,40 @@ def hand_over(kafka: KafkaCluster, times: list[tuple[int, int]]) -> None:
     assert producer.flush(SECONDS) == 0
 
 
+def test_topics_of_symbols_that_are_listed_later_are_created_before_their_first_record(
+    tmp_path: Path, exchange: Exchange, kafka: KafkaCluster, topics: dict[str, str]
+) -> None:
+    """At a first start with patterns it is not known after which symbols topics are to be named."""
+    template = topics["trade"] + ".{symbol}"
+    halted = exchange.fault("rest_halt", symbol="ETHUSDT", duration=600)
+    administrator = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+
+    def partitions(symbol: str) -> int:
+        found = administrator.list_topics(timeout=SECONDS).topics
+        topic = found.get(template.replace("{symbol}", symbol))
+        return 0 if topic is None else len(topic.partitions)
+
+    try:
+        settings = {"exchange.symbols": "*USDT", "exchange.symbols_every": "1s"}
+        with streaming(
+            tmp_path, exchange, kafka, topics | {"trade": template}, **settings
+        ) as process:
+            eventually(lambda: "symbols listed: BNBUSDT, BTCUSDT" in process.output)
+            assert (partitions("BTCUSDT"), partitions("ETHUSDT")) == (3, 0)
+            exchange.end(halted["number"])
+            eventually(lambda: "symbols listed: ETHUSDT" in process.output)
+            assert partitions("ETHUSDT") == 3
+            decode = Registered(kafka)
+            for symbol in ("BTCUSDT", "ETHUSDT"):
+                topic = template.replace("{symbol}", symbol)
+                eventually(lambda topic=topic: len(every(kafka, topic)) > 10)
+                found = {decode(value)["symbol"] for _, value in every(kafka, topic)}
+                assert found == {symbol}
+            assert process.stop() == 0, process.output
+    finally:
+        exchange.end(halted["number"])
+
+
 def put_trades(directory: Path, kafka: KafkaCluster, symbol: str, registry: str | None) -> None:
     """Put the trades 1, 2, 2, 6, 7, 9 by the sink; 3 to 5 are told as gaps that overlap."""
     config = KafkaConfig(
