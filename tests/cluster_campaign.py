@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from tests.cluster import Cluster
 from tests.exchange import Exchange
 from tests.kafka_cluster import KafkaCluster
 from tests.machines import EXCHANGE, KAFKA, Machine, open_hub
+from tests.waiting import eventually
 
 MEMBERS = ("a", "b", "c")
 ADDED = "d"
@@ -39,6 +41,7 @@ KINDS = ("kill", "kill for long", "freeze", "freeze shortly", "cut from kafka", 
          "add", "upgrade", KAFKA_AWAY)  # fmt: skip
 OF_ALL = (KAFKA_AWAY, "upgrade")
 NODE = 1  # the only one
+METRICS_PORT = 9091
 CAUGHT_UP_SECONDS = 240.0
 NEAR_SECONDS = 0.5  # between a record's time and a declared time: clocks are those of one machine
 
@@ -98,7 +101,7 @@ class Seed:
         """Start a member on its machine."""
         machine = self._machines[name]
         # A machine has no loopback device: the services are reached where its addresses would be.
-        address = {"monitor.metrics_address": f"{machine.address}:9091"}
+        address = {"monitor.metrics_address": f"{machine.address}:{METRICS_PORT}"}
         self._cluster.start(name, network=machine.network, **address)
 
     def say(self, text: str) -> None:
@@ -136,6 +139,7 @@ class Seed:
                 for each in MEMBERS:
                     self.stop(each)
                     self.start(each)
+                    self.await_ready(each)
                     time.sleep(4.0)
             case "kafka away":
                 self._kafka.stop_node(NODE)
@@ -144,11 +148,25 @@ class Seed:
             case _:
                 raise ValueError(kind)
 
+    def await_ready(self, name: str) -> None:
+        """Wait until a supervised member is ready, as an upgrade does."""
+        if self._cluster.supervised:
+            url = f"http://{self._machines[name].address}:{METRICS_PORT}/readyz"
+            eventually(lambda: _answers(url), within=CAUGHT_UP_SECONDS, what=f"{name} to be ready")
+
     def stop(self, name: str) -> None:
         """Stop a member as an operator would."""
         code = self._cluster.members[name].stop()
         if code != 0:
             self.say(f"{name} has ended with exit code {code}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5.0):
+            return True
+    except OSError:  # nobody is there yet, or a 503 says why it is not ready
+        return False
 
 
 def run_seed(seed: int, kinds: Sequence[str], seconds: float, symbols: int, rate: float,

@@ -77,6 +77,7 @@ class Membership:
         self._fenced_at = float("-inf")
         self._is_closing = threading.Event()
         self._assigned: set[int] = set()
+        self._has_unsubscribed = False
         self._producer: Producer = make_small_producer(
             kafka,
             **{
@@ -124,7 +125,12 @@ class Membership:
 
     def leave(self) -> None:
         """Leave the group, so that others get the shards; they are revoked at once."""
-        self._wishes.append(lambda: self._consumer.unsubscribe())
+        self._wishes.append(self._unsubscribe)
+
+    @property
+    def is_out(self) -> bool:
+        """Whether it has left the group, and nothing is assigned to it."""
+        return self._has_unsubscribed and not self._assigned
 
     def close(self) -> None:
         """End. Who has not left has its shards again when it is back within the session's time."""
@@ -181,6 +187,10 @@ class Membership:
             on_revoke=self._on_revoke,
             on_lost=self._on_lost,
         )
+
+    def _unsubscribe(self) -> None:
+        self._consumer.unsubscribe()
+        self._has_unsubscribed = True
 
     def _join_anew(self) -> None:
         """Go on with another consumer; whose the shards are is not known until it is assigned them.

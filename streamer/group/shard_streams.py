@@ -170,8 +170,11 @@ class ShardStreams:
     def has_left(self, now: float, within_seconds: float) -> bool:
         """Return whether nothing is to be waited for, since `leave` was called."""
         assert self._left_at is not None  # noqa: S101 - for the type checker
+        if now - self._left_at >= within_seconds:
+            return True
+        # Who is told to stop while it joins may be assigned something yet.
         is_done = not self.shards and not self._leaving
-        return is_done or self._is_left_alone() or now - self._left_at >= within_seconds
+        return self._membership.is_out and (is_done or self._is_left_alone())
 
     def _is_left_alone(self) -> bool:
         """Return whether nobody may come for what is left: the others have left as well."""

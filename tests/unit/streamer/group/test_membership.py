@@ -324,9 +324,21 @@ def test_who_closes_without_leaving_has_its_shards_still(stage):
 
 
 def test_who_leaves_unsubscribes(stage):
+    stage.own(0)
     stage.membership.leave()
+    assert not stage.membership.is_out
     stage.turn()
     assert "unsubscribe" in stage.consumer.calls
+    assert not stage.membership.is_out, "a shard is assigned to it still"
+    stage.membership._on_revoke(stage.consumer, parts(0))
+    assert stage.membership.is_out
+
+
+def test_who_leaves_before_anything_was_assigned_is_out_when_that_is_done(stage):
+    stage.membership.leave()
+    assert not stage.membership.is_out
+    stage.turn()
+    assert stage.membership.is_out
 
 
 def test_a_notice_that_is_late_is_not_sent_any_more(stage):

@@ -26,7 +26,7 @@ class Membership:
         self.member = Member("a", "a-1", 10.0)
         self.failed, self.joined = None, False
         self.events, self.told, self.last = [], [], ()
-        self.asked, self.confirmed, self.left = 0, 0, False
+        self.asked, self.confirmed, self.left, self.is_out = 0, 0, False, True
 
     def take(self):
         taken, self.events = self.events, []
@@ -294,6 +294,15 @@ def test_who_stops_waits_for_the_others_when_there_are_any(stage):
     stage.turn(now=2.0)
     assert stage.membership.told == [(0, "left", POSITIONS)]
     assert stage.streams.has_left(2.0, 5.0)
+
+
+def test_who_stops_while_it_joins_waits_until_it_has_left(stage):
+    stage.membership.is_out = False
+    stage.streams.leave(0.0, 5.0)
+    assert not stage.streams.has_left(0.1, 5.0), "it may be assigned a shard yet"
+    assert stage.streams.has_left(5.0, 5.0)
+    stage.membership.is_out = True
+    assert stage.streams.has_left(0.1, 5.0)
 
 
 def test_who_stops_with_all_the_others_waits_for_none_of_them(stage):
