@@ -80,12 +80,20 @@ class Evidence:
         """From when to when each stream was wanted, in seconds: names such as trade:BTCUSDT."""
         streams = self.settings.get("streams") or ()
         named = [symbol for symbol in self.symbols if not is_pattern(symbol)]
+        if self.is_of_group:
+            named = []  # the group told which of them were here
         initial = [f"{stream}:{symbol}" for stream in streams for symbol in named]
         if len(named) < len(self.symbols):
-            # What a pattern chose at the beginning is not recorded: what delivered is known.
+            # What was chosen at the beginning is not recorded: what delivered is known.
             joined = {name for change in self.changes for name in change["added"]}
             initial += [name for name in self.delivered or () if name not in {*initial, *joined}]
         return spans(initial, self.changes, self.elapsed_seconds)
+
+    @property
+    def is_of_group(self) -> bool:
+        """Whether a group of several machines shared the symbols: which were here is told later."""
+        effective = self.settings.get("effective") or {}
+        return bool((effective.get("group") or {}).get("enabled"))
 
     def by_segment(self, rows: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
         """Return rows apart by segment: what spans an interruption was seen by nobody."""

@@ -86,8 +86,8 @@ def disagreements(resumed: Resumed, settings: Mapping[str, Any]) -> Iterator[str
     """Yield what makes another soak of it. `settings` are those of the profile to come."""
     evidence = evidence_of(resumed.document)
     names = {f"{one}:{symbol}" for one in settings["streams"] for symbol in settings["symbols"]}
-    if any(map(is_pattern, (*settings["symbols"], *evidence.symbols))):
-        # Which streams those are depends on what is listed: then the settings are to agree.
+    if evidence.is_of_group or any(map(is_pattern, (*settings["symbols"], *evidence.symbols))):
+        # Which streams those are depends on others: then the settings are to agree.
         streams = evidence.settings.get("streams") or ()
         before = {f"{one}:{symbol}" for one in streams for symbol in evidence.symbols}
     else:

@@ -163,6 +163,23 @@ def test_what_was_removed_is_not_asked_for() -> None:
     assert (judged.outcome, judged.limit) == ("pass", 1)
 
 
+@pytest.mark.parametrize(
+    ("changes", "outcome", "limit"),
+    [
+        ((), "pass", 1),
+        (({"elapsed_seconds": 5.0, "added": ["trade:BTCUSDT"], "removed": []},), "pass", 1),
+        (({"elapsed_seconds": 5.0, "added": ["trade:ETHUSDT"], "removed": []},), "fail", 2),
+    ],
+)
+def test_a_member_of_a_group_is_asked_for_what_was_here_and_not_for_all_symbols(
+    changes: tuple[dict[str, Any], ...], outcome: str, limit: int
+) -> None:
+    settings = {"streams": ["trade"], "effective": {"group": {"enabled": True}}}
+    ours = evidence(symbols=("BTCUSDT", "ETHUSDT"), settings=settings, changes=changes)
+    judged = of(ours, "every symbol")
+    assert (judged.outcome, judged.limit) == (outcome, limit)
+
+
 @pytest.mark.parametrize(("until", "outcome"), [(101, "pass"), (100, "fail")])
 def test_a_stream_that_stops_for_a_window_has_an_outage(until: int, outcome: str) -> None:
     judged = of(evidence(rows=rows(until=until)), "stream outages")

@@ -133,6 +133,15 @@ def test_settings_that_decide_the_verdict_must_agree(section: str, key: str, val
     assert why.endswith(f"and now it is {value}")
 
 
+def test_in_a_group_the_settings_are_to_agree_whatever_was_assigned() -> None:
+    document = stopped()
+    document["settings"]["effective"] = {**EFFECTIVE, "group": {"enabled": True}}
+    document["subscription_changes"] = [
+        {"elapsed_seconds": 9.0, "added": [], "removed": ["trade:ETHUSDT"]}
+    ]
+    assert list(disagreements(resumed_from(document, "a.json"), SETTINGS)) == []
+
+
 def test_with_patterns_the_settings_are_to_agree_whatever_was_listed() -> None:
     document = stopped()
     document["test_metadata"]["symbols"] = ["*USDT", "!B*"]
