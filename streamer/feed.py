@@ -208,6 +208,8 @@ class Feed:
         payloads = self._connection_manager.receive(connection, now)
         self._take_events()
         if payloads:
+            if self._group is not None:
+                self._group.woke(time.monotonic())  # it may have been stopped as it read
             if self._read_pacing is not None:
                 self._read_pacing.took(len(payloads), now)
             self._flow_control.take(connection, payloads)

@@ -109,6 +109,11 @@ class Membership:
         """The latest notice of each shard, of whomever."""
         return tuple(self._last.copy().values())
 
+    @property
+    def assigned(self) -> frozenset[int]:
+        """The shards that the group gives to this member; some may not have been taken yet."""
+        return frozenset(self._assigned.copy())
+
     def tell(self, shard: int, kind: Kind, positions: dict[str, Position] | None = None) -> None:
         """Give notice, soon."""
         notice = self._notice(shard, kind, positions)

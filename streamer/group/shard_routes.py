@@ -113,7 +113,7 @@ class ShardRoutes:
         if discards:
             self._sink.discard(routes)
         else:  # before where they end: a connection that is lost is no longer waited for
-            self._ingest.coverage.declare_missed([route.name for route in routes], 0.0)
+            self._ingest.coverage.cover_all([route.name for route in routes])
         ends: dict[str, Position] = {}
         for route in routes:
             if route.sequence.last_id is not None:

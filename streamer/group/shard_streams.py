@@ -11,6 +11,7 @@ from streamer.feed_counters import FeedCounters
 from streamer.group.membership import Membership
 from streamer.group.ownership import (
     Action,
+    Assigned,
     Drop,
     Ended,
     Event,
@@ -38,6 +39,8 @@ from streamer.sinks.kafka import KafkaSink
 from streamer.subscription_manager import Change, SubscriptionManager
 
 ACKNOWLEDGED_SECONDS = 2.0  # at least for what is under way: brokers take milliseconds
+UNUSED_PAUSES = 4
+"""Two sessions: by then the group has told who was none of its members any more."""
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +91,7 @@ class ShardStreams:
         self._pause_seconds = pause_seconds
         self._leaving: dict[int, _Leaving] = {}
         self._shard_of: dict[str, int] = {}
+        self._unused_since: dict[int, float] = {}  # assigned and not taken, monotonic
         self._confirmation: int | None = None  # that is awaited: nothing is produced
         self._alive_at: float | None = None
         self._left_at: float | None = None
@@ -153,6 +157,7 @@ class ShardStreams:
                 self._shard_routes.note_heard(self._of(shard))
                 self._follow(Heard(shard), now)
         self._follow(Passed(), now)
+        self._take_up(now)
         self._shard_routes.turn(now)
         self._tell_left(now)
         if is_confirmed:
@@ -192,6 +197,19 @@ class ShardStreams:
     def close(self) -> None:
         """End the membership."""
         self._membership.close()
+
+    def _take_up(self, now: float) -> None:
+        """Begin again with a shard that is this member's, and was dropped.
+
+        A notice of somebody else, who is no member any more, can come that late.
+        """
+        unused = self._membership.assigned - self.shards.keys()
+        self._unused_since = {shard: self._unused_since.get(shard, now) for shard in unused}
+        for shard, since in self._unused_since.items():
+            if now - since >= self._pause_seconds * UNUSED_PAUSES:
+                log.warning("shard %d is this member's, and nobody records it: it begins", shard)
+                last = next((one for one in self._membership.last if one.shard == shard), None)
+                self._follow(Assigned(shard, last), now)
 
     def _follow(self, event: Event, now: float) -> None:
         before = self.shards

@@ -61,9 +61,7 @@ class CoverageKeeper:
         They are served again from now on. One that `lose_sight` was not told of has joined
         meanwhile, and missed nothing.
         """
-        now_us = time.time_ns() // 1000
-        for route, _ in self._increasing(names):
-            self.cover(route, *coverage.covered(route.coverage, now_us))
+        self.cover_all(names)
         missed, self._missed_seconds = self._missed_seconds, []
         if missed:
             longest = max(seconds, *missed)
@@ -72,6 +70,12 @@ class CoverageKeeper:
                 len(missed),
                 longest,
             )
+
+    def cover_all(self, names: Iterable[str]) -> None:
+        """Declare until now what nothing has come of since it was lost."""
+        now_us = time.time_ns() // 1000
+        for route, _ in self._increasing(names):
+            self.cover(route, *coverage.covered(route.coverage, now_us))
 
     def declare_shed(self, names: Iterable[str], seconds: float) -> None:
         """Declare a time until now in which events were dropped, where ids tell of no gaps.

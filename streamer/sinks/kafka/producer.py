@@ -19,6 +19,7 @@ from streamer.errors import SettingsError
 from streamer.sinks.delivery import Errors
 from streamer.sinks.kafka.client import make_producer
 from streamer.sinks.kafka.overflow_files import Record
+from streamer.sinks.kafka.reset_on_close import reset_on_close
 from streamer.sinks.kafka.statistics import ClientStatistics
 
 BATCH_BYTES = 1_000_000  # librdkafka's default, of which a broker with another limit may think less
@@ -26,6 +27,7 @@ BATCH_AGAIN_SECONDS = 3600.0  # until a batch that was made smaller is tried lar
 PAUSE_LIMIT_SECONDS = 30.0  # between producers while the cause lasts; doubles from PAUSE_SECONDS
 PAUSE_SECONDS = 1.0
 HEALTHY_SECONDS = 60.0  # of a producer, after which the next failure begins with no pause
+CONNECTIONS_SECONDS = 1.0  # a look at the process's open files takes 0.1 ms
 PURGE_SECONDS = 2.0  # purging is local and takes a microsecond for each record
 
 _AFTER_A_FAILURE = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL}
@@ -58,6 +60,7 @@ class RestartableProducer:
         `told` is called when there are new statistics. What is not delivered within a time is not
         sent any more, and the producer fails; None: it is tried for ever. That holds for a process
         that was stopped, too: librdkafka looks at the age of what it has before it sends again.
+        And for a network that was cut: what the kernel has of it goes with the connection.
         """
         self.statistics = ClientStatistics()
         self.trouble: str | None = None
@@ -79,9 +82,11 @@ class RestartableProducer:
         self._batch_again_at = float("inf")
         self._batch_again_seconds = BATCH_AGAIN_SECONDS
         self._closing = False
+        self._statistics_seconds = config.statistics_every
         self._settings: dict[str, Any] = {}
         if deliver_within_seconds is not None:
             self._settings["message.timeout.ms"] = round(deliver_within_seconds * 1000)
+            self._statistics_seconds = min(config.statistics_every, CONNECTIONS_SECONDS)
         self._producer = self._make()
 
     def __len__(self) -> int:
@@ -168,7 +173,7 @@ class RestartableProducer:
             error_cb=self._client_error,
             stats_cb=self._take_statistics,
             **{
-                "statistics.interval.ms": max(round(self._config.statistics_every * 1000), 1),
+                "statistics.interval.ms": max(round(self._statistics_seconds * 1000), 1),
                 "batch.size": self._batch_bytes,
                 **self._settings,
             },
@@ -176,6 +181,8 @@ class RestartableProducer:
 
     def _take_statistics(self, text: str) -> None:
         self.statistics.take(text)
+        if self._settings:
+            reset_on_close(self.statistics.now.broker_ports)
         self._told()
 
     def _fit_batch(self, now: float) -> None:

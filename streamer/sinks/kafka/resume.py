@@ -26,7 +26,7 @@ from streamer.data.records import load_schema
 from streamer.errors import SinkAway, SinkUnavailable
 from streamer.memory.heap import trim_memory
 from streamer.order.positions import DeclaredGap, Position, beyond_gaps, furthest
-from streamer.order.record_ids import first_record, gap_of, position_of
+from streamer.order.record_ids import Found, first_record, gap_of, position_of
 from streamer.order.tails import Tail
 from streamer.routes import RECORD_KINDS, Route
 from streamer.sinks.kafka.client import make_consumer
@@ -44,6 +44,7 @@ from streamer.sinks.kafka.topic_reader import NotReadInTime, TopicReader
 EARLIER_SECONDS = 60.0  # clocks differ, and a message's time is that of its producer
 UNKNOWN_RECORDS = 10_000  # of a partition's end, where a route has no position
 FURTHER_TIMES = 4  # as far back, where a back-fill's messages are what was read
+WAITED_US_MAX = 30 * 86_400_000_000  # between receipt and hand-over: more is a schema unknown here
 QUEUE_KIB = 4096  # in memory, as are fetches: compressed ones, so that ten times as much comes out
 PARTITION_BYTES, FETCH_BYTES = 256 << 10, 1 << 20  # of a fetch; the defaults are 1 and 50 MiB
 
@@ -210,7 +211,7 @@ class _Tails:
                 self._known.append(value)
                 position = value.position
             self._tails[route.name] = Tail(route.name, position)
-        self._latest: dict[str, tuple[str, bytes]] = {}  # of the overflow: topic and value
+        self._latest: dict[str, tuple[str, Found, bytes]] = {}  # topic and record
         self._gaps: list[DeclaredGap] = []
         self._gap_schema = load_schema("gap")
 
@@ -277,6 +278,9 @@ class _Tails:
         if tail is None:
             tail = self._others[name] = Tail(name, None)
         tail.take(record.number, received_us, record.epoch)
+        latest = self._latest.get(name)
+        if latest is None or (record.epoch, record.number) >= (latest[1].epoch, latest[1].number):
+            self._latest[name] = topic, record, value
         return name
 
     def take_overflow(self, overflow: Overflow) -> None:
@@ -285,8 +289,7 @@ class _Tails:
             for tail in self._tails.values():
                 tail.skip()
         for topic, value, _ in overflow.recent():
-            if (name := self.take(topic, value, 0)) is not None:
-                self._latest[name] = topic, value
+            self.take(topic, value, 0)
 
     def ends(self) -> dict[tuple[str, str], Place]:
         """Return where the records in the topics end, by topic and route, where ids are numbers."""
@@ -318,14 +321,19 @@ class _Tails:
         return beyond_gaps(found, self._gaps)
 
     def _timed(self, route_name: str, position: Position) -> Position:
-        """Return a position with the time of its record where no message tells it."""
-        if position.received_us or route_name not in self._latest:
+        """Return a position with the time in its record: what it missed begins there.
+
+        A message's own time is that of its hand-over, which is later, and much later where a
+        process was stopped in between.
+        """
+        topic, record, value = self._latest.get(route_name, (None, None, b""))
+        if topic is None or record is None or record.number != position.last_id:
             return position
-        topic, value = self._latest[route_name]
-        record = first_record(value)
-        assert record is not None  # noqa: S101 - for the type checker: it was taken
-        now_us = time.time_ns() // 1000
-        timed = position_of(record, value, load_schema(self._kinds[topic]), now_us)
+        told_us = position.received_us  # by the message; of what is on disk there is none
+        schema, now_us = load_schema(self._kinds[topic]), time.time_ns() // 1000
+        timed = position_of(record, value, schema, told_us or now_us)
+        if told_us and not told_us - WAITED_US_MAX <= timed.received_us <= told_us:
+            return position
         return Position(position.last_id, timed.received_us, position.epoch)
 
     def _begin(self, reader: TopicReader, topic: str, max_age_seconds: float) -> dict[int, int]:

@@ -41,6 +41,7 @@ class Statistics(msgspec.Struct, frozen=True):
     timeouts_total: int = 0
     latency_seconds: dict[str, float] = {}  # of requests, 99 of 100 are below, by HOST:PORT
     queued_by_topic: dict[str, int] = {}  # records not acknowledged
+    broker_ports: frozenset[int] = frozenset()
 
 
 class ClientStatistics:
@@ -88,6 +89,11 @@ def parse(text: str | bytes) -> Statistics:
         latency_seconds={
             broker.nodename: broker.rtt.p99 / 1e6 for broker in brokers if broker.rtt.p99
         },
+        broker_ports=frozenset(
+            int(port)
+            for broker in brokers
+            if (port := broker.nodename.rpartition(":")[2]).isascii() and port.isdigit()
+        ),
         queued_by_topic={
             name: sum(
                 one.msgq_cnt + one.xmit_msgq_cnt + one.msgs_inflight

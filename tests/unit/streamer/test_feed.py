@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -134,3 +135,21 @@ def test_a_member_that_can_be_none_leaves_what_it_holds_to_the_next_start(
         "the next start delivers them first"
     )
     assert group.did == ["start", "close"]
+
+
+def test_a_member_that_was_stopped_as_it_read_is_asked_for_before_that_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lay in the socket meanwhile may be somebody else's to record."""
+    group, did = Group(), []
+    feed = feed_of(tmp_path, group, Reports())
+
+    def receive(*_: object) -> list[bytes]:
+        did.append("receive")
+        return [b"{}"]
+
+    monkeypatch.setattr(feed._connection_manager, "receive", receive)
+    monkeypatch.setattr(feed._flow_control, "take", lambda *_: did.append("take"))
+    monkeypatch.setattr(group, "woke", lambda _: did.append("woke"))
+    feed._read(cast("Any", SimpleNamespace(wants_write=False)))
+    assert did == ["receive", "woke", "take"]

@@ -22,7 +22,7 @@ class Ingest:
         self.routes, self.done = Routes(STREAMS, ()), []
         self.coverage = SimpleNamespace(
             declare_shed=lambda names, seconds: self.done.append(("shed", *names, seconds)),
-            declare_missed=lambda names, _: self.done.append(("missed", *names)),
+            cover_all=lambda names: self.done.append(("missed", *names)),
         )
 
     def resume(self, positions, heard):

@@ -16,6 +16,7 @@ from streamer.shards.assignment import shard_of
 from streamer.subscription_manager import Change
 
 COUNT = 2
+PAUSE = 3.0
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT")
 OF = {shard: [each for each in SYMBOLS if shard_of(each, COUNT) == shard] for shard in (0, 1)}
 POSITIONS = {"btcusdt@trade": Position(7, 8)}
@@ -27,6 +28,7 @@ class Membership:
         self.failed, self.joined = None, False
         self.events, self.told, self.last = [], [], ()
         self.asked, self.confirmed, self.left, self.is_out = 0, 0, False, True
+        self.assigned = frozenset()
 
     def take(self):
         taken, self.events = self.events, []
@@ -132,7 +134,7 @@ class Stage:
             self.sink,
             self.counters,
             shard_count=COUNT,
-            pause_seconds=3.0,
+            pause_seconds=PAUSE,
         )
 
     def turn(self, *events, now=0.0):
@@ -185,6 +187,26 @@ def test_who_takes_a_shard_over_tells_when_its_streams_are_heard(stage):
     assert stage.turn(Told(notice("left", positions=POSITIONS))) == [
         ("seamless", tuple(OF[0]), POSITIONS)
     ]
+
+
+def test_a_shard_that_was_dropped_for_a_late_notice_begins_again(stage):
+    stage.own()
+    stage.membership.assigned = frozenset({0})
+    assert stage.turn(Told(notice("owned"))) == [("drop", tuple(OF[0]))]
+    stage.membership.last = (notice("owned", shard=1), notice("owned"))
+    assert stage.turn(now=PAUSE * 4 - 0.1) == []
+    assert stage.turn(now=PAUSE * 4) == [("join", ("trade",), tuple(OF[0]))]
+    assert list(stage.finder.wanted) == [0], "after what that one may have written"
+    assert stage.turn(now=PAUSE * 9) == [], "it is taken"
+
+
+def test_a_shard_that_goes_elsewhere_soon_is_not_begun_again(stage):
+    stage.membership.assigned = frozenset({0})
+    stage.turn()
+    stage.membership.assigned = frozenset()
+    assert stage.turn(now=PAUSE * 3) == []
+    stage.membership.assigned = frozenset({0})
+    assert stage.turn(now=PAUSE * 4) == []
 
 
 def test_where_a_shard_was_left_is_told_when_all_of_it_is_acknowledged(stage):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,11 @@ DENIED = KafkaError.TOPIC_AUTHORIZATION_FAILED
 def record(number: int, size: int = 0, symbol: str = "BTCUSDT", topic: str = "trades") -> Record:
     record_id = f"binance:spot:{symbol}:trade:{number}".encode()
     return topic, b"\0\0\0\0\1" + bytes([len(record_id) << 1]) + record_id + bytes(size), b"key"
+
+
+def told_by_librdkafka(*nodenames: str) -> str:
+    brokers = {name: {"nodeid": number, "nodename": name} for number, name in enumerate(nodenames)}
+    return json.dumps({"brokers": brokers})
 
 
 class Message:
@@ -212,6 +218,21 @@ def test_records_that_may_be_somebody_elses_after_a_time_are_not_sent_any_more(s
     assert stage.pause() <= 0
     stage.fails(DENIED)
     assert stage.pause() > 0, "other failures pause as ever"
+
+
+def test_what_the_kernel_has_of_them_goes_with_the_connections_to_brokers(stage, monkeypatch):
+    ports = []
+    monkeypatch.setattr(producer_module, "reset_on_close", ports.append)
+    told = told_by_librdkafka("one:9092", "[::1]:9093", "", "of-no-port")
+    stage.client.stats_cb(told)
+    assert ports == [], "it is nobody else's"
+    assert stage.client.settings["statistics.interval.ms"] == 5000
+    stage.producer = RestartableProducer(
+        KafkaConfig(), stage.errors, stage._refuse, stage._tell, deliver_within_seconds=4.5
+    )
+    stage.client.stats_cb(told)
+    assert ports == [{9092, 9093}]
+    assert stage.client.settings["statistics.interval.ms"] == 1000, "connections come and go"
 
 
 def test_after_a_healthy_time_the_next_failure_begins_with_no_pause(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""Where a stream without a position ends, though a back-fill was the last to write."""
+"""Where a stream ends by its last records, though a back-fill was the last to write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streamer.data.records import encoder, single_object_header
 from streamer.order.positions import Position
 from streamer.routes import Routes
 from streamer.sinks.kafka import resume
-from streamer.sinks.kafka.resume import find_positions
+from streamer.sinks.kafka.resume import WAITED_US_MAX, find_positions
 from streamer.sinks.kafka.source_header import SOURCE_HEADER
 
 TOPIC, GAPS, POSITIONS = "trades", "gaps", "positions"
@@ -25,9 +25,11 @@ NOW_US = 1_795_780_000_000_000
 _encode = encoder("trade", "BTCUSDT", prefix=single_object_header("trade"))
 
 
-def message(offset: int, trade_id: int, *, backfilled: bool = False) -> Any:
+def message(
+    offset: int, trade_id: int, *, backfilled: bool = False, received_us: int = NOW_US
+) -> Any:
     event = Trade("trade", NOW_US, "BTCUSDT", trade_id, "1.5", "2", NOW_US, True)
-    value = _encode(event, NOW_US)
+    value = _encode(event, received_us)
     return SimpleNamespace(
         error=lambda: None, topic=lambda: TOPIC, partition=lambda: 0, offset=lambda: offset,
         value=lambda: value, timestamp=lambda: (1, NOW_US // 1000),
@@ -125,3 +127,14 @@ def test_a_topic_of_a_back_fill_alone_is_read_to_its_beginning(monkeypatch):
     assert found(monkeypatch, consumer) == {}
     assert consumer.begun[-1] == 0
     assert len(consumer.begun) == 3
+
+
+@pytest.mark.parametrize(
+    ("waited_us", "expected"),
+    [(9_000_000, NOW_US - 9_000_000), (-1, NOW_US), (WAITED_US_MAX + 1, NOW_US)],
+)
+def test_the_last_record_was_received_when_it_says_so(monkeypatch, waited_us, expected):
+    """Its message has the time of its hand-over: a process may have been stopped in between."""
+    last = message(1, 1, received_us=NOW_US - waited_us)
+    consumer = FakeConsumer([message(0, 0), last])
+    assert found(monkeypatch, consumer) == {"btcusdt@trade": Position(1, expected)}
