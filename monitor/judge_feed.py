@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from monitor.criteria import Criterion, Outcome
 from monitor.evidence import Evidence
+from monitor.stream_records import since_first_report
 from streamer.connection_config import CONNECTION_DEFAULTS
 
 AGE_OVERRUN_SECONDS = 300.0
@@ -56,7 +57,7 @@ def _rate(evidence: Evidence) -> Criterion:
         for found in _windows(
             [
                 (row["elapsed_seconds"], row.get("rated_events", row["messages_received"]))
-                for row in rows
+                for row in since_first_report(rows)
             ],
             window,
         )

@@ -7,7 +7,7 @@ than all before: the first one above any limit is among them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,15 +96,29 @@ class StreamRecords:
         return found
 
 
+def since_first_report(rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return the rows from the first one on in which a streamer had reported, and the one before.
+
+    A launch takes seconds, on a busy machine more than the windows of a short run have. Rows of the
+    predecessor's, which tell nothing of streams, are all returned.
+    """
+    reported = (
+        at
+        for at, row in enumerate(rows)
+        if row.get("events", row.get("stream_events", True)) or row.get("messages_received")
+    )
+    return rows[max(0, next(reported, len(rows)) - 1) :]
+
+
 def records_of(
-    rows: Iterable[Mapping[str, Any]], spans: Mapping[str, tuple[float, float]]
+    rows: Sequence[Mapping[str, Any]], spans: Mapping[str, tuple[float, float]]
 ) -> dict[str, list[StreamRecord]]:
     """Return what consecutive rows tell that hold the events of each stream, as older ones do.
 
     `spans` tells from when to when a stream was wanted.
     """
     records = StreamRecords()
-    for row in rows:
+    for row in since_first_report(rows):
         at = row["elapsed_seconds"]
         wanted = (name for name, (began, ended) in spans.items() if began <= at <= ended)
         records.take(at, {name: row["events"].get(name, 0) for name in wanted})

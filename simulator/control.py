@@ -110,7 +110,7 @@ class _Control:
         stream, symbol = query.get("stream", ""), query.get("symbol", "")
         if stream not in EVERY_STREAM or symbol not in self._exchange.tapes:
             raise ValueError(
-                f"stream={stream!r} symbol={symbol!r}: right would be one of "
+                f"stream={stream!r} symbol={symbol!r}: expected one of "
                 f"{', '.join(EVERY_STREAM)} and one of {', '.join(self._exchange.tapes)}"
             )
         unit = time_unit(query.get("time_unit", "MICROSECOND"))

@@ -153,10 +153,10 @@ def validated(number: int, keys: dict[str, Value], symbols: tuple[str, ...]) -> 
     }  # fmt: skip
     for key, allowed in choices.items():
         if values.get(key) is not None and str(values[key]) not in allowed:
-            raise ValueError(f"{key}={values[key]}: right would be {', '.join(allowed)}")
+            raise ValueError(f"{key}={values[key]}: expected {', '.join(allowed)}")
     for key, (low, high) in _RANGES.items():
         if key in values and not low <= int(values[key] or 0) <= high:
-            raise ValueError(f"{key}={values[key]}: right would be {low} to {high}")
+            raise ValueError(f"{key}={values[key]}: expected {low} to {high}")
     return Fault(number, kind, float(at or 0), values)
 
 

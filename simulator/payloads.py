@@ -24,7 +24,7 @@ def time_unit(text: str) -> TimeUnit:
     """
     units: dict[str, TimeUnit] = {"MILLISECOND": "ms", "MICROSECOND": "us"}
     if text not in {*units, *map(str.lower, units)}:
-        raise ValueError(f"{text!r} is no time unit; right would be MILLISECOND or MICROSECOND")
+        raise ValueError(f"{text!r} is no time unit; expected MILLISECOND or MICROSECOND")
     return units[text.upper()]
 
 

@@ -30,7 +30,7 @@ def interval(text: str) -> float:
     """Return the seconds of a duration above 0; raises argparse.ArgumentTypeError."""
     if (value := duration(text)) > 0:
         return value
-    raise argparse.ArgumentTypeError(f"{text!r} is no time; right would be anything above 0")
+    raise argparse.ArgumentTypeError(f"{text!r} is no time; expected anything above 0")
 
 
 def symbol_weights(text: str) -> dict[str, float]:
@@ -42,7 +42,7 @@ def symbol_weights(text: str) -> dict[str, float]:
     for part in text.split(","):
         name, _, weight = part.strip().partition("=")
         if not name or name != name.upper() or set(name) & set("@/ \"'\\!"):
-            raise argparse.ArgumentTypeError(f"{part!r} is no symbol; right would be BTCUSDT")
+            raise argparse.ArgumentTypeError(f"{part!r} is no symbol; expected BTCUSDT")
         try:
             weights[name] = float(weight or 1)
         except ValueError:
@@ -58,7 +58,7 @@ def _share(text: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share; right would be 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is no share; expected 0 to 1")
     return number
 
 

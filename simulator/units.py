@@ -15,7 +15,5 @@ def seconds(text: str) -> float:
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(
-            f"{text!r} is no duration; right would be 500ms, 20s, 4h or a number of seconds"
-        )
+        raise ValueError(f"{text!r} is no duration; expected 500ms, 20s, 4h or a number of seconds")
     return float(match[1]) * _UNIT_SECONDS[match[2] or "s"]

@@ -47,7 +47,7 @@ def parse_stream(value: object) -> object:
             f"expected kline_ and an interval, such as kline_1m: {intervals} (M is a month)"
         )
     names = ", ".join(name for name in BY_STREAM if kind_of(name) != "kline")
-    raise ValueError(f"right would be {names}, or kline_ and an interval, such as kline_1m")
+    raise ValueError(f"expected {names}, or kline_ and an interval, such as kline_1m")
 
 
 def parse_symbol(value: object) -> object:

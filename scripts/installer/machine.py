@@ -19,7 +19,7 @@ LEAST_PYTHON = (3, 11)
 def check_systemd() -> None:
     """Exit with a sentence unless this machine runs a systemd that will do."""
     if not Path("/run/systemd/system").is_dir():
-        sys.exit("No systemd runs here; a container has deploy/README.md's other way.")
+        sys.exit("No systemd runs here; for containers see docs/containers.md.")
     told = subprocess.run(["systemctl", "--version"], stdout=subprocess.PIPE, check=True)
     found = re.match(rb"systemd (\d+)", told.stdout)
     if not found or int(found[1]) < LEAST_SYSTEMD:

@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 from .places import COMMAND, PROGRAM, RELEASES, SETTINGS, STATE, UNIT_FILES, UNITS, USER
 from .services import enabled, instances
 from .shell import run
+
+
+def uninstall_instance(name: str, *, purge: bool) -> int:
+    """Remove one instance, and with `purge` its settings and data; program and user stay."""
+    unit = f"vigil@{name}"
+    owned = [SETTINGS / f"{unit}.toml", SETTINGS / f"{unit}.environment", STATE / unit]
+    there = [path for path in owned if path.exists()]
+    if not there and f"{unit}.service" not in {*instances(), *enabled()}:
+        sys.exit(f"There is no instance {name}; expected one of: {', '.join(named()) or 'none'}")
+    run("systemctl", "disable", "--quiet", "--now", unit)
+    run("systemctl", "reset-failed", unit, quiet=True)
+    if purge:
+        for path in there:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        print(f"{unit}: removed, with settings and data")
+    else:
+        kept = ", ".join(map(str, there))
+        print(f"{unit}: removed; kept: {kept} (--uninstall --instance {name} --purge removes them)")
+    return 0
+
+
+def named() -> list[str]:
+    """Return the names of the instances that have settings."""
+    return sorted(path.stem.removeprefix("vigil@") for path in SETTINGS.glob("vigil@*.toml"))
 
 
 def uninstall(*, purge: bool) -> int:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from scripts.installer import machine, releases, services, settings
+from scripts.installer import machine, releases, removal, services, settings
 
 
 @pytest.fixture
@@ -134,3 +135,60 @@ def test_units_are_compared_with_those_of_the_release(
     assert services.units_are_of(release)
     (tmp_path / "vigil@.service").write_text("old")
     assert not services.units_are_of(release)
+
+
+@pytest.fixture
+def two_instances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Return what is run on a machine with the instances `btc` and `eth`."""
+    ran: list[tuple[str, ...]] = []
+    for name in ("btc", "eth"):
+        (tmp_path / "etc").mkdir(exist_ok=True)
+        (tmp_path / f"etc/vigil@{name}.toml").write_text(name)
+        (tmp_path / f"lib/vigil@{name}/data").mkdir(parents=True)
+    monkeypatch.setattr(removal, "SETTINGS", tmp_path / "etc")
+    monkeypatch.setattr(removal, "STATE", tmp_path / "lib")
+    monkeypatch.setattr(removal, "instances", lambda: ["vigil@btc.service", "vigil@eth.service"])
+    monkeypatch.setattr(removal, "enabled", list)
+    monkeypatch.setattr(removal, "run", lambda *command, **_: ran.append(command) or 0)
+    return ran
+
+
+@pytest.mark.parametrize("purge", [False, True])
+def test_one_instance_is_removed_and_no_other(
+    two_instances: list[tuple[str, ...]], tmp_path: Path, purge: bool
+) -> None:
+    assert removal.uninstall_instance("btc", purge=purge) == 0
+    assert ("systemctl", "disable", "--quiet", "--now", "vigil@btc") in two_instances
+    assert not any("vigil@eth" in " ".join(command) for command in two_instances)
+    assert (tmp_path / "etc/vigil@btc.toml").exists() is not purge
+    assert (tmp_path / "lib/vigil@btc").exists() is not purge
+    assert (tmp_path / "etc/vigil@eth.toml").exists()
+    assert (tmp_path / "lib/vigil@eth/data").exists()
+
+
+@pytest.mark.usefixtures("two_instances")
+def test_an_instance_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(SystemExit, match="no instance sol; expected one of: btc, eth"):
+        removal.uninstall_instance("sol", purge=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refused"),
+    [
+        (["--uninstall", "--settings", "README.md"], "--settings does not go with --uninstall"),
+        (["--uninstall", "--no-start"], "--no-start does not go with --uninstall"),
+        (["--rollback", "--instance", "btc"], "--instance does not go with --rollback"),
+        (["--rollback", "--accelerated"], "--accelerated does not go with --rollback"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(arguments: list[str], refused: str) -> None:
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "scripts/install", *arguments],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert refused in done.stderr

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from monitor.criteria import Criterion
+from monitor.model import Tick
 from monitor.soak_plans import PROFILES, scaled
 from monitor.verdict import judge
-from tests.unit.monitor.observations import stream
+from tests.unit.monitor.observations import sample, stream
 from tests.unit.monitor.runs import SYMBOLS, Run
 
 SMOKE = PROFILES["smoke"]
@@ -36,6 +37,33 @@ def test_a_burst_does_not_hide_an_empty_second() -> None:
     rate = criterion(Run(profile).seconds(5, in_report).end().document(), "message rate")
     assert rate.observed == 0
     assert rate.outcome == "fail"
+
+
+def after_a_launch_of(seconds: int, run: Run) -> Run:
+    """Have nobody report for so long, as a busy machine takes to start a process."""
+    for second in range(1, seconds + 1):
+        run.now = float(second)
+        run.feed(sample(run.now, rss_mib=60.0))
+        run.feed(Tick())
+    return run
+
+
+@pytest.mark.parametrize("name", ["message rate", "stream outages"])
+def test_what_a_launch_takes_is_no_outage(name: str) -> None:
+    def since_then(second: int) -> dict[str, Any]:
+        return {"streams": tuple(stream(50 * (second - 20), one) for one in SYMBOLS)}
+
+    run = after_a_launch_of(20, Run(SMOKE)).seconds(100, since_then).end()
+    assert criterion(run.document(), name).outcome == "pass"
+
+
+@pytest.mark.parametrize("name", ["message rate", "stream outages"])
+def test_what_comes_late_after_the_first_report_is_one(name: str) -> None:
+    def later(second: int) -> dict[str, Any]:
+        return {"streams": tuple(stream(50 * max(0, second - 40), one) for one in SYMBOLS)}
+
+    run = after_a_launch_of(20, Run(SMOKE)).seconds(100, later).end()
+    assert criterion(run.document(), name).outcome == "fail"
 
 
 def nothing_yet(_second: int) -> dict[str, Any]:

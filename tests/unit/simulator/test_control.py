@@ -300,7 +300,7 @@ def test_bad_faults_are_refused(client: Client, kind: str, arguments: dict[str, 
 
 
 def test_the_tape_refuses_what_it_does_not_hold(shared: Client) -> None:
-    with pytest.raises(ValueError, match="right would be one of trade"):
+    with pytest.raises(ValueError, match="expected one of trade"):
         shared.exchange.tape("depht", "BTCUSDT")
     with pytest.raises(ValueError, match="BTCUSDT, ETHUSDT"):
         shared.exchange.tape("trade", "NOPE")

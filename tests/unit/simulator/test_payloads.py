@@ -84,5 +84,5 @@ def test_time_units_as_documented(text: str, unit: str) -> None:
 
 @pytest.mark.parametrize("text", ["Microsecond", "us", ""])
 def test_other_time_units_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="right would be MILLISECOND"):
+    with pytest.raises(ValueError, match="expected MILLISECOND"):
         time_unit(text)

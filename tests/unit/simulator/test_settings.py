@@ -29,11 +29,11 @@ def test_values_are_read() -> None:
 @pytest.mark.parametrize(
     ("arguments", "cure"),
     [
-        (["--symbols", "btcusdt"], "right would be BTCUSDT"),
+        (["--symbols", "btcusdt"], "expected BTCUSDT"),
         (["--symbols", "BTCUSDT=0"], "above 0"),
         (["--rate", "none"], "no number above 0"),
         (["--ping-interval", "0s"], "above 0"),
-        (["--lag", "soon"], "right would be 500ms"),
+        (["--lag", "soon"], "expected 500ms"),
     ],
 )
 def test_mistakes_end_with_2_and_a_cure(

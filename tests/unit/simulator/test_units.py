@@ -17,5 +17,5 @@ def test_durations(text: str, value: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "-1s", "4 hours", "inf", "nan"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="right would be 500ms"):
+    with pytest.raises(ValueError, match="expected 500ms"):
         seconds(text)

@@ -140,7 +140,7 @@ def test_reload_wants_other_streams_and_says_what_changed(requests, subscription
     ("arguments", "why"),
     [
         ({"symbols": "BTC/USDT", "streams": "trade"}, "expected a symbol such as BTCUSDT"),
-        ({"symbols": "BTCUSDT", "streams": "trades"}, "right would be trade, "),
+        ({"symbols": "BTCUSDT", "streams": "trades"}, "expected trade, "),
         ({"symbols": "BTCUSDT", "streams": " ,"}, "expected symbols and streams"),
         ({"streams": "trade"}, "expected symbols and streams"),
         ({"symbols": 7, "streams": "trade"}, "expected symbols and streams"),

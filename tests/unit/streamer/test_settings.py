@@ -71,13 +71,13 @@ def test_client_settings_keep_their_dots(tmp_path):
         ("exchange.symbols=BTCUSDT,btcusdt", "expected each only once"),
         ("exchange.symbols=BTC/USDT", "expected a symbol such as BTCUSDT"),
         ("exchange.streams=trade,trade", "expected each only once"),
-        ("exchange.streams=trade,depht", "exchange.streams.1 = 'depht': right would be trade, "),
+        ("exchange.streams=trade,depht", "exchange.streams.1 = 'depht': expected trade, "),
         (
             "exchange.streams=kline_2m",
             "exchange.streams.0 = 'kline_2m': expected kline_ and an interval",
         ),
         ("exchange.streams=[]", "exchange.streams = []: expected at least one"),
-        ("exchange.streams=7", "exchange.streams.0 = '7': right would be trade"),
+        ("exchange.streams=7", "exchange.streams.0 = '7': expected trade"),
         ("exchange.symbols=[]", "exchange.symbols = []: expected at least one"),
         ("sink.rollover_bytes=12parsecs", "450MiB"),
         (
