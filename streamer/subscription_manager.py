@@ -113,6 +113,8 @@ class SubscriptionManager:
                 self._backfiller.begin(route)
             self._idle_clock.add(route, now)
             left = self._removed_streams.take(route.name, go_on=go_on)
+            if left is None and go_on:  # a sink may find it once the stream is added
+                left = self._sink.positions().get(route.name)
             if left is not None and go_on:
                 self._ingest.resume({route.name: left})
             elif left is not None:

@@ -122,9 +122,7 @@ class FilesSink:
         try:
             for kind in sorted({route.kind for route in routes}, key=_gaps_first):
                 names = [route.name for route in routes if route.kind == kind]
-                self._kinds[kind] = self._open_kind(kind, names)
-                if kind == _GAP:
-                    self._gaps = find_gaps(config.directory / _GAP, max_age_seconds)
+                self._open_kind(kind, names)
             self._positions = beyond_gaps(self._positions, self._gaps)
         except OSError as error:
             raise unavailable(config.directory, error) from error
@@ -137,7 +135,8 @@ class FilesSink:
             for route in routes
         }
 
-    def _open_kind(self, kind: str, route_names: list[str]) -> _Pending:
+    def _open_kind(self, kind: str, route_names: list[str]) -> None:
+        """Open what a kind is written to. Of gaps it is also found out which were declared."""
         directory = self._config.directory / kind
         directory.mkdir(parents=True, exist_ok=True)
         for told in repair(directory):
@@ -159,9 +158,10 @@ class FilesSink:
             else next_file_of(directory.parent / POSITIONS / f"{kind}.json"),
             keeps_manifest=True,
         )
-        pending = _Pending(kind, writer, positions)
+        self._kinds[kind] = pending = _Pending(kind, writer, positions)
         self._waiting.append(pending.records)
-        return pending
+        if kind == _GAP:
+            self._gaps = find_gaps(directory, self._max_age_seconds)
 
     @property
     def accepting(self) -> bool:
@@ -318,7 +318,11 @@ class FilesSink:
         kind = route.kind
         try:
             if kind not in self._kinds:
-                self._kinds[kind] = self._open_kind(kind, [route.name])
+                if _GAP not in self._kinds:  # streams go on after what was declared
+                    self._open_kind(_GAP, [])
+                if kind != _GAP:
+                    self._open_kind(kind, [route.name])
+                    self._positions = beyond_gaps(self._positions, self._gaps)
         except OSError as error:
             raise unavailable(self._config.directory, error) from error
         self._targets[route] = (

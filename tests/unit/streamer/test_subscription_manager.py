@@ -24,6 +24,7 @@ class Sink:
     def __init__(self):
         self.routes, self.records, self.refuses = [], [], ()
         self.not_ready, self.awaited = (), []
+        self.stored = {}
         self.queued = 0
         self.flushes = True
 
@@ -43,6 +44,9 @@ class Sink:
 
     def next_epochs(self):
         return {}
+
+    def positions(self):
+        return self.stored
 
     def put(self, route, event, received_us):
         self.records.append((route.name, event))
@@ -423,3 +427,12 @@ def test_all_that_the_sink_is_to_be_made_ready_for_is_told_to_it_and_nothing_is_
     stage.sink.not_ready = ()
     stage.want("BTCUSDT", "ETHUSDT", "BNBUSDT", "ADAUSDT", "SOLUSDT")
     assert "solusdt@trade" in stage.routes.by_name
+
+
+def test_one_that_goes_on_does_so_where_the_sink_found_it_if_nothing_else_is_known():
+    stage = Stage()
+    stage.sink.stored = {f"{one}@trade": Position(41, NOW_US) for one in ("bnbusdt", "adausdt")}
+    stage.subscription_manager.change(["trade"], ["BTCUSDT", "ETHUSDT", "BNBUSDT"], 0.0, go_on=True)
+    assert stage.routes.by_name["bnbusdt@trade"].sequence.last_id == 41
+    stage.want("BTCUSDT", "ETHUSDT", "BNBUSDT", "ADAUSDT")
+    assert stage.routes.by_name["adausdt@trade"].sequence.last_id is None

@@ -642,3 +642,24 @@ def test_what_is_fetched_again_is_not_left_in_the_new_directory(tmp_path):
     again = FilesSink(config(tmp_path), routes)
     assert again.positions()["btcusdt@trade"].last_id == 1
     again.close()
+
+
+def test_where_streams_end_is_known_when_they_are_added(tmp_path):
+    """Which symbols a pattern chooses may not be known at the start."""
+    routes = Routes(("trade",), ("BTCUSDT", "ETHUSDT"))
+    sink = FilesSink(config(tmp_path), (*routes, *routes.gaps.values()))
+    for route in routes:
+        route.sequence.start_after(4)
+        sink.put(route, Trade("trade", NOW_US, route.symbol, 4, "1.5", "2", NOW_US, True), NOW_US)
+    gap = GapRecord(5, "ETHUSDT", "trade", "lagging", 5, 6, 2)
+    sink.put(routes.gaps["ETHUSDT"], gap, NOW_US)
+    sink.flush(PATIENCE_SECONDS)
+    sink.close()
+
+    again = FilesSink(config(tmp_path), ())
+    assert again.positions() == {}
+    for route in (*routes, *routes.gaps.values()):
+        again.add(route)
+    ends = {name: position.last_id for name, position in again.positions().items()}
+    assert ends == {"btcusdt@trade": 4, "ethusdt@trade": 6}
+    again.close()
