@@ -138,8 +138,9 @@ class Seed:
             case "upgrade":
                 for each in MEMBERS:
                     self.stop(each)
+                    before = len(self._cluster.members[each].output)
                     self.start(each)
-                    self.await_ready(each)
+                    self.await_ready(each, before)
                     time.sleep(4.0)
             case "kafka away":
                 self._kafka.stop_node(NODE)
@@ -148,11 +149,17 @@ class Seed:
             case _:
                 raise ValueError(kind)
 
-    def await_ready(self, name: str) -> None:
-        """Wait until a supervised member is ready, as an upgrade does."""
-        if self._cluster.supervised:
-            url = f"http://{self._machines[name].address}:{METRICS_PORT}/readyz"
-            eventually(lambda: _answers(url), within=CAUGHT_UP_SECONDS, what=f"{name} to be ready")
+    def await_ready(self, name: str, before: int) -> None:
+        """Wait until a member is ready, as an upgrade does: alone, by its log from there on."""
+        url = f"http://{self._machines[name].address}:{METRICS_PORT}/readyz"
+        member = self._cluster.members[name]
+
+        def is_ready() -> bool:
+            if self._cluster.supervised:
+                return _answers(url)
+            return "symbols are recorded here" in member.output[before:]
+
+        eventually(is_ready, within=CAUGHT_UP_SECONDS, what=f"{name} to be ready")
 
     def stop(self, name: str) -> None:
         """Stop a member as an operator would."""

@@ -55,7 +55,8 @@ def covered(coverage: Coverage, now_us: int) -> tuple[Coverage, Uncovered | None
     """
     if coverage.lost_us is None:
         return coverage, None
-    return Coverage(now_us), Uncovered(coverage.lost_us, now_us)
+    # The two times may be of two machines, the later one with the slower clock or more work.
+    return Coverage(now_us), Uncovered(min(coverage.lost_us, now_us), now_us)
 
 
 def dropped(

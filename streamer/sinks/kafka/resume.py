@@ -332,7 +332,8 @@ class _Tails:
         told_us = position.received_us  # by the message; of what is on disk there is none
         schema, now_us = load_schema(self._kinds[topic]), time.time_ns() // 1000
         timed = position_of(record, value, schema, told_us or now_us)
-        if told_us and not told_us - WAITED_US_MAX <= timed.received_us <= told_us:
+        waited_us = told_us + 999 - timed.received_us  # the message tells whole milliseconds
+        if told_us and not 0 <= waited_us <= WAITED_US_MAX:
             return position
         return Position(position.last_id, timed.received_us, position.epoch)
 

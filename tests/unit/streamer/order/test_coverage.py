@@ -72,3 +72,8 @@ def test_records_never_overlap_and_hold_every_moment_without_a_connection(steps:
         records.append(record)
     for begin, end in missing:
         assert any(one.from_us <= begin and end <= one.to_us for one in records), (begin, end)
+
+
+def test_a_time_never_ends_before_it_begins_whatever_the_clock_of_another_machine_says() -> None:
+    uncovered = covered(Coverage(lost_us=900), 800)[1]
+    assert uncovered == Uncovered(800, 800)

@@ -131,7 +131,12 @@ def test_a_topic_of_a_back_fill_alone_is_read_to_its_beginning(monkeypatch):
 
 @pytest.mark.parametrize(
     ("waited_us", "expected"),
-    [(9_000_000, NOW_US - 9_000_000), (-1, NOW_US), (WAITED_US_MAX + 1, NOW_US)],
+    [
+        (9_000_000, NOW_US - 9_000_000),
+        (-999, NOW_US + 999),
+        (-1000, NOW_US),
+        (WAITED_US_MAX, NOW_US),
+    ],
 )
 def test_the_last_record_was_received_when_it_says_so(monkeypatch, waited_us, expected):
     """Its message has the time of its hand-over: a process may have been stopped in between."""
