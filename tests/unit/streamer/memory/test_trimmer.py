@@ -88,6 +88,15 @@ def test_a_second_peak_does_not_wait_for_what_stayed_of_the_first(freed_mib, tri
     assert at == [2, 8, 20, 44, 92, trimmed]
 
 
+def test_whatever_is_freed_there_is_a_minute_between_two_trims():
+    looks = 20
+    heap = Heap([40, *[60] * looks])
+    freed = iter(range(0, 100 * looks, 7))  # more at each look
+    trimmer = HeapTrimmer(heap.resident, heap.trim, lambda: next(freed) * MIB)
+    at = [n for n in range(looks) if trimmer.turn(1000.0 + LOOK_EVERY_SECONDS * n)]
+    assert at == [2, 8, 14]
+
+
 def test_small_growth_between_two_looks_is_none():
     sizes = [40, 50, *(50 + number * (STILL_BYTES - 4096) / MIB for number in range(1, 4))]
     heap = Heap(sizes)
