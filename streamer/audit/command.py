@@ -8,15 +8,12 @@ from pathlib import Path
 
 from streamer.audit.batches import Source
 from streamer.audit.period import Period
-from streamer.config import KafkaConfig
 from streamer.sink_command import (
     NOTHING,
     NothingToRead,
     SinkParser,
-    asking_kafka,
     kafka_place,
     reads_kafka,
-    record_topics,
     say,
     settings_of,
     symbols_argument,
@@ -79,6 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     from streamer.audit.books import check_books, sizes_of
     from streamer.audit.holdings import check_files, early_ends
     from streamer.audit.run import audit  # after the usage is known to be right
+    from streamer.audit.sources import topics_of
     from streamer.audit.table import jumping, table
 
     settings = settings_of(options)
@@ -86,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
     root: Path | None = None  # of files that a streamer wrote, with what it noted of them
     is_kafka = reads_kafka(options, settings)
     if is_kafka:
-        source, where = _topics(settings.kafka), kafka_place(settings.kafka)
+        source, where = topics_of(settings.kafka), kafka_place(settings.kafka)
     else:
         directory: Path = options.directory or settings.sink.directory
         where = str(directory)
@@ -133,14 +131,11 @@ def _sentence(explained: bool, not_judged: list[str]) -> str:
 
 
 def _directory(path: Path) -> Source:
-    from streamer.audit.directory import Directory
+    from streamer.audit.sources import files_of
     from streamer.shards.directories import directories
     from streamer.sinks.manifest import MANIFEST
 
-    try:
-        directory = Directory(path)
-    except OSError as error:
-        raise NothingToRead(f"{path}: {error.strerror or error}") from None
+    directory = files_of(path)
     manifests = (one for base in directories(path) for one in (base / MANIFEST).glob("*.jsonl"))
     if not directory and not any(manifests):
         reason = "holds no Avro files" if path.is_dir() else "is no directory"
@@ -164,10 +159,3 @@ def _exported(path: Path) -> Source | None:
         return ExportedFiles(path)
     except OSError as error:
         raise NothingToRead(f"{error.filename or path}: {error.strerror or error}") from None
-
-
-def _topics(config: KafkaConfig) -> Source:
-    from streamer.audit.topics import Topics
-
-    with asking_kafka(config):
-        return Topics(config, record_topics(config))

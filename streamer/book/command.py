@@ -12,18 +12,14 @@ from typing import Any
 
 from streamer.audit.batches import Batch, Source
 from streamer.book.rebuild import Book, NoChanges, NotCovered, Record, rebuild
-from streamer.config import KafkaConfig
 from streamer.data.kinds.depth import KIND as DEPTH
 from streamer.data.kinds.depth_snapshot import KIND as SNAPSHOT
 from streamer.data.stream_kind import StreamKind
 from streamer.sink_command import (
     NOTHING,
-    NothingToRead,
     SinkParser,
-    asking_kafka,
     kafka_place,
     reads_kafka,
-    record_topics,
     say,
     settings_of,
     time_argument,
@@ -65,13 +61,15 @@ def main(arguments: Sequence[str]) -> int:
     add("--json", action="store_true", help="for machines, on stdout: every level")
     options = parser.parse(arguments)
 
-    settings = settings_of(options)
+    from streamer.audit.sources import files_of, topics_of  # after the usage is known to be right
+
+    settings, kinds = settings_of(options), (DEPTH.name, SNAPSHOT.name)
     source: Source
     if reads_kafka(options, settings):
-        source, where = _topics(settings.kafka), kafka_place(settings.kafka)
+        source, where = topics_of(settings.kafka, kinds), kafka_place(settings.kafka)
     else:
         directory: Path = options.directory or settings.sink.directory
-        source, where = _directory(directory), str(directory)
+        source, where = files_of(directory, kinds), str(directory)
     return _show(source, where, options)
 
 
@@ -178,20 +176,3 @@ def _number(value: Decimal) -> str:
 
 def _text(unix_us: int) -> str:
     return datetime.fromtimestamp(unix_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _directory(path: Path) -> Source:
-    from streamer.audit.directory import Directory
-
-    try:
-        return Directory(path, (DEPTH.name, SNAPSHOT.name))
-    except OSError as error:
-        raise NothingToRead(f"{path}: {error.strerror or error}") from None
-
-
-def _topics(config: KafkaConfig) -> Source:
-    from streamer.audit.topics import Topics
-
-    names = record_topics(config)
-    with asking_kafka(config):
-        return Topics(config, {kind: names[kind] for kind in (DEPTH.name, SNAPSHOT.name)})

@@ -75,7 +75,7 @@ class ClockCheck:
         try:
             exchange_time = read_time(outcome.body, in_milliseconds=self._in_milliseconds)
         except ValueError as error:
-            self._questions.notice_trouble(RestFailure("unavailable", str(error)), now)
+            self._questions.unreadable(error, now)
             return
         was_far = self._clock.is_far
         if not self._clock.measure(exchange_time, outcome.asked_at, outcome.answered_at):

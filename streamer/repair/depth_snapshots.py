@@ -187,7 +187,7 @@ class DepthSnapshots:
             self._take_answer(due, known, outcome, now)
         except (ValueError, FrameRejected) as error:
             self._plan.failed(due.symbol, now)
-            self._questions.notice_trouble(RestFailure("unavailable", str(error)), now)
+            self._questions.unreadable(error, now)
 
     def _take_answer(
         self, due: SnapshotDue, known: list[Depth], answer: RestResponse, now: float

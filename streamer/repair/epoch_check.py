@@ -111,8 +111,7 @@ class EpochCheck:
                 outcome = RestFailure("misfit", f"{route.name}: {error}")
                 self._questions.notice_trouble(outcome, now)
             except (ValueError, FrameRejected) as error:
-                outcome = RestFailure("unavailable", str(error))
-                self._questions.notice_trouble(outcome, now)
+                outcome = self._questions.unreadable(error, now)
         if isinstance(outcome, RestFailure):
             give_up = self._gap_tracker.trouble(ask, outcome.kind, outcome.wait_seconds, now)
         elif self._compared is not None:
@@ -144,7 +143,7 @@ class EpochCheck:
         try:
             latest = read_latest(route, answer, in_milliseconds=self._page_check.in_milliseconds)
         except ValueError as error:
-            self._questions.notice_trouble(RestFailure("unavailable", str(error)), now)
+            self._questions.unreadable(error, now)
             return False
         if latest is None:
             return False

@@ -88,6 +88,12 @@ class ExchangeQuestions:
             log.warning("REST: %s", trouble.detail)
             self._counters.notice("rest_trouble", error_type=trouble.kind, error=trouble.detail)
 
+    def unreadable(self, error: Exception, now: float) -> RestFailure:
+        """Return an answer that is not what is documented as a failure, which is told of."""
+        failure = RestFailure("unavailable", str(error))
+        self.notice_trouble(failure, now)
+        return failure
+
     def close(self) -> None:
         """Ask no more."""
         self._ask.close()

@@ -237,7 +237,7 @@ class GapFiller:
                     route, last_id, [each for each in trades if each.id >= ask.first_id], [], now
                 )
         except ValueError as error:  # a misfit too: the trades themselves will show whose they are
-            self._questions.notice_trouble(RestFailure("unavailable", str(error)), now)
+            self._questions.unreadable(error, now)
         self._gap_tracker.looked(ask, now)
         self._advance(route, now)
 
@@ -275,8 +275,7 @@ class GapFiller:
                 outcome = RestFailure("misfit", f"{route.name}: {error}")
                 self._questions.notice_trouble(outcome, now)
             except (ValueError, FrameRejected) as error:
-                outcome = RestFailure("unavailable", str(error))
-                self._questions.notice_trouble(outcome, now)
+                outcome = self._questions.unreadable(error, now)
         if isinstance(outcome, RestFailure):
             give_up = self._gap_tracker.trouble(ask, outcome.kind, outcome.wait_seconds, now)
         elif compares and events:

@@ -102,7 +102,7 @@ class SilenceCheck:
                     route, outcome, in_milliseconds=self._page_check.in_milliseconds
                 )
             except ValueError as error:
-                self._questions.notice_trouble(RestFailure("unavailable", str(error)), now)
+                self._questions.unreadable(error, now)
             else:
                 if self._availability.known_symbol(route.symbol, now):
                     return  # it is subscribed anew, and has its time to speak
