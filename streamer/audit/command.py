@@ -71,6 +71,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     options = parser.parse(arguments)
     period = Period(getattr(options, "from"), options.to)
+    if period.from_us is not None and period.to_us is not None and period.from_us >= period.to_us:
+        parser.error("--from must be before --to")
     symbols = options.symbols or None
 
     from streamer.audit.books import check_books, sizes_of

@@ -88,6 +88,9 @@ def _export(root: Path, options: argparse.Namespace) -> int:
     from streamer.audit.layouts import DIRECTORIES
     from streamer.export.job import ExportError, read_state, run
 
+    if unknown := [kind for kind in options.kinds if kind not in DIRECTORIES]:
+        say(f"--kinds {','.join(unknown)}: expected some of {', '.join(DIRECTORIES)}")
+        return USAGE
     days, failed = 0, 0
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     for kind in options.kinds or DIRECTORIES:
@@ -106,7 +109,8 @@ def _export(root: Path, options: argparse.Namespace) -> int:
                 continue
             print(_line(job, now), flush=True)  # noqa: T201 - progress, for people
     if not days:
-        say(f"{root}: no complete Avro files; expected a sink.directory")
+        of = f" of {', '.join(options.kinds)}" if options.kinds else ""
+        say(f"{root}: no complete Avro files{of}; expected a sink.directory")
         return NOTHING
     return FAILED if failed else EXPORTED
 

@@ -61,6 +61,15 @@ def test_nothing_to_read_has_a_code_and_a_reason(tmp_path, capsys):
     assert "no records" in capsys.readouterr().err
 
 
+def test_a_period_that_ends_before_it_begins_is_refused(tmp_path, capsys):
+    """It holds nothing, which would be explained."""
+    period = ["--from", "2026-11-28", "--to", "2026-11-27"]
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", str(tmp_path), *period])
+    assert ended.value.code == 2
+    assert "--from must be before --to" in capsys.readouterr().err
+
+
 def test_a_name_that_cannot_be_is_named(capsys):
     assert main(["audit", "9" * 300]) == 4
     assert "File name too long" in capsys.readouterr().err

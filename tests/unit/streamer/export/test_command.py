@@ -324,6 +324,10 @@ def test_what_waits_for_full_row_groups_is_bounded(tmp_path, target, monkeypatch
 def test_usage_and_nothing(sink, target, tmp_path, capsys, monkeypatch):
     assert exported(tmp_path / "nowhere", target) == 4
     assert "no complete Avro files" in capsys.readouterr().err
+    assert exported(sink, target, "--kinds", "trade,quotes") == 2
+    assert "--kinds quotes: expected some of trade, aggTrade" in capsys.readouterr().err
+    assert exported(sink, target, "--kinds", "ticker") == 4
+    assert "no complete Avro files of ticker;" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         exported(sink, target, "--partition", "price")
     assert "expected date, symbol, both or none" in capsys.readouterr().err
