@@ -321,7 +321,7 @@ def main() -> int:
             if result.problems:
                 kept = options.keep / f"vigil-cluster-{seed}"
                 shutil.rmtree(kept, ignore_errors=True)
-                shutil.copytree(here, kept, ignore=shutil.ignore_patterns("exchange"))
+                shutil.copytree(here, kept, ignore=shutil.ignore_patterns("exchange", "run"))
                 print(f"  kept in {kept}", flush=True)
     print(f"\n{table(results)}", flush=True)
     return 1 if any(result.problems for result in results) else 0
