@@ -12,6 +12,8 @@ from pathlib import Path
 
 from simulator import faults, units
 
+PORT_MAX = 65_535
+
 
 def duration(text: str) -> float:
     """Return the seconds of a duration; raises argparse.ArgumentTypeError (for people)."""
@@ -50,6 +52,13 @@ def symbol_weights(text: str) -> dict[str, float]:
         if not 0 < weights[name] < float("inf"):
             raise argparse.ArgumentTypeError(f"{part!r}: a weight is a number above 0")
     return weights
+
+
+def _port(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdecimal() else -1
+    if not 0 <= number <= PORT_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; expected 0 to {PORT_MAX}")
+    return number
 
 
 def _share(text: str) -> float:
@@ -151,9 +160,9 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 def _add_server(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; meant for loopback only")
-    add("--port", type=int, default=0, help="of the WebSocket streams; 0 takes a free one")
-    add("--rest-port", type=int, default=0, help="of /api/v3; apart, as at the exchange")
-    add("--control-port", type=int, default=0, help="of the control API (plain HTTP)")
+    add("--port", type=_port, default=0, help="of the WebSocket streams; 0 takes a free one")
+    add("--rest-port", type=_port, default=0, help="of /api/v3; apart, as at the exchange")
+    add("--control-port", type=_port, default=0, help="of the control API (plain HTTP)")
     add("--plain", action="store_true", help="ws and http without TLS")
     add("--directory", type=Path, help="for ca.pem and its key; without one a temporary one serves")
     add("--die-with-parent", action="store_true", help="end when the parent process ends (Linux)")

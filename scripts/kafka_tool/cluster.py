@@ -41,7 +41,12 @@ class Cluster:
     @classmethod
     def make(cls, directory: Path, wishes: Wishes) -> "Cluster":
         """Return the directory's cluster, new if there is none, to be started with ``start``."""
-        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise KafkaToolError(
+                f"{directory}: {error.strerror}; expected a directory that can be made or is there"
+            ) from error
         directory = directory.resolve()
         with _locked(directory):
             settings = Settings.load(directory)

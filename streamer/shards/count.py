@@ -46,7 +46,11 @@ def recorded_count(root: Path) -> int:
         count = msgspec.json.decode(path.read_bytes(), type=_Count).count
     except FileNotFoundError:
         return 1
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise SinkUnavailable(
+            f"{path}: {error.strerror}; expected a sink.directory that this user can read"
+        ) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SinkUnavailable(f'{path}: {error}; expected such as {{"count": 2}}') from error
     if count < 1:
         raise SinkUnavailable(f"{path}: expected a count of 1 or more, got {count}")

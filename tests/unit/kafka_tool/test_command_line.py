@@ -35,6 +35,14 @@ def test_a_directory_without_a_cluster_is_said_so(
     assert f"{tmp_path} holds no cluster" in capsys.readouterr().err
 
 
+def test_a_directory_that_cannot_be_made_is_said_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["start", f"--directory={tmp_path / 'file'}"]) == 1
+    assert "file: File exists; expected a directory" in capsys.readouterr().err
+
+
 def test_a_machine_without_java_has_an_exit_code_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,6 +34,9 @@ def test_values_are_read() -> None:
         (["--rate", "none"], "no number above 0"),
         (["--ping-interval", "0s"], "above 0"),
         (["--lag", "soon"], "expected 500ms"),
+        (["--port", "65536"], "'65536' is no port; expected 0 to 65535"),
+        (["--rest-port", "-1"], "is no port"),
+        (["--control-port", "http"], "is no port"),
     ],
 )
 def test_mistakes_end_with_2_and_a_cure(

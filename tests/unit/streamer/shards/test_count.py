@@ -264,6 +264,12 @@ def test_a_number_that_cannot_be_read_stops_the_start(tmp_path: Path, content: s
         recorded_count(tmp_path)
 
 
+def test_a_file_in_the_place_of_the_directory_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(SinkUnavailable, match=r"Not a directory; expected a sink\.directory"):
+        recorded_count(tmp_path / "data")
+
+
 def test_a_plan_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "streamers.plan.json").write_text("{")
     with pytest.raises(SinkUnavailable, match=r"streamers\.plan\.json: cannot be read"):
