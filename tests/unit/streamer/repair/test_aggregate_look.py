@@ -58,6 +58,17 @@ def look(world: World) -> RestRequest:
     return request
 
 
+def takes_nothing_but_trades(world: World, page: object) -> None:
+    """Nothing of an answer to the cheaper question is stored; the trades are asked for then."""
+    look(world)
+    world.say(page)
+    assert world.stored == [10]
+
+    ask_for_trades(world)
+    world.say([told(each) for each in range(10, 14)])
+    assert world.stored == [10, 11, 12, 13, 14]
+
+
 def test_the_aggregates_of_its_time_close_a_gap_of_single_trades(world):
     request = look(world)
 
@@ -87,13 +98,7 @@ def test_the_aggregates_of_its_time_close_a_gap_of_single_trades(world):
     ],
 )
 def test_of_anything_else_nothing_is_taken_and_the_trades_are_asked_for(world, page):
-    look(world)
-    world.say(page)
-    assert world.stored == [10]
-
-    ask_for_trades(world)
-    world.say([told(each) for each in range(10, 14)])
-    assert world.stored == [10, 11, 12, 13, 14]
+    takes_nothing_but_trades(world, page)
 
 
 def test_what_a_connection_brings_meanwhile_is_left_to_it(world):
@@ -138,13 +143,7 @@ def test_of_an_unknown_host_the_trade_below_the_gap_is_enough(unknown):
     ],
 )
 def test_of_an_unknown_host_nothing_is_taken_without_a_trade_of_the_streams(unknown, page):
-    look(unknown)
-    unknown.say(page)
-    assert unknown.stored == [10]
-
-    ask_for_trades(unknown)
-    unknown.say([told(each) for each in range(10, 14)])
-    assert unknown.stored == [10, 11, 12, 13, 14]
+    takes_nothing_but_trades(unknown, page)
 
 
 def test_what_rest_told_before_of_an_unknown_host_is_no_reason_to_believe_aggregates(unknown):
