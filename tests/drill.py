@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from tests.drill_faults import Place
 from tests.drill_rig import DrillError, Rig
-from tests.drills import DRILLS, Place, play
+from tests.drills import DRILLS, play
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
-
-from tests.disks import small_disk
-from tests.drill_rig import DrillError, Rig
-from tests.kafka_cluster import KafkaCluster
-from tests.kafka_mock import TOPICS, MockKafka
-from tests.streaming import at_exchange
-
-PAUSE_SECONDS = 40.0  # with ten reports a second: above what the queues and the kernel hold
-LONG_SECONDS = 3600.0  # of a fault that is there until it is mended
-
-
-@dataclass
-class Place:
-    """What lies around a rig: settings that lead to it, and handles on it."""
-
-    settings: dict[str, object] = field(default_factory=dict)
-    data: Path | None = None  # where the sink is
-    mock: MockKafka | None = None
-    cluster: KafkaCluster | None = None
-    other: subprocess.Popen[bytes] | None = None  # another deployment
-    is_over: threading.Event = field(default_factory=threading.Event)  # of a fault in a thread
-
-
-Act = Callable[[Rig, Place], None]
+from tests import drill_faults as faults
+from tests.drill_faults import Act, Place
+from tests.drill_rig import Rig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,332 +32,29 @@ class Drill:
     seconds: float = 120.0  # from the fault to the last alert
 
 
-def nothing(rig: Rig, place: Place) -> None:
-    """Wait: it mends itself, or was mended by what is played."""
-
-
-# Processes -----------------------------------------------------------------------------------
-
-
-def _kill_supervisor(rig: Rig, place: Place) -> None:
-    rig.kill()
-
-
-def _start(rig: Rig, place: Place) -> None:
-    rig.start()
-
-
-def _restart_vigil(rig: Rig, place: Place) -> None:
-    rig.stop()
-    rig.start()
-
-
-def _loop(rig: Rig, place: Place) -> None:
-    for _ in range(4):
-        before = _start_seen(rig)
-        rig.kill()
-        rig.start()
-        rig.until(
-            "a new start, as Prometheus sees it",
-            lambda before=before: _start_seen(rig) not in ("", before),  # type: ignore[misc]
-        )
-
-
-def _start_seen(rig: Rig) -> str:
-    """Return when the supervisor was started, as Prometheus has seen it; empty: it has not."""
-    found = rig.query("vigil_start_time_seconds")
-    return str(found[0]["value"][1]) if found else ""
-
-
-def _kill_streamer(rig: Rig, place: Place) -> None:
-    rig.kill_streamer()
-
-
-def _kill_streamer_often(rig: Rig, place: Place) -> None:
-    for _ in range(4):
-        rig.until_ready()
-        rig.kill_streamer()
-
-
-def _spend_the_budget(rig: Rig, place: Place) -> None:
-    _kill_streamer(rig, place)
-    rig.until_ready()
-    rig.until(
-        "an empty budget, as Prometheus sees it",
-        lambda: rig.query("vigil_restart_budget_remaining == 0"),
-    )
-    _kill_streamer(rig, place)
-    assert rig.vigil_process
-    rig.until("exit code 6", lambda: rig.vigil_process and rig.vigil_process.poll() == 6)
-
-
-def _block_the_log(rig: Rig, place: Place) -> None:
-    """Let nobody read what the supervisor says, and make it say much."""
-    assert rig.vigil_process
-    rig.log_is_read.clear()
-    rig.change("monitor.sample_every", -1.0)  # wrong, so that each reload has something to say
-    begun = rig.status()["time"]
-    for _ in range(200):
-        if rig.query("time() - vigil_snapshot_timestamp_seconds > 6"):
-            return
-        rig.vigil_process.send_signal(signal.SIGHUP)
-        time.sleep(0.2)
-    raise DrillError(f"it still writes, though nobody reads since {begun}")
-
-
-def _read_the_log(rig: Rig, place: Place) -> None:
-    rig.change("monitor.sample_every", 1.0)
-    rig.log_is_read.set()
-
-
-def _launch_again(rig: Rig, place: Place) -> None:
-    rig.vigil("restart", "streamer-1")
-
-
-# What Prometheus looks at ----------------------------------------------------------------------
-
-
-def _forget_the_job(rig: Rig, place: Place) -> None:
-    rig.scrape("something-else")
-
-
-def _name_the_job(rig: Rig, place: Place) -> None:
-    rig.scrape("vigil")
-
-
-# The exchange ----------------------------------------------------------------------------------
-
-
-def _refuse_connections(rig: Rig, place: Place) -> None:
-    rig.exchange.fault("refuse_connections", duration=25.0)
-    rig.exchange.fault("reset")
-
-
-def _stall_a_symbol(rig: Rig, place: Place) -> None:
-    rig.exchange.fault("stall", symbol="BTCUSDT", duration=25.0)
-
-
-def _keep_a_quiet_symbol(rig: Rig, place: Place) -> None:
-    rig.change("exchange.symbols", ["BNBUSDT"])
-    rig.vigil("reload")
-
-
-def _take_every_symbol(rig: Rig, place: Place) -> None:
-    rig.change("exchange.symbols", rig.exchange.symbols)
-    rig.vigil("reload")
-
-
-def _lose_trades(rig: Rig, place: Place) -> None:
-    rig.exchange.fault("rest_error", duration=30.0)
-    rig.exchange.fault("withhold", stream="trade", symbol="BTCUSDT", count=3)
-
-
-def _lose_book_changes(rig: Rig, place: Place) -> None:
-    rig.exchange.fault("rest_error", duration=30.0)  # else a snapshot is there within seconds
-    rig.exchange.fault("withhold", stream="depth@100ms", symbol="BTCUSDT", count=3)
-
-
-def _send_nonsense(rig: Rig, place: Place) -> None:
-    rig.exchange.fault("malformed", count=3)
-
-
-def _another_venue(rig: Rig, place: Place) -> None:
-    rig.exchange.fault("rest_other_venue", duration=20.0)
-    rig.exchange.fault("withhold", stream="trade", symbol="ETHUSDT", count=7)
-
-
-def _wipe_the_history(rig: Rig, place: Place) -> None:
-    rig.exchange.fault("ids_anew", symbol="BTCUSDT")
-
-
-def _tell_another_price(rig: Rig, place: Place) -> None:
-    rig.exchange.fault("malformed", stream="trade", symbol="BTCUSDT", variant="other_price")
-
-
-def _right_the_exchange(rig: Rig, place: Place) -> None:
-    rig.replace_exchange()
-    _restart_vigil(rig, place)
-
-
-# Kafka -----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _mock_kafka() -> Iterator[Place]:
-    mock = MockKafka()
-    with mock as servers:
-        yield Place(
-            {"sink.kind": "kafka", "kafka.bootstrap_servers": servers, "kafka.partitions": 4},
-            mock=mock,
-        )
-
-
-@contextmanager
-def _real_kafka() -> Iterator[Place]:
-    import tempfile
-
-    with KafkaCluster(Path(tempfile.mkdtemp(prefix="vigil-kafka-"))) as cluster:
-        yield Place(
-            {
-                "sink.kind": "kafka",
-                "kafka.bootstrap_servers": cluster.bootstrap_servers,
-                "kafka.create_topics": True,
-                "kafka.replication_factor": 1,
-                "kafka.partitions": 2,
-            },
-            cluster=cluster,
-        )
-
-
-def _start_another_deployment(rig: Rig, place: Place) -> None:
-    settings = {
-        **place.settings,
-        "sink.directory": rig.directory / "another",
-        "exchange.streams": "trade,aggTrade",
-    }
-    options = at_exchange(rig.exchange, **{key: str(value) for key, value in settings.items()})
-    place.other = rig.run([sys.executable, "-m", "streamer", *options])
-
-
-def _stop_the_other_deployment(rig: Rig, place: Place) -> None:
-    assert place.other
-    place.other.terminate()
-    place.other.wait(30.0)
-
-
-def _kafka_away(rig: Rig, place: Place) -> None:
-    assert place.mock
-    place.mock.process.send_signal(signal.SIGSTOP)
-
-
-def _kafka_back(rig: Rig, place: Place) -> None:
-    assert place.mock
-    place.mock.process.send_signal(signal.SIGCONT)
-
-
-def _limit_record_size(cluster: KafkaCluster, limit: int) -> None:
-    topic = TOPICS["trade"]
-    entries = [
-        ConfigEntry("max.message.bytes", str(limit), incremental_operation=AlterConfigOpType.SET)
-    ]
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
-    admin = AdminClient(cluster.administrator)
-    for future in admin.incremental_alter_configs([resource]).values():
-        future.result()
-
-
-def _refuse_records(rig: Rig, place: Place) -> None:
-    assert place.cluster
-    _limit_record_size(place.cluster, 60)
-
-
-def _accept_records(rig: Rig, place: Place) -> None:
-    assert place.cluster
-    _limit_record_size(place.cluster, 1048588)
-
-
-# Disk and memory -------------------------------------------------------------------------------
-
-
-@contextmanager
-def _small_disk() -> Iterator[Place]:
-    import tempfile
-
-    parent = Path(tempfile.mkdtemp(prefix="vigil-disk-"))
-    with small_disk(parent / "disk") as disk:
-        yield Place(data=disk / "data")
-
-
-def _fill_the_disk(rig: Rig, place: Place) -> None:
-    found = os.statvfs(rig.data)
-    left = found.f_bavail * found.f_frsize
-    filler = rig.data.parent / "filler"
-    filler.write_bytes(bytes(max(0, left - 3 * (1 << 20))))
-
-
-def _make_room(rig: Rig, place: Place) -> None:
-    (rig.data.parent / "filler").unlink()
-
-
-def _raise_the_ceiling(rig: Rig, place: Place) -> None:
-    rig.change("[[rules]]", {**_LOW_CEILING, "above": "450MiB"})
-    rig.vigil("reload")
-
-
-_LOW_CEILING = {
-    "name": "memory ceiling",
-    "metric": "rss_bytes",
-    "above": "450MiB",
-    "action": "restart",
-}
-
-
-def _lower_the_ceiling(rig: Rig, place: Place) -> None:
-    """Let what is in use be more than nine tenths of what is allowed."""
-    used = max(one["rss_bytes"] or 0 for one in rig.status()["streamers"])
-    rig.change("[[rules]]", {**_LOW_CEILING, "above": round(used * 1.08)})
-    rig.vigil("reload")
-
-
-# The supervisor ------------------------------------------------------------------------------
-
-
-def _read_the_log_slowly(rig: Rig, place: Place) -> None:
-    """Read the log for a moment every six seconds, and make the supervisor say more than fits."""
-    process = rig.vigil_process
-    assert process
-    rig.log_is_read.clear()
-    rig.change("monitor.sample_every", -1.0)  # wrong, so that each reload has something to say
-
-    def play() -> None:
-        while not place.is_over.is_set():
-            for _ in range(60):
-                process.send_signal(signal.SIGHUP)
-                time.sleep(0.005)
-            place.is_over.wait(6.0)
-            rig.log_is_read.set()
-            if not place.is_over.wait(0.2):
-                rig.log_is_read.clear()
-
-    threading.Thread(target=play, daemon=True).start()
-
-
-def _read_the_log_as_usual(rig: Rig, place: Place) -> None:
-    place.is_over.set()
-    _read_the_log(rig, place)
-
-
-def _pause_the_supervisor(rig: Rig, place: Place) -> None:
-    """Stop it for longer than the queues of the telemetry last, as a machine without time does."""
-    assert rig.vigil_process
-    rig.vigil_process.send_signal(signal.SIGSTOP)
-    time.sleep(PAUSE_SECONDS)
-    rig.vigil_process.send_signal(signal.SIGCONT)
-
-
 DRILLS = {
     "down": Drill(
         about="The supervisor is killed, and nobody starts it again.",
         runbook="down.md#vigildown",
         alerts=("VigilDown", "VigilFreshnessBurnsFast", "VigilFreshnessBurnsSlowly"),
         lasting=("VigilFreshnessBurnsFast", "VigilFreshnessBurnsSlowly"),
-        fault=_kill_supervisor,
-        fix=_start,
+        fault=faults.kill_supervisor,
+        fix=faults.start,
     ),
     "absent": Drill(
         about="Prometheus no longer looks at Vigil.",
         runbook="down.md#vigilabsent",
         alerts=("VigilAbsent",),
-        fault=_forget_the_job,
-        fix=_name_the_job,
+        fault=faults.forget_the_job,
+        fix=faults.name_the_job,
     ),
     "stuck": Drill(
         about="Nobody reads the supervisor's log: its loop waits in the middle of a line.",
         runbook="down.md#vigilstuck",
         alerts=("VigilStuck",),
         piped=True,
-        fault=_block_the_log,
-        fix=_read_the_log,
+        fault=faults.block_the_log,
+        fix=faults.read_the_log,
     ),
     "streamer-down": Drill(
         about="The streamer is killed, and its next launch is a minute away.",
@@ -403,38 +65,38 @@ DRILLS = {
             "supervisor.restart_backoff_initial": 60.0,
             "supervisor.restart_backoff_max": 60.0,
         },
-        fault=_kill_streamer,
-        fix=_launch_again,
+        fault=faults.kill_streamer,
+        fix=faults.launch_again,
     ),
     "restart-loop": Drill(
         about="The supervisor is killed and started again and again.",
         runbook="down.md#vigilrestartloop",
         alerts=("VigilRestartLoop",),
-        fault=_loop,
-        fix=nothing,
+        fault=faults.loop,
+        fix=faults.nothing,
     ),
     "restart-rate": Drill(
         about="The streamer is killed four times.",
         runbook="down.md#vigilrestartratehigh",
         alerts=("VigilRestartRateHigh",),
-        fault=_kill_streamer_often,
-        fix=nothing,
+        fault=faults.kill_streamer_often,
+        fix=faults.nothing,
     ),
     "budget-spent": Drill(
         about="The streamer is killed more often than it may be restarted.",
         runbook="down.md#vigilrestartbudgetspent",
         alerts=("VigilRestartBudgetSpent",),
         settings={"supervisor.restart_limit": 1},
-        fault=_spend_the_budget,
-        fix=_start,
+        fault=faults.spend_the_budget,
+        fix=faults.start,
     ),
     "connection-down": Drill(
         about="The exchange ends the connections and refuses new ones.",
         runbook="stale-feed.md#vigilconnectiondown",
         alerts=("VigilConnectionDown", "VigilNotReady"),
         not_ready="no live connection in slot-1",
-        fault=_refuse_connections,
-        fix=nothing,
+        fault=faults.refuse_connections,
+        fix=faults.nothing,
     ),
     "symbol-silent": Drill(
         about="The exchange sends nothing of BTCUSDT, though it is traded.",
@@ -442,120 +104,120 @@ DRILLS = {
         alerts=("VigilSymbolSilent",),
         not_ready="silent: BTCUSDT",
         settings={"connection.stale_after": 3.0},
-        fault=_stall_a_symbol,
-        fix=nothing,
+        fault=faults.stall_a_symbol,
+        fix=faults.nothing,
     ),
     "rate-low": Drill(
         about="Somebody has taken out all symbols but one, which is hardly traded.",
         runbook="stale-feed.md#vigilratelow",
         alerts=("VigilRateLow",),
         exchange=("--symbols", "BTCUSDT,ETHUSDT,BNBUSDT=0.05"),
-        fault=_keep_a_quiet_symbol,
-        fix=_take_every_symbol,
+        fault=faults.keep_a_quiet_symbol,
+        fix=faults.take_every_symbol,
     ),
     "clock-off": Drill(
         about="Our clock is two seconds behind that of the exchange.",
         runbook="clock.md#vigilclockoff",
         alerts=("VigilClockOff",),
         exchange=("--clock-ahead", "2s"),
-        fault=nothing,
-        fix=_right_the_exchange,
+        fault=faults.nothing,
+        fix=faults.right_the_exchange,
     ),
     "other-venue": Drill(
         about="REST tells another market's trades under the same ids, while trades are missing.",
         runbook="wrong-data.md#vigilothervenue",
         alerts=("VigilOtherVenue",),
-        fault=_another_venue,
-        fix=nothing,
+        fault=faults.another_venue,
+        fix=faults.nothing,
     ),
     "ids-anew": Drill(
         about="The exchange has wiped its history: ids begin at 1000 again.",
         runbook="wrong-data.md#vigilidsstartedanew",
         alerts=("VigilIdsStartedAnew",),
-        fault=_wipe_the_history,
-        fix=nothing,
+        fault=faults.wipe_the_history,
+        fix=faults.nothing,
     ),
     "unusable-trades": Drill(
         about="One trade in 499 has no quantity, as REST confirms.",
         runbook="wrong-data.md#vigilunusabletrades",
         alerts=("VigilUnusableTrades",),
         exchange=("--no-trade-every", "499"),
-        fault=nothing,
-        fix=_right_the_exchange,
+        fault=faults.nothing,
+        fix=faults.right_the_exchange,
     ),
     "differing-copies": Drill(
         about="The exchange tells a trade twice, with different prices.",
         runbook="wrong-data.md#vigildifferingcopies",
         alerts=("VigilDifferingCopies",),
-        fault=_tell_another_price,
-        fix=nothing,
+        fault=faults.tell_another_price,
+        fix=faults.nothing,
     ),
     "missing-ids": Drill(
         about="Trades are lost, and REST does not answer until they are given up.",
         runbook="gaps.md#vigilmissingids",
         alerts=("VigilMissingIds",),
         settings={"repair.give_up_after": 3.0},
-        fault=_lose_trades,
-        fix=nothing,
+        fault=faults.lose_trades,
+        fix=faults.nothing,
     ),
     "book-lost": Drill(
         about="Changes of an order book are lost.",
         runbook="book.md#vigilbooklost",
         alerts=("VigilBookLost",),
         streams=("trade", "depth@100ms"),
-        fault=_lose_book_changes,
-        fix=nothing,
+        fault=faults.lose_book_changes,
+        fix=faults.nothing,
     ),
     "dead-letters": Drill(
         about="The exchange sends frames that cannot be decoded.",
         runbook="dead-letters.md#vigildeadletters",
         alerts=("VigilDeadLetters",),
-        fault=_send_nonsense,
-        fix=nothing,
+        fault=faults.send_nonsense,
+        fix=faults.nothing,
     ),
     "records-refused": Drill(
         about="A topic's limit of size is lowered below that of any record (a real broker).",
         runbook="dead-letters.md#vigilrecordsrefused",
         alerts=("VigilRecordsRefused",),
-        place=_real_kafka,
-        fault=_refuse_records,
-        fix=_accept_records,
+        place=faults.real_kafka,
+        fault=faults.refuse_records,
+        fix=faults.accept_records,
     ),
     "other-writers": Drill(
         about="Somebody has started another deployment that records the same into the same topics.",
         runbook="kafka.md#vigilotherwriters",
         alerts=("VigilOtherWriters",),
-        place=_mock_kafka,
-        fault=_start_another_deployment,
-        fix=_stop_the_other_deployment,
+        place=faults.mock_kafka,
+        fault=faults.start_another_deployment,
+        fix=faults.stop_the_other_deployment,
     ),
     "kafka-away": Drill(
         about="The brokers answer no more.",
         runbook="kafka.md#vigilsinkstalled",
         alerts=("VigilSinkStalled", "VigilOverflowGrows"),
         not_ready="nothing is stored",
-        place=_mock_kafka,
-        fault=_kafka_away,
-        fix=_kafka_back,
+        place=faults.mock_kafka,
+        fault=faults.kafka_away,
+        fix=faults.kafka_back,
     ),
     "events-let-go": Drill(
         about="The brokers answer no more, and there is next to no room to wait in.",
         runbook="disk.md#vigileventsletgo",
         alerts=("VigilEventsLetGo",),
-        place=_mock_kafka,
+        place=faults.mock_kafka,
         settings={"kafka.overflow_bytes": "16MiB"},
         exchange=("--rate", "3000"),
-        fault=_kafka_away,
-        fix=_kafka_back,
+        fault=faults.kafka_away,
+        fix=faults.kafka_back,
         seconds=240.0,
     ),
     "disk-full": Drill(
         about="The sink's disk fills up.",
         runbook="disk.md#vigildisknearlyfull",
         alerts=("VigilDiskNearlyFull",),
-        place=_small_disk,
-        fault=_fill_the_disk,
-        fix=_make_room,
+        place=faults.disk,
+        fault=faults.fill_the_disk,
+        fix=faults.make_room,
     ),
     "leak": Drill(
         # In a soak of an hour, as `run` wants two hours of samples before it says anything.
@@ -564,8 +226,8 @@ DRILLS = {
         alerts=("VigilLeakSuspected",),
         hook="leaks_slowly",
         command=("soak", "--profile", "1h", "--output", "{directory}/profile.json"),
-        fault=nothing,
-        fix=_launch_again,
+        fault=faults.nothing,
+        fix=faults.launch_again,
         seconds=3600.0,
     ),
     "supervisor-overloaded": Drill(
@@ -573,23 +235,23 @@ DRILLS = {
         runbook="capacity.md#vigilsupervisoroverloaded",
         alerts=("VigilSupervisorOverloaded",),
         piped=True,
-        fault=_read_the_log_slowly,
-        fix=_read_the_log_as_usual,
+        fault=faults.read_the_log_slowly,
+        fix=faults.read_the_log_as_usual,
     ),
     "telemetry-lost": Drill(
         about="The supervisor gets no time for a while, and reports come fast.",
         runbook="capacity.md#vigiltelemetrylost",
         alerts=("VigilTelemetryLost",),
         settings={"telemetry.report_every": 0.01},
-        fault=_pause_the_supervisor,
-        fix=nothing,
+        fault=faults.pause_the_supervisor,
+        fix=faults.nothing,
     ),
     "memory-high": Drill(
         about="The ceiling of memory is set just above what the streamer uses.",
         runbook="memory.md#vigilmemoryhigh",
         alerts=("VigilMemoryHigh",),
-        fault=_lower_the_ceiling,
-        fix=_raise_the_ceiling,
+        fault=faults.lower_the_ceiling,
+        fix=faults.raise_the_ceiling,
     ),
 }
 
