@@ -91,6 +91,7 @@ class Ingest:
                     if route.held is not None:
                         self._hold_back(route, connection, payload, received_us)
                         continue
+                heard_us = route.received_us
                 event = route.decode(payload, received_us)
             except FrameRejected as error:
                 self._reject(connection, payload, error, now)
@@ -103,6 +104,7 @@ class Ingest:
                 if self._is_ahead(connection, route, first_id, now):
                     held = connection, route, event, payload, received_us
                     self._handover.hold(connection.connection_id, route, first_id, held, now)
+                    route.received_us = heard_us  # of what is taken: see `_take_held`
                     continue
             if route.sequence.advance(event.id):
                 put(route, event, received_us)
@@ -138,9 +140,20 @@ class Ingest:
         return False
 
     def _take_held(self, held: list[_Held], now: float) -> None:
+        """Take what a successor has brought.
+
+        Where its predecessor has not brought as much, that one was dead without a word, and what
+        it missed before the successor listened is missing.
+        """
+        begun: set[Route] = set()
         for connection, route, event, payload, received_us in held:
             if self.routes.by_name.get(route.name) is not route:
                 continue  # it has left meanwhile
+            if route not in begun:
+                begun.add(route)
+                if not _reached(route, event.id):
+                    self.coverage.begin_gap(route)
+            route.received_us = max(route.received_us or 0, received_us)
             first = self._arrive(route, event, received_us, now)
             if first is not None and differs(first, event):
                 differing = FrameRejected("differing_copy", f"{event} came after {first}")
@@ -281,12 +294,16 @@ class Ingest:
         released = sequence.take(event.id, (event, received_us), now)
         if sequence.pending:
             self.routes.hold(route)
-        self.coverage.cover(route, *coverage.covered(route.coverage, received_us))
+        is_copy = sequence.duplicates_total != copies
+        if is_copy and coverage.is_of_before(route.coverage, received_us):
+            self.coverage.begin_gap(route)  # still
+        else:
+            self.coverage.cover(route, *coverage.covered(route.coverage, received_us))
         if route.left is not None:
             self.gap_records.declare_unwanted(route, route.left, received_us)
             route.left = None
         self.forward(route, released)
-        if sequence.duplicates_total == copies:
+        if not is_copy:
             return None
         if route.latest is not None and route.latest.id == event.id:
             return route.latest

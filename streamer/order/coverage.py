@@ -48,6 +48,11 @@ def lost(coverage: Coverage, heard_us: int | None) -> Coverage:
     return Coverage(coverage.covered_from_us, max(heard_us, coverage.covered_from_us))
 
 
+def is_of_before(coverage: Coverage, received_us: int) -> bool:
+    """Return whether what came then says nothing of now: the stream was lost later."""
+    return coverage.lost_us is not None and received_us < coverage.lost_us
+
+
 def covered(coverage: Coverage, now_us: int) -> tuple[Coverage, Uncovered | None]:
     """Return the coverage when an event has come, or a connection serves the stream again.
 

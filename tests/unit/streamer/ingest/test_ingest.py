@@ -11,6 +11,7 @@ from streamer.ingest import ingest
 from streamer.ingest.ingest import Ingest
 from streamer.network import boundary
 from streamer.network.events import Lost
+from streamer.order.handover import STALL_SECONDS, WITHIN_SECONDS
 from streamer.order.held_back import HeldBack
 from streamer.order.positions import Position
 from streamer.order.sequence import ContiguousSequence
@@ -326,6 +327,59 @@ def test_copies_of_what_was_left_are_counted_and_end_no_gap(stage):
     stage.ingest.open(route, time.monotonic(), is_seamless=True)
     assert [name for name, _ in stage.take()] == ["btcusdt@gap", route.name]
     assert route.sequence.duplicates_total == 1
+
+
+def on_successor(stage, name, number, first_ids=None):
+    """Hear a quote on a connection that is to succeed the one of before."""
+    connection = Connection()
+    connection.connection_id = 2
+    payload = frame(of_symbol(BOOK_TICKER | {"u": number}, name.split("@")[0].upper()), name)
+    first_ids = {} if first_ids is None else first_ids
+    stage.ingest.take(connection, [payload], first_ids, overlapping=True)
+
+
+def test_a_predecessor_that_was_silent_without_a_word_has_missed_what_is_declared(stage):
+    before_us = stage.heard_us(QUOTES[0])
+    on_successor(stage, QUOTES[0], 9)
+    assert stage.take() == [], "the other one may bring what was before"
+    assert stage.heard_us(QUOTES[0]) == before_us, "as far as is known"
+    now = time.monotonic()
+    stage.ingest.expire(now)
+    assert stage.take() == []
+    stage.ingest.expire(now + STALL_SECONDS)
+    stage.ingest.expire(now + 2 * STALL_SECONDS + WITHIN_SECONDS)
+    stage.ingest.expire(now + 3 * STALL_SECONDS + WITHIN_SECONDS)
+    times = (before_us, stage.heard_us(QUOTES[0]))
+    assert stage.take() == [("btcusdt@gap", times), (QUOTES[0], 9)]
+    assert times[0] < times[1]
+
+
+def test_a_predecessor_that_brings_as_much_has_missed_nothing(stage):
+    first_ids = {}
+    on_successor(stage, QUOTES[0], 9, first_ids)
+    for number in (8, 9):
+        stage.hear(QUOTES[0], number)
+    on_successor(stage, QUOTES[0], 10, first_ids)
+    assert stage.take() == [(QUOTES[0], 8), (QUOTES[0], 9), (QUOTES[0], 10)]
+
+
+def test_a_copy_of_before_a_stream_was_lost_ends_no_gap(stage):
+    route = held(stage, "btcusdt@bookTicker")
+    for number in (6, 7):
+        stage.hear(route.name, number)
+    left = Position(7, route.held.frames[-1][2] + 1_000_000)  # by the one before, which went on
+    stage.ingest.resume({route.name: left})
+    stage.ingest.open(route, time.monotonic())
+    assert stage.take() == []
+    assert route.coverage.lost_us == left.received_us
+    time_ns = left.received_us * 1000 + 5_000_000
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ingest.time, "time_ns", lambda: time_ns)
+        stage.hear(route.name, 8)
+    assert stage.take() == [
+        ("btcusdt@gap", (left.received_us, time_ns // 1000)),
+        (route.name, 8),
+    ]
 
 
 def test_what_is_held_and_cannot_be_decoded_is_kept_for_inspection(stage):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.order.coverage import Coverage, Uncovered, covered, dropped, lost
+from streamer.order.coverage import Coverage, Uncovered, covered, dropped, is_of_before, lost
 
 FRESH = Coverage()
 
@@ -77,3 +77,9 @@ def test_records_never_overlap_and_hold_every_moment_without_a_connection(steps:
 def test_a_time_never_ends_before_it_begins_whatever_the_clock_of_another_machine_says() -> None:
     uncovered = covered(Coverage(lost_us=900), 800)[1]
     assert uncovered == Uncovered(800, 800)
+
+
+def test_what_came_before_a_stream_was_lost_says_nothing_of_now() -> None:
+    assert not is_of_before(FRESH, 7)
+    assert is_of_before(Coverage(lost_us=8), 7)
+    assert not is_of_before(Coverage(lost_us=8), 8)

@@ -96,7 +96,11 @@ class Stage:
 
     @property
     def stored(self) -> list[int]:
-        return [event.id for _, event in self.sink.put_of]
+        return [event.id for name, event in self.sink.put_of if name in (QUOTES, TRADES)]
+
+    @property
+    def gaps(self) -> int:
+        return len(self.sink.put_of) - len(self.stored)
 
 
 def test_a_successor_that_is_ahead_overtakes_nothing() -> None:
@@ -110,6 +114,7 @@ def test_a_successor_that_is_ahead_overtakes_nothing() -> None:
     stage.hear(1, 108, 109, 110)
     stage.hear(2, 110)
     assert stage.stored == [101, 102, 103, 104, 105, 108, 109, 110]
+    assert stage.gaps == 0
 
 
 def test_trades_wait_for_nobody_since_their_ids_tell_what_is_missing() -> None:
@@ -131,6 +136,7 @@ def test_a_successor_in_the_place_of_its_predecessor_is_taken_from_its_first_eve
     stage.hear(2, 105, 108)
     stage.hear(3, 110)
     assert stage.stored == [101, 105, 108, 110]
+    assert stage.gaps == 1, "what came between 101 and 105 was missed, if anything did"
 
 
 def test_a_predecessor_that_has_fallen_silent_holds_nothing_up_for_long(monkeypatch) -> None:
@@ -146,6 +152,7 @@ def test_a_predecessor_that_has_fallen_silent_holds_nothing_up_for_long(monkeypa
         stage.ingest.expire(now)
     stage.hear(2, 108)
     assert stage.stored == [101, 105, 108]
+    assert stage.gaps == 1, "it was dead without a word"
 
 
 def test_what_is_held_of_a_stream_that_left_is_dropped() -> None:
