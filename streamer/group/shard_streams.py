@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -50,7 +51,7 @@ class _Leaving:
     """A shard that has ended here, until what is accepted of it is acknowledged."""
 
     positions: dict[str, Position]
-    symbols: tuple[str, ...]
+    routes: tuple[Route, ...]
     accepted_total: int
     until: float
 
@@ -236,10 +237,11 @@ class ShardStreams:
                 self._shard_routes.open(symbols, positions, now, is_seamless=is_seamless)
                 log.info("shard %d: %d symbols are recorded here", shard, len(symbols))
             case Leave():
+                routes = tuple(route for route in self._routes if route.symbol in symbols)
                 positions = self._shard_routes.end(symbols, now, discards=False)
                 accepted = self._sink.counts().accepted_total
                 until = now + max(self._member.handover_seconds, ACKNOWLEDGED_SECONDS)
-                self._leaving[shard] = _Leaving(positions, symbols, accepted, until)
+                self._leaving[shard] = _Leaving(positions, routes, accepted, until)
                 log.info("shard %d: its symbols are not recorded here any more", shard)
             case Drop():
                 self._finder.forget(shard)
@@ -260,6 +262,8 @@ class ShardStreams:
             elif now >= leaving.until:
                 log.warning("shard %d: not all of it is acknowledged: the topics tell", shard)
                 self._membership.tell(shard, "left")
+                if math.isfinite(now):  # else it ends: what waits on disk is for its next start
+                    self._sink.discard(leaving.routes)  # the successor goes on without it
             else:
                 continue
             del self._leaving[shard]

@@ -98,6 +98,7 @@ class Counts:
 class Sink:
     numbers: Counts = field(default_factory=Counts)
     held: list[bool] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
 
     def counts(self):
         return self.numbers
@@ -107,6 +108,9 @@ class Sink:
 
     def release(self, now):
         self.held.append(False)
+
+    def discard(self, routes):
+        self.discarded += [route.name for route in routes]
 
 
 class Subscriptions:
@@ -225,13 +229,18 @@ def test_where_a_shard_was_left_is_told_when_all_of_it_is_acknowledged(stage):
 
 def test_where_a_shard_was_left_is_not_told_when_kafka_does_not_acknowledge(stage):
     stage.own()
+    for shard in (0, 1):
+        stage.routes.add(stage.routes.make("trade", OF[shard][0]))
     stage.sink.numbers = Counts(5, 3)
     stage.turn(Revoked(0))
     stage.turn(now=10.0)
     stage.turn(now=19.9)
     assert stage.membership.told == []
+    assert stage.sink.discarded == []
     stage.turn(now=20.0)
     assert stage.membership.told == [(0, "left", None)]
+    ours = [f"{OF[0][0].lower()}@trade"]
+    assert stage.sink.discarded == ours, "it would come after what the successor records"
 
 
 def test_a_shard_that_is_lost_is_recorded_and_not_produced_until_it_is_known_whose_it_is(stage):
@@ -353,12 +362,14 @@ def test_who_stops_tells_where_shards_end_for_which_nobody_came_in_time(stage):
 
 def test_who_stops_and_could_not_deliver_all_has_the_topics_tell_where_shards_end(stage):
     stage.own()
+    stage.routes.add(stage.routes.make("trade", OF[0][0]))
     stage.sink.numbers = Counts(accepted_total=5, acknowledged_total=4)
     stage.streams.leave(0.0, 5.0)
     stage.turn(Revoked(0))
     stage.streams.end_leaving(5.0)
     stage.streams.tell_left()
     assert stage.membership.told == [(0, "left", None)]
+    assert stage.sink.discarded == [], "nobody may have taken it over: it waits for the next start"
 
 
 def test_a_member_is_settled_when_all_that_it_was_assigned_is_recorded(stage):
