@@ -52,6 +52,8 @@ def server(tmp_path: Path) -> Iterator[TelemetryServer]:
 @pytest.fixture
 def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
     context = zmq.Context()
+    # A default of its sockets: one that is collected as garbage waits for its peer for ever, else.
+    context.setsockopt(zmq.LINGER, 0)
     yield context
     context.destroy(linger=0)
 
