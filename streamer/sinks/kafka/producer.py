@@ -27,7 +27,7 @@ BATCH_AGAIN_SECONDS = 3600.0  # until a batch that was made smaller is tried lar
 PAUSE_LIMIT_SECONDS = 30.0  # between producers while the cause lasts; doubles from PAUSE_SECONDS
 PAUSE_SECONDS = 1.0
 HEALTHY_SECONDS = 60.0  # of a producer, after which the next failure begins with no pause
-CONNECTIONS_SECONDS = 1.0  # a look at the process's open files takes 0.1 ms
+CONNECTIONS_SECONDS = 1.0  # a look at 37 open sockets takes 0.65 ms of the feed's time
 PURGE_SECONDS = 2.0  # purging is local and takes a microsecond for each record
 
 _AFTER_A_FAILURE = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL}
