@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamer.backfill.errors import LEFT, BackfillError, NothingToFill
 from streamer.data.catalogue import BY_STREAM, REPAIRABLE, kind_of
 from streamer.errors import HandshakeError, SettingsError
 from streamer.sink_command import (
@@ -28,8 +29,7 @@ if TYPE_CHECKING:  # what takes long to import comes after the usage is known to
     from streamer.backfill.target import Target
     from streamer.settings import StreamerSettings
 
-FILLED, LEFT = 0, 3
-"""Exit codes of its own."""
+FILLED = 0
 
 _EPILOG = """\
 Only what is not there is stored: run it again after any end, a kill included, and it goes on. A
@@ -38,7 +38,8 @@ directory, by kind; messages have the header vigil-source. A gap that is filled 
 record (docs/backfill.md).
 
 Exit codes: 0 everything that was asked for is there; 2 usage or configuration; 3 something could
-not be filled, and is named; 130 interrupted: what was fetched is stored.
+not be filled, and is named; 4 there is no such directory, or Kafka does not answer; 130
+interrupted: what was fetched is stored.
 """
 
 
@@ -116,7 +117,6 @@ def _run(
     *,
     uncompared: bool,
 ) -> int:
-    from streamer.backfill.errors import BackfillError
     from streamer.backfill.run import Backfill
     from streamer.backfill.stop import Stop, Stopped
 
@@ -132,14 +132,14 @@ def _run(
                 code = INTERRUPTED
             except BackfillError as error:
                 progress.say(str(error))
-                code = LEFT
+                code = error.exit_code
             backfill.finish()
     except KeyboardInterrupt:
         progress.say("stopped at once: the next run completes what was being written, and goes on")
         return INTERRUPTED
     except BackfillError as error:
         progress.say(str(error))
-        return LEFT
+        return error.exit_code
     except OSError as error:
         progress.say(f"{error.filename or settings.sink.directory}: {error.strerror or error}")
         return LEFT
@@ -181,7 +181,6 @@ def _fill(
         backfill.look(kinds)
         backfill.from_archives(archives)
         return
-    from streamer.backfill.errors import BackfillError
     from streamer.backfill.rest_past import SHARE_OF_REPAIRS, RestPast
     from streamer.network.handshake import make_ssl_context
     from streamer.repair.rest import RestClient
@@ -211,10 +210,9 @@ def _archives(directory: Path, wanted: Wanted, progress: Progress) -> Iterator[A
     """Yield the archives that are asked for, the oldest first. Raises BackfillError."""
     from streamer.backfill.archive import Archive
     from streamer.backfill.archive_name import parse_name
-    from streamer.backfill.errors import BackfillError
 
     if not directory.is_dir():
-        raise BackfillError(f"{directory}: no such directory; expected one of archives")
+        raise NothingToFill(f"{directory}: no such directory; expected one of archives")
     found = []
     for path in sorted(directory.rglob("*.zip")):
         name = parse_name(path.name)

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from streamer.audit.batches import Source
 from streamer.audit.topics import Topics
-from streamer.backfill.errors import BackfillError
+from streamer.backfill.errors import BackfillError, NothingToFill
 from streamer.backfill.plan import Holding
 from streamer.backfill.target import locked
 from streamer.config import RECORD_TOPICS, KafkaConfig
@@ -50,9 +50,9 @@ class KafkaTarget:
         try:
             return Topics(self._config, topics)
         except KafkaException as error:
-            raise BackfillError(f"{where}: {error.args[0].str()}") from None
+            raise NothingToFill(f"{where}: {error.args[0].str()}") from None
         except LookupError as error:
-            raise BackfillError(f"{where}: {error.args[0]}; kafka.topics names them") from None
+            raise NothingToFill(f"{where}: {error.args[0]}; kafka.topics names them") from None
 
     def put(self, holding: Holding, event: Any) -> None:  # noqa: ANN401 - an event of its kind
         self._put(kind_of(holding.stream), holding.stream, holding, event, event.source)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from streamer.audit.batches import Source
 from streamer.audit.directory import Directory
-from streamer.backfill.errors import BackfillError
+from streamer.backfill.errors import BackfillError, NothingToFill
 from streamer.backfill.plan import Holding
 from streamer.config import SinkConfig
 from streamer.data.catalogue import kind_of
@@ -59,7 +59,7 @@ class FilesTarget:
         self._directory = config.directory / BACKFILL_DIRECTORY
         self._open = ExitStack()
         if not config.directory.is_dir():
-            raise BackfillError(f"{config.directory}: no such directory; expected a sink.directory")
+            raise NothingToFill(f"{config.directory}: no such directory; expected a sink.directory")
         locked(self._open, config.directory)
         self._background = self._open.enter_context(ThreadPoolExecutor(1, "backfill-sync"))
         self._writers: dict[str, AvroWriter] = {}

@@ -20,7 +20,7 @@ from streamer.config import SinkConfig
 from streamer.data.events import GapRecord
 from streamer.data.kinds.trade import Trade
 from streamer.routes import Routes
-from streamer.sink_command import USAGE
+from streamer.sink_command import NOTHING, USAGE
 from streamer.sinks.files import FilesSink
 
 _spec = importlib.util.spec_from_file_location("archives", Path(__file__).with_name("archives.py"))
@@ -198,9 +198,9 @@ def test_usage(arguments, expected, capsys):
 
 
 def test_what_is_not_there_is_said(data, store, tmp_path, capsys):
-    assert run(tmp_path / "none", store) == LEFT
+    assert run(tmp_path / "none", store) == NOTHING
     assert "no such directory; expected a sink.directory" in capsys.readouterr().err
-    assert run(data, tmp_path / "none") == LEFT
+    assert run(data, tmp_path / "none") == NOTHING
     assert "no such directory; expected one of archives" in capsys.readouterr().err
     assert run(data, store, "--symbol", "ETHUSDT") == LEFT
     assert "no archive of what is asked for" in capsys.readouterr().err
