@@ -2,7 +2,8 @@
 
 End points decide by luck: a peak at the end or a dip at the start is no growth. A floor is the
 10th percentile of the minima of many bins, and the spread of the minima around it gives the
-interval. What the first minutes allocate (imports, first buffers) is left out.
+interval. What the first minutes allocate (imports, first buffers) is left out, in short runs at
+least until the first event has come: on a busy machine a launch takes longer than a tenth of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from monitor.series import Bin
 
-SKIP_SECONDS = 600.0  # at most; in short runs a tenth
+SKIP_SECONDS = 600.0  # at most; in short runs a tenth, or until there are events
 SHARE = 5  # the floors are taken over the first and the last fifth of what is left
 FEWEST_BINS = 15  # below, a fifth holds fewer than three minima
 
@@ -31,7 +32,8 @@ def growth(bins: Sequence[Bin], bin_seconds: float) -> Growth | None:
     """Return the growth of one process, or None while there is too little to tell."""
     if not bins:
         return None
-    skip = min(SKIP_SECONDS, (bins[-1].index + 1) * bin_seconds / 10)
+    tenth = (bins[-1].index + 1) * bin_seconds / 10
+    skip = min(SKIP_SECONDS, max(tenth, _launched(bins) * bin_seconds))
     settled = [one.rss_min_bytes for one in bins if one.index * bin_seconds >= skip]
     if len(settled) < FEWEST_BINS:
         return None
@@ -43,6 +45,11 @@ def growth(bins: Sequence[Bin], bin_seconds: float) -> Growth | None:
         high_bytes=_percentile(late, 0.5) - early[0],
         bins=len(settled),
     )
+
+
+def _launched(bins: Sequence[Bin]) -> int:
+    """Return how many bins it took until there were events; 0 where none came."""
+    return next((one.index + 1 for one in bins if one.messages_total), 0)
 
 
 def _percentile(ordered: Sequence[int], share: float) -> float:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,23 @@ def test_neither_a_peak_at_the_end_nor_a_dip_at_the_start_is_growth() -> None:
 
 def test_warm_up_is_left_out() -> None:
     assert of(*(20 + 4 * minute for minute in range(10)), *[60.0] * 200).bytes == 0
+
+
+def launched(seconds: int, *, launch: int) -> list[Bin]:
+    """Return one bin a second: of a launch that takes so long, and of level memory after it."""
+    levels = [20 + 40 * min(second / launch, 1) for second in range(seconds)]
+    return [replace(one, messages_total=max(0, one.index - launch)) for one in bins(*levels)]
+
+
+def test_a_launch_that_takes_more_than_a_tenth_of_a_short_run_is_left_out() -> None:
+    grown = growth(launched(45, launch=15), 1.0)
+    assert grown == Growth(bytes=0, low_bytes=0, high_bytes=0, bins=45 - 15 - 2)
+
+
+def test_of_a_run_that_hears_nothing_for_long_no_more_is_left_out_than_of_any_other() -> None:
+    grown = growth(launched(7200, launch=3600), 1.0)
+    assert grown is not None
+    assert grown.low_bytes > 10 * MIB
 
 
 def test_a_saw_tooth_stands_on_its_floor() -> None:
