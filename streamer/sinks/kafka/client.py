@@ -45,6 +45,7 @@ UNSAFE = {
 
 LINGER_MS = 5  # full batches at thousands of records a second, for 5 ms of latency
 MISSING_TOPIC_MS = 5_000  # then a topic is gone, not late; librdkafka's 30 s leave us in the dark
+RECONNECT_MAX_MS = 1_000  # as Java's clients; librdkafka's 10 s outlast the session of a group
 LOG_REPEAT_SECONDS = 30.0
 
 _SAFE: dict[str, Any] = {
@@ -59,6 +60,7 @@ _SAFE: dict[str, Any] = {
     "message.timeout.ms": 0,  # never: whatever is accepted is kept until it is delivered
     "partitioner": "murmur2_random",  # as Java's default: one symbol, one partition for all
 }
+_RECONNECT_MAX = "reconnect.backoff.max.ms"
 _ALIASES = {
     "request.required.acks": "acks",
     "delivery.timeout.ms": "message.timeout.ms",
@@ -99,9 +101,8 @@ def make_producer(config: KafkaConfig, **callbacks_and_more: Any) -> Producer:  
     settings = {
         "linger.ms": LINGER_MS,
         "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
-        **revealed(config.client),
+        **_connection(config),
         **safe,
-        "bootstrap.servers": config.bootstrap_servers,
         "compression.type": config.compression,
         "queue.buffering.max.kbytes": max(config.queue_bytes >> 10, 1),
         "queue.buffering.max.messages": 0,  # bounded by bytes alone
@@ -129,13 +130,13 @@ def make_consumer(config: KafkaConfig, **more: Any) -> Consumer:  # noqa: ANN401
         "enable.auto.commit": False,
         "enable.partition.eof": True,
     }
-    return _made(
-        Consumer, config, {**revealed(config.client), **_connection(config), **settings, **more}
-    )
+    return _made(Consumer, config, {**_connection(config), **settings, **more})
 
 
 def _connection(config: KafkaConfig) -> dict[str, Any]:
-    return {**revealed(config.client), "bootstrap.servers": config.bootstrap_servers}
+    # Of a longer first time between attempts librdkafka demands a longer last one.
+    own = {} if "reconnect.backoff.ms" in config.client else {_RECONNECT_MAX: RECONNECT_MAX_MS}
+    return {**own, **revealed(config.client), "bootstrap.servers": config.bootstrap_servers}
 
 
 def _made(client: Callable[..., _Client], config: KafkaConfig, settings: dict[str, Any]) -> _Client:

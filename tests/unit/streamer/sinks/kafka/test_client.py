@@ -4,12 +4,17 @@ import pytest
 
 from streamer.config import KafkaConfig
 from streamer.errors import SettingsError
+from streamer.sinks.kafka import client as module
 from streamer.sinks.kafka.client import (
     LOG_REPEAT_SECONDS,
     PROTECTED,
+    RECONNECT_MAX_MS,
     UNSAFE,
     RepeatFilter,
+    make_administrator,
+    make_consumer,
     make_producer,
+    make_small_producer,
 )
 
 UNREACHABLE = "127.0.0.1:1"
@@ -62,6 +67,34 @@ def test_forced_settings_make_a_producer_and_a_warning(client, caplog):
 @pytest.mark.parametrize("client", [{"no.such.key": 1}, {"linger.ms": "soon"}])
 def test_settings_that_librdkafka_refuses_are_told(client):
     assert "kafka.client" in refused(client=client)
+
+
+@pytest.mark.parametrize(
+    ("client", "expected"),
+    [
+        ({}, RECONNECT_MAX_MS),
+        ({"reconnect.backoff.max.ms": 3_000}, 3_000),
+        ({"reconnect.backoff.ms": 5_000}, None),
+    ],
+)
+def test_a_broker_that_is_back_is_found_within_a_second_unless_set_otherwise(
+    client, expected, monkeypatch
+):
+    made = []
+    for name in ("AdminClient", "Consumer", "Producer"):
+        monkeypatch.setattr(module, name, lambda settings, logger: made.append(settings))
+    config = KafkaConfig(bootstrap_servers=UNREACHABLE, client=client)
+    makers = (make_producer, make_small_producer, make_administrator, make_consumer)
+
+    for make in makers:
+        make(config)
+
+    assert [one.get("reconnect.backoff.max.ms") for one in made] == [expected] * len(makers)
+
+
+@pytest.mark.parametrize("key", ["reconnect.backoff.ms", "reconnect.backoff.max.ms"])
+def test_librdkafka_takes_the_times_between_attempts(key):
+    make_producer(KafkaConfig(bootstrap_servers=UNREACHABLE, client={key: 5_000}))
 
 
 def test_a_secret_that_librdkafka_refuses_is_not_repeated():
