@@ -337,10 +337,13 @@ class Membership:
             else:
                 self._write(self._notice(shard, "left"))
         # Before the next one is assigned it: that is what it reads first.
-        if self._producer.flush(WRITTEN_SECONDS):
+        is_told = not self._producer.flush(WRITTEN_SECONDS)
+        if not is_told:
             _log.warning("it could not be told that shards are left: %s", sorted(shards))
         for shard in shards:
-            self._add(Revoked(shard))
+            # Who does not read it goes on without a word, at once.
+            is_handed_over = is_told or self._has_unsubscribed
+            self._add(Revoked(shard) if is_handed_over else Lost(shard))
         _log.info("the group revokes the shards %s", sorted(shards))
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

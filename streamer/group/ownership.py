@@ -24,6 +24,11 @@ from streamer.order.positions import Position
 OVERLAP_SECONDS = 1.0
 """How long one that leaves goes on after the successor hears the streams: what the exchange sent
 before that may reach this machine later than the other one."""
+HEARD_SHARE = 0.8
+"""Of the time for a handover, in which a successor must have been heard of."""
+DELIVERED_SHARE = 0.9
+"""Of it, in which all records must be acknowledged: at its end the successor goes on without a
+word, and what is delivered then comes after its records."""
 
 
 class Phase(Enum):
@@ -45,6 +50,7 @@ class Shard:
     positions: Mapping[str, Position] | None = None  # of JOINING: known already
     locating: bool = False  # of JOINING: where its records end is being looked up
     until: float = float("inf")  # of JOINING and LEAVING, monotonic: no longer waits for another
+    deliver_until: float = float("inf")  # of LEAVING, monotonic
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +152,13 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """End the streams of a shard, and tell where its records end once all are acknowledged."""
+    """End the streams of a shard, and tell where its records end once all are acknowledged.
+
+    What is not by `deliver_until` (monotonic) is not delivered any more.
+    """
 
     shard: int
+    deliver_until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +215,7 @@ def step(
         case Ended():
             leaving = of_phase(shards, Phase.LEAVING)
             left = {key: state for key, state in shards.items() if key not in leaving}
-            return left, tuple(Leave(shard) for shard in leaving)
+            return left, tuple(Leave(shard, shards[shard].deliver_until) for shard in leaving)
         case _:
             assert_never(event)
 
@@ -252,7 +262,10 @@ def _revoked(
     if state is None or state.phase is Phase.LEAVING:
         return shards, ()
     if state.phase is Phase.OWNED:
-        leaving = Shard(Phase.LEAVING, until=now + member.handover_seconds)
+        until, deliver_until = (
+            now + share * member.handover_seconds for share in (HEARD_SHARE, DELIVERED_SHARE)
+        )
+        leaving = Shard(Phase.LEAVING, until=until, deliver_until=deliver_until)
         return _with(shards, shard, leaving), ()
     return _without(shards, shard), (Drop(shard),)
 
@@ -295,7 +308,7 @@ def _passed(shards: Shards, now: float) -> tuple[Shards, tuple[Action, ...]]:
             continue
         if state.phase is Phase.LEAVING:
             shards = _without(shards, shard)
-            actions.append(Leave(shard))
+            actions.append(Leave(shard, state.deliver_until))
         else:
             shards, more = _locating(shards, shard, state)
             actions += more

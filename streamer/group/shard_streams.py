@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from streamer.errors import StreamerError
 from streamer.feed_counters import FeedCounters
 from streamer.group.membership import Membership
+from streamer.group.notices import ShardNotice
 from streamer.group.ownership import (
     Action,
     Assigned,
@@ -26,6 +27,7 @@ from streamer.group.ownership import (
     Revoked,
     Shards,
     Tell,
+    Told,
     is_unsure,
     of_phase,
     others_are_there,
@@ -39,7 +41,7 @@ from streamer.shards.assignment import shard_of
 from streamer.sinks.kafka import KafkaSink
 from streamer.subscription_manager import Change, SubscriptionManager
 
-ACKNOWLEDGED_SECONDS = 2.0  # at least for what is under way: brokers take milliseconds
+ACKNOWLEDGED_SECONDS = 1.0  # at least for what is under way: brokers take milliseconds
 UNUSED_PAUSES = 4
 """Two sessions: by then the group has told who was none of its members any more."""
 
@@ -213,6 +215,8 @@ class ShardStreams:
                 self._follow(Assigned(shard, last), now)
 
     def _follow(self, event: Event, now: float) -> None:
+        if isinstance(event, Told):
+            self._give_up_leaving(event.notice)
         before = self.shards
         self.shards, actions = step(before, event, self._member, now)
         for action in actions:
@@ -236,11 +240,11 @@ class ShardStreams:
                 self._finder.forget(shard)
                 self._shard_routes.open(symbols, positions, now, is_seamless=is_seamless)
                 log.info("shard %d: %d symbols are recorded here", shard, len(symbols))
-            case Leave():
+            case Leave(_, deliver_until):
                 routes = tuple(route for route in self._routes if route.symbol in symbols)
                 positions = self._shard_routes.end(symbols, now, discards=False)
                 accepted = self._sink.counts().accepted_total
-                until = now + max(self._member.handover_seconds, ACKNOWLEDGED_SECONDS)
+                until = max(deliver_until, now + ACKNOWLEDGED_SECONDS)
                 self._leaving[shard] = _Leaving(positions, routes, accepted, until)
                 log.info("shard %d: its symbols are not recorded here any more", shard)
             case Drop():
@@ -249,6 +253,14 @@ class ShardStreams:
                 log.warning("shard %d: somebody else has it", shard)
             case Tell(_, kind):
                 self._membership.tell(shard, kind)
+
+    def _give_up_leaving(self, notice: ShardNotice) -> None:
+        """Deliver nothing more of a shard that has ended here when somebody else records it."""
+        if notice.kind != "owned" or notice.process == self._member.process:
+            return
+        if (leaving := self._leaving.pop(notice.shard, None)) is not None:
+            log.warning("shard %d: somebody else went on before all was told", notice.shard)
+            self._sink.discard(leaving.routes)
 
     def _tell_left(self, now: float) -> None:
         """Tell where the records of a shard end, once all of them are acknowledged."""

@@ -79,6 +79,7 @@ class Consumer:
 class Producer:
     def __init__(self, settings):
         self.settings, self.told, self.flushed, self.raises = settings, [], [], None
+        self.undelivered = 0
 
     def produce(self, topic, value, key, partition):
         if self.raises is not None:
@@ -91,7 +92,7 @@ class Producer:
 
     def flush(self, seconds):
         self.flushed.append(seconds)
-        return 0
+        return self.undelivered
 
     def expires(self, notice):
         """Tell that a notice could not be delivered in time."""
@@ -302,6 +303,22 @@ def test_what_is_revoked_is_told_before_others_are_assigned_it(stage):
     assert stage.kinds == [(0, "leaving"), (1, "left")]
     assert stage.producer.flushed == [WRITTEN_SECONDS]
     assert stage.membership.take() == [Revoked(0), Revoked(1)]
+
+
+def test_of_what_is_revoked_and_could_not_be_told_it_is_not_known_whose_it_is(stage):
+    stage.own(0)
+    stage.producer.undelivered = 1
+    stage.membership._on_revoke(stage.consumer, parts(0))
+    assert stage.membership.take() == [Lost(0)], "who gets it goes on at once"
+
+
+def test_who_leaves_the_group_and_cannot_tell_it_ends_all_the_same(stage):
+    stage.own(0)
+    stage.membership.leave()
+    stage.turn()
+    stage.producer.undelivered = 1
+    stage.membership._on_revoke(stage.consumer, parts(0))
+    assert stage.membership.take() == [Revoked(0)]
 
 
 def test_what_is_lost_is_not_told_to_anybody(stage):

@@ -123,24 +123,34 @@ def test_a_shard_that_is_revoked_is_recorded_until_the_successor_hears_it():
     shards, actions = after(Told(notice("hearing")), shards=shards, now=3.0)
     assert actions == ()
     assert after(Passed(), shards=shards, now=3.0 + OVERLAP_SECONDS / 2)[1] == ()
-    assert after(Passed(), shards=shards, now=3.0 + OVERLAP_SECONDS) == ({}, (Leave(1),))
+    assert after(Passed(), shards=shards, now=3.0 + OVERLAP_SECONDS) == ({}, (Leave(1, 9.0),))
 
 
 def test_a_shard_that_is_revoked_is_left_when_nobody_comes():
     shards, _ = after(Revoked(1), shards=OWNED)
-    assert after(Passed(), shards=shards, now=10.0) == ({}, (Leave(1),))
+    assert after(Passed(), shards=shards, now=7.9)[1] == ()
+    assert after(Passed(), shards=shards, now=8.0) == ({}, (Leave(1, 9.0),))
+
+
+@pytest.mark.parametrize("told", [(), (Told(notice("hearing")),)])
+def test_who_leaves_has_delivered_all_before_the_successor_goes_on_without_a_word(told):
+    revoked, _ = after(Revoked(1), shards=OWNED)
+    assigned, _ = after(Assigned(1, notice("leaving")))
+    leaving, _ = after(*told, shards=revoked, now=7.9)
+    _, (leave,) = after(Passed(), shards=leaving, now=8.0)
+    assert leave.deliver_until < assigned[1].until == 10.0
 
 
 def test_who_ends_leaves_what_nobody_has_come_for_and_nothing_else():
     others = {2: Shard(Phase.OWNED), 3: Shard(Phase.SUSPENDED)}
-    leaving = {1: Shard(Phase.LEAVING, until=9.0)}
-    assert after(Ended(), shards={**leaving, **others}) == (others, (Leave(1),))
+    leaving = {1: Shard(Phase.LEAVING, until=8.0, deliver_until=9.0)}
+    assert after(Ended(), shards={**leaving, **others}) == (others, (Leave(1, 9.0),))
 
 
 def test_a_successor_that_hears_late_prolongs_nothing():
     shards, _ = after(Revoked(1), shards=OWNED)
-    shards, _ = after(Told(notice("hearing")), shards=shards, now=9.5)
-    assert after(Passed(), shards=shards, now=10.0)[1] == (Leave(1),)
+    shards, _ = after(Told(notice("hearing")), shards=shards, now=7.5)
+    assert after(Passed(), shards=shards, now=8.0)[1] == (Leave(1, 9.0),)
 
 
 def test_a_shard_that_comes_back_while_it_is_being_left_goes_on():

@@ -233,14 +233,41 @@ def test_where_a_shard_was_left_is_not_told_when_kafka_does_not_acknowledge(stag
         stage.routes.add(stage.routes.make("trade", OF[shard][0]))
     stage.sink.numbers = Counts(5, 3)
     stage.turn(Revoked(0))
-    stage.turn(now=10.0)
-    stage.turn(now=19.9)
+    stage.turn(now=8.0)
+    stage.turn(now=8.9)
     assert stage.membership.told == []
     assert stage.sink.discarded == []
-    stage.turn(now=20.0)
+    stage.turn(now=9.0)
     assert stage.membership.told == [(0, "left", None)]
     ours = [f"{OF[0][0].lower()}@trade"]
     assert stage.sink.discarded == ours, "it would come after what the successor records"
+
+
+def test_a_shard_that_ends_late_has_a_moment_for_what_is_under_way(stage):
+    stage.own()
+    stage.sink.numbers = Counts(5, 3)
+    stage.turn(Revoked(0))
+    stage.turn(now=30.0)
+    stage.turn(now=30.9)
+    assert stage.membership.told == []
+    stage.turn(now=31.0)
+    assert stage.membership.told == [(0, "left", None)]
+
+
+def test_of_a_shard_that_somebody_else_has_gone_on_with_nothing_more_is_delivered(stage):
+    stage.own()
+    stage.routes.add(stage.routes.make("trade", OF[0][0]))
+    stage.sink.numbers = Counts(5, 3)
+    stage.turn(Revoked(0))
+    stage.turn(Told(notice("hearing")))
+    stage.turn(now=1.0)
+    for harmless in (notice("hearing"), notice("owned", shard=1), notice("owned", "a-1")):
+        stage.turn(Told(harmless), now=1.1)
+    assert stage.sink.discarded == []
+    stage.turn(Told(notice("owned")), now=1.2)
+    assert stage.sink.discarded == [f"{OF[0][0].lower()}@trade"]
+    stage.turn(now=99.0)
+    assert stage.membership.told == [], "the successor waits for no word"
 
 
 def test_a_shard_that_is_lost_is_recorded_and_not_produced_until_it_is_known_whose_it_is(stage):
@@ -308,7 +335,7 @@ def test_symbols_that_are_streamed_still_leave_with_their_shard(stage):
     for symbol in SYMBOLS:
         stage.routes.add(stage.routes.make("trade", symbol))
     stage.turn(Revoked(0))
-    ((what, symbols),) = stage.turn(now=10.0)
+    ((what, symbols),) = stage.turn(now=8.0)
     assert what == "leave"
     assert set(OF[0]) <= set(symbols)
 
