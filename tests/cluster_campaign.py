@@ -3,8 +3,8 @@
     scripts/faults cluster --seeds 1..20 --seconds 60 [--supervised]
 
 Machines are network namespaces. By seed, members are killed, frozen, cut off from Kafka or from the
-exchange, added, and upgraded one by one, and Kafka is away for all; then all is mended, and what is
-stored is compared with the exchange's tape. With `--supervised` each member is a supervisor with
+exchange, added, and upgraded one by one, and Kafka is away for all, or none of them reaches it; then
+all is mended, and what is stored is compared with the exchange's tape. With `--supervised` each member is a supervisor with
 its streamers, and the machine is killed or frozen: all of its processes at once.
 """
 
@@ -36,10 +36,10 @@ from tests.waiting import eventually
 MEMBERS = ("a", "b", "c")
 ADDED = "d"
 ALL = "all"  # of them
-KAFKA_AWAY = "kafka away"
+KAFKA_AWAY, ALL_CUT = "kafka away", "cut all from kafka"
 KINDS = ("kill", "kill for long", "freeze", "freeze shortly", "cut from kafka", "cut from exchange",
-         "add", "upgrade", KAFKA_AWAY)  # fmt: skip
-OF_ALL = (KAFKA_AWAY, "upgrade")
+         "add", "upgrade", KAFKA_AWAY, ALL_CUT)  # fmt: skip
+OF_ALL = (KAFKA_AWAY, ALL_CUT, "upgrade")
 NODE = 1  # the only one
 METRICS_PORT = 9091
 CAUGHT_UP_SECONDS = 240.0
@@ -142,6 +142,12 @@ class Seed:
                     self.start(each)
                     self.await_ready(each, before)
                     time.sleep(4.0)
+            case "cut all from kafka":  # their sessions end meanwhile, as the brokers live
+                for each in MEMBERS:
+                    self._machines[each].cut(KAFKA)
+                time.sleep(seconds * 1.7)
+                for each in MEMBERS:
+                    self._machines[each].join(KAFKA)
             case "kafka away":
                 self._kafka.stop_node(NODE)
                 time.sleep(seconds * 1.7)  # with its start as well: two or three sessions
@@ -193,15 +199,16 @@ def run_seed(seed: int, kinds: Sequence[str], seconds: float, symbols: int, rate
             run.start(name)
         cluster.await_live(CAUGHT_UP_SECONDS)
         run.say("live")
-        left = [kind for kind in kinds if kind != KAFKA_AWAY]
+        apart = [kind for kind in (KAFKA_AWAY, ALL_CUT) if kind in kinds]
+        left = [kind for kind in kinds if kind not in apart]
         random.shuffle(left)
-        of_kafka = Random(f"{seed} {KAFKA_AWAY}")  # so that it changes nothing else of a seed
-        if KAFKA_AWAY in kinds:
-            left.insert(of_kafka.randrange(len(left) + 1), KAFKA_AWAY)
+        own = {kind: Random(f"{seed} {kind}") for kind in apart}  # they change nothing else
+        for kind, its in own.items():
+            left.insert(its.randrange(len(left) + 1), kind)
         until = time.monotonic() + seconds
         while time.monotonic() < until and left:
             kind = left.pop()
-            its = of_kafka if kind == KAFKA_AWAY else random
+            its = own.get(kind, random)
             run.do(kind, its.choice(MEMBERS), its)
             time.sleep(round(its.uniform(1.0, 6.0), 1))
         run.say("mended")
