@@ -3,9 +3,10 @@
     scripts/faults cluster --seeds 1..20 --seconds 60 [--supervised]
 
 Machines are network namespaces. By seed, members are killed, frozen, cut off from Kafka or from the
-exchange, added, and upgraded one by one, and Kafka is away for all, or none of them reaches it; then
-all is mended, and what is stored is compared with the exchange's tape. With `--supervised` each member is a supervisor with
-its streamers, and the machine is killed or frozen: all of its processes at once.
+exchange, added, and upgraded one by one, and Kafka is away for all, or none of them reaches it;
+then all is mended, and what is stored is compared with the exchange's tape. With `--supervised`
+each member is a supervisor with its streamers, and the machine is killed or frozen: all of its
+processes at once.
 """
 
 from __future__ import annotations
