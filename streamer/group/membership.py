@@ -27,7 +27,7 @@ from confluent_kafka import (
 
 from streamer.config import GroupConfig, KafkaConfig
 from streamer.errors import MemberRefused, StreamerError
-from streamer.group.notices import VERSION, Kind, ShardNotice, decode, encode
+from streamer.group.notices import VERSION, Kind, ShardNotice, decode, encode, key_of
 from streamer.group.ownership import Assigned, Lost, Member, Revoked, Told
 from streamer.order.positions import Position
 from streamer.sinks.kafka.client import make_consumer, make_small_producer
@@ -62,7 +62,8 @@ class Membership:
         self._group = group
         self._kafka = kafka
         self._wake = wake
-        self._last: dict[int, ShardNotice] = {}
+        self._last: dict[int, ShardNotice] = {}  # of owners
+        self._hearing: dict[int, ShardNotice] = {}  # of who waits for them
         self._owned: set[int] = set()  # told to be so by this process
         self._events: deque[GroupEvent] = deque()
         self._wishes: deque[Callable[[], None]] = deque()
@@ -106,17 +107,28 @@ class Membership:
 
     @property
     def last(self) -> tuple[ShardNotice, ...]:
-        """The latest notice of each shard, of whomever."""
+        """The latest notice of an owner of each shard."""
         return tuple(self._last.copy().values())
+
+    @property
+    def hearing(self) -> tuple[ShardNotice, ...]:
+        """The notices of those who wait for the owner of a shard."""
+        return tuple(self._hearing.copy().values())
 
     @property
     def assigned(self) -> frozenset[int]:
         """The shards that the group gives to this member; some may not have been taken yet."""
         return frozenset(self._assigned.copy())
 
-    def tell(self, shard: int, kind: Kind, positions: dict[str, Position] | None = None) -> None:
+    def tell(
+        self,
+        shard: int,
+        kind: Kind,
+        positions: dict[str, Position] | None = None,
+        offer: float | None = None,
+    ) -> None:
         """Give notice, soon."""
-        notice = self._notice(shard, kind, positions)
+        notice = self._notice(shard, kind, positions, offer)
         self._wishes.append(lambda: self._write(notice))
 
     def confirm(self) -> int:
@@ -158,9 +170,14 @@ class Membership:
         }
 
     def _notice(
-        self, shard: int, kind: Kind, positions: dict[str, Position] | None = None
+        self,
+        shard: int,
+        kind: Kind,
+        positions: dict[str, Position] | None = None,
+        offer: float | None = None,
     ) -> ShardNotice:
-        return ShardNotice(VERSION, kind, shard, self.member.name, self.member.process, positions)
+        member = self.member
+        return ShardNotice(VERSION, kind, shard, member.name, member.process, positions, offer)
 
     # What follows happens on the thread.
 
@@ -304,7 +321,16 @@ class Membership:
             return
         if notice.shard != message.partition():
             return  # none of ours
-        self._last[notice.shard] = notice
+        hearing = self._hearing.get(notice.shard)
+        if notice.kind == "hearing":
+            self._hearing[notice.shard] = notice
+        elif hearing is not None and hearing.process == notice.process:
+            del self._hearing[notice.shard]
+        last = self._last.get(notice.shard)
+        is_of_last = last is not None and last.process == notice.process
+        # An offer of who does not know yet that somebody else went on is none.
+        if notice.kind in ("owned", "leaving", "left") or (notice.kind == "offered" and is_of_last):
+            self._last[notice.shard] = notice
         self._add(Told(notice))
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -335,7 +361,7 @@ class Membership:
                 self._owned.discard(shard)
                 self._write(self._notice(shard, "leaving"))
             else:
-                self._write(self._notice(shard, "left"))
+                self._write(self._notice(shard, "withdrawn"))
         # Before the next one is assigned it: that is what it reads first.
         is_told = not self._producer.flush(WRITTEN_SECONDS)
         if not is_told:
@@ -390,7 +416,7 @@ class Membership:
             self._owned.discard(notice.shard)
         try:
             self._producer.produce(
-                self._group.topic, encode(notice), str(notice.shard), partition=notice.shard
+                self._group.topic, encode(notice), key_of(notice), partition=notice.shard
             )
         except (BufferError, KafkaException) as error:
             _log.warning("the notice of shard %d cannot be given: %s", notice.shard, error)

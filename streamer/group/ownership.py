@@ -3,12 +3,16 @@
     assigned ─▶ joining ── the one before has left, or where records end was found ─▶ owned
     owned ── revoked ─▶ leaving ── a successor hears the streams, or too late ─▶ (left)
     owned ── lost ────▶ suspended ── assigned again, nobody was there meanwhile ─▶ owned
-                                  └─ somebody else has it ─▶ (dropped)
+                                  ├─ somebody else has it ─▶ (dropped)
+                                  └─ a successor hears the streams ─▶ offered
+    offered ── the successor waits for it ─▶ leaving
 
 A shard that joins is subscribed at once, so that no quote is missed, and what comes is held until
 it is known after which records to go on. One that is suspended is recorded on disk, and not
 produced, until it is known whose it is: nobody can tell at first whether the others have lost Kafka
-as well. `step` takes what has happened and returns the next states and what is to be done.
+as well. When all have, the group may give it to another member afterwards. That one asks the owner
+before, by telling that it hears the streams, and goes on without where there is no answer.
+`step` takes what has happened and returns the next states and what is to be done.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ from streamer.order.positions import Position
 OVERLAP_SECONDS = 1.0
 """How long one that leaves goes on after the successor hears the streams: what the exchange sent
 before that may reach this machine later than the other one."""
+ANSWER_SECONDS = 2.0
+"""How long an owner without a word is waited for once its successor has asked: a notice takes some
+milliseconds, and who was cut off from Kafka tries to reach it at least once a second."""
 HEARD_SHARE = 0.8
 """Of the time for a handover, in which a successor must have been heard of."""
 DELIVERED_SHARE = 0.9
@@ -37,6 +44,7 @@ class Phase(Enum):
     JOINING = "joining"
     OWNED = "owned"
     SUSPENDED = "suspended"
+    OFFERED = "offered"
     LEAVING = "leaving"
 
 
@@ -46,11 +54,13 @@ class Shard:
 
     phase: Phase
     heard: bool = False  # of JOINING: all of its streams are subscribed
-    awaits: str | None = None  # of JOINING: the process that has not left yet
+    awaits: str | None = None  # of JOINING: the process that has not left yet; of OFFERED: to whom
+    asks: bool = False  # of JOINING: whether that one is there is not known
     positions: Mapping[str, Position] | None = None  # of JOINING: known already
     locating: bool = False  # of JOINING: where its records end is being looked up
     until: float = float("inf")  # of JOINING and LEAVING, monotonic: no longer waits for another
-    deliver_until: float = float("inf")  # of LEAVING, monotonic
+    deliver_until: float = float("inf")  # of OFFERED and LEAVING, monotonic
+    offer: float | None = None  # of OFFERED: its own; of JOINING: the one that it waits for
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The group gave a shard to this member; `last` is the latest notice of it, of whomever."""
+    """The group gave a shard to this member; `last` is the latest notice of an owner of it."""
 
     shard: int
     last: ShardNotice | None
@@ -174,6 +184,7 @@ class Tell:
 
     shard: int
     kind: Kind
+    offer: float | None = None
 
 
 Action: TypeAlias = Join | Locate | Open | Leave | Drop | Tell
@@ -197,8 +208,9 @@ def step(
             state = shards.get(shard)
             if state is None or state.phase is not Phase.JOINING or state.heard:
                 return shards, ()
-            heard = replace(state, heard=True)
-            tell = (Tell(shard, "hearing"),) if state.awaits is not None else ()
+            until = min(state.until, now + ANSWER_SECONDS) if state.asks else state.until
+            heard = replace(state, heard=True, until=until)
+            tell = (Tell(shard, "hearing", state.offer),) if state.awaits is not None else ()
             return _with(shards, shard, heard), tell
         case Located(shard, positions):
             state = shards.get(shard)
@@ -222,7 +234,7 @@ def step(
 
 def is_unsure(shards: Shards) -> bool:
     """Return whether nothing may be produced: it is not known whose some shard is."""
-    return any(state.phase is Phase.SUSPENDED for state in shards.values())
+    return bool(of_phase(shards, Phase.SUSPENDED, Phase.OFFERED))
 
 
 def of_phase(shards: Shards, *phases: Phase) -> tuple[int, ...]:
@@ -248,9 +260,15 @@ def _assigned(
     if last is not None and last.kind == "left" and last.positions is not None:
         opened, actions = _opened(shards, shard, last.positions)
         return opened, (*before, Join(shard), *actions)
-    if last is not None and last.kind == "leaving" and not is_ours:
-        joining = Shard(Phase.JOINING, awaits=last.process, until=now + member.handover_seconds)
+    if last is not None and last.kind in ("leaving", "offered") and not is_ours:
+        until = now + member.handover_seconds
+        joining = Shard(Phase.JOINING, awaits=last.process, until=until, offer=last.offer)
         return _with(shards, shard, joining), (*before, Join(shard))
+    # An earlier process of this member is gone, as the group has taken this one.
+    if last is not None and last.kind == "owned" and last.member != member.name:
+        until = now + member.handover_seconds
+        asking = Shard(Phase.JOINING, awaits=last.process, asks=True, until=until)
+        return _with(shards, shard, asking), (*before, Join(shard))
     joining = Shard(Phase.JOINING, locating=True)
     return _with(shards, shard, joining), (*before, Join(shard), Locate(shard))
 
@@ -259,7 +277,7 @@ def _revoked(
     shards: Shards, shard: int, member: Member, now: float
 ) -> tuple[Shards, tuple[Action, ...]]:
     state = shards.get(shard)
-    if state is None or state.phase is Phase.LEAVING:
+    if state is None or state.phase in (Phase.LEAVING, Phase.OFFERED):
         return shards, ()
     if state.phase is Phase.OWNED:
         until, deliver_until = (
@@ -272,7 +290,7 @@ def _revoked(
 
 def _lost(shards: Shards, shard: int) -> tuple[Shards, tuple[Action, ...]]:
     state = shards.get(shard)
-    if state is None or state.phase in (Phase.LEAVING, Phase.SUSPENDED):
+    if state is None or state.phase in (Phase.LEAVING, Phase.OFFERED, Phase.SUSPENDED):
         return shards, ()
     if state.phase is Phase.OWNED:
         return _with(shards, shard, Shard(Phase.SUSPENDED)), ()
@@ -286,19 +304,43 @@ def _told(
     if state is None or notice.process == member.process:
         return shards, ()
     match state.phase:
-        case Phase.SUSPENDED if notice.kind in ("owned", "hearing"):
+        case Phase.SUSPENDED | Phase.OFFERED | Phase.OWNED | Phase.LEAVING if (
+            notice.kind == "owned"
+        ):  # of OWNED and LEAVING it was lost unnoticed
             return _without(shards, shard), (Drop(shard),)
-        case Phase.OWNED | Phase.LEAVING if notice.kind == "owned":  # it was lost unnoticed
-            return _without(shards, shard), (Drop(shard),)
+        case Phase.SUSPENDED if notice.kind == "hearing":
+            return _offered(shards, notice, member, now)
+        case Phase.OFFERED if notice.kind == "hearing" and now >= state.deliver_until:
+            if notice.process == state.awaits:  # its answer came too late, as the next one would
+                return shards, ()
+            return _offered(shards, notice, member, now)
+        case Phase.OFFERED if notice.kind == "hearing" and notice.offer == state.offer:
+            until = min(state.deliver_until, now + OVERLAP_SECONDS)
+            leaving = Shard(Phase.LEAVING, until=until, deliver_until=state.deliver_until)
+            return _with(shards, shard, leaving), ()
         case Phase.LEAVING if notice.kind == "hearing":
             until = min(state.until, now + OVERLAP_SECONDS)
             return _with(shards, shard, replace(state, until=until)), ()
+        case Phase.JOINING if notice.kind == "offered" and notice.process == state.awaits:
+            until = now + member.handover_seconds
+            waiting = replace(state, asks=False, offer=notice.offer, until=until)
+            tell = (Tell(shard, "hearing", notice.offer),) if state.heard else ()
+            return _with(shards, shard, waiting), tell
         case Phase.JOINING if notice.kind == "left" and notice.process == state.awaits:
             if notice.positions is None:
                 return _locating(shards, shard, state)
             return _opened(shards, shard, notice.positions, is_seamless=state.heard)
         case _:
             return shards, ()
+
+
+def _offered(
+    shards: Shards, hearing: ShardNotice, member: Member, now: float
+) -> tuple[Shards, tuple[Action, ...]]:
+    """Offer to deliver what is recorded here, which is done once the successor waits for it."""
+    deliver_until = now + DELIVERED_SHARE * member.handover_seconds
+    offered = Shard(Phase.OFFERED, awaits=hearing.process, deliver_until=deliver_until, offer=now)
+    return _with(shards, hearing.shard, offered), (Tell(hearing.shard, "offered", now),)
 
 
 def _passed(shards: Shards, now: float) -> tuple[Shards, tuple[Action, ...]]:
@@ -316,7 +358,7 @@ def _passed(shards: Shards, now: float) -> tuple[Shards, tuple[Action, ...]]:
 
 
 def _locating(shards: Shards, shard: int, state: Shard) -> tuple[Shards, tuple[Action, ...]]:
-    locating = replace(state, awaits=None, locating=True, until=float("inf"))
+    locating = replace(state, awaits=None, asks=False, locating=True, until=float("inf"))
     return _with(shards, shard, locating), (Locate(shard),)
 
 

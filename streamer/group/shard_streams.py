@@ -170,7 +170,7 @@ class ShardStreams:
     def leave(self, now: float, within_seconds: float) -> None:
         """Give the shards to the others, who are waited for that long, if there are any."""
         self._left_at = now
-        others = others_are_there(self._membership.last, self._member)
+        others = self._others_are_there()
         seconds = min(self._member.handover_seconds, within_seconds) if others else 0.0
         self._member = replace(self._member, handover_seconds=seconds)
         self._membership.leave()
@@ -187,7 +187,11 @@ class ShardStreams:
     def _is_left_alone(self) -> bool:
         """Return whether nobody may come for what is left: the others have left as well."""
         is_given = all(state.phase is Phase.LEAVING for state in self.shards.values())
-        return is_given and not others_are_there(self._membership.last, self._member)
+        return is_given and not self._others_are_there()
+
+    def _others_are_there(self) -> bool:
+        notices = (*self._membership.last, *self._membership.hearing)
+        return others_are_there(notices, self._member)
 
     def end_leaving(self, now: float) -> None:
         """End the streams of what is to be left, whoever has not taken it over yet."""
@@ -251,8 +255,8 @@ class ShardStreams:
                 self._finder.forget(shard)
                 self._shard_routes.end(symbols, now, discards=True)
                 log.warning("shard %d: somebody else has it", shard)
-            case Tell(_, kind):
-                self._membership.tell(shard, kind)
+            case Tell(_, kind, offer):
+                self._membership.tell(shard, kind, offer=offer)
 
     def _give_up_leaving(self, notice: ShardNotice) -> None:
         """Deliver nothing more of a shard that has ended here when somebody else records it."""

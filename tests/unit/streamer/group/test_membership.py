@@ -79,13 +79,15 @@ class Consumer:
 class Producer:
     def __init__(self, settings):
         self.settings, self.told, self.flushed, self.raises = settings, [], [], None
-        self.undelivered = 0
+        self.undelivered, self.keys = 0, []
 
     def produce(self, topic, value, key, partition):
         if self.raises is not None:
             raise self.raises
-        assert (topic, key) == (TOPIC, str(partition))
+        assert topic == TOPIC
+        self.keys.append(key)
         self.told.append(decode(value))
+        assert self.told[-1].shard == partition
 
     def poll(self, _seconds):
         pass
@@ -201,6 +203,45 @@ def test_what_is_assigned_comes_with_the_latest_notice_of_whomever(stage):
     assert stage.woken.is_set()
 
 
+def test_who_waits_for_an_owner_is_known_until_it_owns_or_withdraws(stage):
+    def tell(*kinds):
+        stage.observer.notices = [Message(encode(notice(one, 1)), 1) for one in kinds]
+        stage.turn()
+
+    tell("owned", "hearing")
+    assert stage.membership.last == (notice("owned", 1),)
+    assert stage.membership.hearing == (notice("hearing", 1),)
+    stage.observer.notices = [Message(encode(notice("left", 1, "c-1")), 1)]
+    stage.turn()
+    assert stage.membership.hearing == (notice("hearing", 1),), "it waits for the owner"
+    tell("withdrawn")
+    assert stage.membership.hearing == ()
+    tell("hearing", "owned")
+    assert stage.membership.hearing == ()
+
+
+def test_an_offer_counts_only_of_who_was_the_last_owner(stage):
+    def tell(*told):
+        stage.observer.notices = [Message(encode(one), one.shard) for one in told]
+        stage.turn()
+        return stage.membership.last
+
+    owned, offered = notice("owned", 1), notice("offered", 1)
+    late, of_another = notice("offered", 1, "c-1"), notice("owned", 1, "c-1")
+    assert tell(late) == ()
+    assert tell(owned, late) == (owned,)
+    assert tell(offered) == (offered,)
+    assert tell(of_another, offered) == (of_another,)
+
+
+def test_an_offer_and_who_waits_for_it_are_told_with_its_number(stage):
+    stage.membership.tell(1, "offered", offer=7.5)
+    stage.membership.tell(1, "hearing", offer=7.5)
+    stage.turn()
+    assert [told.offer for told in stage.producer.told] == [7.5, 7.5]
+    assert stage.producer.keys == ["1.offer", "1.successor"]
+
+
 def test_notices_that_cannot_be_read_are_not_taken_for_none(stage):
     stage.own(0)
     stage.observer.notices = [Message(encode(notice("owned", 0, "a-1")), 0)]
@@ -300,7 +341,8 @@ def test_what_is_revoked_is_told_before_others_are_assigned_it(stage):
     stage.observer.ends[1] = 0
     stage.assign(1)
     stage.membership._on_revoke(stage.consumer, parts(0, 1))
-    assert stage.kinds == [(0, "leaving"), (1, "left")]
+    assert stage.kinds == [(0, "leaving"), (1, "withdrawn")]
+    assert stage.producer.keys[-2:] == ["0", "1.successor"], "each outlives the other's compaction"
     assert stage.producer.flushed == [WRITTEN_SECONDS]
     assert stage.membership.take() == [Revoked(0), Revoked(1)]
 

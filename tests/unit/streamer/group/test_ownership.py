@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from streamer.group.notices import VERSION, ShardNotice
 from streamer.group.ownership import (
+    ANSWER_SECONDS,
     OVERLAP_SECONDS,
     Assigned,
     Drop,
@@ -37,8 +38,8 @@ POSITIONS = {"btcusdt@trade": Position(7, 8)}
 OWNED = {1: Shard(Phase.OWNED)}
 
 
-def notice(kind, process="b-1", positions=None, shard=1):
-    return ShardNotice(VERSION, kind, shard, process[0], process, positions)
+def notice(kind, process="b-1", positions=None, shard=1, offer=None):
+    return ShardNotice(VERSION, kind, shard, process[0], process, positions, offer)
 
 
 def after(*events, shards=None, now=0.0):
@@ -58,9 +59,52 @@ def test_a_shard_that_nobody_left_is_looked_up_and_owned():
     assert shards == OWNED
 
 
-@pytest.mark.parametrize("kind", ["owned", "hearing"])
-def test_a_shard_whose_owner_is_gone_without_a_word_is_looked_up(kind):
-    assert after(Assigned(1, notice(kind)))[1] == (Join(1), Locate(1))
+def test_an_owner_without_a_word_is_asked_and_waited_for_a_moment():
+    shards, actions = after(Assigned(1, notice("owned")))
+    assert actions == (Join(1),)
+    shards, actions = after(Heard(1), shards=shards, now=3.0)
+    assert actions == (Tell(1, "hearing"),)
+    assert after(Passed(), shards=shards, now=3.0 + ANSWER_SECONDS - 0.1)[1] == ()
+    shards, actions = after(Passed(), shards=shards, now=3.0 + ANSWER_SECONDS)
+    assert actions == (Locate(1),)
+    late = after(Told(notice("offered", offer=4.0)), shards=shards)
+    assert late == (shards, ()), "what is recorded here is not given up any more"
+
+
+def test_an_owner_without_a_word_is_not_waited_for_when_nothing_is_heard():
+    shards, _ = after(Assigned(1, notice("owned")))
+    assert after(Passed(), shards=shards, now=9.9)[1] == ()
+    assert after(Passed(), shards=shards, now=10.0)[1] == (Locate(1),)
+
+
+def test_an_owner_that_answers_is_told_that_it_is_waited_for_and_delivers_first():
+    shards, _ = after(Assigned(1, notice("owned")))
+    shards, _ = after(Heard(1), shards=shards, now=3.0)
+    shards, actions = after(Told(notice("offered", "c-1", offer=9.0)), shards=shards, now=4.0)
+    assert actions == (), "that is somebody else"
+    shards, actions = after(Told(notice("offered", offer=9.0)), shards=shards, now=4.0)
+    assert actions == (Tell(1, "hearing", 9.0),)
+    assert after(Passed(), shards=shards, now=13.9)[1] == ()
+    left = notice("left", positions=POSITIONS)
+    _, actions = after(Told(left), shards=shards, now=13.9)
+    assert actions == (Open(1, POSITIONS, is_seamless=True), Tell(1, "owned"))
+
+
+def test_an_owner_that_answers_before_its_streams_are_heard_is_told_when_they_are():
+    shards, actions = after(Assigned(1, notice("owned")), Told(notice("offered", offer=9.0)))
+    assert actions == ()
+    shards, actions = after(Heard(1), shards=shards, now=3.0)
+    assert actions == (Tell(1, "hearing", 9.0),)
+    assert after(Passed(), shards=shards, now=9.9)[1] == ()
+
+
+def test_an_owner_that_has_offered_to_another_is_waited_for():
+    shards, actions = after(Assigned(1, notice("offered", offer=9.0)))
+    assert actions == (Join(1),)
+    shards, actions = after(Heard(1), shards=shards, now=9.0)
+    assert actions == (Tell(1, "hearing", 9.0),)
+    assert after(Passed(), shards=shards, now=9.9)[1] == ()
+    assert after(Passed(), shards=shards, now=10.0)[1] == (Locate(1),)
 
 
 def test_an_earlier_process_of_this_member_is_another_one():
@@ -164,7 +208,7 @@ def test_a_shard_that_comes_back_while_it_is_being_left_goes_on():
 def test_a_shard_that_comes_back_after_another_had_it_begins_anew():
     shards, _ = after(Revoked(1), shards=OWNED)
     _, actions = after(Assigned(1, notice("owned")), shards=shards)
-    assert actions == (Drop(1), Join(1), Locate(1))
+    assert actions == (Drop(1), Join(1))
 
 
 @pytest.mark.parametrize("event", [Revoked(1), Lost(1)])
@@ -186,12 +230,61 @@ def test_a_suspended_shard_that_nobody_had_meanwhile_goes_on(last):
 
 def test_a_suspended_shard_that_somebody_had_meanwhile_begins_anew():
     _, actions = after(Lost(1), Assigned(1, notice("owned")), shards=OWNED)
-    assert actions == (Drop(1), Join(1), Locate(1))
+    assert actions == (Drop(1), Join(1))
 
 
-@pytest.mark.parametrize("kind", ["owned", "hearing"])
-def test_a_suspended_shard_is_dropped_when_another_has_it(kind):
-    assert after(Lost(1), Told(notice(kind)), shards=OWNED) == ({}, (Drop(1),))
+def test_a_suspended_shard_is_dropped_when_another_has_it():
+    assert after(Lost(1), Told(notice("owned")), shards=OWNED) == ({}, (Drop(1),))
+
+
+ASKING = Told(notice("hearing"))
+
+
+def waiting(offer, process="b-1"):
+    return Told(notice("hearing", process, offer=offer))
+
+
+def test_a_suspended_shard_is_offered_to_a_successor_and_delivered_once_that_one_waits():
+    shards, actions = after(Lost(1), ASKING, shards=OWNED, now=20.0)
+    assert actions == (Tell(1, "offered", 20.0),)
+    assert is_unsure(shards), "it may have gone on already"
+    assert after(ASKING, waiting(19.0), shards=shards, now=21.0) == (shards, ())
+    shards, actions = after(waiting(20.0), shards=shards, now=22.0)
+    assert actions == ()
+    assert not is_unsure(shards)
+    assert after(Passed(), shards=shards, now=21.9 + OVERLAP_SECONDS)[1] == ()
+    assert after(Passed(), shards=shards, now=22.0 + OVERLAP_SECONDS) == ({}, (Leave(1, 29.0),))
+
+
+def test_who_is_answered_late_has_the_less_time_to_deliver():
+    shards, _ = after(Lost(1), ASKING, shards=OWNED)
+    shards, _ = after(waiting(0.0), shards=shards, now=8.9)
+    assert after(Passed(), shards=shards, now=9.0)[1] == (Leave(1, 9.0),)
+
+
+def test_an_offer_that_is_answered_too_late_is_made_again_to_another_successor_only():
+    offered, _ = after(Lost(1), ASKING, shards=OWNED)
+    assert after(waiting(0.0), shards=offered, now=9.0) == (offered, ()), "it goes on soon"
+    shards, actions = after(waiting(0.0, "c-1"), shards=offered, now=9.0)
+    assert actions == (Tell(1, "offered", 9.0),)
+    shards, _ = after(waiting(9.0, "c-1"), shards=shards, now=9.5)
+    assert after(Passed(), shards=shards, now=99.0)[1] == (Leave(1, 18.0),)
+
+
+def test_an_offered_shard_is_dropped_when_the_successor_has_gone_on():
+    assert after(Lost(1), ASKING, Told(notice("owned")), shards=OWNED) == ({}, (Drop(1),))
+
+
+@pytest.mark.parametrize("event", [Lost(1), Revoked(1), Passed(), Told(notice("withdrawn"))])
+def test_an_offered_shard_waits_for_a_word_of_the_successor(event):
+    shards, _ = after(Lost(1), ASKING, shards=OWNED)
+    assert after(event, shards=shards, now=99.0) == (shards, ())
+
+
+@pytest.mark.parametrize("kind", ["owned", "offered"])
+def test_an_offered_shard_that_is_assigned_again_goes_on(kind):
+    shards, _ = after(Lost(1), ASKING, shards=OWNED)
+    assert after(Assigned(1, notice(kind, "a-1")), shards=shards) == (OWNED, (Tell(1, "owned"),))
 
 
 def test_what_is_left_by_others_ends_no_suspense():
@@ -257,9 +350,10 @@ EVENTS = st.one_of(
         Told,
         st.builds(
             notice,
-            st.sampled_from(["owned", "leaving", "hearing", "left"]),
+            st.sampled_from(["owned", "leaving", "left", "offered", "hearing", "withdrawn"]),
             st.sampled_from(["a-1", "b-1"]),
             st.sampled_from([None, POSITIONS]),
+            offer=st.one_of(st.none(), st.floats(0, 50)),
         ),
     ),
 )

@@ -26,7 +26,8 @@ class Membership:
     def __init__(self):
         self.member = Member("a", "a-1", 10.0)
         self.failed, self.joined = None, False
-        self.events, self.told, self.last = [], [], ()
+        self.events, self.told, self.last, self.hearing = [], [], (), ()
+        self.offers = []
         self.asked, self.confirmed, self.left, self.is_out = 0, 0, False, True
         self.assigned = frozenset()
 
@@ -34,8 +35,9 @@ class Membership:
         taken, self.events = self.events, []
         return taken
 
-    def tell(self, shard, kind, positions=None):
+    def tell(self, shard, kind, positions=None, offer=None):
         self.told.append((shard, kind, positions))
+        self.offers.append(offer)
 
     def confirm(self):
         self.asked += 1
@@ -161,8 +163,8 @@ def stage():
     return Stage()
 
 
-def notice(kind, process="b-1", positions=None, shard=0):
-    return ShardNotice(VERSION, kind, shard, process[0], process, positions)
+def notice(kind, process="b-1", positions=None, shard=0, offer=None):
+    return ShardNotice(VERSION, kind, shard, process[0], process, positions, offer)
 
 
 def test_a_shard_that_is_assigned_is_joined_looked_up_and_opened(stage):
@@ -200,8 +202,8 @@ def test_a_shard_that_was_dropped_for_a_late_notice_begins_again(stage):
     stage.membership.last = (notice("owned", shard=1), notice("owned"))
     assert stage.turn(now=PAUSE * 4 - 0.1) == []
     assert stage.turn(now=PAUSE * 4) == [("join", ("trade",), tuple(OF[0]))]
-    assert list(stage.finder.wanted) == [0], "after what that one may have written"
     assert stage.turn(now=PAUSE * 9) == [], "it is taken"
+    assert list(stage.finder.wanted) == [0], "after what that one may have written"
 
 
 def test_a_shard_that_goes_elsewhere_soon_is_not_begun_again(stage):
@@ -280,6 +282,19 @@ def test_a_shard_that_is_lost_is_recorded_and_not_produced_until_it_is_known_who
     assert stage.sink.held == [True, False]
 
 
+def test_a_shard_that_is_lost_is_delivered_when_its_successor_waits_for_it(stage):
+    stage.own()
+    stage.turn(Lost(0))
+    stage.turn(Told(notice("hearing")), now=5.0)
+    assert (stage.membership.told, stage.membership.offers[-1]) == ([(0, "offered", None)], 5.0)
+    assert stage.sink.held == [True]
+    stage.turn(Told(notice("hearing", offer=5.0)), now=5.1)
+    assert stage.sink.held == [True, False]
+    assert stage.turn(now=6.1) == [("leave", tuple(OF[0]))]
+    stage.turn(now=6.2)
+    assert stage.membership.told[-1] == (0, "left", POSITIONS)
+
+
 def test_a_shard_that_somebody_else_has_is_dropped(stage):
     stage.own()
     stage.turn(Lost(0))
@@ -340,9 +355,13 @@ def test_symbols_that_are_streamed_still_leave_with_their_shard(stage):
     assert set(OF[0]) <= set(symbols)
 
 
-def test_who_stops_waits_for_the_others_when_there_are_any(stage):
+@pytest.mark.parametrize("is_owned", [True, False])
+def test_who_stops_waits_for_the_others_when_there_are_any(stage, is_owned):
     stage.own()
-    stage.membership.last = (notice("owned", shard=1),)
+    if is_owned:
+        stage.membership.last = (notice("owned", shard=1),)
+    else:
+        stage.membership.hearing = (notice("hearing", shard=1),)
     stage.streams.leave(0.0, 5.0)
     assert stage.membership.left
     stage.turn(Revoked(0))
