@@ -151,7 +151,10 @@ class SubscriptionManager:
     def turn(self, now: float) -> None:
         """Forget what has left, when nothing of it can come any more."""
         for route, free_at in tuple(self._free_at.items()):
-            if self._connection_manager.holds(route.name):
+            if self._routes.by_name.get(route.name) is not route:
+                del self._free_at[route]  # its shard has gone to another machine meanwhile
+                self._accepted.pop(route, None)
+            elif self._connection_manager.holds(route.name):
                 self._free_at[route] = None
             elif free_at is None:
                 self._free_at[route] = now

@@ -122,6 +122,11 @@ class Overflow:
             if (topic, name) in self._discarded:
                 self._discarded[topic, name] = place
 
+    def begin(self, topic: str, name: str, below: Place) -> None:
+        """Return again what of a route comes after this place, if none was told to `keep`."""
+        if self._discarded.get((topic, name)) == _ALL:
+            self._discarded[topic, name] = below
+
     def append(self, record: Record) -> None:
         """Put a record at the end; `poll` writes it."""
         self.waiting_of[record[0]] += 1

@@ -394,7 +394,8 @@ class KafkaSink:
         self._overflow.when_safe(partial(notes.write, ends, number=number))
 
     def _note_first(self, route: Route, topic: str, event: Event, received_us: int) -> None:
-        """Note where a route begins of which nothing was known."""
+        """Note where a route begins of which nothing was known, or that comes back."""
+        self._overflow.begin(topic, route.name, (route.epoch, event.id - 1))
         is_known = route.kind in RECORD_KINDS or route.name in self._position_topic.known
         if self._notes is not None and not is_known:
             below = Position(event.id - 1, received_us, route.epoch)

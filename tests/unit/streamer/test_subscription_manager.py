@@ -183,6 +183,25 @@ def test_it_is_known_until_the_exchange_has_agreed_and_an_overlap_has_passed(sta
     assert "ethusdt@trade" not in [route.name for route in stage.sink.routes]
 
 
+@pytest.mark.parametrize("is_back", [False, True])
+def test_one_that_goes_to_another_machine_while_it_leaves_is_gone(stage, is_back):
+    stage.hear("ethusdt@trade", 1)
+    stage.want("BTCUSDT")
+    stage.connection_manager.pending.discard("ethusdt@trade")
+    stage.subscription_manager.turn(100.0)
+    gone = stage.routes.by_name["ethusdt@trade"]
+    stage.routes.remove(gone)  # as does a group that gives its shard to another member
+    stage.sink.remove(gone)
+    if is_back:
+        stage.want("BTCUSDT", "ETHUSDT")
+        stage.connection_manager.pending.discard("ethusdt@trade")
+    stage.subscription_manager.turn(100.0 + OVERLAP)
+    assert ("ethusdt@trade" in stage.routes.by_name) is is_back
+    assert stage.connection_manager.forgotten == []
+    assert not stage.subscription_manager._free_at
+    assert not stage.subscription_manager._accepted
+
+
 def test_it_stays_while_a_gap_of_it_is_open(stage):
     stage.hear("ethusdt@trade", 1)
     stage.hear("ethusdt@trade", 5)

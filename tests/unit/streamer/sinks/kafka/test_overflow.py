@@ -291,6 +291,31 @@ def test_what_somebody_else_stores_is_not_delivered_until_it_comes_back(tmp_path
     assert one.end() == [again], "what was discarded is forgotten with the last that waited"
 
 
+def test_a_route_that_comes_back_without_a_place_is_delivered_from_where_it_begins(
+    tmp_path: Path,
+) -> None:
+    routes = Routes(("trade",), ("BTCUSDT",))
+    encode = encoder("trade", next(iter(routes)).symbol)
+
+    def trade(number: int) -> Record:
+        event = Trade("trade", NOW_US, "BTCUSDT", number, "1", "2", NOW_US, True)
+        return "trades", b"\xc3\x01" + b"f" * 8 + encode(event, NOW_US), b"BTCUSDT"
+
+    one = opened(tmp_path)
+    for number in (1, 5, 6):
+        one.append(trade(number))
+    one.begin("trades", "btcusdt@trade", (0, 9))  # it was not discarded
+    one.discard([("trades", "btcusdt@trade")])
+    one.begin("trades", "btcusdt@trade", (0, 4))
+    one.begin("trades", "btcusdt@trade", (0, 5))
+    assert one.end() == [trade(5), trade(6)]
+    one.append(trade(1))
+    one.discard([("trades", "btcusdt@trade")])
+    one.keep([("trades", "btcusdt@trade", (0, 0))])
+    one.begin("trades", "btcusdt@trade", (0, 4))  # it goes on after the place that was told
+    assert one.end() == [trade(1)]
+
+
 class AnyOrderOfEvents(RuleBasedStateMachine):
     """Puts, takes, acknowledgements, returns, full disks, stops and crashes in any order."""
 

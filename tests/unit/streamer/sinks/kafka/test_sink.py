@@ -576,6 +576,25 @@ def test_what_kafka_has_not_taken_when_the_sink_is_held_waits_on_disk_too():
     sink.close()
 
 
+def test_a_route_that_comes_back_without_a_known_end_is_delivered_from_where_it_begins(cluster):
+    """Such as of a symbol that was listed while Kafka was away: no topic has a record of it."""
+    route = next(iter(ROUTES))
+    config = KafkaConfig(bootstrap_servers=cluster, topics={"trade": "back.trade"})
+    sink = sink_of(config, [route])
+    sink.hold()
+    sink.put(route, event(route, 1), NOW_US)
+    sink.discard([route])
+    sink.hand_over(route)
+    sink.add(route)
+    sink.take_over({})
+    for event_id in (2, 3):
+        sink.put(route, event(route, event_id), NOW_US)
+    sink.release(time.monotonic())
+    poll_until(sink, lambda: not sink.counts().queued)
+    assert [record["trade_id"] for _, _, record in consume(cluster, "back.trade", 2)] == [2, 3]
+    sink.close()
+
+
 def test_a_topic_that_was_not_prepared_is_prepared_before_its_stream_joins(cluster):
     routes = list(Routes(("trade",), ("BTCUSDT", "ETHUSDT")))
     config = KafkaConfig(bootstrap_servers=cluster, topics={"trade": "late.trade.{symbol}"})
