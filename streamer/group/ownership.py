@@ -36,6 +36,8 @@ HEARD_SHARE = 0.8
 DELIVERED_SHARE = 0.9
 """Of it, in which all records must be acknowledged: at its end the successor goes on without a
 word, and what is delivered then comes after its records."""
+ACKNOWLEDGED_SECONDS = 1.0
+"""For what is under way when a member leaves that waits for nobody: brokers take milliseconds."""
 
 
 class Phase(Enum):
@@ -280,10 +282,8 @@ def _revoked(
     if state is None or state.phase in (Phase.LEAVING, Phase.OFFERED):
         return shards, ()
     if state.phase is Phase.OWNED:
-        until, deliver_until = (
-            now + share * member.handover_seconds for share in (HEARD_SHARE, DELIVERED_SHARE)
-        )
-        leaving = Shard(Phase.LEAVING, until=until, deliver_until=deliver_until)
+        until = now + HEARD_SHARE * member.handover_seconds
+        leaving = Shard(Phase.LEAVING, until=until, deliver_until=_deliver_until(member, now))
         return _with(shards, shard, leaving), ()
     return _without(shards, shard), (Drop(shard),)
 
@@ -341,6 +341,10 @@ def _offered(
     deliver_until = now + DELIVERED_SHARE * member.handover_seconds
     offered = Shard(Phase.OFFERED, awaits=hearing.process, deliver_until=deliver_until, offer=now)
     return _with(shards, hearing.shard, offered), (Tell(hearing.shard, "offered", now),)
+
+
+def _deliver_until(member: Member, now: float) -> float:
+    return now + max(DELIVERED_SHARE * member.handover_seconds, ACKNOWLEDGED_SECONDS)
 
 
 def _passed(shards: Shards, now: float) -> tuple[Shards, tuple[Action, ...]]:

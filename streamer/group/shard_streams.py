@@ -41,7 +41,6 @@ from streamer.shards.assignment import shard_of
 from streamer.sinks.kafka import KafkaSink
 from streamer.subscription_manager import Change, SubscriptionManager
 
-ACKNOWLEDGED_SECONDS = 1.0  # at least for what is under way: brokers take milliseconds
 UNUSED_PAUSES = 4
 """Two sessions: by then the group has told who was none of its members any more."""
 
@@ -248,8 +247,7 @@ class ShardStreams:
                 routes = tuple(route for route in self._routes if route.symbol in symbols)
                 positions = self._shard_routes.end(symbols, now, discards=False)
                 accepted = self._sink.counts().accepted_total
-                until = max(deliver_until, now + ACKNOWLEDGED_SECONDS)
-                self._leaving[shard] = _Leaving(positions, routes, accepted, until)
+                self._leaving[shard] = _Leaving(positions, routes, accepted, deliver_until)
                 log.info("shard %d: its symbols are not recorded here any more", shard)
             case Drop():
                 self._finder.forget(shard)

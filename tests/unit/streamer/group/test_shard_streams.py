@@ -245,15 +245,25 @@ def test_where_a_shard_was_left_is_not_told_when_kafka_does_not_acknowledge(stag
     assert stage.sink.discarded == ours, "it would come after what the successor records"
 
 
-def test_a_shard_that_ends_late_has_a_moment_for_what_is_under_way(stage):
+def test_who_leaves_alone_has_a_moment_for_what_is_under_way(stage):
     stage.own()
+    stage.sink.numbers = Counts(5, 3)
+    stage.streams.leave(0.0, 5.0)
+    stage.turn(Revoked(0))
+    stage.turn(now=0.9)
+    assert stage.membership.told == []
+    stage.turn(now=1.0)
+    assert stage.membership.told == [(0, "left", None)]
+
+
+def test_what_was_to_be_delivered_before_a_pause_is_not_delivered_after_it(stage):
+    stage.own()
+    stage.routes.add(stage.routes.make("trade", OF[0][0]))
     stage.sink.numbers = Counts(5, 3)
     stage.turn(Revoked(0))
     stage.turn(now=30.0)
-    stage.turn(now=30.9)
-    assert stage.membership.told == []
-    stage.turn(now=31.0)
     assert stage.membership.told == [(0, "left", None)]
+    assert stage.sink.discarded == [f"{OF[0][0].lower()}@trade"]
 
 
 def test_of_a_shard_that_somebody_else_has_gone_on_with_nothing_more_is_delivered(stage):
