@@ -13,6 +13,26 @@ from .shell import must, run
 FIRST_PORT = 9091
 
 
+_SYNTAX = """
+import sys, tomllib
+try:
+    with open(sys.argv[1], "rb") as file:
+        tomllib.load(file)
+except (OSError, ValueError) as error:
+    sys.exit(f"{sys.argv[1]}: {error}")
+"""
+
+
+def check_syntax(path: Path, wanted: Path | None, python: str) -> None:
+    """Exit with a sentence unless the settings are TOML: known at once, values by a release only.
+
+    `python` reads them: who runs the installer may be older than 3.11, and have no tomllib.
+    """
+    file = wanted or path
+    if (wanted is not None or path.exists()) and run(python, "-c", _SYNTAX, str(file)):
+        sys.exit(f"The settings of {file} are refused: nothing is changed.")
+
+
 def write_settings(path: Path, wanted: Path | None, release: Path) -> bool:
     """Have settings at `path`, checked by the new release; True: a service must take them over."""
     if wanted is None and not path.exists():

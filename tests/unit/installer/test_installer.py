@@ -106,6 +106,25 @@ def test_the_first_port_that_no_settings_name_is_taken(
     assert settings.free_port() == 9093
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"[sink]\nkind = kafka", "line 2"), (b"\xff", "utf-8"), (b'[sink]\nkind = "kafka"', None)],
+)
+def test_settings_that_are_no_toml_are_refused_before_anything_is_made(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes, why: str | None
+) -> None:
+    there, wanted = tmp_path / "vigil.toml", tmp_path / "wanted.toml"
+    settings.check_syntax(there, None, sys.executable)  # the first time: the example is taken
+    for path, asked in ((wanted, wanted), (there, None)):
+        path.write_bytes(content)
+        if why is None:
+            settings.check_syntax(there, asked, sys.executable)
+            continue
+        with pytest.raises(SystemExit, match=rf"of {path} are refused: nothing is changed"):
+            settings.check_syntax(there, asked, sys.executable)
+        assert why in capfd.readouterr().err
+
+
 def test_old_releases_go_but_not_the_one_in_use_nor_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
