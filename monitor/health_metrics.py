@@ -21,6 +21,7 @@ def health(snapshot: Snapshot) -> Iterator[Metric]:
         "vigil_start_time_seconds", "Unix time of the supervisor's start.", value=snapshot.started
     )
     yield from _streamers(snapshot)
+    yield from _group(snapshot)
     if snapshot.disk is not None:
         yield GaugeMetricFamily(
             "vigil_sink_disk_free_bytes",
@@ -32,6 +33,34 @@ def health(snapshot: Snapshot) -> Iterator[Metric]:
             "Size of the filesystem of sink.directory.",
             value=snapshot.disk.size_bytes,
         )
+
+
+def _group(snapshot: Snapshot) -> Iterator[Metric]:
+    """Yield what members of a group tell of its shards; nothing of a streamer that is not up."""
+    count = GaugeMetricFamily(
+        "vigil_group_shards", "Shards of the whole group.", labels=["group", "streamer"]
+    )
+    streams = GaugeMetricFamily(
+        "vigil_group_streams",
+        "Streams that the whole group records, by this member's settings.",
+        labels=["group", "streamer"],
+    )
+    recorded = GaugeMetricFamily(
+        "vigil_group_shard_recorded",
+        "1 for a shard of the group that is recorded here.",
+        labels=["group", "streamer", "shard"],
+    )
+    for one in snapshot.streamers:
+        shards = one.report.shards if one.up and one.report else None
+        if shards is None:
+            continue
+        count.add_metric([shards.group, one.name], shards.count)
+        streams.add_metric([shards.group, one.name], shards.streams)
+        for shard in shards.recorded:
+            recorded.add_metric([shards.group, one.name, str(shard)], 1.0)
+    yield count
+    yield streams
+    yield recorded
 
 
 def _streamers(snapshot: Snapshot) -> Iterator[Metric]:

@@ -91,6 +91,14 @@ def _streamer(one: StreamerSnapshot, fresh: Mapping[tuple[str, str], bool]) -> d
         "leak_reason": one.leak.reason if one.leak else None,
         "state": report.state if report else None,
         "encoder": report.encoder if report else None,
+        "group": {
+            "id": report.shards.group,
+            "shards": report.shards.count,
+            "recorded": list(report.shards.recorded),
+            "streams": report.shards.streams,
+        }
+        if report and report.shards
+        else None,
         "clock_offset_seconds": report.clock_offset_seconds if report else None,
         "report_age_seconds": one.report_age_seconds,
         "streams": [_stream(each, fresh.get((each.stream, each.symbol))) for each in one.streams],

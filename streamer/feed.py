@@ -368,7 +368,8 @@ class Feed:
         is_live = all(slot.live for slot in self._connection_manager.slots)
         if self._group is not None:
             # Others may have all of it; what is held for a handover is not recorded yet.
-            return "streaming" if self._group.is_settled and is_live else "connecting"
+            is_settled = self._group.is_settled and self._wanted_streams.is_known
+            return "streaming" if is_settled and is_live else "connecting"
         return (
             "streaming"
             # None while it is not known which symbols trade.
@@ -387,6 +388,7 @@ class Feed:
                 final=final,
                 exit_reason=exit_reason,
                 backfill=self._backfiller.progress if self._backfiller else NO_BACKFILL,
+                shards=self._group.told if self._group is not None else None,
             )
             self._telemetry.send(report)
 

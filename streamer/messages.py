@@ -138,6 +138,16 @@ class SinkCounts(msgspec.Struct, frozen=True):
     other_writers: Count = 0  # that record some of the same streams into the same topics
 
 
+class GroupShards(msgspec.Struct, frozen=True):
+    """What a member of a group records of the group's shards."""
+
+    group: Name  # its id
+    count: Count  # of all shards that there are
+    # Their numbers, those that are being handed over among them; not those that are taken over.
+    recorded: tuple[Count, ...] = ()
+    streams: Count = 0  # that the whole group records, by this member's settings
+
+
 class Backfill(msgspec.Struct, frozen=True):
     """The gaps that REST is being asked about."""
 
@@ -241,6 +251,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     telemetry_dropped: dict[str, Count] = {}  # messages that were not sent, by TELEMETRY_DROPS
     memory: MemoryParts = {}  # what holds its memory, by part (`streamer.memory.parts`)
     encoder: Name = "python"  # what encodes the records: "compiled" (docs/accelerator.md) or this
+    shards: GroupShards | None = None  # None: it is in no group
 
     def silent_seconds(self, stream: StreamCounts) -> float:
         """Return for how long one of its streams had brought nothing when this was told."""

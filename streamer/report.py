@@ -11,7 +11,7 @@ from streamer.avro.accelerator import ENCODER
 from streamer.config import StreamerConfig
 from streamer.feed_counters import FeedCounters
 from streamer.memory.parts import MemoryAccount
-from streamer.messages import Backfill, Report, SlotState, State, StreamCounts
+from streamer.messages import Backfill, GroupShards, Report, SlotState, State, StreamCounts
 from streamer.network.connection_manager import ConnectionManager
 from streamer.network.slot import Slot
 from streamer.repair.staleness import StalenessProbe
@@ -105,6 +105,7 @@ class Reporter:
         final: bool = False,
         exit_reason: str | None = None,
         backfill: Backfill = NO_BACKFILL,
+        shards: GroupShards | None = None,
     ) -> Report:
         """Return the state of everything."""
         self._sequence += 1
@@ -149,6 +150,7 @@ class Reporter:
             backfill=backfill,
             memory=self._memory.parts(sink, held),
             encoder=ENCODER,
+            shards=shards,
         )
 
     def _streams(self, now: float) -> tuple[StreamCounts, ...]:

@@ -12,6 +12,7 @@ from monitor.online import Change
 from monitor.report.text import amount
 from monitor.snapshot import Snapshot, StreamerSnapshot
 from monitor.verdict import Verdict
+from streamer.messages import GroupShards
 from supervisor.errors import ExitCode
 
 MEBIBYTE = 1 << 20
@@ -53,6 +54,12 @@ def connection_state(streamer: StreamerSnapshot) -> str:
     return f"{streamer.report.state}, {live} of {len(slots)} connections live{rotating}"
 
 
+def shards_text(shards: GroupShards) -> str:
+    """Return which shards of its group a member records."""
+    numbers = f": {', '.join(map(str, shards.recorded))}" if shards.recorded else ""
+    return f"{shards.group}, {len(shards.recorded)} of {shards.count} shards{numbers}"
+
+
 def events_total(snapshot: Snapshot) -> int:
     """Return the unique events of all streams."""
     return sum(one.events_total for streamer in snapshot.streamers for one in streamer.streams)
@@ -88,6 +95,8 @@ def plain_report(snapshot: Snapshot) -> str:
         ]
         if streamer.report:
             lines.append(f"  encoder    {streamer.report.encoder}")
+            if (shards := streamer.report.shards) is not None:
+                lines.append(f"  group      {shards_text(shards)}")
         offset = streamer.report.clock_offset_seconds if streamer.report else None
         if offset is not None and abs(offset) > CLOCK_OFFSET_SECONDS:
             side = "behind" if offset > 0 else "ahead of"

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from confluent_kafka import Consumer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -25,6 +26,7 @@ from tests.disks import small_disk
 from tests.drill_rig import DrillError, Rig
 from tests.kafka_cluster import KafkaCluster
 from tests.kafka_mock import TOPICS, MockKafka
+from tests.ports import free_port
 from tests.streaming import at_exchange
 
 PAUSE_SECONDS = 40.0  # with ten reports a second: above what the queues and the kernel hold
@@ -237,6 +239,58 @@ def stop_the_other_deployment(rig: Rig, place: Place) -> None:
     assert place.other
     place.other.terminate()
     place.other.wait(30.0)
+
+
+def stop_the_other_member(rig: Rig, place: Place) -> None:
+    stop_the_other_deployment(rig, place)
+    rig.other_ports.clear()
+    rig.scrape("vigil")
+
+
+@contextmanager
+def group_on_kafka() -> Iterator[Place]:
+    with real_kafka() as place:
+        place.settings |= {"group.enabled": True, "group.member": "a", "group.shards": 4}
+        yield place
+
+
+def take_shards_for_nothing(rig: Rig, place: Place) -> None:
+    """Join the group as a reader of its topic would, and record nothing."""
+    settings = {
+        "bootstrap.servers": place.settings["kafka.bootstrap_servers"],
+        "group.id": "vigil",
+        "partition.assignment.strategy": "cooperative-sticky",
+    }
+
+    def read() -> None:
+        consumer = Consumer(settings)
+        consumer.subscribe(["market.crypto.shards.binance"])
+        while not place.is_over.is_set():
+            consumer.poll(0.1)
+        consumer.close()
+
+    threading.Thread(target=read, daemon=True).start()
+
+
+def give_shards_back(rig: Rig, place: Place) -> None:
+    place.is_over.set()
+
+
+def start_a_member_with_other_symbols(rig: Rig, place: Place) -> None:
+    port = free_port()
+    own = {
+        "exchange.symbols": rig.exchange.symbols[0],
+        "group.member": "b",
+        "monitor.metrics_address": f"127.0.0.1:{port}",
+        "sink.directory": rig.directory / "b" / "data",
+        "supervisor.runtime_directory": rig.directory / "b" / "run",
+        "supervisor.state_directory": rig.directory / "b" / "state",
+    }
+    changes = [part for key, value in own.items() for part in ("--set", f"{key}={value}")]
+    command = [sys.executable, "-m", "supervisor", "--config", str(rig.config)]
+    place.other = rig.run([*command, *changes])
+    rig.other_ports.append(port)
+    rig.scrape("vigil")
 
 
 def kafka_away(rig: Rig, place: Place) -> None:

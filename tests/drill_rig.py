@@ -37,7 +37,7 @@ global:
 rule_files: [{rules}]
 scrape_configs:
   - job_name: {job}
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+    static_configs: [{{targets: {targets}}}]
 """
 _HOOKED = ("-m", "tests.integration.hooked_streamer")
 
@@ -71,6 +71,7 @@ class Rig:
         self.log = self.directory / "vigil.log"
         self.metrics_port = free_port()
         self.prometheus_port = free_port()
+        self.other_ports: list[int] = []  # of others that Prometheus looks at as well
         self.vigil_process: subprocess.Popen[bytes] | None = None
         self._settings = dict(settings or {})
         self._streams = streams
@@ -243,9 +244,10 @@ class Rig:
             if self._hurry == 1
             else hurried(self.directory, self._hurry, self._scrape_seconds)
         )
+        targets = [f"127.0.0.1:{port}" for port in (self.metrics_port, *self.other_ports)]
         self._prometheus_file.write_text(
             _PROMETHEUS.format(
-                rules=rules, job=job, port=self.metrics_port, seconds=self._scrape_seconds
+                rules=rules, job=job, targets=json.dumps(targets), seconds=self._scrape_seconds
             )
         )
         if self._prometheus is not None:

@@ -191,6 +191,23 @@ DRILLS = {
         fault=faults.start_another_deployment,
         fix=faults.stop_the_other_deployment,
     ),
+    "shard-unrecorded": Drill(
+        about="Somebody reads the group's topic as a member of the group, and gets shards for it.",
+        runbook="down.md#vigilshardunrecorded",
+        alerts=("VigilShardUnrecorded",),
+        place=faults.group_on_kafka,
+        fault=faults.take_shards_for_nothing,
+        fix=faults.give_shards_back,
+    ),
+    "group-disagrees": Drill(
+        about="A member of a group is started with the symbols of an older file.",
+        runbook="symbols.md#vigilgroupdisagrees",
+        alerts=("VigilGroupDisagrees",),
+        place=faults.group_on_kafka,
+        fault=faults.start_a_member_with_other_symbols,
+        fix=faults.stop_the_other_member,
+        seconds=240.0,
+    ),
     "kafka-away": Drill(
         about="The brokers answer no more.",
         runbook="kafka.md#vigilsinkstalled",

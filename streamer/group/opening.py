@@ -56,6 +56,7 @@ def open_shard_streams(
         PositionFinder(config.kafka, config.repair.max_age, wake),
         sink,
         counters,
+        group_id=group.id,
         shard_count=group.shards,
         # Half of what the group waits for: the other half is for what is found late.
         pause_seconds=group.session_timeout / 2,

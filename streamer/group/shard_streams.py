@@ -35,12 +35,16 @@ from streamer.group.ownership import (
 )
 from streamer.group.position_finder import PositionFinder
 from streamer.group.shard_routes import ShardRoutes
+from streamer.messages import GroupShards
 from streamer.order.positions import Position
 from streamer.routes import Route, Routes
 from streamer.shards.assignment import shard_of
 from streamer.sinks.kafka import KafkaSink
 from streamer.subscription_manager import Change, SubscriptionManager
 
+RECORDED = (Phase.OWNED, Phase.LEAVING, Phase.SUSPENDED)
+"""What comes of these is kept: of one that is suspended on disk, as the others may have lost Kafka
+as well."""
 UNUSED_PAUSES = 4
 """Two sessions: by then the group has told who was none of its members any more."""
 
@@ -75,6 +79,7 @@ class ShardStreams:
         sink: KafkaSink,
         counters: FeedCounters,
         *,
+        group_id: str,
         shard_count: int,
         pause_seconds: float,
     ) -> None:
@@ -89,6 +94,7 @@ class ShardStreams:
         self._finder = finder
         self._sink = sink
         self._counters = counters
+        self._group_id = group_id
         self._shard_count = shard_count
         self._pause_seconds = pause_seconds
         self._leaving: dict[int, _Leaving] = {}
@@ -99,6 +105,8 @@ class ShardStreams:
         self._left_at: float | None = None
         self._is_held = False
         self._has_joined = False
+        self._joined_at = 0.0
+        self._may_be_idle = False  # who joins is assigned nothing until the others have given it
 
     @property
     def failed(self) -> StreamerError | None:
@@ -107,8 +115,19 @@ class ShardStreams:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the group has told what is this member's, and all of it is recorded."""
-        return self._has_joined and not of_phase(self.shards, Phase.JOINING)
+        """Whether the group has told what is this member's, and all of it is recorded.
+
+        Not while the whole group has no symbol, such as by a pattern that none matches.
+        """
+        is_told = self._has_joined and self._may_be_idle and bool(self._symbols)
+        return is_told and not of_phase(self.shards, Phase.JOINING)
+
+    @property
+    def told(self) -> GroupShards:
+        """What a watcher is told: which shards are recorded here, those that go included."""
+        recorded = of_phase(self.shards, *RECORDED)
+        streams = len(self._streams) * len(self._symbols)
+        return GroupShards(self._group_id, self._shard_count, tuple(sorted(recorded)), streams)
 
     def start(self) -> None:
         """Join the group."""
@@ -148,7 +167,8 @@ class ShardStreams:
         """Follow the group."""
         # Before what has happened is taken: a confirmation counts with all that came before it.
         is_confirmed = self._is_confirmed()
-        self._has_joined = self._membership.joined
+        if self._membership.joined and not self._has_joined:
+            self._has_joined, self._joined_at = True, now
         for event in self._membership.take():
             self._follow(event, now)
         for found in self._finder.turn(now):
@@ -159,6 +179,8 @@ class ShardStreams:
                 self._shard_routes.note_heard(self._of(shard))
                 self._follow(Heard(shard), now)
         self._follow(Passed(), now)
+        is_late = self._has_joined and now - self._joined_at >= self._pause_seconds
+        self._may_be_idle = self._may_be_idle or is_late or bool(self.shards)
         self._take_up(now)
         self._shard_routes.turn(now)
         self._tell_left(now)

@@ -16,6 +16,8 @@ LABELS = 'job="vigil",instance="i"'
 OF_STREAMER = f'{LABELS},streamer="s"'
 TRADES = f'{LABELS},stream="trade",symbol="BTCUSDT"'
 DEPTH = f'{LABELS},stream="depth@100ms",symbol="BTCUSDT"'
+MEMBER = 'job="vigil",instance="a",group="g",streamer="s"'
+OTHER = 'job="vigil",instance="b",group="g",streamer="s"'
 # alert: series with their values minute by minute, the minutes at which it is silent, and fires
 CASES = {
     "VigilDown": ({f"up{{{LABELS}}}": "1x9 0x20"}, (9, 10), 12),
@@ -42,6 +44,24 @@ CASES = {
         18,  # the series is gone by then, as the supervisor is
     ),
     "VigilNotReady": ({f"vigil_ready{{{LABELS}}}": "1x9 0x20"}, (9, 14), 16),
+    "VigilShardUnrecorded": (
+        {
+            **{f"vigil_group_shards{{{one}}}": "2x60" for one in (MEMBER, OTHER)},
+            f'vigil_group_shard_recorded{{{MEMBER},shard="0"}}': "1x9 _x4 1x40",
+            f'vigil_group_shard_recorded{{{OTHER},shard="0"}}': "_x9 1x5 _x20",  # handed over
+            f'vigil_group_shard_recorded{{{OTHER},shard="1"}}': "1x20 _x20",
+        },
+        (10, 14, 20, 22),
+        30,
+    ),
+    "VigilGroupDisagrees": (
+        {
+            f"vigil_group_streams{{{MEMBER}}}": "12x50 14x300",
+            f"vigil_group_streams{{{OTHER}}}": "12x90 14x10 12x300",  # asks 40 minutes later
+        },
+        (60, 95, 180),
+        200,
+    ),
     "VigilConnectionDown": ({f"binance_connection_status{{{LABELS}}}": "1x9 0x20"}, (9, 11), 13),
     "VigilSymbolSilent": (
         {
@@ -196,6 +216,40 @@ def test_telemetry_that_is_refused_alerts(tmp_path):
     check_alert("VigilTelemetryLost", {series: "0x9 1x20"}, (9,), 12, tmp_path)
 
 
+def test_where_nobody_records_a_shard_an_alert_fires_as_where_one_is_left_out(tmp_path):
+    series = {f"vigil_group_shards{{{MEMBER}}}": "2x60"}
+    check_alert("VigilShardUnrecorded", series, (1,), 4, tmp_path)
+
+
+def test_what_another_member_of_a_group_records_instead_is_fresh(tmp_path):
+    """A machine is gone: that it is down is told, and its symbols are recorded."""
+    of_a, of_b = (f'{one},stream="trade",symbol="BTCUSDT"' for one in (MEMBER, OTHER))
+    up_a, up_b = (f'job="vigil",instance="{one}"' for one in "ab")
+    series = {
+        f"up{{{up_a}}}": "1x90 0x60",
+        f"up{{{up_b}}}": "1x150",
+        f"vigil_group_shards{{{MEMBER}}}": "2x90 _x60",
+        f"vigil_group_shards{{{OTHER}}}": "2x150",
+        f"vigil_stream_fresh{{{of_a}}}": "1x90 _x60",
+    }
+    taken_over = series | {f"vigil_stream_fresh{{{of_b}}}": "_x90 1x60"}
+    check_alert("VigilFreshnessBurnsFast", series, (90,), 100, tmp_path)
+    check_alert("VigilFreshnessBurnsFast", taken_over, (90, 92, 100, 140), None, tmp_path)
+    # Of no group: another Vigil that has the symbol as well records something of its own.
+    apart = {name: values for name, values in taken_over.items() if "shards" not in name}
+    check_alert("VigilFreshnessBurnsFast", apart, (90,), 100, tmp_path)
+
+
+def test_the_rate_of_a_group_is_that_of_all_members(tmp_path):
+    of_a, of_b = (f'{one},stream="trade",symbol="BTCUSDT"' for one in (MEMBER, OTHER))
+    series = {
+        **{f"vigil_group_shards{{{one}}}": "2x60" for one in (MEMBER, OTHER)},
+        f"binance_stream_events_total{{{of_a}}}": "0+300x60",
+        f"binance_stream_events_total{{{of_b}}}": "0+6000x20 120000x40",
+    }
+    check_alert("VigilRateLow", series, (10, 20), 38, tmp_path)
+
+
 SICK = [alert for alert, (series, *_) in CASES.items() if OF_STREAMER in str(series)]
 
 
@@ -223,7 +277,10 @@ def check_alert(alert, series, silent, firing, tmp_path):
             "eval_time": f"{minute}m",
             "exp_samples": [{"labels": "{}", "value": count}],
         }
-        for minute, count in (*((minute, 0) for minute in silent), (firing, 1))
+        for minute, count in (
+            *((minute, 0) for minute in silent),
+            *([] if firing is None else [(firing, 1)]),
+        )
     ]
     inputs = [{"series": name, "values": values} for name, values in series.items()]
     file = tmp_path / "test.yml"

@@ -16,7 +16,13 @@ from monitor.exposition import Exposition
 from monitor.model import Exited
 from monitor.snapshot import Snapshot
 from monitor.soak_plans import PROFILES
-from streamer.messages import LATENCY_BUCKETS_SECONDS, Histogram, MemoryPart, SinkCounts
+from streamer.messages import (
+    LATENCY_BUCKETS_SECONDS,
+    GroupShards,
+    Histogram,
+    MemoryPart,
+    SinkCounts,
+)
 from streamer.version import version
 from tests.unit.monitor.observations import EPOCH, NAME, sample, slot, stream
 from tests.unit.monitor.runs import Run
@@ -131,6 +137,24 @@ def test_which_encoder_is_used_is_told() -> None:
     told = exposed(replace(snapshot(), streamers=(replace(streamer, report=report),)))
     labels = (("encoder", "compiled"), ("streamer", NAME))
     assert told["vigil_streamer_encoder_info", labels] == 1
+
+
+def test_a_member_of_a_group_tells_which_shards_it_records() -> None:
+    (streamer,) = snapshot().streamers
+    shards = GroupShards("vigil", 6, (0, 4), 12)
+    report = msgspec.structs.replace(streamer.report, shards=shards)
+    member = replace(streamer, report=report)
+    told = exposed(replace(snapshot(), streamers=(member,)))
+    of = (("group", "vigil"), ("streamer", NAME))
+    assert told["vigil_group_shards", of] == 6
+    assert told["vigil_group_streams", of] == 12
+    recorded = {
+        dict(labels)["shard"] for name, labels in told if name == "vigil_group_shard_recorded"
+    }
+    assert recorded == {"0", "4"}
+    for other in (streamer, replace(member, up=False), replace(member, report=None)):
+        told = exposed(replace(snapshot(), streamers=(other,)))
+        assert not [name for name, _ in told if name.startswith("vigil_group")]
 
 
 def test_what_alerts_need() -> None:

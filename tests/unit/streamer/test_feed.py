@@ -11,12 +11,13 @@ import pytest
 from streamer.assembly import assemble
 from streamer.errors import MemberRefused, StreamerError
 from streamer.feed import Feed
-from streamer.messages import Command, Report
+from streamer.messages import Command, GroupShards, Report
 from streamer.order.positions import Position
 from streamer.removed_streams import RemovedStreams
 from streamer.routes import Routes
 from streamer.settings import StreamerSettings, load
 from streamer.sinks import Sink, open_sink
+from streamer.wanted_streams import WantedStreams
 
 
 def test_the_sink_is_told_of_streams_that_were_there_before(tmp_path: Path) -> None:
@@ -44,6 +45,7 @@ class Group:
         self.did: list[Any] = []
         self.failed: StreamerError | None = None
         self.is_settled = False
+        self.told = GroupShards("g", 3, (0, 2), 9)
         self.at_turn: Callable[[], None] = lambda: None
 
     def woke(self, now: float) -> None:
@@ -118,6 +120,17 @@ def test_a_member_is_streaming_when_all_of_its_shards_are_recorded(tmp_path: Pat
     group.is_settled = True
     assert feed_of(tmp_path, group, reports).run() == 0
     assert reports.sent[0].state == "streaming"
+    assert reports.sent[0].shards == group.told
+
+
+def test_a_member_that_does_not_know_what_trades_is_not_streaming(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WantedStreams, "is_known", property(lambda _: False))
+    group, reports = Group(), Reports()
+    group.is_settled = True
+    assert feed_of(tmp_path, group, reports).run() == 0
+    assert reports.sent[0].state == "connecting"
 
 
 def test_a_member_that_can_be_none_leaves_what_it_holds_to_the_next_start(

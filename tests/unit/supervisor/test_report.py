@@ -11,7 +11,7 @@ from rich.console import Console
 from monitor.criteria import Criterion, Verdict
 from monitor.model import Sample
 from monitor.snapshot import Snapshot, StreamerSnapshot, StreamSnapshot
-from streamer.messages import Report, SinkCounts, SlotState
+from streamer.messages import GroupShards, Report, SinkCounts, SlotState
 from supervisor.report import (
     clock,
     exit_code_of,
@@ -95,6 +95,16 @@ def test_a_clock_that_is_far_off_is_told(offset: float, line: str | None) -> Non
     streamer = replace(STREAMER, report=report)
     text = plain_report(replace(SNAPSHOT, streamers=(streamer,)))
     assert (line in text) if line else ("clock  " not in text)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "line"),
+    [((0, 4), "group      vigil, 2 of 6 shards: 0, 4\n"), ((), "vigil, 0 of 6 shards\n")],
+)
+def test_a_member_of_a_group_shows_its_shards(recorded: tuple[int, ...], line: str) -> None:
+    report = msgspec.structs.replace(REPORT, shards=GroupShards("vigil", 6, recorded, 12))
+    assert line in plain_report(replace(SNAPSHOT, streamers=(replace(STREAMER, report=report),)))
+    assert "group" not in plain_report(SNAPSHOT)
 
 
 def test_what_is_not_known_is_no_zero() -> None:

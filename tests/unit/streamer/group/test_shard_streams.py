@@ -10,6 +10,7 @@ from streamer.feed_counters import FeedCounters
 from streamer.group.notices import VERSION, ShardNotice
 from streamer.group.ownership import Assigned, Located, Lost, Member, NotLocated, Revoked, Told
 from streamer.group.shard_streams import ShardStreams
+from streamer.messages import GroupShards
 from streamer.order.positions import Position
 from streamer.routes import Routes
 from streamer.shards.assignment import shard_of
@@ -139,6 +140,7 @@ class Stage:
             self.finder,
             self.sink,
             self.counters,
+            group_id="g",
             shard_count=COUNT,
             pause_seconds=PAUSE,
         )
@@ -444,3 +446,39 @@ def test_who_stops_alone_waits_for_nobody(stage):
     stage.streams.leave(0.0, 5.0)
     assert stage.turn(Revoked(0)) == [("leave", tuple(OF[0]))]
     assert stage.streams.has_left(0.0, 5.0)
+
+
+def test_who_joins_is_not_settled_before_the_others_may_have_given_it_something(stage):
+    stage.membership.joined = True
+    stage.turn(now=10.0)
+    assert not stage.streams.is_settled
+    stage.turn(now=10.0 + PAUSE - 0.1)
+    assert not stage.streams.is_settled
+    stage.turn(now=10.0 + PAUSE)
+    assert stage.streams.is_settled, "the others have all of it"
+    stage.own()
+    stage.turn(Lost(0))
+    assert stage.streams.is_settled
+
+
+def test_where_the_whole_group_has_no_symbol_nobody_is_settled(stage):
+    stage.own()
+    assert stage.streams.is_settled
+    stage.streams.change(("trade",), (), 1.0)
+    assert not stage.streams.is_settled
+
+
+def test_a_watcher_is_told_which_shards_are_recorded_also_while_they_go(stage):
+    streams = len(SYMBOLS)
+    assert stage.streams.told == GroupShards("g", COUNT, (), streams)
+    stage.turn(Assigned(0, None))
+    assert stage.streams.told.recorded == (), "what comes is held"
+    stage.own()
+    assert stage.streams.told.recorded == (0,)
+    stage.turn(Lost(0))
+    assert stage.streams.told.recorded == (0,), "on disk"
+    stage.turn(Assigned(0, None))
+    stage.turn(Revoked(0))
+    assert stage.streams.told.recorded == (0,), "until a successor hears its streams"
+    stage.streams.end_leaving(0.0)
+    assert stage.streams.told.recorded == ()
