@@ -67,6 +67,7 @@ class Membership:
         self._owned: set[int] = set()  # told to be so by this process
         self._events: deque[GroupEvent] = deque()
         self._wishes: deque[Callable[[], None]] = deque()
+        self._notices: deque[tuple[float, ShardNotice]] = deque()  # to be given, and since when
         self._turned_at = time.monotonic()
         self._confirmed = 0
         self._wanted = 0
@@ -129,7 +130,7 @@ class Membership:
     ) -> None:
         """Give notice, soon."""
         notice = self._notice(shard, kind, positions, offer)
-        self._wishes.append(lambda: self._write(notice))
+        self._notices.append((time.monotonic(), notice))
 
     def confirm(self) -> int:
         """Have the coordinator confirm that this is a member; return the number of the question."""
@@ -196,6 +197,7 @@ class Membership:
         finally:
             self._wake()
             with suppress(KafkaException, RuntimeError):  # such as of a consumer that is fenced
+                self._give_notices()
                 while self._wishes:
                     self._wishes.popleft()()
             self._producer.flush(WRITTEN_SECONDS)
@@ -224,11 +226,26 @@ class Membership:
         self._owned.clear()
         for shard in shards:
             self._add(Lost(shard))
+        self._untold.clear()
         before, self._consumer = self._consumer, make_consumer(self._kafka, **self._settings())
         before.close()
         self._join()
 
+    def _give_notices(self) -> None:
+        """Write what is to be told, but not to own what may be somebody else's by now."""
+        while self._notices:
+            since, notice = self._notices.popleft()
+            if notice.kind == "owned":
+                if notice.shard not in self._assigned:
+                    continue
+                if time.monotonic() - since >= WRITTEN_SECONDS:  # the process stood still
+                    self._untold.add(notice.shard)
+                    self._asked = None  # once the group confirms that it still is so
+                    continue
+            self._write(notice)
+
     def _turn(self) -> None:
+        self._give_notices()
         while self._wishes:
             self._wishes.popleft()()
         self._producer.poll(0)
@@ -353,11 +370,14 @@ class Membership:
         shards = [one.partition for one in partitions]
         if consumer is not self._consumer:
             return  # it was fenced
+        self._give_notices()  # what is owned since a moment ago is not withdrawn, but left
         self._assigned.difference_update(shards)
         if self._is_closing.is_set():
             return  # they are ours again when we are back in time
+        self._untold.difference_update(shards)
+        withdrawn = set(shards) - self._owned
         for shard in shards:
-            if shard in self._owned:
+            if shard not in withdrawn:
                 self._owned.discard(shard)
                 self._write(self._notice(shard, "leaving"))
             else:
@@ -369,7 +389,8 @@ class Membership:
         for shard in shards:
             # Who does not read it goes on without a word, at once.
             is_handed_over = is_told or self._has_unsubscribed
-            self._add(Revoked(shard) if is_handed_over else Lost(shard))
+            revoked = Revoked(shard, is_withdrawn=shard in withdrawn)
+            self._add(revoked if is_handed_over else Lost(shard))
         _log.info("the group revokes the shards %s", sorted(shards))
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -379,6 +400,7 @@ class Membership:
         self._assigned.difference_update(shards)
         if self._is_closing.is_set():
             return
+        self._untold.difference_update(shards)
         for shard in shards:
             self._owned.discard(shard)
             self._add(Lost(shard))

@@ -56,6 +56,7 @@ class Shard:
 
     phase: Phase
     heard: bool = False  # of JOINING: all of its streams are subscribed
+    overlapped_at: float = float("inf")  # of JOINING and heard: who left earlier did not hear of it
     awaits: str | None = None  # of JOINING: the process that has not left yet; of OFFERED: to whom
     asks: bool = False  # of JOINING: whether that one is there is not known
     positions: Mapping[str, Position] | None = None  # of JOINING: known already
@@ -88,6 +89,7 @@ class Revoked:
     """The group takes a shard from this member, which may go on until the next one is there."""
 
     shard: int
+    is_withdrawn: bool = False  # the others were told so: it had not been told to be owned
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +202,8 @@ def step(
     match event:
         case Assigned():
             return _assigned(shards, event, member, now)
-        case Revoked(shard):
-            return _revoked(shards, shard, member, now)
+        case Revoked():
+            return _revoked(shards, event, member, now)
         case Lost(shard):
             return _lost(shards, shard)
         case Told(notice):
@@ -211,7 +213,8 @@ def step(
             if state is None or state.phase is not Phase.JOINING or state.heard:
                 return shards, ()
             until = min(state.until, now + ANSWER_SECONDS) if state.asks else state.until
-            heard = replace(state, heard=True, until=until)
+            overlapped_at = now + OVERLAP_SECONDS
+            heard = replace(state, heard=True, until=until, overlapped_at=overlapped_at)
             tell = (Tell(shard, "hearing", state.offer),) if state.awaits is not None else ()
             return _with(shards, shard, heard), tell
         case Located(shard, positions):
@@ -237,6 +240,12 @@ def step(
 def is_unsure(shards: Shards) -> bool:
     """Return whether nothing may be produced: it is not known whose some shard is."""
     return bool(of_phase(shards, Phase.SUSPENDED, Phase.OFFERED))
+
+
+def is_late(shards: Shards, now: float) -> bool:
+    """Return whether a successor may have gone on without a word with a shard that is left here."""
+    leaving = of_phase(shards, Phase.LEAVING)
+    return any(now >= shards[shard].deliver_until for shard in leaving)
 
 
 def of_phase(shards: Shards, *phases: Phase) -> tuple[int, ...]:
@@ -276,12 +285,13 @@ def _assigned(
 
 
 def _revoked(
-    shards: Shards, shard: int, member: Member, now: float
+    shards: Shards, event: Revoked, member: Member, now: float
 ) -> tuple[Shards, tuple[Action, ...]]:
+    shard = event.shard
     state = shards.get(shard)
     if state is None or state.phase in (Phase.LEAVING, Phase.OFFERED):
         return shards, ()
-    if state.phase is Phase.OWNED:
+    if state.phase is Phase.OWNED and not event.is_withdrawn:
         until = now + HEARD_SHARE * member.handover_seconds
         leaving = Shard(Phase.LEAVING, until=until, deliver_until=_deliver_until(member, now))
         return _with(shards, shard, leaving), ()
@@ -329,7 +339,8 @@ def _told(
         case Phase.JOINING if notice.kind == "left" and notice.process == state.awaits:
             if notice.positions is None:
                 return _locating(shards, shard, state)
-            return _opened(shards, shard, notice.positions, is_seamless=state.heard)
+            is_seamless = now >= state.overlapped_at
+            return _opened(shards, shard, notice.positions, is_seamless=is_seamless)
         case _:
             return shards, ()
 

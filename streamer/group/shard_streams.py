@@ -12,6 +12,7 @@ from streamer.feed_counters import FeedCounters
 from streamer.group.membership import Membership
 from streamer.group.notices import ShardNotice
 from streamer.group.ownership import (
+    OVERLAP_SECONDS,
     Action,
     Assigned,
     Drop,
@@ -28,6 +29,7 @@ from streamer.group.ownership import (
     Shards,
     Tell,
     Told,
+    is_late,
     is_unsure,
     of_phase,
     others_are_there,
@@ -154,7 +156,10 @@ class ShardStreams:
         After a pause others may have the shards: nothing is produced until the group confirms.
         """
         before, self._alive_at = self._alive_at, now
-        if before is None or now - before < self._pause_seconds:
+        if before is None or now - before < OVERLAP_SECONDS:
+            return
+        if now - before < self._pause_seconds:
+            self._hold(now)
             return
         log.warning(
             "nothing was done for %.1f s: the group is asked whose shards are", now - before
@@ -309,7 +314,8 @@ class ShardStreams:
 
     def _hold(self, now: float) -> None:
         """Have the sink produce nothing while it is not known whose the shards are."""
-        is_unsafe = self._confirmation is not None or is_unsure(self.shards)
+        is_doubtful = is_unsure(self.shards) or is_late(self.shards, now)
+        is_unsafe = self._confirmation is not None or is_doubtful
         if is_unsafe and not self._is_held:
             self._sink.hold()
         elif self._is_held and not is_unsafe:

@@ -337,11 +337,11 @@ class KafkaSink:
         )
 
     def discard(self, routes: Iterable[Route]) -> None:
-        """Deliver nothing of what waits on disk of routes that were handed over.
+        """Deliver nothing more of what waits of routes that were handed over.
 
         Somebody else stores it: it is counted as acknowledged.
         """
-        if len(self._overflow) or not self._sending.is_direct:  # it may be on its way to there
+        if self._queued() or not self._sending.is_direct:  # the producer may give it back
             self._overflow.discard((topic_of(self._config, route), route.name) for route in routes)
 
     def hold(self) -> None:

@@ -344,7 +344,37 @@ def test_what_is_revoked_is_told_before_others_are_assigned_it(stage):
     assert stage.kinds == [(0, "leaving"), (1, "withdrawn")]
     assert stage.producer.keys[-2:] == ["0", "1.successor"], "each outlives the other's compaction"
     assert stage.producer.flushed == [WRITTEN_SECONDS]
-    assert stage.membership.take() == [Revoked(0), Revoked(1)]
+    assert stage.membership.take() == [Revoked(0), Revoked(1, is_withdrawn=True)]
+
+
+def test_what_is_owned_since_a_moment_ago_is_told_before_it_is_revoked(stage):
+    stage.observer.ends[0] = 0
+    stage.assign(0)
+    stage.membership.tell(0, "owned")
+    stage.membership._on_revoke(stage.consumer, parts(0))
+    assert stage.kinds == [(0, "owned"), (0, "leaving")]
+    assert stage.membership.take() == [Revoked(0)]
+
+
+def test_what_is_opened_after_it_was_revoked_is_not_told_to_be_owned(stage):
+    """The next member may own it by then, and would take it for lost."""
+    stage.observer.ends[0] = 0
+    stage.assign(0)
+    stage.membership._on_revoke(stage.consumer, parts(0))
+    stage.membership.tell(0, "owned")
+    stage.turn()
+    assert stage.kinds == [(0, "withdrawn")]
+
+
+def test_a_process_that_stood_still_owns_nothing_before_the_group_confirms(stage):
+    stage.observer.ends[0] = 0
+    stage.assign(0)
+    stage.membership.tell(0, "owned")
+    stage.now += WRITTEN_SECONDS
+    stage.turn()
+    assert stage.kinds == []
+    stage.answer(0)
+    assert stage.kinds == [(0, "owned")]
 
 
 def test_of_what_is_revoked_and_could_not_be_told_it_is_not_known_whose_it_is(stage):
@@ -419,6 +449,23 @@ def test_a_shard_whose_notice_came_to_nothing_is_told_of_once_the_group_confirms
     stage.now += CONFIRM_AGAIN_SECONDS
     stage.turn()
     assert len(stage.consumer.commits) == 2
+
+
+@pytest.mark.parametrize("way", ["_on_revoke", "_on_lost", "_join_anew"])
+def test_a_shard_that_went_and_came_back_is_not_told_to_be_owned_before_it_is(stage, way):
+    stage.own(0)
+    stage.producer.expires(notice("owned", 0, "a-1"))
+    if way == "_join_anew":
+        stage.membership._join_anew()
+        stage.consumer = stage.consumers[-1]
+    else:
+        getattr(stage.membership, way)(stage.consumer, parts(0))
+    stage.assign(0)
+    stage.producer.told.clear()
+    stage.membership.confirm()
+    stage.turn()
+    stage.answer(0)
+    assert stage.kinds == []
 
 
 def test_an_answer_from_before_a_notice_came_to_nothing_does_not_have_it_told(stage):
@@ -517,6 +564,8 @@ def test_a_fault_of_the_thread_is_none_of_the_settings(stage):
 
 
 def test_a_thread_that_is_closed_gives_its_notices(stage):
+    stage.observer.ends[1] = 0
+    stage.assign(1)
     stage.membership.start()
     stage.membership.tell(1, "owned")
     stage.membership.close()

@@ -26,6 +26,7 @@ from streamer.group.ownership import (
     Shard,
     Tell,
     Told,
+    is_late,
     is_unsure,
     of_phase,
     others_are_there,
@@ -132,7 +133,8 @@ def test_a_successor_tells_that_it_hears_once_and_goes_on_where_the_one_before_h
     assert actions == (Tell(1, "hearing"),)
     assert after(Heard(1), shards=shards) == (shards, ())
     assert after(Told(notice("left", "c-1", POSITIONS)), shards=shards) == (shards, ())
-    shards, actions = after(Told(notice("left", positions=POSITIONS)), shards=shards)
+    left = Told(notice("left", positions=POSITIONS))
+    shards, actions = after(left, shards=shards, now=OVERLAP_SECONDS)
     assert actions == (Open(1, POSITIONS, is_seamless=True), Tell(1, "owned"))
     assert shards == OWNED
 
@@ -385,6 +387,24 @@ def test_whatever_happens_streams_are_joined_once_and_opened_only_when_joined(ev
         phase = shards[1].phase if shards else None
         assert (streams == "held") == (phase is Phase.JOINING)
         assert (streams is None) == (phase is None)
+
+
+def test_a_predecessor_that_left_before_it_can_have_heard_of_the_successor_has_a_time_without():
+    hearing, _ = after(Assigned(1, notice("leaving")), Heard(1))
+    left = Told(notice("left", positions=POSITIONS))
+    _, actions = after(left, shards=hearing, now=OVERLAP_SECONDS - 0.01)
+    assert actions == (Open(1, POSITIONS, is_seamless=False), Tell(1, "owned"))
+
+
+def test_a_shard_that_was_owned_after_it_was_withdrawn_is_dropped():
+    assert after(Revoked(1, is_withdrawn=True), shards=OWNED) == ({}, (Drop(1),))
+
+
+def test_who_stood_still_until_its_time_to_deliver_was_over_is_late():
+    leaving, _ = after(Revoked(1), shards=OWNED)
+    assert not is_late(leaving, 8.9)
+    assert is_late(leaving, 9.0)
+    assert not is_late(OWNED, 99.0)
 
 
 def test_a_suspended_shard_begins_anew_where_it_is_not_known_who_had_it_meanwhile():

@@ -192,7 +192,7 @@ def test_who_takes_a_shard_over_tells_when_its_streams_are_heard(stage):
     stage.turn()
     assert stage.membership.told == [(0, "hearing", None)]
     assert stage.shard_routes.noted == [tuple(OF[0])], "when it is told, and not again"
-    assert stage.turn(Told(notice("left", positions=POSITIONS))) == [
+    assert stage.turn(Told(notice("left", positions=POSITIONS)), now=1.0) == [
         ("seamless", tuple(OF[0]), POSITIONS)
     ]
 
@@ -326,6 +326,21 @@ def test_after_a_pause_nothing_is_produced_until_the_group_confirms(stage):
     assert stage.counters.notices[-1].kind == "group_pause"
     stage.membership.confirmed = 1
     stage.turn(now=6.1)
+    assert stage.sink.held == [True, False]
+
+
+def test_who_stood_still_until_the_successor_went_on_produces_nothing_of_the_shard(stage):
+    stage.own()
+    stage.routes.add(stage.routes.make("trade", OF[0][0]))
+    stage.turn(Revoked(0))
+    for now in (6.0, 6.5, 8.9):
+        stage.streams.woke(now)
+    assert stage.sink.held == []
+    stage.streams.woke(10.9)
+    assert stage.sink.held == [True], "before anything is read"
+    stage.sink.numbers = Counts(5, 3)
+    stage.turn(now=10.9)
+    assert stage.sink.discarded == [f"{OF[0][0].lower()}@trade"]
     assert stage.sink.held == [True, False]
 
 

@@ -576,6 +576,21 @@ def test_what_kafka_has_not_taken_when_the_sink_is_held_waits_on_disk_too():
     sink.close()
 
 
+def test_what_the_producer_gives_back_of_a_route_that_is_discarded_is_not_delivered():
+    route = next(iter(ROUTES))
+    sink = sink_of(KafkaConfig(bootstrap_servers="127.0.0.1:1", topics={"trade": "t"}), [route])
+    for event_id in (1, 2, 3):
+        sink.put(route, event(route, event_id), NOW_US)
+    assert sink._sending.is_direct
+    sink.discard([route])
+    sink.hold()  # as when it gives up what it could not deliver in time
+    poll_until(sink, lambda: not len(sink._producer))
+    sink.release(time.monotonic())
+    poll_until(sink, lambda: not sink.counts().queued)
+    assert sink.counts().acknowledged_total == 3, "somebody else stores it"
+    sink.close()
+
+
 def test_a_route_that_comes_back_without_a_known_end_is_delivered_from_where_it_begins(cluster):
     """Such as of a symbol that was listed while Kafka was away: no topic has a record of it."""
     route = next(iter(ROUTES))
