@@ -39,6 +39,12 @@ def count_in_effect(settings: Settings) -> int:
     who deliver them.
     """
     wanted, root = wanted_count(settings), settings.sink.directory
+    if settings.group.enabled and settings.streamers.count == "auto":
+        log.warning(
+            'streamers.count = "auto" counts the streams of the whole group, of which this machine '
+            "has a share: %d; give a number",
+            wanted,
+        )
     before = recorded_count(root)
     if wanted == before or not (left := undelivered(root, before)):
         return wanted

@@ -155,6 +155,13 @@ class SymbolWatch:
             )
             return self._guard.known != before
         self._is_told = False
+        if self._holds is None and not self.selected:  # of several streamers, one may have none
+            log.warning(
+                "exchange.symbols = %s: none of the %d symbols that trade matches: "
+                "nothing is recorded",
+                ", ".join(self.entries),
+                len(listed),
+            )
         is_sure = self._guard.is_settled and not self._guard.doubts
         wait = self._every_seconds if is_sure else min(self._every_seconds, self._again)
         self._ask_at = now + wait

@@ -130,6 +130,28 @@ def test_while_records_wait_for_kafka_the_number_stays(
 
 
 @pytest.mark.parametrize(
+    ("in_group", "count", "warned"),
+    [(True, "auto", True), (True, 2, False), (False, "auto", False)],
+)
+def test_in_a_group_an_automatic_number_is_of_the_whole_group_and_warned_of(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    in_group: bool,
+    count: int | str,
+    warned: bool,
+) -> None:
+    settings = Settings.model_validate(
+        {
+            "sink": {"directory": tmp_path, "kind": "kafka"},
+            "group": {"enabled": in_group},
+            "streamers": {"count": count},
+        }
+    )
+    count_in_effect(settings)
+    assert ("of the whole group" in caplog.text) == warned
+
+
+@pytest.mark.parametrize(
     ("told", "files", "limit"),
     [
         ("0::/a/b\n", {}, math.inf),

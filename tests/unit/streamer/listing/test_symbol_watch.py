@@ -231,3 +231,29 @@ def test_of_stored_streams_those_are_chosen_that_a_pattern_wants_once_they_are_l
     )
     chosen = watch.chosen(("trade", "depth@100ms"), stored)
     assert chosen == {"btcusdt@trade", "btcusdt@depth@100ms", "币安人生usdt@trade"}
+
+
+def test_patterns_that_match_nothing_are_told(make, exchange, tmp_path, caplog):
+    watch = make("*USD", "NO*")
+    watch.turn(0.0)
+    assert caplog.text == "", "nothing is known so far"
+    exchange.lists("BTCUSDT", "ETHBTC")
+    watch.turn(1.0)
+    assert "exchange.symbols = *USD, NO*: none of the 2 symbols that trade matches" in caplog.text
+    caplog.clear()
+    for others in (make("*USDT"), make("*USD", "NAMED")):
+        others.turn(0.0)
+        exchange.lists("BTCUSDT", "ETHBTC")
+        others.turn(1.0)
+    share = SymbolWatch(
+        ("*",),
+        lambda: exchange,
+        ListingFile(tmp_path),
+        FeedCounters(),
+        EVERY,
+        lambda symbol: False,
+    )
+    share.turn(0.0)
+    exchange.lists("BTCUSDT", "ETHBTC")
+    share.turn(1.0)
+    assert caplog.text == ""
