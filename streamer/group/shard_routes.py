@@ -88,13 +88,16 @@ class ShardRoutes:
         now: float,
         *,
         is_seamless: bool,
-    ) -> None:
-        """Go on after these records, with what was held; a stream without one begins.
+        begins: bool = True,
+    ) -> bool:
+        """Go on after these records, with what was held; return whether that is all of it.
 
+        A stream without one `begins`, or is held on: who told them may not have recorded it.
         With `is_seamless`, the streams were heard here before the last of these was recorded: there
         is no time in which nobody heard them, but where what was heard shows that there is.
         """
-        routes = [route for route in self._of(symbols) if route.held is not None]
+        held = [route for route in self._of(symbols) if route.held is not None]
+        routes = [route for route in held if begins or route.name in positions]
         known = {route.name: positions[route.name] for route in routes if route.name in positions}
         self._sink.take_over(known)
         heard = known.keys() - self._unproven(routes, known) if is_seamless else ()
@@ -103,6 +106,7 @@ class ShardRoutes:
             if self._backfiller is not None:
                 self._backfiller.begin(route)
             self._ingest.open(route, now, is_seamless=is_seamless)
+        return len(routes) == len(held)
 
     def end(self, symbols: Iterable[str], now: float, *, discards: bool) -> dict[str, Position]:
         """End the streams of these symbols; return where their records end.

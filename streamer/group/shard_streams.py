@@ -22,6 +22,8 @@ from streamer.group.ownership import (
     Join,
     Leave,
     Locate,
+    Located,
+    NotLocated,
     Open,
     Passed,
     Phase,
@@ -177,7 +179,10 @@ class ShardStreams:
         for event in self._membership.take():
             self._follow(event, now)
         for found in self._finder.turn(now):
-            self._follow(found, now)
+            if found.shard in of_phase(self.shards, Phase.JOINING):
+                self._follow(found, now)
+            elif found.shard in self.shards:
+                self._begin_rest(found, now)
         for shard in of_phase(self.shards, Phase.JOINING):
             state = self.shards[shard]
             if not state.heard and self._shard_routes.are_heard(self._of(shard)):
@@ -250,14 +255,22 @@ class ShardStreams:
         before = self.shards
         self.shards, actions = step(before, event, self._member, now)
         for action in actions:
-            self._do(action, now)
+            self._do(action, now, is_looked_up=isinstance(event, Located))
         if isinstance(event, Revoked) or self.shards.keys() != before.keys():
             owned = of_phase(self.shards, Phase.OWNED)
             self._counters.notice(
                 "shards_changed", owned=len(owned), known=len(self.shards), count=self._shard_count
             )
 
-    def _do(self, action: Action, now: float) -> None:
+    def _begin_rest(self, found: Located | NotLocated, now: float) -> None:
+        """Go on with those streams of a shard of which the one before has told nothing."""
+        symbols = self._of(found.shard)
+        if isinstance(found, Located):
+            self._shard_routes.open(symbols, found.positions, now, is_seamless=False)
+        else:
+            self._finder.want(found.shard, self._targets(symbols))
+
+    def _do(self, action: Action, now: float, *, is_looked_up: bool) -> None:
         shard = action.shard
         symbols = self._of(shard)
         match action:
@@ -268,9 +281,13 @@ class ShardStreams:
                 self._finder.want(shard, self._targets(symbols))
             case Open(_, positions, is_seamless):
                 self._finder.forget(shard)
-                self._shard_routes.open(symbols, positions, now, is_seamless=is_seamless)
+                if not self._shard_routes.open(
+                    symbols, positions, now, is_seamless=is_seamless, begins=is_looked_up
+                ):
+                    self._finder.want(shard, self._targets(symbols))
                 log.info("shard %d: %d symbols are recorded here", shard, len(symbols))
             case Leave(_, deliver_until):
+                self._finder.forget(shard)
                 routes = tuple(route for route in self._routes if route.symbol in symbols)
                 positions = self._shard_routes.end(symbols, now, discards=False)
                 accepted = self._sink.counts().accepted_total

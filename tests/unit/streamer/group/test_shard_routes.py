@@ -152,6 +152,18 @@ def test_a_shard_is_heard_when_the_exchange_has_answered_for_all_of_it(stage):
     assert not stage.shard_routes.are_heard(("BTCUSDT", "ETHUSDT"))
 
 
+def test_streams_of_which_the_one_before_told_nothing_are_held_until_they_are_looked_up(stage):
+    """Who had other settings has not recorded them, and somebody else may have, before that."""
+    stage.join("BTCUSDT")
+    known = {OF_A[0]: Position(7, 8)}
+    opened = stage.shard_routes.open(("BTCUSDT",), known, 0.0, is_seamless=False, begins=False)
+    assert not opened
+    assert stage.done("open") == [("open", OF_A[0], False)]
+    assert stage.routes.by_name[OF_A[1]].held == HeldBack()
+    assert stage.shard_routes.open(("BTCUSDT",), {}, 0.0, is_seamless=False)
+    assert stage.done("open")[1:] == [("open", OF_A[1], False)]
+
+
 @pytest.mark.parametrize("is_seamless", [True, False])
 def test_a_shard_goes_on_after_its_own_records_only(stage, is_seamless):
     stage.join("BTCUSDT", "ETHUSDT")

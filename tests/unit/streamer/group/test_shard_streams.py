@@ -53,7 +53,7 @@ class Membership:
 
 class ShardRoutes:
     def __init__(self):
-        self.done, self.heard, self.noted = [], False, []
+        self.done, self.heard, self.noted, self.holds_on = [], False, [], False
 
     def join(self, streams, symbols, now):
         self.done.append(("join", tuple(streams), tuple(symbols)))
@@ -64,8 +64,9 @@ class ShardRoutes:
     def note_heard(self, symbols):
         self.noted.append(tuple(symbols))
 
-    def open(self, symbols, positions, now, *, is_seamless):
+    def open(self, symbols, positions, now, *, is_seamless, begins=True):
         self.done.append(("seamless" if is_seamless else "open", tuple(symbols), positions))
+        return begins or not self.holds_on
 
     def end(self, symbols, now, *, discards):
         self.done.append(("drop" if discards else "leave", tuple(symbols)))
@@ -342,6 +343,23 @@ def test_who_stood_still_until_the_successor_went_on_produces_nothing_of_the_sha
     stage.turn(now=10.9)
     assert stage.sink.discarded == [f"{OF[0][0].lower()}@trade"]
     assert stage.sink.held == [True, False]
+
+
+@pytest.mark.parametrize("meanwhile", [(), (Lost(0),)])
+def test_streams_of_which_the_one_before_told_nothing_are_looked_up(stage, meanwhile):
+    stage.shard_routes.holds_on = True
+    stage.turn(Assigned(0, notice("left", positions=POSITIONS)), *meanwhile)
+    assert list(stage.finder.wanted) == [0]
+    stage.finder.wanted.clear()
+    stage.finder.found = [NotLocated(0)]
+    assert stage.turn() == []
+    assert list(stage.finder.wanted) == [0], "again"
+    stage.finder.found = [Located(0, {})]
+    assert stage.turn() == [("open", tuple(OF[0]), {})]
+    stage.finder.wanted[0] = []
+    stage.turn(Revoked(0), now=1.0)
+    stage.turn(now=9.0)
+    assert stage.finder.wanted == {}, "what has left is not looked up any more"
 
 
 def test_a_confirmation_counts_when_what_came_before_it_was_taken(stage):
