@@ -229,7 +229,8 @@ class Membership:
         self._untold.clear()
         before, self._consumer = self._consumer, make_consumer(self._kafka, **self._settings())
         before.close()
-        self._join()
+        if not self._has_unsubscribed:
+            self._join()
 
     def _give_notices(self) -> None:
         """Write what is to be told, but not to own what may be somebody else's by now."""

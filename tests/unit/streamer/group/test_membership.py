@@ -451,6 +451,14 @@ def test_a_shard_whose_notice_came_to_nothing_is_told_of_once_the_group_confirms
     assert len(stage.consumer.commits) == 2
 
 
+def test_who_is_fenced_as_it_leaves_does_not_join_again(stage):
+    stage.own(0)
+    stage.membership.leave()
+    stage.turn(fenced())
+    assert "subscribe" not in stage.consumers[-1].calls
+    assert stage.membership.is_out
+
+
 @pytest.mark.parametrize("way", ["_on_revoke", "_on_lost", "_join_anew"])
 def test_a_shard_that_went_and_came_back_is_not_told_to_be_owned_before_it_is(stage, way):
     stage.own(0)
