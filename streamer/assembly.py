@@ -120,6 +120,7 @@ def assemble(config: StreamerConfig, sink_of: Callable[[Routes, Collection[str]]
         backfiller,
         removed_streams=removed_streams,
         overlap_seconds=connection.rotation_overlap,
+        holds_unknown=config.group.enabled,
     )
     group: ShardStreams | None = None
     if config.group.enabled:

@@ -17,6 +17,7 @@ from streamer.errors import SinkNotReady, StreamerError
 from streamer.feed_counters import FeedCounters
 from streamer.ingest.ingest import Ingest
 from streamer.network.connection_manager import ConnectionManager
+from streamer.order.held_back import HeldBack
 from streamer.order.positions import Position
 from streamer.order.sequence import IncreasingSequence
 from streamer.removed_streams import RemovedStreams
@@ -67,7 +68,13 @@ class SubscriptionManager:
         *,
         removed_streams: RemovedStreams,
         overlap_seconds: float,
+        holds_unknown: bool = False,
     ) -> None:
+        """With `holds_unknown`, what comes of a stream that was not here before is held.
+
+        Where it goes on has to be looked up then, as another streamer may have recorded it.
+        """
+        self._holds_unknown = holds_unknown
         self._ingest = ingest
         self._routes = ingest.routes
         self._connection_manager = connection_manager
@@ -108,13 +115,17 @@ class SubscriptionManager:
         self._open_sink(fresh)
         self._removed_streams.join(route.name for route in fresh)
         for route in fresh:
-            self._routes.add(route)
-            if self._backfiller is not None:
-                self._backfiller.begin(route)
-            self._idle_clock.add(route, now)
             left = self._removed_streams.take(route.name, go_on=go_on)
             if left is None and go_on:  # a sink may find it once the stream is added
                 left = self._sink.positions().get(route.name)
+            if left is None and self._holds_unknown:
+                route.held = HeldBack()
+            self._routes.add(route)
+            self._idle_clock.add(route, now)
+            if route.held is not None:
+                continue
+            if self._backfiller is not None:
+                self._backfiller.begin(route)
             if left is not None and go_on:
                 self._ingest.resume({route.name: left})
             elif left is not None:

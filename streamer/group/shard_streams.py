@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import product
 
 from streamer.errors import StreamerError
 from streamer.feed_counters import FeedCounters
@@ -148,9 +149,22 @@ class ShardStreams:
         """Want these streams of these symbols in the whole group; see SubscriptionManager."""
         streams, symbols = tuple(streams), tuple(symbols)
         ours = [each for each in symbols if self._shard(each) in self.shards]
+        if not ours:
+            self._ask_sink([each for each in streams if each not in self._streams], symbols)
         change = self._subscriptions.change(streams, ours, now, go_on=go_on)
         self._streams, self._symbols = streams, symbols
+        held = {self._shard(route.symbol) for route in self._routes if route.held is not None}
+        for shard in sorted(held & self.shards.keys()):
+            if self.shards[shard].phase is not Phase.JOINING:  # else they go on with the others
+                self._finder.want(shard, self._targets(self._of(shard)))
         return change
+
+    def _ask_sink(self, streams: Iterable[str], symbols: Iterable[str]) -> None:
+        """Have the sink be ready for streams that come with a shard. Raises StreamerError."""
+        for stream, symbol in product(streams, tuple(symbols)[:1]):  # topics are those of all
+            route = self._routes.make(stream, symbol)
+            self._sink.add(route)
+            self._sink.hand_over(route)
 
     def woke(self, now: float) -> None:
         """Note that the feed is at work; to be called with each turn, before anything is taken.

@@ -99,7 +99,7 @@ class Connection:
 
 
 class Stage:
-    def __init__(self, directory=None, symbols=("BTCUSDT", "ETHUSDT")):
+    def __init__(self, directory=None, symbols=("BTCUSDT", "ETHUSDT"), **more):
         self.sink, self.connection_manager, self.counters, self.backfiller = (
             Sink(),
             ConnectionManager(),
@@ -121,6 +121,7 @@ class Stage:
             self.backfiller,
             removed_streams=RemovedStreams(directory),
             overlap_seconds=OVERLAP,
+            **more,
         )
 
     def want(self, *symbols, now=0.0):
@@ -455,3 +456,23 @@ def test_one_that_goes_on_does_so_where_the_sink_found_it_if_nothing_else_is_kno
     assert stage.routes.by_name["bnbusdt@trade"].sequence.last_id == 41
     stage.want("BTCUSDT", "ETHUSDT", "BNBUSDT", "ADAUSDT")
     assert stage.routes.by_name["adausdt@trade"].sequence.last_id is None
+
+
+def test_what_others_may_have_recorded_is_held_until_it_is_known_where_it_goes_on():
+    stage = Stage(holds_unknown=True)
+    stage.want("BTCUSDT")
+    stage.leave("ethusdt@trade")
+    stage.want("BTCUSDT", "ETHUSDT", "BNBUSDT")
+    held = {name: route.held is not None for name, route in stage.routes.by_name.items()}
+    assert held == {"btcusdt@trade": False, "ethusdt@trade": True, "bnbusdt@trade": True}
+    assert stage.backfiller.begun == [], "when it is opened"
+
+
+def test_one_that_left_here_comes_back_as_ever_where_others_may_record_it():
+    stage = Stage(holds_unknown=True)
+    stage.hear("ethusdt@trade", 5)
+    stage.want("BTCUSDT")
+    stage.leave("ethusdt@trade")
+    stage.want("BTCUSDT", "ETHUSDT")
+    assert stage.routes.by_name["ethusdt@trade"].held is None
+    assert stage.backfiller.begun == ["ethusdt@trade"]

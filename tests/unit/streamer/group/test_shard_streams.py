@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 
 import pytest
 
+from streamer.errors import SinkUnavailable
 from streamer.feed_counters import FeedCounters
 from streamer.group.notices import VERSION, ShardNotice
 from streamer.group.ownership import Assigned, Located, Lost, Member, NotLocated, Revoked, Told
 from streamer.group.shard_streams import ShardStreams
 from streamer.messages import GroupShards
+from streamer.order.held_back import HeldBack
 from streamer.order.positions import Position
 from streamer.routes import Routes
 from streamer.shards.assignment import shard_of
@@ -103,6 +106,8 @@ class Sink:
     numbers: Counts = field(default_factory=Counts)
     held: list[bool] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
 
     def counts(self):
         return self.numbers
@@ -116,21 +121,37 @@ class Sink:
     def discard(self, routes):
         self.discarded += [route.name for route in routes]
 
+    def add(self, route):
+        if route.stream in self.refused:
+            raise SinkUnavailable("there is no such topic")
+        self.asked.append(("add", route.name))
+
+    def hand_over(self, route):
+        self.asked.append(("hand over", route.name))
+
 
 class Subscriptions:
-    def __init__(self):
-        self.wanted = []
+    """With `fresh`, streams that join are added, and held."""
+
+    def __init__(self, routes):
+        self.wanted, self.fresh, self._routes = [], False, routes
 
     def change(self, streams, symbols, now, *, go_on=False):
         self.wanted.append((tuple(streams), tuple(symbols), go_on))
+        if self.fresh:
+            for stream, symbol in product(streams, symbols):
+                route = self._routes.make(stream, symbol)
+                route.held = HeldBack()
+                self._routes.add(route)
         return Change()
 
 
 class Stage:
     def __init__(self):
         self.membership, self.shard_routes, self.finder = Membership(), ShardRoutes(), Finder()
-        self.sink, self.subscriptions, self.counters = Sink(), Subscriptions(), FeedCounters()
         self.routes = Routes(("trade",), ())
+        self.sink, self.subscriptions = Sink(), Subscriptions(self.routes)
+        self.counters = FeedCounters()
         self.streams = ShardStreams(
             ("trade",),
             SYMBOLS,
@@ -387,6 +408,39 @@ def test_what_is_wanted_is_asked_for_of_the_own_shards_only(stage):
     assert stage.subscriptions.wanted == [(("trade",), own, True)]
     new = tuple(each for each in (*SYMBOLS, "XRPUSDT") if shard_of(each, COUNT) == 1)
     assert stage.turn(Assigned(1, None)) == [("join", ("trade",), new)]
+
+
+@pytest.mark.parametrize("event", [None, Lost(0), Revoked(0)])
+def test_where_what_is_added_goes_on_is_looked_up_as_others_may_have_recorded_it(stage, event):
+    stage.own()
+    if event is not None:
+        stage.turn(event)
+    stage.subscriptions.fresh = True
+    stage.streams.change(("trade",), (*SYMBOLS, "XRPUSDT"), 0.0)
+    assert list(stage.finder.wanted) == [0]
+    stage.finder.found = [Located(0, POSITIONS)]
+    ((what, symbols, positions),) = stage.turn()
+    assert (what, positions) == ("open", POSITIONS)
+    assert set(OF[0]) <= set(symbols)
+
+
+def test_what_is_added_to_a_shard_that_joins_goes_on_with_it(stage):
+    stage.turn(Assigned(0, notice("leaving")))
+    stage.subscriptions.fresh = True
+    stage.streams.change(("trade",), (*SYMBOLS, "XRPUSDT"), 0.0)
+    assert stage.finder.wanted == {}
+
+
+def test_who_has_no_shard_asks_the_sink_for_new_kinds_of_streams_when_they_are_added(stage):
+    stage.streams.change(("trade", "aggTrade"), SYMBOLS, 0.0)
+    name = f"{SYMBOLS[0].lower()}@aggTrade"
+    assert stage.sink.asked == [("add", name), ("hand over", name)]
+    stage.sink.refused = {"bookTicker"}
+    with pytest.raises(SinkUnavailable):
+        stage.streams.change(("trade", "aggTrade", "bookTicker"), SYMBOLS, 0.0)
+    assert len(stage.subscriptions.wanted) == 1, "nothing is changed"
+    stage.streams.change(("trade", "bookTicker"), (), 0.0)
+    assert len(stage.subscriptions.wanted) == 2
 
 
 def test_symbols_that_are_streamed_still_leave_with_their_shard(stage):
