@@ -349,7 +349,7 @@ def _offered(
     shards: Shards, hearing: ShardNotice, member: Member, now: float
 ) -> tuple[Shards, tuple[Action, ...]]:
     """Offer to deliver what is recorded here, which is done once the successor waits for it."""
-    deliver_until = now + DELIVERED_SHARE * member.handover_seconds
+    deliver_until = _deliver_until(member, now)
     offered = Shard(Phase.OFFERED, awaits=hearing.process, deliver_until=deliver_until, offer=now)
     return _with(shards, hearing.shard, offered), (Tell(hearing.shard, "offered", now),)
 

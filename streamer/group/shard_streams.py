@@ -10,6 +10,7 @@ from itertools import product
 
 from streamer.errors import StreamerError
 from streamer.feed_counters import FeedCounters
+from streamer.group.inheritance import Inheritance
 from streamer.group.membership import Membership
 from streamer.group.notices import ShardNotice
 from streamer.group.ownership import (
@@ -108,7 +109,11 @@ class ShardStreams:
         self._confirmation: int | None = None  # that is awaited: nothing is produced
         self._alive_at: float | None = None
         self._left_at: float | None = None
-        self._is_held = False
+        inherited = range(shard_count) if sink.has_waiting else ()
+        self._inheritance = Inheritance(inherited, membership.member.name)
+        self._is_held = sink.has_waiting
+        if self._is_held:
+            sink.hold()
         self._has_joined = False
         self._joined_at = 0.0
         self._may_be_idle = False  # who joins is assigned nothing until the others have given it
@@ -206,6 +211,7 @@ class ShardStreams:
         is_late = self._has_joined and now - self._joined_at >= self._pause_seconds
         self._may_be_idle = self._may_be_idle or is_late or bool(self.shards)
         self._take_up(now)
+        self._decide_inheritance(now)
         self._shard_routes.turn(now)
         self._tell_left(now)
         if is_confirmed:
@@ -266,6 +272,8 @@ class ShardStreams:
     def _follow(self, event: Event, now: float) -> None:
         if isinstance(event, Told):
             self._give_up_leaving(event.notice)
+        if isinstance(event, Assigned):
+            self._inheritance.assigned(event.shard, event.last, is_known=event.is_known)
         before = self.shards
         self.shards, actions = step(before, event, self._member, now)
         for action in actions:
@@ -275,6 +283,23 @@ class ShardStreams:
             self._counters.notice(
                 "shards_changed", owned=len(owned), known=len(self.shards), count=self._shard_count
             )
+
+    def _decide_inheritance(self, now: float) -> None:
+        """Have delivered what an earlier process left of shards that nobody else has recorded."""
+        inheritance = self._inheritance
+        if not inheritance.undecided:
+            return
+        inheritance.look(self._membership.last)
+        if self._has_joined and now - self._joined_at >= self._pause_seconds * UNUSED_PAUSES:
+            inheritance.end()
+        if not inheritance.undecided and inheritance.elsewhere:
+            elsewhere = frozenset(inheritance.elsewhere)
+            log.warning(
+                "shards %s: what an earlier process left on disk is not delivered, as others have "
+                "gone on",
+                ", ".join(map(str, sorted(elsewhere))),
+            )
+            self._sink.discard_inherited(lambda symbol: self._shard(symbol) in elsewhere)
 
     def _begin_rest(self, found: Located | NotLocated, now: float) -> None:
         """Go on with those streams of a shard of which the one before has told nothing."""
@@ -346,7 +371,8 @@ class ShardStreams:
     def _hold(self, now: float) -> None:
         """Have the sink produce nothing while it is not known whose the shards are."""
         is_doubtful = is_unsure(self.shards) or is_late(self.shards, now)
-        is_unsafe = self._confirmation is not None or is_doubtful
+        is_asking = self._confirmation is not None or bool(self._inheritance.undecided)
+        is_unsafe = is_asking or is_doubtful
         if is_unsafe and not self._is_held:
             self._sink.hold()
         elif self._is_held and not is_unsafe:

@@ -59,6 +59,7 @@ class Overflow:
         self._front: deque[Record] = deque()
         self._in_topics: Mapping[tuple[str, str], Place] = {}
         self._discarded: dict[tuple[str, str], Place] = {}
+        self._is_elsewhere: Callable[[str], bool] = lambda _: False
         self._tail: list[Record] = []
         self._tail_since: float | None = None
         self._retry_at: float | None = None  # while the disk refuses
@@ -111,6 +112,13 @@ class Overflow:
         of gaps is none of them: its numbers do not ascend, and a gap's record may come twice.
         """
         self._in_topics = in_topics
+
+    def discard_inherited(self, is_elsewhere: Callable[[str], bool]) -> None:
+        """Return nothing that a predecessor left of symbols that somebody else records by now.
+
+        To be called before anything of it is taken.
+        """
+        self._is_elsewhere = is_elsewhere
 
     def discard(self, routes: Iterable[tuple[str, str]]) -> None:
         """Return nothing more of these, given by topic and route: somebody else stores it."""
@@ -249,7 +257,11 @@ class Overflow:
         if self._files.inherited_of.total() == inherited:
             self._front.extend(records)
         else:
-            waiting = [each for each in records if not self._is_in_topic(each)]
+            waiting = [
+                each
+                for each in records
+                if not self._is_in_topic(each) and not self._is_elsewhere(each[2].decode())
+            ]
             self._front.extend(waiting)
             self.waiting_of.update(record[0] for record in waiting)
         return bool(records)

@@ -344,6 +344,18 @@ class KafkaSink:
         if self._queued() or not self._sending.is_direct:  # the producer may give it back
             self._overflow.discard((topic_of(self._config, route), route.name) for route in routes)
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether something waits on disk; at the start, what a predecessor left."""
+        return len(self._overflow) > 0
+
+    def discard_inherited(self, is_elsewhere: Callable[[str], bool]) -> None:
+        """Deliver nothing that a predecessor left of symbols that somebody else records by now.
+
+        To be called while nothing is delivered, before anything of it was.
+        """
+        self._overflow.discard_inherited(is_elsewhere)
+
     def hold(self) -> None:
         """Deliver nothing from now on: what is put waits on disk. To be called again is harmless.
 

@@ -141,7 +141,8 @@ def test_a_member_has_the_name_of_its_machine_and_its_streamer(kafka, monkeypatc
     group = GroupConfig(enabled=True, topic="shards", shards=3, member=member, handover_within=7.0)
     streamer = StreamerConfig(kafka=config(), group=group, name="streamer-2")
     for _ in range(2):
-        open_shard_streams(streamer, (), None, None, None, None, FeedCounters(), lambda: None)
+        sink = SimpleNamespace(has_waiting=False)
+        open_shard_streams(streamer, (), None, None, None, sink, FeedCounters(), lambda: None)
     first, second = made
     assert (first.member.name, first.member.handover_seconds) == (name, 7.0)
     assert first.member.process.startswith(f"{name}-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -108,6 +109,8 @@ class Sink:
     discarded: list[str] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
+    has_waiting: bool = False
+    is_elsewhere: Callable[[str], bool] | None = None
 
     def counts(self):
         return self.numbers
@@ -125,6 +128,10 @@ class Sink:
         if route.stream in self.refused:
             raise SinkUnavailable("there is no such topic")
         self.asked.append(("add", route.name))
+
+    def discard_inherited(self, is_elsewhere):
+        assert self.held[-1], "before anything of it is taken"
+        self.is_elsewhere = is_elsewhere
 
     def hand_over(self, route):
         self.asked.append(("hand over", route.name))
@@ -147,10 +154,11 @@ class Subscriptions:
 
 
 class Stage:
-    def __init__(self):
+    def __init__(self, *, has_waiting=False):
         self.membership, self.shard_routes, self.finder = Membership(), ShardRoutes(), Finder()
         self.routes = Routes(("trade",), ())
         self.sink, self.subscriptions = Sink(), Subscriptions(self.routes)
+        self.sink.has_waiting = has_waiting
         self.counters = FeedCounters()
         self.streams = ShardStreams(
             ("trade",),
@@ -569,3 +577,34 @@ def test_a_watcher_is_told_which_shards_are_recorded_also_while_they_go(stage):
     assert stage.streams.told.recorded == (0,), "until a successor hears its streams"
     stage.streams.end_leaving(0.0)
     assert stage.streams.told.recorded == ()
+
+
+def test_what_an_earlier_process_left_is_delivered_once_the_group_has_given_all_of_it_back():
+    stage = Stage(has_waiting=True)
+    assert stage.sink.held == [True]
+    stage.membership.joined = True
+    stage.turn(Assigned(0, notice("owned", "a-0")))
+    assert stage.sink.held == [True], "shard 1 may be somebody else's"
+    stage.turn(Assigned(1, None))
+    assert stage.sink.held == [True, False]
+    assert stage.sink.is_elsewhere is None
+
+
+def test_what_an_earlier_process_left_of_shards_that_others_record_is_not_delivered():
+    stage = Stage(has_waiting=True)
+    stage.membership.last = (notice("owned", shard=1),)
+    stage.turn(Assigned(0, notice("owned", "a-0")))
+    assert stage.sink.held == [True, False]
+    assert [stage.sink.is_elsewhere(OF[shard][0]) for shard in (0, 1)] == [False, True]
+
+
+def test_what_an_earlier_process_left_is_given_up_when_the_group_gives_it_to_nobody_here():
+    stage = Stage(has_waiting=True)
+    stage.turn(now=90.0)
+    stage.membership.joined = True
+    stage.turn(Assigned(0, None), now=100.0)
+    stage.turn(now=100.0 + PAUSE * 4 - 0.1)
+    assert stage.sink.held == [True]
+    stage.turn(now=100.0 + PAUSE * 4)
+    assert stage.sink.held == [True, False]
+    assert [stage.sink.is_elsewhere(OF[shard][0]) for shard in (0, 1)] == [False, True]

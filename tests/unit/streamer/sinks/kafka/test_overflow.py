@@ -262,6 +262,27 @@ def test_what_kafka_has_all_the_same_is_passed_over(tmp_path: Path) -> None:
     assert (len(again), again.end()) == (0, [])
 
 
+def test_what_a_predecessor_left_of_symbols_that_are_elsewhere_by_now_is_passed_over(
+    tmp_path: Path,
+) -> None:
+    left: list[Record] = [("trades", b"1", b"BTCUSDT"), ("trades", b"2", "币安人生USDT".encode())]
+    one = opened(tmp_path)
+    for each in left:
+        one.append(each)
+    one.save(0.0)
+    closed(one)
+
+    again = opened(tmp_path)
+    again.discard_inherited(lambda symbol: symbol == "币安人生USDT")
+    ours: Record = ("trades", b"3", left[1][2])  # whose shard has come here since
+    again.append(ours)
+    again.write(0.0)
+    assert again.take(10, 0.0) == left[:1]
+    assert again.inherited_of == {"trades": 2}, "what was passed over was accepted"
+    again.settle()
+    assert again.take(10, 0.0) == [ours]
+
+
 def test_what_somebody_else_stores_is_not_delivered_until_it_comes_back(tmp_path: Path) -> None:
     routes = Routes(("trade",), ("BTCUSDT", "ETHUSDT"))
     encoders = {route.name: encoder("trade", route.symbol) for route in routes}
