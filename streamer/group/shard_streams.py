@@ -109,10 +109,10 @@ class ShardStreams:
         self._confirmation: int | None = None  # that is awaited: nothing is produced
         self._alive_at: float | None = None
         self._left_at: float | None = None
-        inherited = range(shard_count) if sink.has_waiting else ()
-        self._inheritance = Inheritance(inherited, membership.member.name)
+        self._inheritance: Inheritance | None = None  # until all of it is decided
         self._is_held = sink.has_waiting
         if self._is_held:
+            self._inheritance = Inheritance(range(shard_count), membership.member.name)
             sink.hold()
         self._has_joined = False
         self._joined_at = 0.0
@@ -272,7 +272,7 @@ class ShardStreams:
     def _follow(self, event: Event, now: float) -> None:
         if isinstance(event, Told):
             self._give_up_leaving(event.notice)
-        if isinstance(event, Assigned):
+        if isinstance(event, Assigned) and self._inheritance is not None:
             self._inheritance.assigned(event.shard, event.last, is_known=event.is_known)
         before = self.shards
         self.shards, actions = step(before, event, self._member, now)
@@ -287,13 +287,15 @@ class ShardStreams:
     def _decide_inheritance(self, now: float) -> None:
         """Have delivered what an earlier process left of shards that nobody else has recorded."""
         inheritance = self._inheritance
-        if not inheritance.undecided:
+        if inheritance is None:
             return
         inheritance.look(self._membership.last)
         if self._has_joined and now - self._joined_at >= self._pause_seconds * UNUSED_PAUSES:
             inheritance.end()
-        if not inheritance.undecided and inheritance.elsewhere:
-            elsewhere = frozenset(inheritance.elsewhere)
+        if inheritance.undecided:
+            return
+        self._inheritance = None
+        if elsewhere := frozenset(inheritance.elsewhere):
             log.warning(
                 "shards %s: what an earlier process left on disk is not delivered, as others have "
                 "gone on",
@@ -371,7 +373,7 @@ class ShardStreams:
     def _hold(self, now: float) -> None:
         """Have the sink produce nothing while it is not known whose the shards are."""
         is_doubtful = is_unsure(self.shards) or is_late(self.shards, now)
-        is_asking = self._confirmation is not None or bool(self._inheritance.undecided)
+        is_asking = self._confirmation is not None or self._inheritance is not None
         is_unsafe = is_asking or is_doubtful
         if is_unsafe and not self._is_held:
             self._sink.hold()

@@ -590,10 +590,16 @@ def test_what_an_earlier_process_left_is_delivered_once_the_group_has_given_all_
     assert stage.sink.is_elsewhere is None
 
 
-def test_what_an_earlier_process_left_of_shards_that_others_record_is_not_delivered():
+GIVEN_BACK = Assigned(0, notice("owned", "a-0"))
+
+
+@pytest.mark.parametrize("turns", [[[GIVEN_BACK]], [[], [GIVEN_BACK]]])
+def test_what_an_earlier_process_left_of_shards_that_others_record_is_not_delivered(turns):
     stage = Stage(has_waiting=True)
     stage.membership.last = (notice("owned", shard=1),)
-    stage.turn(Assigned(0, notice("owned", "a-0")))
+    for events in turns:
+        assert stage.sink.held == [True]
+        stage.turn(*events)
     assert stage.sink.held == [True, False]
     assert [stage.sink.is_elsewhere(OF[shard][0]) for shard in (0, 1)] == [False, True]
 
