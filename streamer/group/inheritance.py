@@ -1,7 +1,8 @@
 """What an earlier process left on this machine's disk: of which shards it may still be delivered.
 
 Where another member has gone on with a shard since, it would come after that one's records. Where
-nobody has, and the group gives the shard to this member, nothing is missing.
+nobody has, and the group gives the shard to this member, nothing is missing. Until one or the other
+is known of each shard, it waits.
 """
 
 from __future__ import annotations
@@ -32,12 +33,5 @@ class Inheritance:
         """Decide on what others have told, as the latest owners."""
         for notice in notices:
             if notice.member != self._member and notice.shard in self.undecided:
-                self._give_up({notice.shard})
-
-    def end(self) -> None:
-        """Give up what the group gives to somebody else, who has not told so."""
-        self._give_up(set(self.undecided))
-
-    def _give_up(self, shards: set[int]) -> None:
-        self.undecided -= shards
-        self.elsewhere |= shards
+                self.undecided.discard(notice.shard)
+                self.elsewhere.add(notice.shard)

@@ -211,7 +211,7 @@ class ShardStreams:
         is_late = self._has_joined and now - self._joined_at >= self._pause_seconds
         self._may_be_idle = self._may_be_idle or is_late or bool(self.shards)
         self._take_up(now)
-        self._decide_inheritance(now)
+        self._decide_inheritance()
         self._shard_routes.turn(now)
         self._tell_left(now)
         if is_confirmed:
@@ -284,14 +284,12 @@ class ShardStreams:
                 "shards_changed", owned=len(owned), known=len(self.shards), count=self._shard_count
             )
 
-    def _decide_inheritance(self, now: float) -> None:
+    def _decide_inheritance(self) -> None:
         """Have delivered what an earlier process left of shards that nobody else has recorded."""
         inheritance = self._inheritance
         if inheritance is None:
             return
         inheritance.look(self._membership.last)
-        if self._has_joined and now - self._joined_at >= self._pause_seconds * UNUSED_PAUSES:
-            inheritance.end()
         if inheritance.undecided:
             return
         self._inheritance = None

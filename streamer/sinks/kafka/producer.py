@@ -28,6 +28,9 @@ PAUSE_LIMIT_SECONDS = 30.0  # between producers while the cause lasts; doubles f
 PAUSE_SECONDS = 1.0
 HEALTHY_SECONDS = 60.0  # of a producer, after which the next failure begins with no pause
 CONNECTIONS_SECONDS = 1.0  # a look at 37 open sockets takes 0.65 ms of the feed's time
+EXPIRED_SHARE = 2 / 3
+"""Of the time in which records are to be delivered, without any acknowledgement: the rest is for
+the steps that librdkafka looks at ages in, of a second."""
 PURGE_SECONDS = 2.0  # purging is local and takes a microsecond for each record
 
 _AFTER_A_FAILURE = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL}
@@ -84,7 +87,10 @@ class RestartableProducer:
         self._closing = False
         self._statistics_seconds = config.statistics_every
         self._settings: dict[str, Any] = {}
+        self._expires_after_seconds = float("inf")
+        self._acknowledged_total, self._waits_since = 0, time.monotonic()
         if deliver_within_seconds is not None:
+            self._expires_after_seconds = deliver_within_seconds * EXPIRED_SHARE
             self._settings["message.timeout.ms"] = round(deliver_within_seconds * 1000)
             self._statistics_seconds = min(config.statistics_every, CONNECTIONS_SECONDS)
         self._producer = self._make()
@@ -102,6 +108,19 @@ class RestartableProducer:
     def poll(self) -> None:
         """Hear what librdkafka has to tell."""
         self._serve(lambda: self._producer.poll(0))
+
+    def expire(self, acknowledged_total: int, now: float) -> None:
+        """Be done with a producer of which nothing is acknowledged for long, where records age.
+
+        Before librdkafka gives up the oldest alone: it does not keep the next ones back then
+        (`enable.gapless.guarantee` does not cover `message.timeout.ms`), and where a broker is back
+        at that moment, they come before the oldest.
+        """
+        if not len(self._producer) or acknowledged_total > self._acknowledged_total:
+            self._acknowledged_total, self._waits_since = acknowledged_total, now
+        elif now - self._waits_since >= self._expires_after_seconds:
+            self._fail(KafkaError(KafkaError._MSG_TIMED_OUT))
+            self.renew_at = 0.0  # no pause: it was tried for that long
 
     def flush(self, within_seconds: float) -> None:
         """Wait for acknowledgements."""
@@ -152,7 +171,7 @@ class RestartableProducer:
         if self.trouble is not None:
             self.renewals_total += 1
             _log.warning("another producer goes on after: %s", self.trouble)
-        self._renewed_at = now
+        self._renewed_at = self._waits_since = now
         self.trouble = None
         return True
 

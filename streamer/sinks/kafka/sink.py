@@ -189,6 +189,7 @@ class KafkaSink:
 
     def poll(self, now: float) -> None:
         self._producer.poll()
+        self._producer.expire(self._acknowledged(), now)
         if self._opening is not None:
             self._look_at_opening(self._opening, now)
         if self._late_topics is not None and self._late_topics.is_busy:

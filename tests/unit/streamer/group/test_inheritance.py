@@ -36,10 +36,3 @@ def test_what_was_decided_stays_so():
     inheritance.look([notice(1)])
     inheritance.assigned(1, notice(1), is_known=True)
     assert inheritance.elsewhere == set()
-
-
-def test_what_is_given_to_nobody_here_is_given_up():
-    inheritance = Inheritance(range(3), "a")
-    inheritance.assigned(1, None, is_known=True)
-    inheritance.end()
-    assert (inheritance.undecided, inheritance.elsewhere) == (set(), {0, 2})

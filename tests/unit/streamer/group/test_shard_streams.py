@@ -604,13 +604,12 @@ def test_what_an_earlier_process_left_of_shards_that_others_record_is_not_delive
     assert [stage.sink.is_elsewhere(OF[shard][0]) for shard in (0, 1)] == [False, True]
 
 
-def test_what_an_earlier_process_left_is_given_up_when_the_group_gives_it_to_nobody_here():
+def test_what_an_earlier_process_left_waits_until_it_is_known_whose_each_shard_is():
     stage = Stage(has_waiting=True)
-    stage.turn(now=90.0)
     stage.membership.joined = True
-    stage.turn(Assigned(0, None), now=100.0)
-    stage.turn(now=100.0 + PAUSE * 4 - 0.1)
-    assert stage.sink.held == [True]
-    stage.turn(now=100.0 + PAUSE * 4)
+    stage.turn(GIVEN_BACK, now=100.0)
+    stage.turn(now=1_000.0)
+    assert stage.sink.held == [True], "nobody has told that shard 1 is its own, as Kafka is away"
+    stage.membership.last = (notice("owned", shard=1),)
+    stage.turn(now=1_001.0)
     assert stage.sink.held == [True, False]
-    assert [stage.sink.is_elsewhere(OF[shard][0]) for shard in (0, 1)] == [False, True]

@@ -77,6 +77,9 @@ class AnyProducer:
     def poll(self) -> None:
         self._acknowledge(self._random.choice([0, 0, 3, 30, 100]))
 
+    def expire(self, acknowledged_total: int, now: float) -> None:
+        """Records do not age."""
+
     def flush(self, within_seconds: float) -> None:
         self._clock.sleep(within_seconds)
         self._acknowledge(1000)

@@ -220,6 +220,45 @@ def test_records_that_may_be_somebody_elses_after_a_time_are_not_sent_any_more(s
     assert stage.pause() > 0, "other failures pause as ever"
 
 
+def test_who_acknowledges_nothing_is_done_with_before_the_oldest_records_are_given_up_alone(stage):
+    made = stage.producer
+    stage.producer = RestartableProducer(
+        KafkaConfig(), stage.errors, stage._refuse, stage._tell, deliver_within_seconds=4.5
+    )
+    for producer in (made, stage.producer):
+        producer.expire(0, BEGAN)
+        producer.produce(*record(1))
+        producer.expire(0, BEGAN + 2.9)
+        assert producer.trouble is None
+        producer.expire(0, BEGAN + 3.0)
+    assert made.trouble is None, "records of a single streamer wait for as long as it takes"
+    assert "timed out" in stage.producer.trouble
+    assert stage.pause() <= 0
+    assert stage.producer.take_back() == [record(1)]
+    assert stage.producer.renew(BEGAN + 3.0)
+    stage.producer.produce(*record(1))
+    stage.producer.expire(0, BEGAN + 5.9)
+    assert stage.producer.trouble is None, "the next one has the whole time"
+    stage.producer.expire(0, BEGAN + 6.0)
+    assert stage.producer.trouble is not None
+
+
+def test_who_acknowledges_something_or_has_nothing_is_not_done_with(stage):
+    stage.producer = RestartableProducer(
+        KafkaConfig(), stage.errors, stage._refuse, stage._tell, deliver_within_seconds=4.5
+    )
+    stage.producer.produce(*record(1))
+    for number in range(20):
+        stage.producer.expire(number, BEGAN + 2.5 * number)
+    stage.client.queued.clear()
+    for number in range(20, 40):
+        stage.producer.expire(19, BEGAN + 2.5 * number)
+    assert stage.producer.trouble is None
+    stage.producer.produce(*record(2))
+    stage.producer.expire(19, BEGAN + 2.5 * 40)
+    assert stage.producer.trouble is None, "it has just been produced"
+
+
 def test_what_the_kernel_has_of_them_goes_with_the_connections_to_brokers(stage, monkeypatch):
     ports = []
     monkeypatch.setattr(producer_module, "reset_on_close", ports.append)
