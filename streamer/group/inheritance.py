@@ -17,7 +17,8 @@ class Inheritance:
 
     def __init__(self, shards: Iterable[int], member: str) -> None:
         """`member` is the name that the earlier process had as well."""
-        self.undecided = set(shards)
+        self._shards = frozenset(shards)
+        self.undecided = set(self._shards)
         self.elsewhere: set[int] = set()
         self._member = member
 
@@ -30,8 +31,8 @@ class Inheritance:
             self.elsewhere.add(shard)
 
     def look(self, notices: Iterable[ShardNotice]) -> None:
-        """Decide on what others have told, as the latest owners."""
+        """Decide on what others have told, as the latest owners, also if it was assigned before."""
         for notice in notices:
-            if notice.member != self._member and notice.shard in self.undecided:
+            if notice.member != self._member and notice.shard in self._shards:
                 self.undecided.discard(notice.shard)
                 self.elsewhere.add(notice.shard)

@@ -48,9 +48,9 @@ from streamer.shards.assignment import shard_of
 from streamer.sinks.kafka import KafkaSink
 from streamer.subscription_manager import Change, SubscriptionManager
 
-RECORDED = (Phase.OWNED, Phase.LEAVING, Phase.SUSPENDED)
-"""What comes of these is kept: of one that is suspended on disk, as the others may have lost Kafka
-as well."""
+RECORDED = (Phase.OWNED, Phase.LEAVING, Phase.SUSPENDED, Phase.OFFERED)
+"""What comes of these is kept: of one that is suspended or offered on disk, as the others may have
+lost Kafka as well."""
 UNUSED_PAUSES = 4
 """Two sessions: by then the group has told who was none of its members any more."""
 
@@ -208,8 +208,8 @@ class ShardStreams:
                 self._shard_routes.note_heard(self._of(shard))
                 self._follow(Heard(shard), now)
         self._follow(Passed(), now)
-        is_late = self._has_joined and now - self._joined_at >= self._pause_seconds
-        self._may_be_idle = self._may_be_idle or is_late or bool(self.shards)
+        has_waited = self._has_joined and now - self._joined_at >= self._pause_seconds
+        self._may_be_idle = self._may_be_idle or has_waited or bool(self.shards)
         self._take_up(now)
         self._decide_inheritance()
         self._shard_routes.turn(now)

@@ -118,7 +118,7 @@ class RestartableProducer:
         """
         if not len(self._producer) or acknowledged_total > self._acknowledged_total:
             self._acknowledged_total, self._waits_since = acknowledged_total, now
-        elif now - self._waits_since >= self._expires_after_seconds:
+        elif self.trouble is None and now - self._waits_since >= self._expires_after_seconds:
             self._fail(KafkaError(KafkaError._MSG_TIMED_OUT))
             self.renew_at = 0.0  # no pause: it was tried for that long
 

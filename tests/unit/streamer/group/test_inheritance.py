@@ -30,9 +30,10 @@ def test_what_others_record_is_known_by_their_notices():
     assert (inheritance.undecided, inheritance.elsewhere) == ({1, 2}, {0})
 
 
-def test_what_was_decided_stays_so():
+def test_what_was_given_back_and_taken_again_before_it_is_delivered_is_elsewhere():
     inheritance = Inheritance(range(3), "a")
     inheritance.assigned(1, None, is_known=True)
-    inheritance.look([notice(1)])
     inheritance.assigned(1, notice(1), is_known=True)
-    assert inheritance.elsewhere == set()
+    assert inheritance.elsewhere == set(), "it is assigned but once"
+    inheritance.look([notice(1)])
+    assert (inheritance.undecided, inheritance.elsewhere) == ({0, 2}, {1})

@@ -330,6 +330,7 @@ def test_a_shard_that_is_lost_is_delivered_when_its_successor_waits_for_it(stage
     stage.turn(Told(notice("hearing")), now=5.0)
     assert (stage.membership.told, stage.membership.offers[-1]) == ([(0, "offered", None)], 5.0)
     assert stage.sink.held == [True]
+    assert stage.streams.told.recorded == (0,), "on disk"
     stage.turn(Told(notice("hearing", offer=5.0)), now=5.1)
     assert stage.sink.held == [True, False]
     assert stage.turn(now=6.1) == [("leave", tuple(OF[0]))]

@@ -243,6 +243,19 @@ def test_who_acknowledges_nothing_is_done_with_before_the_oldest_records_are_giv
     assert stage.producer.trouble is not None
 
 
+def test_a_producer_that_has_failed_already_keeps_its_pause(stage):
+    stage.producer = RestartableProducer(
+        KafkaConfig(), stage.errors, stage._refuse, stage._tell, deliver_within_seconds=4.5
+    )
+    for _ in range(2):
+        stage.fails(DENIED)
+        stage.renews()
+    stage.fails(DENIED)
+    stage.producer.produce(*record(1))
+    stage.producer.expire(0, BEGAN + 99.0)
+    assert stage.pause() > 0
+
+
 def test_who_acknowledges_something_or_has_nothing_is_not_done_with(stage):
     stage.producer = RestartableProducer(
         KafkaConfig(), stage.errors, stage._refuse, stage._tell, deliver_within_seconds=4.5
